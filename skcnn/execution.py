@@ -1,0 +1,374 @@
+"""How a minibatch is cut into units of work and run on threads, deterministically.
+
+A minibatch is cut into shards, and each shard into chunks of a few images. Steps on images run
+chunk by chunk, so that scratch memory stays small; steps on vectors run on the whole shard. Both
+cuts depend on the minibatch and the network alone, and every sum over chunks and shards is taken in
+their order, so results do not depend on the number of threads.
+
+The flat list of steps becomes phases. A phase runs on every shard without waiting for the others;
+where a layer merges statistics of the whole minibatch, one phase ends and the next begins.
+"""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import prod
+from typing import NamedTuple
+
+import numpy as np
+
+from skcnn.network import Network, Step
+from skcnn.random_streams import RandomStreams
+from skcnn.threads import WorkerPool
+from skcnn.units import Arena, Piece, Shard
+
+SHARD_MULTIPLY_ADDS = 30_000_000
+"""Forward multiply-adds that make a further shard, and so a further thread, worth its while."""
+
+MAX_SHARDS = 4
+
+CHUNK_BYTES = 4_000_000
+"""Scratch memory of a chunk, about what stays in a core's cache."""
+
+PREDICTION_ROWS = 128
+"""Rows that pass through the vector layers together in prediction."""
+
+BLOCK = 65_536
+"""Elements of a parameter vector that one call of an elementwise function works on."""
+
+
+def shard_bounds(n_rows: int, multiply_adds: int) -> list[tuple[int, int]]:
+    """Cut a minibatch into shards.
+
+    Parameters
+    ----------
+    n_rows : int
+        Size of the minibatch.
+    multiply_adds : int
+        Multiply-adds of a forward pass of one sample.
+
+    Returns
+    -------
+    bounds : list of (start, stop)
+
+    Examples
+    --------
+    >>> shard_bounds(100, 10_000)
+    [(0, 100)]
+    >>> shard_bounds(100, 600_000)
+    [(0, 50), (50, 100)]
+    """
+    n_shards = max(1, min(n_rows, MAX_SHARDS, n_rows * multiply_adds // SHARD_MULTIPLY_ADDS))
+    cuts = [n_rows * index // n_shards for index in range(n_shards + 1)]
+    return list(zip(cuts, cuts[1:], strict=False))
+
+
+def chunk_bounds(n_rows: int, target: int) -> list[tuple[int, int]]:
+    """Cut a shard into chunks of nearly equal size, close to a target.
+
+    Examples
+    --------
+    >>> chunk_bounds(64, 20)
+    [(0, 22), (22, 44), (44, 64)]
+    """
+    size = -(-n_rows // max(1, round(n_rows / target)))
+    return [(start, min(start + size, n_rows)) for start in range(0, n_rows, size)]
+
+
+def chunk_target(network: Network) -> int:
+    """Return the number of images whose scratch memory fills ``CHUNK_BYTES``."""
+    elements = max(
+        prod(step.input_shape) + prod(step.output_shape) + step.layer.scratch_size(step.input_shape)
+        for step in network.steps[1:]
+    )
+    return max(1, CHUNK_BYTES // (elements * network.dtype.itemsize))
+
+
+class Segment(NamedTuple):
+    """Operations that follow each other, all on images or all on vectors.
+
+    An operation is a method of :class:`Piece` and the index of a step.
+    """
+
+    on_images: bool
+    operations: list[tuple[Callable, int]]
+
+
+class Program:
+    """The phases of a forward and a backward pass, and what must be kept between their segments.
+
+    Parameters
+    ----------
+    network : Network
+    training : bool
+        Whether statistics are merged and a backward pass follows.
+    input_gradient : bool
+        Whether the gradient with respect to the images is wanted, too.
+
+    Attributes
+    ----------
+    merging : list of int
+        Steps that merge statistics; each begins a phase.
+    forward, backward : list of list of Segment
+        Phases in the order of execution.
+    need_gradient : set of int
+        Steps whose result needs a gradient.
+    first_consumer : dict of int to int
+        For each of these, the step whose backward pass comes first and writes the gradient; the
+        others add to it.
+    kept : dict of {"value", "gradient"} to set of int
+        Steps whose result, or its gradient, is read beyond the segment that writes it.
+    """
+
+    def __init__(self, network: Network, *, training: bool, input_gradient: bool = False):
+        self._steps = steps = network.steps
+        self.merging = [index for index, step in enumerate(steps) if step.merges] if training else []
+        self.need_gradient = self._find_need_gradient(network, input_gradient) if training else set()
+        self.first_consumer = {
+            source: index for index in reversed(self._backward_order()) for source in steps[index].inputs
+        }
+        self.forward = self._phases(range(len(steps)), Piece.statistics, Piece.forward)
+        self.backward = self._phases(self._backward_order(), Piece.backward_statistics, Piece.backward)
+        self.kept = {"value": self._crossing(self.forward), "gradient": self._crossing(self.backward)}
+        if training:
+            self.kept["value"] |= self._read_in_backward()
+        if input_gradient:
+            self.kept["gradient"].add(0)
+
+    def _find_need_gradient(self, network, input_gradient):
+        needed = {0} if input_gradient else set()
+        for index, step in enumerate(self._steps[1:], start=1):
+            if network.is_trained(step.name) or needed.intersection(step.inputs):
+                needed.add(index)
+        return needed
+
+    def _backward_order(self):
+        return sorted(self.need_gradient - {0}, reverse=True)
+
+    def _phases(self, order, statistics, operation):
+        """Cut an order of steps into phases, before each merging step, and these into segments."""
+        phases = [[]]
+        for index in order:
+            if index in self.merging:
+                self._append(phases[-1], statistics, index)
+                phases.append([])
+            self._append(phases[-1], operation, index)
+        return phases
+
+    def _append(self, phase, operation, index):
+        on_images = self._steps[index].takes_images
+        if not phase or phase[-1].on_images != on_images:
+            phase.append(Segment(on_images, []))
+        phase[-1].operations.append((operation, index))
+
+    def _crossing(self, phases):
+        """Return the steps whose arrays more than one segment touches."""
+        touching = {}
+        for number, segment in enumerate(segment for phase in phases for segment in phase):
+            for _, index in segment.operations:
+                for array in (index, *self._steps[index].inputs):
+                    touching.setdefault(array, set()).add(number)
+        return {array for array, segments in touching.items() if len(segments) > 1}
+
+    def _read_in_backward(self):
+        read = set()
+        for index in self._backward_order():
+            reads = self._steps[index].layer.backward_reads
+            read.update(self._steps[index].inputs if "X" in reads else ())
+            read.update((index,) if "Y" in reads else ())
+        return read
+
+
+@dataclass
+class Batch:
+    """A minibatch, as the executor takes it.
+
+    Attributes
+    ----------
+    n_rows : int
+    read : callable
+        ``read(rows, out)`` writes the images of a slice of rows into ``out``, an array of shape
+        (height, width, n_images, channels). Called from several threads.
+    targets : ndarray of shape (n_rows, n_outputs) or None
+    loss_weights : ndarray of shape (n_rows,) or None
+        Factors of the losses of the rows.
+    weights : ndarray of shape (n_rows,) or None
+        Sample weights, for statistics over the minibatch; None where all are equal.
+    number : int
+        Number of the training step, the key of random draws.
+    """
+
+    n_rows: int
+    read: Callable
+    targets: np.ndarray | None = None
+    loss_weights: np.ndarray | None = None
+    weights: np.ndarray | None = None
+    number: int = 0
+
+
+class Executor:
+    """Runs a network forward and backward; made for one call of fit or predict.
+
+    Parameters
+    ----------
+    network : Network
+    pool : WorkerPool
+    training : bool
+        Whether minibatches are trained on, rather than predicted.
+    streams : RandomStreams or None
+        Source of the random draws of layers in training.
+    input_gradient : bool
+        Whether the gradient with respect to the images is wanted, too.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        pool: WorkerPool,
+        *,
+        training: bool,
+        streams: RandomStreams | None = None,
+        input_gradient: bool = False,
+    ):
+        self.network = network
+        self.pool = pool
+        self.training = training
+        self.streams = streams
+        self.program = Program(network, training=training, input_gradient=input_gradient)
+        self.prepared = [None] * len(network.steps)
+        self.merged = [None] * len(network.steps)
+        self.state = {}
+        self._multiply_adds = network.multiply_adds()
+        self._chunk_target = chunk_target(network)
+        self._shards = []
+        self._threads = threading.local()
+
+    def gradients(self, batch: Batch, loss) -> float:
+        """Run a minibatch forward and backward.
+
+        The gradient stays in the shards, for :meth:`reduce`, and the new values of the network's state
+        in ``state``; the network itself is left as it is.
+
+        Parameters
+        ----------
+        batch : Batch
+        loss : Loss
+
+        Returns
+        -------
+        loss : float
+            Sum of the weighted losses of the rows.
+        """
+        self._prepare()
+        self.state = {}
+        bounds = shard_bounds(batch.n_rows, self._multiply_adds)
+        while len(self._shards) < len(bounds):
+            self._shards.append(Shard(self))
+        self._active = self._shards[: len(bounds)]
+        for shard, (start, stop) in zip(self._active, bounds, strict=True):
+            shard.begin(batch, start, stop)
+
+        *first_phases, last_phase = self.program.forward
+        backward_phase, *backward_phases = self.program.backward
+        for phase, index in zip(first_phases, self.program.merging, strict=True):
+            self.pool.run(lambda shard, phase=phase: shard.run(phase), self._active)
+            self._merge(index)
+
+        def turn(shard):
+            shard.run(last_phase)
+            shard.take_loss(loss)
+            shard.run(backward_phase)
+
+        self.pool.run(turn, self._active)
+        for phase, index in zip(backward_phases, reversed(self.program.merging), strict=True):
+            self._backward_merge(index)
+            self.pool.run(lambda shard, phase=phase: shard.run(phase), self._active)
+        self.pool.run(Shard.finish, self._active)
+        return sum(shard.loss for shard in self._active)
+
+    def reduce(self) -> np.ndarray:
+        """Return the sum of the gradients of the shards, in memory of the first.
+
+        Returns
+        -------
+        gradient : ndarray of shape (n_params,)
+        """
+        first, *others = (shard.gradient for shard in self._active)
+
+        def add(block):
+            for other in others:
+                np.add(first[block], other[block], out=first[block])
+
+        if others:
+            self.pool.run(add, blocks(first.size))
+        return first
+
+    def predict(self, batch: Batch, out: np.ndarray) -> np.ndarray:
+        """Compute the results of the last step.
+
+        Parameters
+        ----------
+        batch : Batch
+        out : ndarray of shape (n_rows, n_outputs)
+            Receives the scores.
+
+        Returns
+        -------
+        out : ndarray
+        """
+        self._prepare()
+        last = len(self.network.steps) - 1
+        (phase,) = self.program.forward
+
+        def run(rows):
+            shard = self._thread_shard()
+            shard.begin(batch, *rows)
+            shard.run(phase)
+            out[slice(*rows)] = shard.matrix("value", last)
+
+        self.pool.run(run, chunk_bounds(batch.n_rows, max(PREDICTION_ROWS, self._chunk_target)))
+        return out
+
+    def params(self, step: Step) -> dict[str, np.ndarray]:
+        """Return the parameters of a step."""
+        return self.network.params.get(step.name, {})
+
+    def chunk_bounds(self, n_rows: int) -> list[tuple[int, int]]:
+        """Return the chunks of a shard."""
+        return chunk_bounds(n_rows, self._chunk_target)
+
+    def thread_arena(self) -> Arena:
+        """Return the scratch memory of the current thread."""
+        if not hasattr(self._threads, "arena"):
+            self._threads.arena = Arena(self.network.dtype)
+        return self._threads.arena
+
+    def input_gradient(self) -> np.ndarray:
+        """Return the gradient of the images of the last minibatch, shape (height, width, n_rows, channels)."""
+        return np.concatenate([piece.input_gradient() for shard in self._active for piece in shard.chunks], axis=2)
+
+    def _thread_shard(self):
+        """Return the shard that the current thread uses for prediction, over and over."""
+        if not hasattr(self._threads, "shard"):
+            self._threads.shard = Shard(self)
+        return self._threads.shard
+
+    def _prepare(self):
+        for index, step in enumerate(self.network.steps[1:], start=1):
+            self.prepared[index] = step.layer.prepare(self.params(step), training=self.training)
+
+    def _merge(self, index):
+        step = self.network.steps[index]
+        partials = [partial for shard in self._active for partial in shard.partials]
+        self.merged[index], state = step.layer.merge(self.params(step), partials)
+        self.state.update({(step.name, key): value for key, value in state.items()})
+
+    def _backward_merge(self, index):
+        step = self.network.steps[index]
+        partials = [partial for shard in self._active for partial in shard.partials]
+        self.merged[index] = step.layer.backward_merge(self.params(step), self.merged[index], partials)
+
+
+def blocks(size: int) -> list[slice]:
+    """Cut a vector into slices of at most ``BLOCK`` elements."""
+    return [slice(start, min(start + BLOCK, size)) for start in range(0, size, BLOCK)]

@@ -1,0 +1,200 @@
+"""The protocol that every layer follows."""
+
+from abc import ABC, abstractmethod
+from numbers import Integral
+
+import numpy as np
+from sklearn.base import BaseEstimator
+
+Shape = tuple[int, ...]
+Params = dict[str, np.ndarray]
+
+
+class Layer(BaseEstimator, ABC):
+    """Base class of layers.
+
+    A layer holds hyperparameters and nothing else: its weights belong to the network and are passed
+    as ``params``, all that lives for one minibatch belongs to the ``unit`` of work. ``__init__`` only
+    assigns, so a layer is cloned, searched and pickled like any estimator. The valid values of the
+    hyperparameters stand in ``_parameter_constraints``, as in scikit-learn.
+
+    Shapes given to and returned by :meth:`output_shape` are those of one sample: ``(h, w, c)`` for
+    images, ``(f,)`` for vectors. Arrays are C-contiguous, of shape ``(h, w, n, c)`` for n images and
+    ``(n, f)`` for n vectors.
+
+    The unit of work offers a layer
+
+    - ``buffer(name, shape, dtype=None)``: memory that keeps its contents from forward to backward,
+    - ``scratch(name, shape, dtype=None)``: memory to use within one call,
+    - ``accumulator(name, shape)``: memory that is zero when the units of a shard begin their backward
+      pass and that they share until ``finish``,
+    - ``add_gradient(name, value)``: adds to the gradient of a parameter,
+    - ``X`` and ``Y``: in backward, the input and output, if named in ``backward_reads``,
+    - ``weights``: the sample weights of its rows, shape (n,), or None where all are equal,
+    - ``rng``: a random generator of its own for this step of training,
+    - ``prepared`` and ``merged``: what ``prepare``, ``merge`` and ``backward_merge`` returned.
+    """
+
+    decayed_params: tuple[str, ...] = ()
+    """Names of the parameters that weight decay (``alpha``) applies to."""
+
+    state_params: tuple[str, ...] = ()
+    """Names of the parameters without a gradient, such as running statistics."""
+
+    backward_reads: tuple[str, ...] = ()
+    """Which of "X" and "Y" backward reads; the others may be gone by then."""
+
+    _parameter_constraints: dict = {}
+
+    def expand(self, name: str) -> list[tuple[str, "Layer"]]:
+        """Return the named layers that this one stands for, itself by default."""
+        return [(name, self)]
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """Return the shape of the result for one sample.
+
+        Parameters
+        ----------
+        input_shape : tuple of int
+            ``(h, w, c)`` or ``(f,)``.
+
+        Returns
+        -------
+        output_shape : tuple of int
+
+        Raises
+        ------
+        ValueError
+            If the layer cannot be applied to this shape. The network adds the layer's name.
+        """
+        return input_shape
+
+    def init_params(self, input_shape: Shape, *, activation: str | None, dtype, rng) -> Params:
+        """Return fresh parameters.
+
+        Parameters
+        ----------
+        input_shape : tuple of int
+        activation : str or None
+            Name of the nonlinearity that follows, for the scale of the weights.
+        dtype : numpy.dtype
+        rng : numpy.random.Generator
+
+        Returns
+        -------
+        params : dict of str to ndarray
+        """
+        return {}
+
+    def multiply_adds(self, input_shape: Shape) -> int:
+        """Return the number of multiply-adds of a forward pass of one sample."""
+        return 0
+
+    def scratch_size(self, input_shape: Shape) -> int:
+        """Return the number of elements of scratch memory that one sample takes, beyond its result."""
+        return 0
+
+    def prepare(self, params: Params, *, training: bool):
+        """Compute what all units of a step need; called once a step."""
+
+    @abstractmethod
+    def forward(self, params: Params, X, unit, *, training: bool, out: np.ndarray):
+        """Compute the result.
+
+        Parameters
+        ----------
+        params : dict of str to ndarray
+        X : ndarray of shape (h, w, n, c) or (n, f)
+            Never written to.
+        unit : Unit
+        training : bool
+        out : ndarray
+            Where the result should go.
+
+        Returns
+        -------
+        Y : ndarray
+            ``out``, or X itself where there is nothing to do.
+        """
+
+    @abstractmethod
+    def backward(self, params: Params, dY, unit, *, need_dX: bool, out: np.ndarray | None):
+        """Add the gradients of the parameters to the unit and return that of the input.
+
+        Parameters
+        ----------
+        params : dict of str to ndarray
+        dY : ndarray of the shape of Y
+            Gradient of the loss with respect to the result; may be overwritten.
+        unit : Unit
+            The unit of the forward pass.
+        need_dX : bool
+            Whether anything reads the result; if not, None may be returned.
+        out : ndarray of the shape of X, or None
+            Where the result should go; None where ``need_dX`` is false.
+
+        Returns
+        -------
+        dX : ndarray of the shape of X, or None
+            ``out`` or an overwritten dY.
+        """
+
+    def finish(self, params: Params, unit):
+        """Turn accumulators into gradients; called once a shard, after its last backward."""
+
+
+class MergingLayer(Layer):
+    """A layer whose result depends on the whole minibatch, such as batch normalization.
+
+    In training its forward pass waits until every unit of the minibatch has given its ``statistics``
+    and ``merge`` has combined them, and its backward pass likewise. In prediction nothing is merged.
+    """
+
+    @abstractmethod
+    def statistics(self, X, unit):
+        """Return the partial statistics of a unit, for ``merge``."""
+
+    @abstractmethod
+    def merge(self, params: Params, partials: list):
+        """Combine partial statistics, given in an order that never changes.
+
+        Returns
+        -------
+        merged : object
+            What ``forward`` and ``backward_statistics`` find in ``unit.merged``.
+        state : dict of str to ndarray
+            New values of the ``state_params``, taken over when the step is complete.
+        """
+
+    @abstractmethod
+    def backward_statistics(self, params: Params, dY, unit):
+        """Return the partial statistics of the gradient and add the gradients of the parameters."""
+
+    @abstractmethod
+    def backward_merge(self, params: Params, merged, partials: list):
+        """Combine the partial statistics of the gradient; ``backward`` finds the result in ``unit.merged``."""
+
+
+def require_image(input_shape: Shape) -> None:
+    """Raise a ValueError unless the shape is that of an image."""
+    if len(input_shape) != 3:
+        raise ValueError(f"expected an image (height, width, channels), got shape {input_shape}")
+
+
+def as_pair(value, name: str, minimum: int = 1) -> tuple[int, int]:
+    """Return an int as a pair of equal ints, and a pair as a tuple.
+
+    Raises
+    ------
+    ValueError
+        If it is neither, or an entry is below the minimum.
+    """
+    pair = tuple(value) if isinstance(value, tuple | list) else (value, value)
+    if len(pair) != 2 or not all(is_integer(entry) and entry >= minimum for entry in pair):
+        raise ValueError(f"{name} must be an int >= {minimum} or a pair of such ints, got {value!r}")
+    return pair
+
+
+def is_integer(value) -> bool:
+    """Whether a value is an integer and not a bool."""
+    return isinstance(value, Integral) and not isinstance(value, bool | np.bool_)

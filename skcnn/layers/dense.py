@@ -1,0 +1,86 @@
+"""Fully connected layers."""
+
+from numbers import Integral
+
+import numpy as np
+from sklearn.utils._param_validation import Interval
+
+from skcnn.initializers import initial_weight
+from skcnn.kernels.reductions import channel_sums
+from skcnn.layers.activation import with_activation
+from skcnn.layers.base import Layer
+
+
+class Dense(Layer):
+    r"""Fully connected layer.
+
+    Parameters
+    ----------
+    units : int
+        Number of outputs.
+    activation : str or None, default=None
+        Name of the activation that follows, such as "relu".
+    use_bias : bool, default=True
+        Whether to add a bias to each output.
+
+    Notes
+    -----
+    Input ``(f,)``, result ``(units,)``, parameters ``weight`` of shape ``(f, units)`` and ``bias`` of
+    shape ``(units,)``: :math:`y = x W + b`. The estimator flattens images before the first one.
+
+    References
+    ----------
+    Rumelhart, Hinton and Williams (1986), "Learning representations by back-propagating errors",
+    Nature.
+
+    Examples
+    --------
+    >>> from skcnn.layers import Dense
+    >>> Dense(10).output_shape((64,))
+    (10,)
+    """
+
+    decayed_params = ("weight",)
+    backward_reads = ("X",)
+    _parameter_constraints: dict = {
+        "units": [Interval(Integral, 1, None, closed="left")],
+        "use_bias": ["boolean"],
+    }
+
+    def __init__(self, units, *, activation=None, use_bias=True):
+        self.units = units
+        self.activation = activation
+        self.use_bias = use_bias
+
+    def expand(self, name):
+        """Return this layer and its activation; see :meth:`Layer.expand`."""
+        return with_activation(name, self)
+
+    def output_shape(self, input_shape):
+        """Return ``(units,)``; see :meth:`Layer.output_shape`."""
+        if len(input_shape) != 1:
+            raise ValueError(f"expected a vector (features,), got shape {input_shape}")
+        return (self.units,)
+
+    def init_params(self, input_shape, *, activation, dtype, rng):
+        """Return ``weight`` and ``bias``; see :meth:`Layer.init_params`."""
+        shape = (*input_shape, self.units)
+        weight = initial_weight(shape, *shape, activation=activation, dtype=dtype, rng=rng)
+        return {"weight": weight, "bias": np.zeros(self.units, dtype)} if self.use_bias else {"weight": weight}
+
+    def multiply_adds(self, input_shape):
+        """Return ``f * units``."""
+        return input_shape[0] * self.units
+
+    def forward(self, params, X, unit, *, training, out):
+        """Compute the result; see :meth:`Layer.forward`."""
+        np.matmul(X, params["weight"], out=out)
+        return np.add(out, params["bias"], out=out) if self.use_bias else out
+
+    def backward(self, params, dY, unit, *, need_dX, out):
+        """Compute the gradients; see :meth:`Layer.backward`."""
+        share = unit.scratch("weight", params["weight"].shape)
+        unit.add_gradient("weight", np.matmul(unit.X.T, dY, out=share))
+        if self.use_bias:
+            unit.add_gradient("bias", channel_sums(dY))
+        return np.matmul(dY, params["weight"].T, out=out) if need_dX else None

@@ -1,0 +1,55 @@
+"""Layers that drop activations at random during training."""
+
+from numbers import Real
+
+import numpy as np
+from sklearn.utils._param_validation import Interval
+
+from skcnn.layers.base import Layer
+
+
+class Dropout(Layer):
+    r"""Zero a random share of the activations in training; do nothing in prediction.
+
+    Parameters
+    ----------
+    rate : float, default=0.5
+        Probability of zeroing an activation, in [0, 1).
+
+    Notes
+    -----
+    The shape stays. :math:`y = x m / (1 - p)` with :math:`m \sim \mathrm{Bernoulli}(1 - p)`, so that
+    the expectation stays too.
+
+    References
+    ----------
+    Srivastava, Hinton, Krizhevsky, Sutskever and Salakhutdinov (2014), "Dropout: a simple way to
+    prevent neural networks from overfitting", JMLR.
+
+    Examples
+    --------
+    >>> from skcnn.layers import Dropout
+    >>> Dropout(0.25).output_shape((64,))
+    (64,)
+    """
+
+    _parameter_constraints: dict = {"rate": [Interval(Real, 0, 1, closed="left")]}
+
+    def __init__(self, rate=0.5):
+        self.rate = rate
+
+    def forward(self, params, X, unit, *, training, out):
+        """Compute the result; see :meth:`Layer.forward`."""
+        if not training or self.rate == 0:
+            return X
+        draws = unit.rng.random(X.shape, dtype=X.dtype, out=unit.scratch("draws", X.shape))
+        kept = np.greater_equal(draws, self.rate, out=unit.buffer("kept", X.shape, bool))
+        np.multiply(X, 1 / (1 - self.rate), out=out)
+        return np.multiply(out, kept, out=out)
+
+    def backward(self, params, dY, unit, *, need_dX, out):
+        """Compute the gradient; see :meth:`Layer.backward`."""
+        if self.rate == 0:
+            return dY
+        np.multiply(dY, 1 / (1 - self.rate), out=out)
+        return np.multiply(out, unit.buffer("kept", dY.shape, bool), out=out)

@@ -1,0 +1,253 @@
+"""A network: layers compiled to a flat list of steps, with their parameters."""
+
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+
+from skcnn.layers.activation import Activation
+from skcnn.layers.base import Layer, MergingLayer, Shape
+from skcnn.random_streams import RandomStreams
+
+
+@dataclass(frozen=True)
+class Step:
+    """One entry of the flat list: a layer, and where its input comes from.
+
+    Attributes
+    ----------
+    name : str
+        Name of the layer, the key of its parameters.
+    layer : Layer or None
+        None for the first step, which reads the images.
+    inputs : tuple of int
+        Indices of the steps whose results the layer takes. A chain has one each, the step before.
+    input_shapes : tuple of shapes
+        Shapes of these results for one sample, batch axis left out.
+    output_shape : tuple of int
+        Shape of the result for one sample.
+    """
+
+    name: str
+    layer: Layer | None
+    inputs: tuple[int, ...]
+    input_shapes: tuple[Shape, ...]
+    output_shape: Shape
+
+    @property
+    def input_shape(self) -> Shape:
+        """Shape of the only input."""
+        return self.input_shapes[0]
+
+    @property
+    def merges(self) -> bool:
+        """Whether training must wait for the whole minibatch before this step."""
+        return isinstance(self.layer, MergingLayer)
+
+    @property
+    def takes_images(self) -> bool:
+        """Whether the step works on images, a few at a time, rather than on vectors."""
+        return self.layer is None or len(self.input_shape) == 3
+
+
+def compile_steps(layers: list[tuple[str, Layer]], input_shape: Shape) -> tuple[Step, ...]:
+    """Turn a chain of named layers into the flat list of steps.
+
+    Parameters
+    ----------
+    layers : list of (str, Layer)
+    input_shape : tuple of int
+        Shape of one sample, ``(h, w, c)`` or ``(f,)``.
+
+    Returns
+    -------
+    steps : tuple of Step
+
+    Raises
+    ------
+    ValueError
+        If a hyperparameter is invalid or a layer does not fit the shape that reaches it. The message
+        names the layer, its parameters and the shape. Nothing has been allocated by then.
+    """
+    steps = [Step("input", None, (), (), tuple(input_shape))]
+    for name, layer in layers:
+        try:
+            layer._validate_params()
+            for expanded_name, expanded in layer.expand(name):
+                shape = steps[-1].output_shape
+                output_shape = tuple(expanded.output_shape(shape))
+                steps.append(Step(expanded_name, expanded, (len(steps) - 1,), (shape,), output_shape))
+        except ValueError as error:
+            shape = steps[-1].output_shape
+            raise ValueError(f"layer {name!r}, {layer!r}, on input of shape {shape}: {error}") from error
+    return tuple(steps)
+
+
+class Network:
+    """Compiled layers with their parameters, all that prediction needs.
+
+    Parameters
+    ----------
+    steps : tuple of Step
+        As returned by :func:`compile_steps`.
+    dtype : numpy.dtype
+        Type of parameters and activations, float32 or float64.
+    streams : RandomStreams
+        Source of the initial weights.
+
+    Attributes
+    ----------
+    steps : tuple of Step
+    dtype : numpy.dtype
+    params : dict of str to dict of str to ndarray
+        Parameters by layer name and parameter name. Those with a gradient are views of ``vector``.
+    vector : ndarray of shape (n_params,)
+        All parameters with a gradient, those that weight decay applies to first. Optimizers,
+        snapshots and norms work on it as a whole.
+    n_decayed : int
+        Number of leading elements of ``vector`` that weight decay applies to.
+    """
+
+    def __init__(self, steps: tuple[Step, ...], *, dtype, streams: RandomStreams):
+        self.steps = steps
+        self.dtype = np.dtype(dtype)
+        initial = {
+            step.name: step.layer.init_params(
+                step.input_shape,
+                activation=following_activation(steps, index),
+                dtype=self.dtype,
+                rng=streams.generator("initialization", index),
+            )
+            for index, step in enumerate(steps)
+            if step.layer is not None
+        }
+        self._layout = {
+            name: {key: value.shape for key, value in params.items()} for name, params in initial.items() if params
+        }
+        self.vector = np.empty(sum(prod(shape) for *_, shape in self._trained()), self.dtype)
+        self.params = self._views()
+        for name, params in self.params.items():
+            for key, value in params.items():
+                value[...] = initial[name][key]
+        for name, key in self._state_names():
+            self.params[name][key] = initial[name][key]
+
+    @property
+    def n_params(self) -> int:
+        """Number of parameters with a gradient."""
+        return self.vector.size
+
+    @property
+    def n_outputs(self) -> int:
+        """Number of scores of a sample."""
+        return self.steps[-1].output_shape[0]
+
+    @property
+    def n_decayed(self) -> int:
+        """Number of leading elements of ``vector`` that weight decay applies to."""
+        return sum(prod(shape) for name, key, shape in self._trained() if self._is_decayed(name, key))
+
+    def views_of(self, vector: np.ndarray) -> dict[str, dict[str, np.ndarray]]:
+        """Return the parts of a vector, such as a gradient, by layer and parameter name.
+
+        Parameters
+        ----------
+        vector : ndarray of shape (n_params,)
+
+        Returns
+        -------
+        views : dict of str to dict of str to ndarray
+        """
+        views = {name: {} for name in self._layout}
+        start = 0
+        for name, key, shape in self._trained():
+            views[name][key] = vector[start : start + prod(shape)].reshape(shape)
+            start += prod(shape)
+        return views
+
+    def state(self) -> dict[tuple[str, str], np.ndarray]:
+        """Return the parameters without a gradient by (layer name, parameter name)."""
+        return {(name, key): self.params[name][key] for name, key in self._state_names()}
+
+    def snapshot(self):
+        """Return a copy of all parameters, for :meth:`restore`."""
+        return self.vector.copy(), {where: value.copy() for where, value in self.state().items()}
+
+    def restore(self, snapshot) -> None:
+        """Take over the parameters of a snapshot."""
+        vector, state = snapshot
+        np.copyto(self.vector, vector)
+        self.set_state(state)
+
+    def set_state(self, state: dict[tuple[str, str], np.ndarray]) -> None:
+        """Replace parameters without a gradient, cast to their dtype."""
+        for (name, key), value in state.items():
+            current = self.params[name][key]
+            self.params[name][key] = np.asarray(value, current.dtype)
+
+    def is_trained(self, name: str) -> bool:
+        """Whether a layer has parameters with a gradient."""
+        return any(trained_name == name for trained_name, _, _ in self._trained())
+
+    def multiply_adds(self) -> int:
+        """Return the number of multiply-adds of a forward pass of one sample."""
+        return sum(step.layer.multiply_adds(step.input_shape) for step in self.steps[1:])
+
+    def _layers_by_name(self):
+        return {step.name: step.layer for step in self.steps[1:]}
+
+    def _is_decayed(self, name, key):
+        return key in self._layers_by_name()[name].decayed_params
+
+    def _trained(self):
+        """Return (layer name, parameter name, shape) in the order of the vector."""
+        layers = self._layers_by_name()
+        entries = [
+            (name, key, shape)
+            for name, shapes in self._layout.items()
+            for key, shape in shapes.items()
+            if key not in layers[name].state_params
+        ]
+        return sorted(entries, key=lambda entry: not self._is_decayed(*entry[:2]))
+
+    def _state_names(self):
+        layers = self._layers_by_name()
+        return [
+            (name, key)
+            for name, shapes in self._layout.items()
+            for key in shapes
+            if key in layers[name].state_params
+        ]
+
+    def _views(self):
+        return self.views_of(self.vector)
+
+    def __getstate__(self):
+        return {
+            "steps": self.steps,
+            "dtype": self.dtype,
+            "layout": self._layout,
+            "vector": self.vector,
+            "state": self.state(),
+        }
+
+    def __setstate__(self, saved):
+        self.steps, self.dtype, self._layout = saved["steps"], saved["dtype"], saved["layout"]
+        self.vector = saved["vector"]
+        self.params = self._views()
+        for (name, key), value in saved["state"].items():
+            self.params[name][key] = value
+
+
+def following_activation(steps: tuple[Step, ...], index: int) -> str | None:
+    """Return the name of the activation that the result of a step goes into.
+
+    Layers without weights, such as pooling or batch normalization, are looked through; None where a
+    layer with weights or the end of the network comes first.
+    """
+    for step in steps[index + 1 :]:
+        if isinstance(step.layer, Activation):
+            return step.layer.name
+        if step.layer.decayed_params:
+            return None
+    return None

@@ -1,0 +1,172 @@
+"""How many threads to compute on, and the BLAS held at one thread meanwhile."""
+
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager
+
+import joblib
+import numpy as np
+from joblib.parallel import get_active_backend
+from threadpoolctl import ThreadpoolController
+
+THREADS_VARIABLE = "SKCNN_NUM_THREADS"
+LIMIT_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS")
+
+UFUNC_BUFFER_SIZE = 1024
+"""Elements of numpy's buffer for strided and cast operands: fixed, since sums depend on it."""
+
+
+class BlasGuard:
+    """Holds the BLAS libraries of the process at one thread while anything of ours computes.
+
+    The limit is one number for the whole process, so entries from several threads are counted: the
+    first one saves and sets it, the last one restores it.
+    """
+
+    def __init__(self):
+        self._reset()
+
+    def _reset(self):
+        self._lock = threading.Lock()
+        self._entries = 0
+        self._limiter = None
+        self._saved_limit = None
+        self._controller = None
+
+    def __enter__(self) -> int:
+        """Set the limit and return the one that was in force before."""
+        with self._lock:
+            if self._entries == 0:
+                if self._controller is None:
+                    self._controller = ThreadpoolController().select(user_api="blas")
+                limits = [library.num_threads for library in self._controller.lib_controllers]
+                self._saved_limit = min(limits, default=joblib.cpu_count())
+                self._limiter = self._controller.limit(limits=1)
+            self._entries += 1
+            return self._saved_limit
+
+    def __exit__(self, *exception):
+        with self._lock:
+            self._entries -= 1
+            if self._entries == 0:
+                self._limiter.restore_original_limits()
+                self._limiter = None
+
+    def reset_after_fork(self):
+        """Start afresh in a forked child, which has none of the threads that had entered."""
+        if self._limiter is not None:
+            self._limiter.restore_original_limits()
+        self._reset()
+
+
+blas_guard = BlasGuard()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=blas_guard.reset_after_fork)
+
+
+def thread_count(blas_limit: int) -> int:
+    """Return the number of threads to compute on.
+
+    Parameters
+    ----------
+    blas_limit : int
+        The limit in force for the BLAS, which threadpoolctl, environment variables or a loky worker
+        may have lowered.
+
+    Returns
+    -------
+    n_threads : int
+        What the environment variable SKCNN_NUM_THREADS says, if set. Else one inside a worker of
+        joblib for which no variable sets a limit, since its siblings use the other cores. Else the
+        BLAS limit, at most the number of cores that affinity and cgroup leave to the process.
+
+    Raises
+    ------
+    ValueError
+        If the variable is not a positive integer.
+    """
+    requested = os.environ.get(THREADS_VARIABLE)
+    if requested is not None:
+        if not requested.isdecimal() or int(requested) < 1:
+            raise ValueError(f"{THREADS_VARIABLE} must be a positive integer, got {requested!r}")
+        return int(requested)
+    in_worker = (get_active_backend()[0].nesting_level or 0) > 0
+    if in_worker and not any(variable in os.environ for variable in LIMIT_VARIABLES):
+        return 1
+    return max(1, min(blas_limit, joblib.cpu_count()))
+
+
+class WorkerPool:
+    """Runs a function over items on the calling thread and some more.
+
+    Parameters
+    ----------
+    n_threads : int
+        Number of threads, the calling one included. Threads start when they are first needed.
+    """
+
+    def __init__(self, n_threads: int):
+        self.n_threads = n_threads
+        self._executor = ThreadPoolExecutor(max(1, n_threads - 1), initializer=_configure_numpy)
+
+    def run(self, function, items: list) -> None:
+        """Call ``function(item)`` for all items; which thread takes which is left open.
+
+        An exception stops the handing out of items and is raised once the calls under way are over.
+        """
+        if self.n_threads == 1 or len(items) <= 1:
+            for item in items:
+                function(item)
+            return
+        remaining = iter(items)
+        lock = threading.Lock()
+
+        def work():
+            while True:
+                with lock:
+                    item = next(remaining, remaining)
+                if item is remaining:
+                    return
+                try:
+                    function(item)
+                except BaseException:
+                    with lock:
+                        list(remaining)
+                    raise
+
+        futures = [self._executor.submit(work) for _ in range(min(self.n_threads, len(items)) - 1)]
+        try:
+            work()
+        finally:
+            wait(futures)
+        for future in futures:
+            future.result()
+
+    def close(self) -> None:
+        """End the threads."""
+        self._executor.shutdown()
+
+
+def _configure_numpy():
+    """Set numpy's state of the current thread; overflow is looked for in results, not signalled."""
+    np.seterr(all="ignore")
+    np.setbufsize(UFUNC_BUFFER_SIZE)
+
+
+@contextmanager
+def worker_pool():
+    """Hold the BLAS at one thread and yield a pool of the threads that it would have used.
+
+    Yields
+    ------
+    pool : WorkerPool
+    """
+    with blas_guard as blas_limit, np.errstate(all="ignore"):
+        buffer_size = np.setbufsize(UFUNC_BUFFER_SIZE)
+        pool = WorkerPool(thread_count(blas_limit))
+        try:
+            yield pool
+        finally:
+            pool.close()
+            np.setbufsize(buffer_size)

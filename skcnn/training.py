@@ -1,0 +1,294 @@
+"""The training loop: a generator that yields one record an epoch."""
+
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from skcnn.batches import ImageSource
+from skcnn.execution import Batch, Executor, blocks
+from skcnn.losses import dense_targets
+from skcnn.network import Network
+from skcnn.random_streams import RandomStreams
+
+
+class Diverged(ArithmeticError):
+    """The loss or the weights ceased to be finite."""
+
+
+@dataclass
+class TrainingState:
+    """What training must know to go on where it stopped, beside the network.
+
+    Attributes
+    ----------
+    seed : int
+        Seed of all random draws of the training.
+    epoch, step : int
+        Epochs and minibatches that are complete.
+    n_samples_seen : int
+        Samples that were trained on, repetitions included.
+    n_plateaus : int
+        How often training had stopped to improve and went on.
+    slots : dict of str to ndarray of shape (n_params,)
+        Arrays of the optimizer.
+    """
+
+    seed: int
+    epoch: int = 0
+    step: int = 0
+    n_samples_seen: int = 0
+    n_plateaus: int = 0
+    slots: dict[str, np.ndarray] = field(default_factory=dict)
+
+
+@dataclass
+class TrainingData:
+    """Samples to train on or to validate with.
+
+    Attributes
+    ----------
+    images : ImageSource
+    codes : ndarray of shape (n_samples,)
+        Indices of the classes.
+    loss_weights : ndarray of shape (n_samples,)
+        Sample weight times class weight, divided by the mean of this product.
+    weights : ndarray of shape (n_samples,) or None
+        Sample weights; None where all are equal.
+    """
+
+    images: ImageSource
+    codes: np.ndarray
+    loss_weights: np.ndarray
+    weights: np.ndarray | None
+
+
+@dataclass
+class Objective:
+    """What is minimised, and how.
+
+    Attributes
+    ----------
+    loss : Loss
+    label_smoothing : float
+    alpha : float
+        Factor of ``sum(weight ** 2) / 2`` in the loss.
+    optimizer, schedule : object
+    clip_norm : float or None
+        Largest norm of the gradient; longer ones are scaled down to it.
+    """
+
+    loss: object
+    label_smoothing: float
+    alpha: float
+    optimizer: object
+    schedule: object
+    clip_norm: float | None
+
+
+def train_epochs(
+    network: Network,
+    data: TrainingData,
+    state: TrainingState,
+    objective: Objective,
+    *,
+    batch_size: int,
+    shuffle: bool,
+    pool,
+    out_of_time: Callable[[], bool],
+) -> Iterator[dict]:
+    """Train a network epoch by epoch, without end.
+
+    Parameters
+    ----------
+    network : Network
+        Updated in place, step by step.
+    data : TrainingData
+    state : TrainingState
+        Updated in place.
+    objective : Objective
+    batch_size : int
+        Samples of a minibatch; the last one of an epoch may have fewer.
+    shuffle : bool
+        Whether to draw a new order of the samples each epoch.
+    pool : WorkerPool
+    out_of_time : callable
+        Asked after each minibatch; true ends the epoch early.
+
+    Yields
+    ------
+    record : dict
+        ``epoch``, ``loss`` (mean over the epoch, penalty included), ``learning_rate``, ``seconds``.
+
+    Raises
+    ------
+    Diverged
+        If a loss, gradient or weight is not finite. The network is back at its start of the epoch.
+    """
+    streams = RandomStreams(state.seed)
+    executor = Executor(network, pool, training=True, streams=streams)
+    for name in objective.optimizer.slot_names:
+        state.slots.setdefault(name, np.zeros_like(network.vector))
+    n_samples = len(data.images)
+    while True:
+        start_time = time.perf_counter()
+        start_of_epoch = network.snapshot()
+        order = streams.generator("shuffle", state.epoch).permutation(n_samples) if shuffle else np.arange(n_samples)
+        rate = objective.schedule.rate(n_samples_seen=state.n_samples_seen, n_plateaus=state.n_plateaus)
+        loss_sum = n_seen = 0
+        for first in range(0, n_samples, batch_size):
+            rows = order[first : first + batch_size]
+            try:
+                with uninterrupted():
+                    loss_sum += len(rows) * train_step(executor, data, rows, state, objective, rate)
+            except Diverged:
+                network.restore(start_of_epoch)
+                raise
+            n_seen += len(rows)
+            if out_of_time():
+                break
+        state.epoch += 1
+        state.n_samples_seen += n_seen
+        yield {
+            "epoch": state.epoch,
+            "loss": loss_sum / n_seen,
+            "learning_rate": rate,
+            "seconds": time.perf_counter() - start_time,
+        }
+
+
+def train_step(
+    executor: Executor,
+    data: TrainingData,
+    rows: np.ndarray,
+    state: TrainingState,
+    objective: Objective,
+    learning_rate: float,
+) -> float:
+    """Train on one minibatch and return its loss, penalty included.
+
+    Raises
+    ------
+    Diverged
+        If the loss, the gradient or an updated weight is not finite.
+    """
+    network = executor.network
+    batch = Batch(
+        n_rows=len(rows),
+        read=lambda part, out: data.images.read(rows[part], out),
+        targets=dense_targets(
+            data.codes[rows],
+            network.n_outputs,
+            label_smoothing=objective.label_smoothing,
+            dtype=network.dtype,
+        ),
+        loss_weights=(data.loss_weights[rows] / len(rows)).astype(network.dtype),
+        weights=None if data.weights is None else data.weights[rows],
+        number=state.step,
+    )
+    loss = executor.gradients(batch, objective.loss)
+    gradient = executor.reduce()
+    loss += add_penalty(network, gradient, objective.alpha)
+    if not math.isfinite(loss):
+        raise Diverged(f"the loss became {loss} at step {state.step + 1}")
+    if objective.clip_norm is not None:
+        clip_norm(gradient, objective.clip_norm)
+
+    def update(block):
+        slots = {name: slot[block] for name, slot in state.slots.items()}
+        objective.optimizer.update(
+            network.vector[block], gradient[block], slots, step=state.step + 1, learning_rate=learning_rate
+        )
+
+    executor.pool.run(update, blocks(network.n_params))
+    network.set_state(executor.state)
+    if not is_finite(network.vector):
+        raise Diverged(f"a weight ceased to be finite at step {state.step + 1}")
+    state.step += 1
+    return loss
+
+
+def add_penalty(network: Network, gradient: np.ndarray, alpha: float) -> float:
+    """Add the gradient of ``alpha / 2 * sum(weight ** 2)`` and return this penalty."""
+    if alpha == 0:
+        return 0.0
+    squares = 0.0
+    for block in blocks(network.n_decayed):
+        weights = network.vector[: network.n_decayed][block]
+        squares += float(np.dot(weights, weights))
+        part = gradient[: network.n_decayed][block]
+        np.add(part, alpha * weights, out=part)
+    return alpha / 2 * squares
+
+
+def clip_norm(gradient: np.ndarray, largest: float) -> None:
+    """Scale a gradient down, in place, so that its Euclidean norm is at most ``largest``."""
+    norm = math.sqrt(sum(float(np.square(gradient[block], dtype=np.float64).sum()) for block in blocks(gradient.size)))
+    if norm > largest:
+        np.multiply(gradient, largest / norm, out=gradient)
+
+
+def is_finite(vector: np.ndarray) -> bool:
+    """Whether all elements are finite."""
+    return all(np.isfinite(vector[block]).all() for block in blocks(vector.size))
+
+
+@contextmanager
+def uninterrupted():
+    """Hold back an interrupt from the keyboard until the end of the block, so that a step is complete."""
+    handler = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(handler):
+        yield
+        return
+    received = []
+    signal.signal(signal.SIGINT, lambda *arguments: received.append(arguments))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    if received:
+        handler(*received[0])
+
+
+class Progress:
+    """Keeps the best value of a quantity and says when it has stopped to improve.
+
+    Parameters
+    ----------
+    tol : float
+        Improvement that counts.
+    patience : int
+        Epochs without improvement after which training has stopped to improve.
+
+    Attributes
+    ----------
+    best : float
+        Largest value so far.
+    """
+
+    def __init__(self, tol: float, patience: int):
+        self.tol = tol
+        self.patience = patience
+        self.best = -math.inf
+        self._n_stale = 0
+
+    def update(self, value: float) -> bool:
+        """Take a new value, larger is better, and return whether it is the best so far."""
+        self._n_stale = self._n_stale + 1 if value < self.best + self.tol else 0
+        is_best = value > self.best
+        self.best = max(self.best, value)
+        return is_best
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether more than ``patience`` epochs in a row brought no improvement."""
+        return self._n_stale > self.patience
+
+    def reset(self) -> None:
+        """Forget the epochs without improvement."""
+        self._n_stale = 0
