@@ -50,9 +50,11 @@ class ImageSource:
 
     Parameters
     ----------
-    X : ndarray of shape (n_samples, ...)
+    X : ndarray of shape (n, ...)
         Images in one of the layouts of the format, in any real dtype; never copied as a whole.
     format : ImageFormat
+    subset : ndarray of int or None, default=None
+        Indices of the images that the source consists of; None for all.
 
     Examples
     --------
@@ -65,12 +67,13 @@ class ImageSource:
            [6., 7.]], dtype=float32)
     """
 
-    def __init__(self, X: np.ndarray, format: ImageFormat):
+    def __init__(self, X: np.ndarray, format: ImageFormat, subset: np.ndarray | None = None):
         self.X = X
         self.format = format
+        self.subset = subset
 
     def __len__(self):
-        return len(self.X)
+        return len(self.X if self.subset is None else self.subset)
 
     def read(self, rows, out: np.ndarray) -> np.ndarray:
         """Read images: cast, turned to the layout of kernels, and scaled.
@@ -90,7 +93,7 @@ class ImageSource:
         ValueError
             If a value is not finite in the dtype of ``out``.
         """
-        images = self.X[rows]
+        images = self.X[rows if self.subset is None else self.subset[rows]]
         images = images.reshape(len(images), *self.format.stored_shape)
         order = (2, 3, 0, 1) if self.format.channels_first else (1, 2, 0, 3)
         with np.errstate(over="ignore"):

@@ -344,8 +344,10 @@ class Executor:
         return self._threads.arena
 
     def input_gradient(self) -> np.ndarray:
-        """Return the gradient of the images of the last minibatch, shape (height, width, n_rows, channels)."""
-        return np.concatenate([piece.input_gradient() for shard in self._active for piece in shard.chunks], axis=2)
+        """Return the gradient of the last minibatch with respect to what was read, batch axis as there."""
+        on_images = self.network.steps[0].takes_images
+        pieces = [piece for shard in self._active for piece in (shard.chunks if on_images else (shard.whole,))]
+        return np.concatenate([piece.input_gradient() for piece in pieces], axis=2 if on_images else 0)
 
     def _thread_shard(self):
         """Return the shard that the current thread uses for prediction, over and over."""

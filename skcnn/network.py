@@ -47,7 +47,7 @@ class Step:
     @property
     def takes_images(self) -> bool:
         """Whether the step works on images, a few at a time, rather than on vectors."""
-        return self.layer is None or len(self.input_shape) == 3
+        return len(self.output_shape if self.layer is None else self.input_shape) == 3
 
 
 def compile_steps(layers: list[tuple[str, Layer]], input_shape: Shape) -> tuple[Step, ...]:
@@ -80,6 +80,10 @@ def compile_steps(layers: list[tuple[str, Layer]], input_shape: Shape) -> tuple[
         except ValueError as error:
             shape = steps[-1].output_shape
             raise ValueError(f"layer {name!r}, {layer!r}, on input of shape {shape}: {error}") from error
+    names = [step.name for step in steps]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"layer names must be unique, got {twice!r} twice (an activation is named after its layer)")
     return tuple(steps)
 
 

@@ -44,6 +44,9 @@ class Layer(BaseEstimator, ABC):
     backward_reads: tuple[str, ...] = ()
     """Which of "X" and "Y" backward reads; the others may be gone by then."""
 
+    takes_vectors = False
+    """Whether the layer takes vectors only, so that images are flattened before it."""
+
     _parameter_constraints: dict = {}
 
     def expand(self, name: str) -> list[tuple[str, "Layer"]]:

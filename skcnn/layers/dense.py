@@ -42,6 +42,7 @@ class Dense(Layer):
 
     decayed_params = ("weight",)
     backward_reads = ("X",)
+    takes_vectors = True
     _parameter_constraints: dict = {
         "units": [Interval(Integral, 1, None, closed="left")],
         "use_bias": ["boolean"],

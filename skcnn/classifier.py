@@ -1,0 +1,616 @@
+"""The estimator: validates, encodes y, consumes the training loop, predicts."""
+
+import copy
+import warnings
+from numbers import Integral, Real
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
+from sklearn.metrics import get_scorer_names
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from skcnn.architecture import (
+    NORMALIZATION,
+    POOLING,
+    LayerParametersMixin,
+    check_layers,
+    compact_layers,
+    complete_layers,
+)
+from skcnn.batches import (
+    ImageFormat,
+    ImageSource,
+    as_image_array,
+    check_image_layout,
+    resolve_image_shape,
+    standardized,
+)
+from skcnn.execution import Batch, Executor
+from skcnn.fitting import Samples, Validation, seed_of, split_validation, start_record, train, validation_seed
+from skcnn.layers.activation import ACTIVATIONS
+from skcnn.losses import LOSSES
+from skcnn.network import Network
+from skcnn.random_streams import RandomStreams
+from skcnn.schedules import SCHEDULES
+from skcnn.targets import check_classes, check_labels, check_sample_weight, class_weights, encode_labels
+from skcnn.threads import worker_pool
+from skcnn.training import TrainingState
+
+
+class ConvNetClassifier(LayerParametersMixin, ClassifierMixin, BaseEstimator):
+    """Convolutional network classifier.
+
+    Trains a stack of convolution, pooling, normalization and fully connected layers by stochastic
+    gradient descent on the softmax cross-entropy, in numpy alone. It follows the contract of
+    scikit-learn's classifiers, and takes images as they come: flat rows, ``(n, h, w)``,
+    ``(n, h, w, c)`` or ``(n, c, h, w)``.
+
+    Parameters
+    ----------
+    layers : list or tuple, default=None
+        Layers between the images and the output, such as ``[Conv2D(32), MaxPool2D()]`` or
+        ``[("conv1", Conv2D(32)), ("pool1", MaxPool2D())]``. The output layer and, where needed, a
+        :class:`~skcnn.layers.Flatten` are added. "passthrough" stands for no layer. Layers can be searched
+        by name, ``conv1__filters``; unnamed ones are called ``conv2d_1``, ``conv2d_2`` and so on. None:
+        built from the parameters from ``conv_layer_sizes`` to ``dropout``, which are not used otherwise.
+    conv_layer_sizes : tuple of int, default=(32, 64)
+        Filters of each block of convolution, normalization, activation and pooling.
+    kernel_size : int or pair of int, default=3
+        Height and width of the filters, in pixels. Images are padded so that convolution keeps their size.
+    pool_size : int or pair of int, default=2
+        Height and width of the pooled windows, in pixels. An axis smaller than that is not pooled.
+    pooling : {"max", "average"} or None, default="max"
+        Kind of pooling at the end of each block.
+    normalization : {"batch"} or None, default=None
+        Kind of normalization between convolution and activation.
+    hidden_layer_sizes : tuple of int, default=(128,)
+        Units of each fully connected layer behind the blocks.
+    activation : {"relu", "logistic", "sigmoid", "tanh", "identity"}, default="relu"
+        Activation behind each convolution and fully connected layer.
+    dropout : float, default=0.0
+        Share of activations dropped behind each fully connected layer, in [0, 1).
+    image_shape : tuple of int, default=None
+        Shape of one image as it is stored: ``(h, w)``, ``(h, w, c)`` or, with
+        ``data_format="channels_first"``, ``(c, h, w)``. None: the shape of X without its first axis; flat
+        rows of s * s features are square grey images, of 3 * s * s features square colour images, and
+        of any other number f images of shape ``(1, f, 1)``.
+    data_format : {"channels_last", "channels_first"}, default="channels_last"
+        Where the channels of a stored image are.
+    input_scaling : {"standardize"} or None, default="standardize"
+        "standardize": subtract the mean of each channel of the training data and divide by its deviation.
+    dtype : {"auto", "float32", "float64"}, default="auto"
+        Type to compute in. "auto": float64 for float64 X, float32 for everything else.
+    loss : {"log_loss"}, default="log_loss"
+        Loss to minimise: softmax cross-entropy.
+    label_smoothing : float, default=0.0
+        Share of each target that is spread evenly over all classes, in [0, 1).
+    class_weight : dict, "balanced" or None, default=None
+        Factors of the losses by class. "balanced": inversely proportional to the total weight of a class.
+    solver : {"adam", "sgd"}, default="adam"
+        Optimizer.
+    alpha : float, default=1e-4
+        ``alpha / 2 * sum(weight ** 2)`` is added to the mean loss; biases and normalization are left out.
+    batch_size : int or "auto", default="auto"
+        Samples of a minibatch, at most all. "auto": 64 for up to 10,000 samples, 128 above.
+    learning_rate : {"constant", "invscaling", "adaptive"}, default="constant"
+        Schedule, as in :class:`~sklearn.neural_network.MLPClassifier`. "invscaling": the initial rate
+        divided by the square root of the number of samples seen. "adaptive": divided by five when training
+        stops to improve, down to 1e-6.
+    learning_rate_init : float, default=1e-3
+        Initial learning rate.
+    momentum : float, default=0.9
+        Momentum of "sgd", in [0, 1).
+    nesterovs_momentum : bool, default=True
+        Whether "sgd" uses Nesterov's momentum.
+    beta_1, beta_2 : float, default=0.9 and 0.999
+        Decay rates of "adam", in [0, 1).
+    epsilon : float, default=1e-8
+        Added to the denominator of "adam".
+    clip_norm : float or None, default=None
+        Largest Euclidean norm of the gradient of a minibatch; longer ones are scaled down.
+    max_iter : int, default=20
+        Largest number of epochs.
+    tol : float, default=1e-4
+        Improvement of the loss, or of the validation score, that counts.
+    n_iter_no_change : int, default=10
+        Training ends when more epochs than this in a row brought no improvement.
+    shuffle : bool, default=True
+        Whether each epoch has a new order of the samples.
+    early_stopping : bool, default=False
+        Whether the validation score decides when to end, and which weights are kept. The validation data
+        are those given to ``fit``, or split off the training data.
+    validation_fraction : float, default=0.1
+        Share of the training data to split off, in (0, 1), stratified by class. Data too small for that
+        are trained without early stopping, with a warning.
+    scoring : str, callable or None, default=None
+        Validation score. None: the negative loss, weighted by sample and class weights; else the name of a
+        scorer such as "accuracy", or a callable ``scorer(estimator, X, y)``.
+    max_time : float or None, default=None
+        Seconds of training after which ``fit`` ends with the minibatch under way. Results then depend on
+        the speed of the machine.
+    warm_start : bool, default=False
+        Whether ``fit`` goes on with the network, optimizer and random draws of the last call.
+    random_state : int, RandomState instance or None, default=None
+        Seed of initial weights, validation split, order of samples and dropout.
+    verbose : bool, default=False
+        Whether to print a line for each epoch.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        Class labels.
+    n_features_in_ : int
+        Height times width times channels of an image.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of features, defined where X has names that are all strings.
+    image_shape_ : tuple of int
+        ``(height, width, channels)``.
+    layers_ : list of (str, Layer)
+        The layers that were built, the output layer included.
+    network_ : Network
+        The layers with their weights: ``network_.params["conv1"]["weight"]``.
+    n_params_ : int
+        Number of trained weights.
+    loss_ : float
+        Loss of the last epoch, penalty included; nan if none was completed.
+    best_loss_ : float or None
+        Smallest loss of an epoch; None with early stopping.
+    loss_curve_ : list of float
+        Loss of each epoch.
+    validation_scores_ : list of float or None
+        Score of each epoch, the larger the better; None without early stopping.
+    best_validation_score_ : float or None
+        Largest score; None without early stopping.
+    history_ : list of dict
+        A record for each epoch: "epoch", "loss", "learning_rate", "seconds" and, with early stopping,
+        "validation_score".
+    n_iter_ : int
+        Epochs of the last call of ``fit``.
+    t_ : int
+        Samples trained on, repetitions included.
+    n_outputs_ : int
+        Number of scores of the network, one for each class.
+    out_activation_ : str
+        "softmax".
+
+    See Also
+    --------
+    sklearn.neural_network.MLPClassifier : Network of fully connected layers.
+
+    Notes
+    -----
+    With the same ``random_state`` and the same call, weights and predictions have the same bits on any
+    number of threads. The environment variable ``SKCNN_NUM_THREADS`` sets the number; otherwise it follows
+    the limits of the BLAS.
+
+    ``sample_weight`` equals repetition: exactly with one minibatch an epoch, in expectation else. Samples
+    of weight zero are dropped before anything else.
+
+    References
+    ----------
+    LeCun, Bottou, Bengio and Haffner (1998), "Gradient-based learning applied to document
+    recognition", Proceedings of the IEEE.
+
+    Examples
+    --------
+    >>> from skcnn import ConvNetClassifier
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn.model_selection import train_test_split
+    >>> X, y = load_digits(return_X_y=True)
+    >>> X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0)
+    >>> clf = ConvNetClassifier(max_iter=5, random_state=0).fit(X_train, y_train)
+    >>> clf.score(X_test, y_test) > 0.95
+    True
+    """
+
+    _parameter_constraints: dict = {
+        "layers": [list, tuple, None],
+        "conv_layer_sizes": [list, tuple, Interval(Integral, 1, None, closed="left")],
+        "kernel_size": [list, tuple, Interval(Integral, 1, None, closed="left")],
+        "pool_size": [list, tuple, Interval(Integral, 1, None, closed="left")],
+        "pooling": [StrOptions(set(POOLING)), None],
+        "normalization": [StrOptions(set(NORMALIZATION)), None],
+        "hidden_layer_sizes": [list, tuple, Interval(Integral, 1, None, closed="left")],
+        "activation": [StrOptions({*ACTIVATIONS, "identity"})],
+        "dropout": [Interval(Real, 0, 1, closed="left")],
+        "image_shape": [list, tuple, None],
+        "data_format": [StrOptions({"channels_last", "channels_first"})],
+        "input_scaling": [StrOptions({"standardize"}), None],
+        "dtype": [StrOptions({"auto", "float32", "float64"})],
+        "loss": [StrOptions(set(LOSSES))],
+        "label_smoothing": [Interval(Real, 0, 1, closed="left")],
+        "class_weight": [dict, StrOptions({"balanced"}), None],
+        "solver": [StrOptions({"adam", "sgd"})],
+        "alpha": [Interval(Real, 0, None, closed="left")],
+        "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+        "learning_rate": [StrOptions(set(SCHEDULES))],
+        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
+        "momentum": [Interval(Real, 0, 1, closed="left")],
+        "nesterovs_momentum": ["boolean"],
+        "beta_1": [Interval(Real, 0, 1, closed="left")],
+        "beta_2": [Interval(Real, 0, 1, closed="left")],
+        "epsilon": [Interval(Real, 0, None, closed="neither")],
+        "clip_norm": [Interval(Real, 0, None, closed="neither"), None],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "shuffle": ["boolean"],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "scoring": [StrOptions(set(get_scorer_names())), callable, None],
+        "max_time": [Interval(Real, 0, None, closed="neither"), None],
+        "warm_start": ["boolean"],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        layers=None,
+        *,
+        conv_layer_sizes=(32, 64),
+        kernel_size=3,
+        pool_size=2,
+        pooling="max",
+        normalization=None,
+        hidden_layer_sizes=(128,),
+        activation="relu",
+        dropout=0.0,
+        image_shape=None,
+        data_format="channels_last",
+        input_scaling="standardize",
+        dtype="auto",
+        loss="log_loss",
+        label_smoothing=0.0,
+        class_weight=None,
+        solver="adam",
+        alpha=1e-4,
+        batch_size="auto",
+        learning_rate="constant",
+        learning_rate_init=1e-3,
+        momentum=0.9,
+        nesterovs_momentum=True,
+        beta_1=0.9,
+        beta_2=0.999,
+        epsilon=1e-8,
+        clip_norm=None,
+        max_iter=20,
+        tol=1e-4,
+        n_iter_no_change=10,
+        shuffle=True,
+        early_stopping=False,
+        validation_fraction=0.1,
+        scoring=None,
+        max_time=None,
+        warm_start=False,
+        random_state=None,
+        verbose=False,
+    ):
+        self.layers = layers
+        self.conv_layer_sizes = conv_layer_sizes
+        self.kernel_size = kernel_size
+        self.pool_size = pool_size
+        self.pooling = pooling
+        self.normalization = normalization
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.dropout = dropout
+        self.image_shape = image_shape
+        self.data_format = data_format
+        self.input_scaling = input_scaling
+        self.dtype = dtype
+        self.loss = loss
+        self.label_smoothing = label_smoothing
+        self.class_weight = class_weight
+        self.solver = solver
+        self.alpha = alpha
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.learning_rate_init = learning_rate_init
+        self.momentum = momentum
+        self.nesterovs_momentum = nesterovs_momentum
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.epsilon = epsilon
+        self.clip_norm = clip_norm
+        self.max_iter = max_iter
+        self.tol = tol
+        self.n_iter_no_change = n_iter_no_change
+        self.shuffle = shuffle
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.scoring = scoring
+        self.max_time = max_time
+        self.warm_start = warm_start
+        self.random_state = random_state
+        self.verbose = verbose
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
+        """Train on images and labels.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), (n, h, w), (n, h, w, c) or (n, c, h, w)
+            Images, of any real dtype. Arrays and memory maps are read batch by batch and not converted
+            as a whole.
+        y : array-like of shape (n_samples,)
+            Class labels.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative weights; None for equal ones.
+        X_val : array-like of shape (n_validation, ...), default=None
+            Validation images, in a layout that X may have. Needs ``early_stopping=True``.
+        y_val : array-like of shape (n_validation,), default=None
+            Validation labels.
+        sample_weight_val : array-like of shape (n_validation,), default=None
+            Validation weights.
+
+        Returns
+        -------
+        self : ConvNetClassifier
+
+        Raises
+        ------
+        ValueError
+            If a parameter or the data are invalid. The estimator is then as it was.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If the loss or a weight ceases to be finite; the weights from before this epoch are kept.
+        """
+        given = {"X_val": X_val, "y_val": y_val, "sample_weight_val": sample_weight_val}
+        self._check_validation_arguments(given)
+        fresh = not (self.warm_start and hasattr(self, "network_"))
+        return self._fit(X, y, sample_weight, fresh=fresh, given_validation=given)
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y, classes=None, sample_weight=None):
+        """Train for one epoch, going on where the last call stopped.
+
+        Image shape, scaling and dtype are those of the first call. ``early_stopping``, ``max_iter`` and
+        ``tol`` do not apply.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), (n, h, w), (n, h, w, c) or (n, c, h, w)
+            Images.
+        y : array-like of shape (n_samples,)
+            Class labels.
+        classes : array-like of shape (n_classes,), default=None
+            All classes that will ever occur. Required in the first call.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative weights. If all are zero, nothing is trained.
+
+        Returns
+        -------
+        self : ConvNetClassifier
+
+        Raises
+        ------
+        ValueError
+            If a parameter or the data are invalid. The estimator is then as it was.
+        """
+        fresh = not hasattr(self, "network_")
+        if self.class_weight == "balanced":
+            raise ValueError(
+                "class_weight='balanced' is not supported by partial_fit, which does not see all samples: "
+                "give the weights as a dict"
+            )
+        if fresh and classes is None:
+            raise ValueError("classes must be passed on the first call to partial_fit")
+        if classes is not None:
+            classes = check_classes(check_labels(classes, len(classes), name="classes"), type(self).__name__)
+            if not fresh and not np.array_equal(classes, self.classes_):
+                raise ValueError(f"classes={classes} is not the same as on the first call: {self.classes_}")
+        return self._fit(X, y, sample_weight, fresh=fresh, classes=classes, partial=True)
+
+    def predict(self, X):
+        """Predict class labels.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...)
+            Images, in any layout of ``image_shape_``.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,)
+        """
+        scores = self._scores(X)
+        return self.classes_[scores.argmax(axis=1)]
+
+    def predict_proba(self, X):
+        """Predict class probabilities.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...)
+            Images, in any layout of ``image_shape_``.
+
+        Returns
+        -------
+        probabilities : ndarray of shape (n_samples, n_classes), of the dtype computed in
+            Columns in the order of ``classes_``.
+        """
+        return LOSSES[self.loss]().probabilities(self._scores(X))
+
+    def predict_log_proba(self, X):
+        """Predict logarithms of class probabilities, finite where probabilities underflow.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...)
+            Images, in any layout of ``image_shape_``.
+
+        Returns
+        -------
+        log_probabilities : ndarray of shape (n_samples, n_classes), of the dtype computed in
+            Columns in the order of ``classes_``.
+        """
+        return LOSSES[self.loss]().log_probabilities(self._scores(X))
+
+    def decision_function(self, X):
+        """Return the scores that the predicted class is the largest of.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...)
+            Images, in any layout of ``image_shape_``.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_samples, n_classes) or (n_samples,)
+            With two classes, the score of ``classes_[1]`` minus that of ``classes_[0]``.
+        """
+        scores = self._scores(X)
+        return scores[:, 1] - scores[:, 0] if len(self.classes_) == 2 else scores
+
+    def _fit(self, X, y, sample_weight, *, fresh, classes=None, given_validation=None, partial=False):
+        """Train a copy, and take over its attributes when all went well."""
+        model = copy.copy(self)
+        samples = model._check_samples(X, y, sample_weight, fresh=fresh, classes=classes)
+        if not len(samples) and not partial:
+            raise ValueError("sample_weight is zero for every sample: at least one must be positive")
+        if fresh or not hasattr(model, "_training_state"):
+            model._training_state = TrainingState(seed_of(check_random_state(self.random_state)))
+        state = model._training_state = copy.deepcopy(model._training_state)
+
+        codes = samples.codes[samples.rows]
+        weight_by_class = class_weights(
+            self.class_weight, model.classes_, codes, samples.weights[samples.rows]
+        )
+        validation_samples = None
+        if self.early_stopping and not partial:
+            samples, validation_samples = model._split(samples, given_validation, state.seed)
+        if fresh:
+            model._build(samples, state.seed)
+        else:
+            model.network_ = copy.deepcopy(model.network_)
+        data = samples.training_data(model._image_format, weight_by_class)
+        validation = None if validation_samples is None else Validation(model, validation_samples, weight_by_class)
+
+        steps_before = state.step
+        try:
+            if len(samples):
+                with worker_pool() as pool:
+                    train(model, data, validation, pool, max_iter=1 if partial else self.max_iter, state=state)
+        except KeyboardInterrupt:
+            if state.step > steps_before:
+                self._take_over(model, keep_state=partial)
+                warnings.warn("Training was interrupted; the weights of the last complete step are kept", stacklevel=3)
+            raise
+        self._take_over(model, keep_state=partial)
+        return self
+
+    def _take_over(self, model, *, keep_state):
+        """Become the trained copy; the training state stays only where training may go on from it."""
+        if not (keep_state or self.warm_start):
+            del model._training_state
+        self.__dict__ = vars(model)
+
+    def _check_validation_arguments(self, given):
+        X_val, y_val, weights = given.values()
+        if (X_val is None) != (y_val is None):
+            missing = "y_val" if y_val is None else "X_val"
+            raise ValueError(f"X_val and y_val must be given together, but {missing} is missing")
+        if weights is not None and X_val is None:
+            raise ValueError("sample_weight_val is given, but X_val and y_val are missing")
+        if X_val is not None and not self.early_stopping:
+            raise ValueError("X_val and y_val are given, but early_stopping=False: set it to True to use them")
+
+    def _check_samples(self, X, y, sample_weight, *, fresh, classes=None):
+        """Validate training samples; on a fresh start, set what follows from them."""
+        X = self._check_images(X, y, reset=fresh)
+        y = check_labels(y, len(X))
+        weights = check_sample_weight(sample_weight, len(X))
+        rows = np.flatnonzero(weights)
+        if fresh:
+            if classes is None and len(rows):
+                classes = check_classes(y[rows], type(self).__name__)
+            self.classes_ = classes
+            self._image_format = self._format_of(X)
+            self.image_shape_ = self._image_format.image_shape
+            self.n_features_in_ = int(np.prod(self.image_shape_))
+        codes = np.zeros(len(X), np.intp)
+        if len(rows):
+            codes[rows] = encode_labels(y[rows], self.classes_)
+        return Samples(X, codes, weights, rows, given_weights=sample_weight is not None)
+
+    def _check_images(self, X, y="no_validation", *, reset):
+        """Return X as an array of images, with feature names checked."""
+        validate_data(self, X, y, reset=reset, skip_check_array=True, ensure_2d=False)
+        X = as_image_array(X, estimator=self)
+        if not reset:
+            check_image_layout(X.shape, self._image_format, estimator=self)
+        return X
+
+    def _format_of(self, X):
+        """Return how images of X become inputs, scaling left out."""
+        channels_first = self.data_format == "channels_first"
+        dtype = "float64" if X.dtype == np.float64 else "float32"
+        return ImageFormat(
+            resolve_image_shape(X.shape, self.image_shape, channels_first=channels_first),
+            channels_first,
+            np.dtype(dtype if self.dtype == "auto" else self.dtype),
+        )
+
+    def _split(self, samples, given, seed):
+        """Return training samples and validation samples or None."""
+        if given["X_val"] is None:
+            return split_validation(samples, self.validation_fraction, validation_seed(seed))
+        X_val = as_image_array(given["X_val"], estimator=self)
+        check_image_layout(X_val.shape, self._image_format, estimator=self)
+        codes = encode_labels(check_labels(given["y_val"], len(X_val), name="y_val"), self.classes_, name="y_val")
+        weights = check_sample_weight(given["sample_weight_val"], len(X_val), name="sample_weight_val")
+        if not weights.any():
+            raise ValueError("sample_weight_val is zero for every sample: at least one must be positive")
+        given_weights = given["sample_weight_val"] is not None
+        return samples, Samples(X_val, codes, weights, np.flatnonzero(weights), given_weights=given_weights)
+
+    def _build(self, samples, seed):
+        """Set scaling, layers and a network with initial weights."""
+        n_classes = len(self.classes_)
+        if self.layers is None:
+            layers = compact_layers(
+                self.image_shape_,
+                conv_layer_sizes=self.conv_layer_sizes,
+                kernel_size=self.kernel_size,
+                pool_size=self.pool_size,
+                pooling=self.pooling,
+                normalization=self.normalization,
+                hidden_layer_sizes=self.hidden_layer_sizes,
+                activation=self.activation,
+                dropout=self.dropout,
+            )
+        else:
+            layers = check_layers(self.layers, super().get_params(deep=False))
+        self.layers_, steps = complete_layers(layers, self.image_shape_, n_classes)
+        unscaled = samples.training_data(self._image_format, np.ones(n_classes))
+        if self.input_scaling == "standardize" and len(samples):
+            self._image_format = standardized(unscaled.images, unscaled.weights)
+        self.network_ = Network(steps, dtype=self._image_format.dtype, streams=RandomStreams(seed))
+        self.n_params_ = self.network_.n_params
+        self.n_outputs_ = n_classes
+        self.out_activation_ = LOSSES[self.loss].out_activation
+        start_record(self)
+
+    def _scores(self, X):
+        """Return the scores of the network, shape (n_samples, n_classes)."""
+        check_is_fitted(self, "network_")
+        X = self._check_images(X, reset=False)
+        scores = np.empty((len(X), self.n_outputs_), self.network_.dtype)
+        with worker_pool() as pool:
+            executor = Executor(self.network_, pool, training=False)
+            executor.predict(Batch(len(X), ImageSource(X, self._image_format).read), scores)
+        if not np.isfinite(scores).all():
+            row = int(np.flatnonzero(~np.isfinite(scores).all(axis=1))[0])
+            raise ValueError(f"the scores of sample {row} are not finite: its values are too large for {scores.dtype}")
+        return scores
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        return tags

@@ -1,0 +1,145 @@
+"""Is my layer's backward right? Analytic gradients against finite differences."""
+
+import numpy as np
+
+from skcnn.execution import Batch, Executor
+from skcnn.layers import Flatten, Layer
+from skcnn.network import Network, compile_steps
+from skcnn.random_streams import RandomStreams
+from skcnn.threads import worker_pool
+
+
+class _LinearLoss:
+    """Sum of scores times fixed coefficients: its gradient tests all outputs at once."""
+
+    def gradient(self, scores, targets, weights, out):
+        np.copyto(out, targets)
+        return float((scores * targets).sum())
+
+
+def layer_gradient_error(
+    layer: Layer,
+    input_shape: tuple[int, ...],
+    *,
+    n_samples: int = 5,
+    weights: np.ndarray | None = None,
+    n_directions: int = 3,
+    step: float = 1e-5,
+    random_state: int = 0,
+) -> float:
+    r"""Return the largest relative error of a layer's gradients in random directions, in float64.
+
+    Parameters
+    ----------
+    layer : Layer
+    input_shape : tuple of int
+        Shape of one sample, ``(h, w, c)`` or ``(f,)``.
+    n_samples : int, default=5
+    weights : ndarray of shape (n_samples,), default=None
+        Sample weights, for layers that use them.
+    n_directions : int, default=3
+        Number of directions tried for the input and for the parameters.
+    step : float, default=1e-5
+        Length of the finite difference.
+    random_state : int, default=0
+        Seed of parameters, samples and directions.
+
+    Returns
+    -------
+    error : float
+        Below 1e-7 for a right gradient; around one for a wrong one.
+
+    Notes
+    -----
+    For a random linear function :math:`L` of the output and a random direction :math:`d` of unit
+    length, :math:`(L(x + \epsilon d) - L(x - \epsilon d)) / 2 \epsilon` is held against
+    :math:`\nabla L \cdot d`. The error is relative to the length of the gradient.
+
+    Examples
+    --------
+    >>> from skcnn.gradient_check import layer_gradient_error
+    >>> from skcnn.layers import Conv2D
+    >>> layer_gradient_error(Conv2D(4), (6, 5, 2)) < 1e-7
+    True
+    """
+    rng = np.random.default_rng(random_state)
+    steps = compile_steps([("layer", layer)], input_shape)
+    if len(steps[-1].output_shape) == 3:
+        steps = compile_steps([("layer", layer), ("flatten", Flatten())], input_shape)
+    network = Network(steps, dtype=np.float64, streams=RandomStreams(random_state))
+    network.vector += 0.1 * rng.standard_normal(network.n_params)  # biases and shifts that are not zero
+    is_image = len(input_shape) == 3
+    X = rng.standard_normal((*input_shape[:2], n_samples, input_shape[2]) if is_image else (n_samples, *input_shape))
+    coefficients = rng.standard_normal((n_samples, network.n_outputs))
+
+    def read(rows, out):
+        np.copyto(out, X[:, :, rows] if is_image else X[rows])
+
+    batch = Batch(n_samples, read, coefficients, np.ones(n_samples), weights)
+    with worker_pool() as pool:
+        executor = Executor(
+            network, pool, training=True, streams=RandomStreams(random_state), input_gradient=True
+        )
+
+        def loss():
+            return executor.gradients(batch, _LinearLoss())
+
+        loss()
+        gradients = [(X, executor.input_gradient())]
+        if network.n_params:
+            gradients.append((network.vector, executor.reduce().copy()))
+        return max(
+            _direction_error(loss, values, gradient, rng, step)
+            for values, gradient in gradients
+            for _ in range(n_directions)
+        )
+
+
+def loss_gradient_error(loss, *, n_samples: int = 7, n_outputs: int = 4, random_state: int = 0) -> float:
+    """Return the largest relative error of the gradient of a loss in random directions, in float64.
+
+    Parameters
+    ----------
+    loss : Loss
+        For example :class:`skcnn.losses.LogLoss`.
+    n_samples, n_outputs : int
+    random_state : int, default=0
+
+    Returns
+    -------
+    error : float
+        Below 1e-7 for a right gradient.
+
+    Examples
+    --------
+    >>> from skcnn.gradient_check import loss_gradient_error
+    >>> from skcnn.losses import LogLoss
+    >>> loss_gradient_error(LogLoss()) < 1e-7
+    True
+    """
+    rng = np.random.default_rng(random_state)
+    scores = rng.standard_normal((n_samples, n_outputs))
+    targets = rng.dirichlet(np.ones(n_outputs), n_samples)
+    weights = rng.uniform(0.5, 2, n_samples)
+    gradient = np.empty_like(scores)
+
+    def value():
+        return loss.gradient(scores, targets, weights, out=np.empty_like(scores))
+
+    loss.gradient(scores, targets, weights, out=gradient)
+    return max(_direction_error(value, scores, gradient, rng, 1e-5) for _ in range(3))
+
+
+def _direction_error(loss, values, gradient, rng, step):
+    """Return the error of a gradient in one random direction, relative to its length."""
+    direction = rng.standard_normal(values.shape)
+    direction /= np.linalg.norm(direction)
+    original = values.copy()
+    values += step * direction
+    above = loss()
+    np.subtract(original, step * direction, out=values)
+    below = loss()
+    np.copyto(values, original)
+    numeric = (above - below) / (2 * step)
+    analytic = float((gradient * direction).sum())
+    return abs(numeric - analytic) / max(abs(numeric), abs(analytic), np.linalg.norm(gradient) / direction.size**0.5)
