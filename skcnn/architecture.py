@@ -141,7 +141,8 @@ def check_layers(layers, parameter_names) -> NamedLayers:
         is_layer = isinstance(layer, Layer) or (isinstance(layer, str) and layer == "passthrough")
         if not is_layer:
             raise ValueError(
-                f"layers[{position}] must be a layer, 'passthrough' or a pair (name, layer), got {layers[position]!r}"
+                f"layers[{position}] must be a layer, 'passthrough' or a pair (name, layer), "
+                f"got {layers[position]!r}"
             )
         if "__" in name or not name:
             raise ValueError(f"layer names must not be empty or contain '__', got {name!r}")
@@ -153,7 +154,9 @@ def check_layers(layers, parameter_names) -> NamedLayers:
     return [(name, clone(layer)) for name, layer in named if isinstance(layer, Layer)]
 
 
-def complete_layers(layers: NamedLayers, input_shape: Shape, n_outputs: int) -> tuple[NamedLayers, tuple[Step, ...]]:
+def complete_layers(
+    layers: NamedLayers, input_shape: Shape, n_outputs: int
+) -> tuple[NamedLayers, tuple[Step, ...]]:
     """Add what a stack needs to end in scores: Flatten where images meet vectors, and the output layer.
 
     Parameters

@@ -100,7 +100,7 @@ class ImageSource:
             np.copyto(out, images.transpose(order), casting="same_kind")
         if self.X.dtype.kind == "f" and not np.isfinite(out.sum()) and not np.isfinite(out).all():
             raise ValueError(
-                f"X contains NaN, infinity or a value that is not finite in {out.dtype}, the dtype computed in"
+                f"X contains NaN, infinity or a value that is not finite in {out.dtype}, the compute dtype"
             )
         if self.format.mean is not None:
             n_images = out.shape[2]
@@ -246,8 +246,12 @@ def resolve_image_shape(shape: tuple[int, ...], image_shape, *, channels_first: 
         stored = _infer_stored_shape(shape[1:], channels_first)
     else:
         stored = tuple(image_shape)
-        if len(stored) not in (2, 3) or not all(isinstance(size, int | np.integer) and size > 0 for size in stored):
-            raise ValueError(f"image_shape must be None or two or three positive integers, got {image_shape!r}")
+        if len(stored) not in (2, 3) or not all(
+            isinstance(size, int | np.integer) and size > 0 for size in stored
+        ):
+            raise ValueError(
+                f"image_shape must be None or two or three positive integers, got {image_shape!r}"
+            )
         if len(stored) == 2:
             stored = (1, *stored) if channels_first else (*stored, 1)
     height, width, channels = (*stored[1:], stored[0]) if channels_first else stored
@@ -289,9 +293,7 @@ def check_image_layout(shape: tuple[int, ...], format: ImageFormat, *, estimator
     expected = prod(format.image_shape)
     name = type(estimator).__name__
     if prod(shape[1:]) != expected:
-        message = (
-            f"X has {prod(shape[1:])} features, but {name} is expecting {expected} features as input."
-        )
+        message = f"X has {prod(shape[1:])} features, but {name} is expecting {expected} features as input."
         single = shape in format.layouts
         hint = " For a single image, add the batch axis: X[np.newaxis]." if single else ""
         raise ValueError(f"{message}{hint}")

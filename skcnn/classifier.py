@@ -1,45 +1,25 @@
 """The estimator: validates, encodes y, consumes the training loop, predicts."""
 
-import copy
-import warnings
 from numbers import Integral, Real
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
 from sklearn.metrics import get_scorer_names
-from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
-from skcnn.architecture import (
-    NORMALIZATION,
-    POOLING,
-    LayerParametersMixin,
-    check_layers,
-    compact_layers,
-    complete_layers,
-)
-from skcnn.batches import (
-    ImageFormat,
-    ImageSource,
-    as_image_array,
-    check_image_layout,
-    resolve_image_shape,
-    standardized,
-)
+from skcnn.architecture import NORMALIZATION, POOLING, LayerParametersMixin
+from skcnn.batches import ImageSource
 from skcnn.execution import Batch, Executor
-from skcnn.fitting import Samples, Validation, seed_of, split_validation, start_record, train, validation_seed
+from skcnn.fitting import FittingMixin
 from skcnn.layers.activation import ACTIVATIONS
 from skcnn.losses import LOSSES
-from skcnn.network import Network
-from skcnn.random_streams import RandomStreams
+from skcnn.samples import check_classes, check_labels
 from skcnn.schedules import SCHEDULES
-from skcnn.targets import check_classes, check_labels, check_sample_weight, class_weights, encode_labels
 from skcnn.threads import worker_pool
-from skcnn.training import TrainingState
 
 
-class ConvNetClassifier(LayerParametersMixin, ClassifierMixin, BaseEstimator):
+class ConvNetClassifier(LayerParametersMixin, FittingMixin, ClassifierMixin, BaseEstimator):
     """Convolutional network classifier.
 
     Trains a stack of convolution, pooling, normalization and fully connected layers by stochastic
@@ -468,135 +448,6 @@ class ConvNetClassifier(LayerParametersMixin, ClassifierMixin, BaseEstimator):
         scores = self._scores(X)
         return scores[:, 1] - scores[:, 0] if len(self.classes_) == 2 else scores
 
-    def _fit(self, X, y, sample_weight, *, fresh, classes=None, given_validation=None, partial=False):
-        """Train a copy, and take over its attributes when all went well."""
-        model = copy.copy(self)
-        samples = model._check_samples(X, y, sample_weight, fresh=fresh, classes=classes)
-        if not len(samples) and not partial:
-            raise ValueError("sample_weight is zero for every sample: at least one must be positive")
-        if fresh or not hasattr(model, "_training_state"):
-            model._training_state = TrainingState(seed_of(check_random_state(self.random_state)))
-        state = model._training_state = copy.deepcopy(model._training_state)
-
-        codes = samples.codes[samples.rows]
-        weight_by_class = class_weights(
-            self.class_weight, model.classes_, codes, samples.weights[samples.rows]
-        )
-        validation_samples = None
-        if self.early_stopping and not partial:
-            samples, validation_samples = model._split(samples, given_validation, state.seed)
-        if fresh:
-            model._build(samples, state.seed)
-        else:
-            model.network_ = copy.deepcopy(model.network_)
-        data = samples.training_data(model._image_format, weight_by_class)
-        validation = None if validation_samples is None else Validation(model, validation_samples, weight_by_class)
-
-        steps_before = state.step
-        try:
-            if len(samples):
-                with worker_pool() as pool:
-                    train(model, data, validation, pool, max_iter=1 if partial else self.max_iter, state=state)
-        except KeyboardInterrupt:
-            if state.step > steps_before:
-                self._take_over(model, keep_state=partial)
-                warnings.warn("Training was interrupted; the weights of the last complete step are kept", stacklevel=3)
-            raise
-        self._take_over(model, keep_state=partial)
-        return self
-
-    def _take_over(self, model, *, keep_state):
-        """Become the trained copy; the training state stays only where training may go on from it."""
-        if not (keep_state or self.warm_start):
-            del model._training_state
-        self.__dict__ = vars(model)
-
-    def _check_validation_arguments(self, given):
-        X_val, y_val, weights = given.values()
-        if (X_val is None) != (y_val is None):
-            missing = "y_val" if y_val is None else "X_val"
-            raise ValueError(f"X_val and y_val must be given together, but {missing} is missing")
-        if weights is not None and X_val is None:
-            raise ValueError("sample_weight_val is given, but X_val and y_val are missing")
-        if X_val is not None and not self.early_stopping:
-            raise ValueError("X_val and y_val are given, but early_stopping=False: set it to True to use them")
-
-    def _check_samples(self, X, y, sample_weight, *, fresh, classes=None):
-        """Validate training samples; on a fresh start, set what follows from them."""
-        X = self._check_images(X, y, reset=fresh)
-        y = check_labels(y, len(X))
-        weights = check_sample_weight(sample_weight, len(X))
-        rows = np.flatnonzero(weights)
-        if fresh:
-            if classes is None and len(rows):
-                classes = check_classes(y[rows], type(self).__name__)
-            self.classes_ = classes
-            self._image_format = self._format_of(X)
-            self.image_shape_ = self._image_format.image_shape
-            self.n_features_in_ = int(np.prod(self.image_shape_))
-        codes = np.zeros(len(X), np.intp)
-        if len(rows):
-            codes[rows] = encode_labels(y[rows], self.classes_)
-        return Samples(X, codes, weights, rows, given_weights=sample_weight is not None)
-
-    def _check_images(self, X, y="no_validation", *, reset):
-        """Return X as an array of images, with feature names checked."""
-        validate_data(self, X, y, reset=reset, skip_check_array=True, ensure_2d=False)
-        X = as_image_array(X, estimator=self)
-        if not reset:
-            check_image_layout(X.shape, self._image_format, estimator=self)
-        return X
-
-    def _format_of(self, X):
-        """Return how images of X become inputs, scaling left out."""
-        channels_first = self.data_format == "channels_first"
-        dtype = "float64" if X.dtype == np.float64 else "float32"
-        return ImageFormat(
-            resolve_image_shape(X.shape, self.image_shape, channels_first=channels_first),
-            channels_first,
-            np.dtype(dtype if self.dtype == "auto" else self.dtype),
-        )
-
-    def _split(self, samples, given, seed):
-        """Return training samples and validation samples or None."""
-        if given["X_val"] is None:
-            return split_validation(samples, self.validation_fraction, validation_seed(seed))
-        X_val = as_image_array(given["X_val"], estimator=self)
-        check_image_layout(X_val.shape, self._image_format, estimator=self)
-        codes = encode_labels(check_labels(given["y_val"], len(X_val), name="y_val"), self.classes_, name="y_val")
-        weights = check_sample_weight(given["sample_weight_val"], len(X_val), name="sample_weight_val")
-        if not weights.any():
-            raise ValueError("sample_weight_val is zero for every sample: at least one must be positive")
-        given_weights = given["sample_weight_val"] is not None
-        return samples, Samples(X_val, codes, weights, np.flatnonzero(weights), given_weights=given_weights)
-
-    def _build(self, samples, seed):
-        """Set scaling, layers and a network with initial weights."""
-        n_classes = len(self.classes_)
-        if self.layers is None:
-            layers = compact_layers(
-                self.image_shape_,
-                conv_layer_sizes=self.conv_layer_sizes,
-                kernel_size=self.kernel_size,
-                pool_size=self.pool_size,
-                pooling=self.pooling,
-                normalization=self.normalization,
-                hidden_layer_sizes=self.hidden_layer_sizes,
-                activation=self.activation,
-                dropout=self.dropout,
-            )
-        else:
-            layers = check_layers(self.layers, super().get_params(deep=False))
-        self.layers_, steps = complete_layers(layers, self.image_shape_, n_classes)
-        unscaled = samples.training_data(self._image_format, np.ones(n_classes))
-        if self.input_scaling == "standardize" and len(samples):
-            self._image_format = standardized(unscaled.images, unscaled.weights)
-        self.network_ = Network(steps, dtype=self._image_format.dtype, streams=RandomStreams(seed))
-        self.n_params_ = self.network_.n_params
-        self.n_outputs_ = n_classes
-        self.out_activation_ = LOSSES[self.loss].out_activation
-        start_record(self)
-
     def _scores(self, X):
         """Return the scores of the network, shape (n_samples, n_classes)."""
         check_is_fitted(self, "network_")
@@ -607,7 +458,9 @@ class ConvNetClassifier(LayerParametersMixin, ClassifierMixin, BaseEstimator):
             executor.predict(Batch(len(X), ImageSource(X, self._image_format).read), scores)
         if not np.isfinite(scores).all():
             row = int(np.flatnonzero(~np.isfinite(scores).all(axis=1))[0])
-            raise ValueError(f"the scores of sample {row} are not finite: its values are too large for {scores.dtype}")
+            raise ValueError(
+                f"the scores of sample {row} are not finite: its values are too large for {scores.dtype}"
+            )
         return scores
 
     def __sklearn_tags__(self):

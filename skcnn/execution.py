@@ -346,7 +346,9 @@ class Executor:
     def input_gradient(self) -> np.ndarray:
         """Return the gradient of the last minibatch with respect to what was read, batch axis as there."""
         on_images = self.network.steps[0].takes_images
-        pieces = [piece for shard in self._active for piece in (shard.chunks if on_images else (shard.whole,))]
+        pieces = [
+            piece for shard in self._active for piece in (shard.chunks if on_images else (shard.whole,))
+        ]
         return np.concatenate([piece.input_gradient() for piece in pieces], axis=2 if on_images else 0)
 
     def _thread_shard(self):

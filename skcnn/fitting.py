@@ -1,109 +1,269 @@
-"""What one call of fit does with validated samples: split, weigh, train, and watch the score."""
+"""What fit and partial_fit do: validate, build, train a copy of the estimator, and take it over."""
 
 import copy
 import math
 import time
 import warnings
-from math import ceil
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import check_scoring
-from sklearn.model_selection import train_test_split
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import validate_data
 
-from skcnn.batches import ImageSource
+from skcnn.architecture import check_layers, compact_layers, complete_layers
+from skcnn.batches import (
+    ImageFormat,
+    as_image_array,
+    check_image_layout,
+    resolve_image_shape,
+    standardized,
+)
 from skcnn.execution import Batch, Executor
 from skcnn.losses import LOSSES, dense_targets
+from skcnn.network import Network
 from skcnn.optimizers import SGD, Adam
 from skcnn.random_streams import RandomStreams
+from skcnn.samples import (
+    Samples,
+    check_classes,
+    check_labels,
+    check_sample_weight,
+    class_weights,
+    encode_labels,
+    split_validation,
+)
 from skcnn.schedules import SCHEDULES
-from skcnn.training import Diverged, Objective, Progress, TrainingData, train_epochs
+from skcnn.threads import worker_pool
+from skcnn.training import DivergenceError, Objective, Progress, TrainingState, train_epochs
 
 
-class Samples:
-    """Validated samples, or a part of them.
+class FittingMixin:
+    """The private side of an estimator's ``fit``, in the order in which it is called."""
 
-    Parameters
-    ----------
-    X : ndarray of shape (n, ...)
-    codes : ndarray of shape (n,)
-        Indices of the classes.
-    weights : ndarray of shape (n,), float64
-    rows : ndarray of int
-        The rows that count.
-    given_weights : bool
-        Whether the user gave the weights.
-    """
+    def _fit(self, X, y, sample_weight, *, fresh, classes=None, given_validation=None, partial=False):
+        """Train a copy, and take over its attributes when all went well."""
+        model = copy.copy(self)
+        samples = model._check_samples(X, y, sample_weight, fresh=fresh, classes=classes)
+        if fresh or not hasattr(model, "_training_state"):
+            seed = int.from_bytes(check_random_state(self.random_state).bytes(16), "little")
+            model._training_state = TrainingState(seed)
+        state = model._training_state = model._training_state.copy()
 
-    def __init__(self, X, codes, weights, rows, *, given_weights):
-        self.X = X
-        self.codes = codes
-        self.weights = weights
-        self.rows = rows
-        self.given_weights = given_weights
-
-    def __len__(self):
-        return len(self.rows)
-
-    def part(self, rows: np.ndarray) -> "Samples":
-        """Return the samples of some rows."""
-        return Samples(self.X, self.codes, self.weights, rows, given_weights=self.given_weights)
-
-    def training_data(self, format, class_weight: np.ndarray) -> TrainingData:
-        """Return the samples with the factors of their losses.
-
-        Raises
-        ------
-        ValueError
-            If sample and class weights leave nothing to train on.
-        """
-        codes, weights = self.codes[self.rows], self.weights[self.rows]
-        loss_weights = weights * class_weight[codes]
-        if len(self) and not loss_weights.any():
-            raise ValueError("sample_weight times class_weight is zero for every sample")
-        return TrainingData(
-            images=ImageSource(self.X, format, None if len(self) == len(self.X) else self.rows),
-            codes=codes,
-            loss_weights=loss_weights / loss_weights.mean() if len(self) else loss_weights,
-            weights=None if np.ptp(weights) == 0 else weights,
+        codes = samples.codes[samples.rows]
+        weight_by_class = class_weights(
+            self.class_weight, model.classes_, codes, samples.weights[samples.rows]
+        )
+        validation_samples = None
+        if self.early_stopping and not partial:
+            samples, validation_samples = model._split(samples, given_validation, state.seed)
+        if fresh:
+            model._build(samples, state.seed)
+        else:
+            model.network_ = model.network_.copy()
+        data = samples.training_data(model._image_format, weight_by_class)
+        validation = (
+            None if validation_samples is None else Validation(model, validation_samples, weight_by_class)
         )
 
+        steps_before = state.step
+        try:
+            if len(samples):
+                with worker_pool() as pool:
+                    model._train(data, validation, pool, max_iter=1 if partial else self.max_iter)
+        except KeyboardInterrupt:
+            if state.step > steps_before:
+                self._take_over(model, keep_state=partial)
+                warnings.warn(
+                    "Training was interrupted; the weights of the last complete step are kept", stacklevel=3
+                )
+            raise
+        self._take_over(model, keep_state=partial)
+        return self
 
-def split_validation(samples: Samples, fraction: float, seed: int) -> tuple[Samples, Samples | None]:
-    """Split off validation samples, stratified by class.
+    def _take_over(self, model, *, keep_state):
+        """Become the trained copy; the training state stays only where training may go on from it."""
+        if not (keep_state or self.warm_start):
+            del model._training_state
+        self.__dict__ = vars(model)
 
-    Samples that are alone in their class stay with the training samples.
+    def _check_validation_arguments(self, given):
+        X_val, y_val, weights = given.values()
+        if (X_val is None) != (y_val is None):
+            missing = "y_val" if y_val is None else "X_val"
+            raise ValueError(f"X_val and y_val must be given together, but {missing} is missing")
+        if weights is not None and X_val is None:
+            raise ValueError("sample_weight_val is given, but X_val and y_val are missing")
+        if X_val is not None and not self.early_stopping:
+            raise ValueError(
+                "X_val and y_val are given, but early_stopping=False: set it to True to use them"
+            )
 
-    Parameters
-    ----------
-    samples : Samples
-    fraction : float
-        Share of the validation samples.
-    seed : int
+    def _check_samples(self, X, y, sample_weight, *, fresh, classes=None):
+        """Validate training samples; on a fresh start, set what follows from them."""
+        X = self._check_images(X, y, reset=fresh)
+        y = check_labels(y, len(X))
+        weights = check_sample_weight(sample_weight, len(X))
+        rows = np.flatnonzero(weights)
+        if fresh:
+            if not len(rows):
+                raise ValueError("sample_weight is zero for every sample: at least one must be positive")
+            self.classes_ = check_classes(y[rows], type(self).__name__) if classes is None else classes
+            self._image_format = self._format_of(X)
+            self.image_shape_ = self._image_format.image_shape
+            self.n_features_in_ = int(np.prod(self.image_shape_))
+        codes = np.zeros(len(X), np.intp)
+        codes[rows] = encode_labels(y[rows], self.classes_)
+        return Samples(X, codes, weights, rows, given_weights=sample_weight is not None)
 
-    Returns
-    -------
-    training : Samples
-    validation : Samples or None
-        None, after a warning, where there are too few samples for one of each class on either side.
-    """
-    codes = samples.codes[samples.rows]
-    splittable = np.bincount(codes)[codes] >= 2
-    n_classes = len(np.unique(codes[splittable]))
-    n_validation = ceil(fraction * splittable.sum())
-    if n_classes < 1 or n_validation < n_classes or splittable.sum() - n_validation < n_classes:
-        warnings.warn(
-            f"{len(samples)} samples are too few to split off a validation_fraction of {fraction}: training "
-            "without early stopping",
-            UserWarning,
-            stacklevel=5,
+    def _check_images(self, X, y="no_validation", *, reset):
+        """Return X as an array of images, with feature names checked."""
+        validate_data(self, X, y, reset=reset, skip_check_array=True, ensure_2d=False)
+        X = as_image_array(X, estimator=self)
+        if not reset:
+            check_image_layout(X.shape, self._image_format, estimator=self)
+        return X
+
+    def _format_of(self, X):
+        """Return how images of X become inputs, scaling left out."""
+        channels_first = self.data_format == "channels_first"
+        dtype = "float64" if X.dtype == np.float64 else "float32"
+        return ImageFormat(
+            resolve_image_shape(X.shape, self.image_shape, channels_first=channels_first),
+            channels_first,
+            np.dtype(dtype if self.dtype == "auto" else self.dtype),
         )
-        return samples, None
-    training, validation = train_test_split(
-        samples.rows[splittable], test_size=fraction, stratify=codes[splittable], random_state=seed
-    )
-    training = np.sort(np.concatenate([training, samples.rows[~splittable]]))
-    return samples.part(training), samples.part(np.sort(validation))
+
+    def _split(self, samples, given, seed):
+        """Return training samples and validation samples or None."""
+        if given["X_val"] is None:
+            return split_validation(samples, self.validation_fraction, RandomStreams(seed).integer("split"))
+        X_val = as_image_array(given["X_val"], estimator=self)
+        check_image_layout(X_val.shape, self._image_format, estimator=self)
+        codes = encode_labels(
+            check_labels(given["y_val"], len(X_val), name="y_val"), self.classes_, name="y_val"
+        )
+        weights = check_sample_weight(given["sample_weight_val"], len(X_val), name="sample_weight_val")
+        if not weights.any():
+            raise ValueError("sample_weight_val is zero for every sample: at least one must be positive")
+        given_weights = given["sample_weight_val"] is not None
+        return samples, Samples(X_val, codes, weights, np.flatnonzero(weights), given_weights=given_weights)
+
+    def _build(self, samples, seed):
+        """Set scaling, layers and a network with initial weights."""
+        n_classes = len(self.classes_)
+        if self.layers is None:
+            layers = compact_layers(
+                self.image_shape_,
+                conv_layer_sizes=self.conv_layer_sizes,
+                kernel_size=self.kernel_size,
+                pool_size=self.pool_size,
+                pooling=self.pooling,
+                normalization=self.normalization,
+                hidden_layer_sizes=self.hidden_layer_sizes,
+                activation=self.activation,
+                dropout=self.dropout,
+            )
+        else:
+            layers = check_layers(self.layers, self.get_params(deep=False))
+        self.layers_, steps = complete_layers(layers, self.image_shape_, n_classes)
+        unscaled = samples.training_data(self._image_format, np.ones(n_classes))
+        if self.input_scaling == "standardize":
+            self._image_format = standardized(unscaled.images, unscaled.weights)
+        self.network_ = Network(steps, dtype=self._image_format.dtype, streams=RandomStreams(seed))
+        self.n_params_ = self.network_.n_params
+        self.n_outputs_ = n_classes
+        self.out_activation_ = LOSSES[self.loss].out_activation
+        self._start_record()
+
+    def _train(self, data, validation, pool, *, max_iter):
+        """Train the network and keep the record, until one of the reasons to end."""
+        deadline = math.inf if self.max_time is None else time.perf_counter() + self.max_time
+        state, objective = self._training_state, self._objective()
+        progress = Progress(self.tol, self.n_iter_no_change)
+        best = None
+        epochs = train_epochs(
+            self.network_,
+            data,
+            state,
+            objective,
+            batch_size=self._batch_size(len(data.images)),
+            shuffle=self.shuffle,
+            pool=pool,
+            out_of_time=lambda: time.perf_counter() >= deadline,
+        )
+        self.n_iter_ = 0
+        try:
+            for record in epochs:
+                score = None if validation is None else validation.score(self, pool)
+                self._add_record(record, score)
+                if progress.update(-record["loss"] if score is None else score) and score is not None:
+                    best = self.network_.snapshot()
+                if progress.is_stuck:
+                    if not objective.schedule.goes_on_after_plateau(record["learning_rate"]):
+                        break
+                    state.n_plateaus += 1
+                    progress.reset()
+                if self.n_iter_ == max_iter or time.perf_counter() >= deadline:
+                    break
+        except DivergenceError as error:
+            warnings.warn(
+                f"Training diverged: {error}. The weights from before this epoch are kept. A smaller "
+                f"learning_rate_init than {self.learning_rate_init} or clip_norm may help.",
+                ConvergenceWarning,
+                stacklevel=5,
+            )
+        finally:
+            if best is not None:
+                self.network_.restore(best)
+            self.t_ = state.n_samples_seen
+
+    def _objective(self):
+        """Return what the hyperparameters ask to minimise, and how."""
+        if self.solver == "sgd":
+            optimizer = SGD(float(self.momentum), self.nesterovs_momentum)
+        else:
+            optimizer = Adam(float(self.beta_1), float(self.beta_2), float(self.epsilon))
+        return Objective(
+            loss=LOSSES[self.loss](),
+            label_smoothing=float(self.label_smoothing),
+            alpha=float(self.alpha),
+            optimizer=optimizer,
+            schedule=SCHEDULES[self.learning_rate](float(self.learning_rate_init)),
+            clip_norm=None if self.clip_norm is None else float(self.clip_norm),
+        )
+
+    def _batch_size(self, n_samples):
+        """Return the samples of a minibatch, a function of the parameter and n_samples alone."""
+        if self.batch_size == "auto":
+            return min(64, n_samples) if n_samples <= 10_000 else 128
+        return min(self.batch_size, n_samples)
+
+    def _start_record(self):
+        """Set the attributes that record the course of training to their beginning."""
+        self.history_ = []
+        self.loss_curve_ = []
+        self.validation_scores_ = self.best_validation_score_ = self.best_loss_ = None
+        self.loss_ = math.nan
+        self.n_iter_ = self.t_ = 0
+
+    def _add_record(self, record, score):
+        """Add an epoch to the record, in new lists that the estimator before does not share."""
+        self.n_iter_ += 1
+        self.loss_ = record["loss"]
+        self.loss_curve_ = [*self.loss_curve_, self.loss_]
+        if score is None:
+            self.best_loss_ = min(self.loss_curve_)
+        else:
+            record["validation_score"] = score
+            self.validation_scores_ = [*(self.validation_scores_ or []), score]
+            self.best_validation_score_ = max(self.validation_scores_)
+        self.history_ = [*self.history_, record]
+        if self.verbose:
+            shown = "" if score is None else f"  validation score {score:9.5f}"
+            print(
+                f"epoch {record['epoch']:4d}  loss {record['loss']:10.5f}{shown}  {record['seconds']:8.2f} s"
+            )
 
 
 class Validation:
@@ -132,7 +292,9 @@ class Validation:
         probe = copy.copy(model)  # the arrays have no feature names any more
         vars(probe).pop("feature_names_in_", None)
         weights = {"sample_weight": self._samples.weights[self._samples.rows]}
-        return float(self._scorer(probe, self._X, self._y, **(weights if self._samples.given_weights else {})))
+        return float(
+            self._scorer(probe, self._X, self._y, **(weights if self._samples.given_weights else {}))
+        )
 
     def _loss(self, model, pool):
         data, network = self._data, model.network_
@@ -143,120 +305,3 @@ class Validation:
         )
         losses = LOSSES[model.loss]().values(scores, targets)
         return float(np.average(losses, weights=data.loss_weights))
-
-
-def objective_of(model) -> Objective:
-    """Return what the hyperparameters of an estimator ask to minimise, and how."""
-    if model.solver == "sgd":
-        optimizer = SGD(model.momentum, model.nesterovs_momentum)
-    else:
-        optimizer = Adam(model.beta_1, model.beta_2, model.epsilon)
-    return Objective(
-        loss=LOSSES[model.loss](),
-        label_smoothing=float(model.label_smoothing),
-        alpha=float(model.alpha),
-        optimizer=optimizer,
-        schedule=SCHEDULES[model.learning_rate](float(model.learning_rate_init)),
-        clip_norm=None if model.clip_norm is None else float(model.clip_norm),
-    )
-
-
-def batch_size_of(model, n_samples: int) -> int:
-    """Return the number of samples of a minibatch, a function of the parameter and n_samples alone."""
-    if model.batch_size == "auto":
-        return min(64, n_samples) if n_samples <= 10_000 else 128
-    return min(model.batch_size, n_samples)
-
-
-def train(model, data: TrainingData, validation: Validation | None, pool, *, max_iter: int, state) -> None:
-    """Train the network of an estimator and keep the record in its attributes.
-
-    Parameters
-    ----------
-    model : ConvNetClassifier
-        With ``network_`` and the attributes that :func:`start_record` sets; updated.
-    data : TrainingData
-    validation : Validation or None
-        None: the training loss decides when to end.
-    pool : WorkerPool
-    max_iter : int
-        Largest number of epochs.
-    state : TrainingState
-        Updated.
-    """
-    deadline = math.inf if model.max_time is None else time.perf_counter() + model.max_time
-    objective = objective_of(model)
-    progress = Progress(model.tol, model.n_iter_no_change)
-    best = None
-    epochs = train_epochs(
-        model.network_,
-        data,
-        state,
-        objective,
-        batch_size=batch_size_of(model, len(data.images)),
-        shuffle=model.shuffle,
-        pool=pool,
-        out_of_time=lambda: time.perf_counter() >= deadline,
-    )
-    model.n_iter_ = 0
-    try:
-        for record in epochs:
-            score = -record["loss"] if validation is None else validation.score(model, pool)
-            add_record(model, record, None if validation is None else score)
-            if progress.update(score) and validation is not None:
-                best = model.network_.snapshot()
-            if progress.is_stuck:
-                if not objective.schedule.goes_on_after_plateau(record["learning_rate"]):
-                    break
-                state.n_plateaus += 1
-                progress.reset()
-            if model.n_iter_ == max_iter or time.perf_counter() >= deadline:
-                break
-    except Diverged as error:
-        warnings.warn(
-            f"Training diverged: {error}. The weights from before this epoch are kept. A smaller "
-            f"learning_rate_init than {model.learning_rate_init} or clip_norm may help.",
-            ConvergenceWarning,
-            stacklevel=4,
-        )
-    finally:
-        if best is not None:
-            model.network_.restore(best)
-        model.t_ = state.n_samples_seen
-
-
-def start_record(model) -> None:
-    """Set the attributes that record the course of training to their beginning."""
-    model.history_ = []
-    model.loss_curve_ = []
-    model.validation_scores_ = model.best_validation_score_ = model.best_loss_ = None
-    model.loss_ = math.nan
-    model.n_iter_ = model.t_ = 0
-
-
-def add_record(model, record: dict, score: float | None) -> None:
-    """Add an epoch to the record of a model, and print it if asked to."""
-    model.n_iter_ += 1
-    model.loss_ = record["loss"]
-    model.loss_curve_ = [*model.loss_curve_, model.loss_]
-    if score is None:
-        model.best_loss_ = min(model.loss_curve_)
-    else:
-        record["validation_score"] = score
-        model.validation_scores_ = [*(model.validation_scores_ or []), score]
-        model.best_validation_score_ = max(model.validation_scores_)
-        model.best_loss_ = None
-    model.history_ = [*model.history_, record]
-    if model.verbose:
-        shown = "" if score is None else f"  validation score {score:9.5f}"
-        print(f"epoch {record['epoch']:4d}  loss {record['loss']:10.5f}{shown}  {record['seconds']:8.2f} s")
-
-
-def seed_of(random_state) -> int:
-    """Draw once from a RandomState: the seed of all streams."""
-    return int.from_bytes(random_state.bytes(16), "little")
-
-
-def validation_seed(seed: int) -> int:
-    """Return the ``random_state`` of the validation split."""
-    return RandomStreams(seed).integer("split")

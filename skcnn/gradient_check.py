@@ -69,7 +69,9 @@ def layer_gradient_error(
     network = Network(steps, dtype=np.float64, streams=RandomStreams(random_state))
     network.vector += 0.1 * rng.standard_normal(network.n_params)  # biases and shifts that are not zero
     is_image = len(input_shape) == 3
-    X = rng.standard_normal((*input_shape[:2], n_samples, input_shape[2]) if is_image else (n_samples, *input_shape))
+    X = rng.standard_normal(
+        (*input_shape[:2], n_samples, input_shape[2]) if is_image else (n_samples, *input_shape)
+    )
     coefficients = rng.standard_normal((n_samples, network.n_outputs))
 
     def read(rows, out):
@@ -141,5 +143,6 @@ def _direction_error(loss, values, gradient, rng, step):
     below = loss()
     np.copyto(values, original)
     numeric = (above - below) / (2 * step)
-    analytic = float((gradient * direction).sum())
-    return abs(numeric - analytic) / max(abs(numeric), abs(analytic), np.linalg.norm(gradient) / direction.size**0.5)
+    analytic = (gradient * direction).sum()
+    scale = max(abs(numeric), abs(analytic), np.linalg.norm(gradient) / direction.size**0.5)
+    return float(abs(numeric - analytic) / (scale or 1.0))

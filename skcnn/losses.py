@@ -77,7 +77,9 @@ class LogLoss:
         """
         return -np.einsum("nk,nk->n", targets, self.log_probabilities(scores))
 
-    def gradient(self, scores: np.ndarray, targets: np.ndarray, weights: np.ndarray, out: np.ndarray) -> float:
+    def gradient(
+        self, scores: np.ndarray, targets: np.ndarray, weights: np.ndarray, out: np.ndarray
+    ) -> float:
         """Compute the weighted sum of the losses and its gradient.
 
         Parameters

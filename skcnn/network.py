@@ -83,7 +83,9 @@ def compile_steps(layers: list[tuple[str, Layer]], input_shape: Shape) -> tuple[
     names = [step.name for step in steps]
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"layer names must be unique, got {twice!r} twice (an activation is named after its layer)")
+        raise ValueError(
+            f"layer names must be unique, got {twice!r} twice (an activation is named after its layer)"
+        )
     return tuple(steps)
 
 
@@ -126,7 +128,9 @@ class Network:
             if step.layer is not None
         }
         self._layout = {
-            name: {key: value.shape for key, value in params.items()} for name, params in initial.items() if params
+            name: {key: value.shape for key, value in params.items()}
+            for name, params in initial.items()
+            if params
         }
         self.vector = np.empty(sum(prod(shape) for *_, shape in self._trained()), self.dtype)
         self.params = self._views()
@@ -172,6 +176,13 @@ class Network:
     def state(self) -> dict[tuple[str, str], np.ndarray]:
         """Return the parameters without a gradient by (layer name, parameter name)."""
         return {(name, key): self.params[name][key] for name, key in self._state_names()}
+
+    def copy(self) -> "Network":
+        """Return a network of the same steps with parameters of its own."""
+        other = object.__new__(Network)
+        vector, state = self.snapshot()
+        other.__setstate__(self.__getstate__() | {"vector": vector, "state": state})
+        return other
 
     def snapshot(self):
         """Return a copy of all parameters, for :meth:`restore`."""

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from skcnn.network import Network
 from skcnn.random_streams import RandomStreams
 
 
-class Diverged(ArithmeticError):
+class DivergenceError(ArithmeticError):
     """The loss or the weights ceased to be finite."""
 
 
@@ -45,6 +45,10 @@ class TrainingState:
     n_samples_seen: int = 0
     n_plateaus: int = 0
     slots: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def copy(self) -> "TrainingState":
+        """Return a copy that shares nothing."""
+        return replace(self, slots={name: slot.copy() for name, slot in self.slots.items()})
 
 
 @dataclass
@@ -127,7 +131,7 @@ def train_epochs(
 
     Raises
     ------
-    Diverged
+    DivergenceError
         If a loss, gradient or weight is not finite. The network is back at its start of the epoch.
     """
     streams = RandomStreams(state.seed)
@@ -138,7 +142,11 @@ def train_epochs(
     while True:
         start_time = time.perf_counter()
         start_of_epoch = network.snapshot()
-        order = streams.generator("shuffle", state.epoch).permutation(n_samples) if shuffle else np.arange(n_samples)
+        order = (
+            streams.generator("shuffle", state.epoch).permutation(n_samples)
+            if shuffle
+            else np.arange(n_samples)
+        )
         rate = objective.schedule.rate(n_samples_seen=state.n_samples_seen, n_plateaus=state.n_plateaus)
         loss_sum = n_seen = 0
         for first in range(0, n_samples, batch_size):
@@ -146,7 +154,7 @@ def train_epochs(
             try:
                 with uninterrupted():
                     loss_sum += len(rows) * train_step(executor, data, rows, state, objective, rate)
-            except Diverged:
+            except DivergenceError:
                 network.restore(start_of_epoch)
                 raise
             n_seen += len(rows)
@@ -174,7 +182,7 @@ def train_step(
 
     Raises
     ------
-    Diverged
+    DivergenceError
         If the loss, the gradient or an updated weight is not finite.
     """
     network = executor.network
@@ -195,7 +203,7 @@ def train_step(
     gradient = executor.reduce()
     loss += add_penalty(network, gradient, objective.alpha)
     if not math.isfinite(loss):
-        raise Diverged(f"the loss became {loss} at step {state.step + 1}")
+        raise DivergenceError(f"the loss became {loss} at step {state.step + 1}")
     if objective.clip_norm is not None:
         clip_norm(gradient, objective.clip_norm)
 
@@ -208,7 +216,7 @@ def train_step(
     executor.pool.run(update, blocks(network.n_params))
     network.set_state(executor.state)
     if not is_finite(network.vector):
-        raise Diverged(f"a weight ceased to be finite at step {state.step + 1}")
+        raise DivergenceError(f"a weight ceased to be finite at step {state.step + 1}")
     state.step += 1
     return loss
 
@@ -228,7 +236,9 @@ def add_penalty(network: Network, gradient: np.ndarray, alpha: float) -> float:
 
 def clip_norm(gradient: np.ndarray, largest: float) -> None:
     """Scale a gradient down, in place, so that its Euclidean norm is at most ``largest``."""
-    norm = math.sqrt(sum(float(np.square(gradient[block], dtype=np.float64).sum()) for block in blocks(gradient.size)))
+    norm = math.sqrt(
+        sum(float(np.square(gradient[block], dtype=np.float64).sum()) for block in blocks(gradient.size))
+    )
     if norm > largest:
         np.multiply(gradient, largest / norm, out=gradient)
 

@@ -143,9 +143,7 @@ class Piece:
         step = self.executor.network.steps[index]
         dY = self._load("gradient", index)
         unit = self._backward_unit(index)
-        self.shard.partials.append(
-            step.layer.backward_statistics(self.executor.params(step), dY, unit)
-        )
+        self.shard.partials.append(step.layer.backward_statistics(self.executor.params(step), dY, unit))
 
     def input_gradient(self) -> np.ndarray:
         """Return the gradient of the images."""

@@ -6,7 +6,13 @@ from skcnn.kernels.windows import Pair, window_slices
 
 
 def max_pool_forward(
-    X: np.ndarray, out: np.ndarray, position: np.ndarray | None, larger: np.ndarray, *, window: Pair, strides: Pair
+    X: np.ndarray,
+    out: np.ndarray,
+    position: np.ndarray | None,
+    larger: np.ndarray,
+    *,
+    window: Pair,
+    strides: Pair,
 ) -> np.ndarray:
     """Maximum of every window.
 

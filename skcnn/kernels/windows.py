@@ -40,7 +40,7 @@ def resolve_padding(padding, image_size: Pair, window: Pair, strides: Pair) -> t
 
 
 def window_counts(image_size: Pair, window: Pair, strides: Pair, padding: tuple[Pair, Pair]) -> Pair:
-    """Number of windows that fit along height and width; not positive where none fits.
+    """Return the number of windows that fit along height and width; not positive where none fits.
 
     >>> window_counts((5, 6), (3, 3), (2, 2), ((1, 1), (0, 1)))
     (3, 3)

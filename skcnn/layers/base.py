@@ -175,7 +175,7 @@ class MergingLayer(Layer):
 
     @abstractmethod
     def backward_merge(self, params: Params, merged, partials: list):
-        """Combine the partial statistics of the gradient; ``backward`` finds the result in ``unit.merged``."""
+        """Combine the partial statistics of the gradient, for ``backward`` to find in ``unit.merged``."""
 
 
 def require_image(input_shape: Shape) -> None:

@@ -111,7 +111,9 @@ class Conv2D(Layer):
             dtype=dtype,
             rng=rng,
         )
-        return {"weight": weight, "bias": np.zeros(self.filters, dtype)} if self.use_bias else {"weight": weight}
+        return (
+            {"weight": weight, "bias": np.zeros(self.filters, dtype)} if self.use_bias else {"weight": weight}
+        )
 
     def multiply_adds(self, input_shape):
         """Return ``h' * w' * filters * kh * kw * c``."""

@@ -67,7 +67,9 @@ class Dense(Layer):
         """Return ``weight`` and ``bias``; see :meth:`Layer.init_params`."""
         shape = (*input_shape, self.units)
         weight = initial_weight(shape, *shape, activation=activation, dtype=dtype, rng=rng)
-        return {"weight": weight, "bias": np.zeros(self.units, dtype)} if self.use_bias else {"weight": weight}
+        return (
+            {"weight": weight, "bias": np.zeros(self.units, dtype)} if self.use_bias else {"weight": weight}
+        )
 
     def multiply_adds(self, input_shape):
         """Return ``f * units``."""

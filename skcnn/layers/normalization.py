@@ -114,7 +114,9 @@ class BatchNorm(MergingLayer):
 
     def prepare(self, params, *, training):
         """Return the normalizer of the running statistics, for prediction."""
-        return None if training else self._normalizer(params["running_mean"], params["running_variance"], params)
+        return (
+            None if training else self._normalizer(params["running_mean"], params["running_variance"], params)
+        )
 
     def forward(self, params, X, unit, *, training, out):
         """Compute the result; see :meth:`Layer.forward`."""

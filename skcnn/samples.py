@@ -1,11 +1,17 @@
-"""Labels and weights: what is accepted, and how classes become codes."""
+"""Samples to train on: what labels and weights are accepted, how they are encoded and split."""
 
+import warnings
+from math import ceil
 from numbers import Real
 
 import numpy as np
+from sklearn.model_selection import train_test_split
 from sklearn.utils import check_array, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import check_consistent_length
+
+from skcnn.batches import ImageSource
+from skcnn.training import TrainingData
 
 
 def check_labels(y, n_samples: int, *, name: str = "y") -> np.ndarray:
@@ -32,8 +38,8 @@ def check_labels(y, n_samples: int, *, name: str = "y") -> np.ndarray:
     check_consistent_length(np.empty(n_samples), y)
     if y.ndim == 2 and y.shape[1] > 1:
         raise ValueError(
-            f"{name} must be one label a sample, got shape {y.shape}. Multilabel and multioutput targets are not "
-            f"supported; if {name} is one-hot, use {name}.argmax(axis=1)."
+            f"{name} must be one label a sample, got shape {y.shape}. Multilabel and multioutput targets are "
+            f"not supported; if {name} is one-hot, use {name}.argmax(axis=1)."
         )
     y = column_or_1d(y, warn=True)
     check_classification_targets(y)
@@ -56,7 +62,9 @@ def encode_labels(y: np.ndarray, classes: np.ndarray, *, name: str = "y") -> np.
     """
     unknown = np.setdiff1d(y, classes)
     if unknown.size:
-        raise ValueError(f"{name} contains labels {unknown.tolist()} that are not among the classes {classes.tolist()}")
+        raise ValueError(
+            f"{name} contains labels {unknown.tolist()} that are not among the classes {classes.tolist()}"
+        )
     return np.searchsorted(classes, y)
 
 
@@ -71,9 +79,13 @@ def check_classes(labels: np.ndarray, estimator_name: str) -> np.ndarray:
     try:
         classes = np.unique(labels)
     except TypeError as error:
-        raise ValueError(f"labels must all be numbers or all be strings, got {type_of_target(labels)}") from error
+        raise ValueError(
+            f"labels must all be numbers or all be strings, got {type_of_target(labels)}"
+        ) from error
     if len(classes) < 2:
-        raise ValueError(f"{estimator_name} needs samples of at least 2 classes, got 1 class: {classes.tolist()}")
+        raise ValueError(
+            f"{estimator_name} needs samples of at least 2 classes, got 1 class: {classes.tolist()}"
+        )
     return classes
 
 
@@ -102,13 +114,17 @@ def check_sample_weight(sample_weight, n_samples: int, *, name: str = "sample_we
         sample_weight, ensure_2d=False, dtype=np.float64, input_name=name, ensure_min_samples=0
     )
     if sample_weight.shape != (n_samples,):
-        raise ValueError(f"{name} must have shape ({n_samples},), one weight a sample, got {sample_weight.shape}")
+        raise ValueError(
+            f"{name} must have shape ({n_samples},), one weight a sample, got {sample_weight.shape}"
+        )
     if sample_weight.size and sample_weight.min() < 0:
         raise ValueError(f"{name} must not be negative, got {sample_weight.min()}")
     return sample_weight
 
 
-def class_weights(class_weight, classes: np.ndarray, codes: np.ndarray, sample_weight: np.ndarray) -> np.ndarray:
+def class_weights(
+    class_weight, classes: np.ndarray, codes: np.ndarray, sample_weight: np.ndarray
+) -> np.ndarray:
     """Return a weight for each class.
 
     Parameters
@@ -147,3 +163,89 @@ def class_weights(class_weight, classes: np.ndarray, codes: np.ndarray, sample_w
     if not np.isfinite(weights).all() or weights.min() < 0:
         raise ValueError(f"class_weight must hold finite weights >= 0, got {class_weight}")
     return weights
+
+
+class Samples:
+    """Validated samples, or a part of them.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n, ...)
+    codes : ndarray of shape (n,)
+        Indices of the classes.
+    weights : ndarray of shape (n,), float64
+    rows : ndarray of int
+        The rows that count.
+    given_weights : bool
+        Whether the user gave the weights.
+    """
+
+    def __init__(self, X, codes, weights, rows, *, given_weights):
+        self.X = X
+        self.codes = codes
+        self.weights = weights
+        self.rows = rows
+        self.given_weights = given_weights
+
+    def __len__(self):
+        return len(self.rows)
+
+    def part(self, rows: np.ndarray) -> "Samples":
+        """Return the samples of some rows."""
+        return Samples(self.X, self.codes, self.weights, rows, given_weights=self.given_weights)
+
+    def training_data(self, format, class_weight: np.ndarray) -> TrainingData:
+        """Return the samples with the factors of their losses.
+
+        Raises
+        ------
+        ValueError
+            If sample and class weights leave nothing to train on.
+        """
+        codes, weights = self.codes[self.rows], self.weights[self.rows]
+        loss_weights = weights * class_weight[codes]
+        if len(self) and not loss_weights.any():
+            raise ValueError("sample_weight times class_weight is zero for every sample")
+        return TrainingData(
+            images=ImageSource(self.X, format, None if len(self) == len(self.X) else self.rows),
+            codes=codes,
+            loss_weights=loss_weights / loss_weights.mean() if len(self) else loss_weights,
+            weights=None if np.ptp(weights) == 0 else weights,
+        )
+
+
+def split_validation(samples: Samples, fraction: float, seed: int) -> tuple[Samples, Samples | None]:
+    """Split off validation samples, stratified by class.
+
+    Samples that are alone in their class stay with the training samples.
+
+    Parameters
+    ----------
+    samples : Samples
+    fraction : float
+        Share of the validation samples.
+    seed : int
+
+    Returns
+    -------
+    training : Samples
+    validation : Samples or None
+        None, after a warning, where there are too few samples for one of each class on either side.
+    """
+    codes = samples.codes[samples.rows]
+    splittable = np.bincount(codes)[codes] >= 2
+    n_classes = len(np.unique(codes[splittable]))
+    n_validation = ceil(fraction * splittable.sum())
+    if n_classes < 1 or n_validation < n_classes or splittable.sum() - n_validation < n_classes:
+        warnings.warn(
+            f"{len(samples)} samples are too few to split off a validation_fraction of {fraction}: training "
+            "without early stopping",
+            UserWarning,
+            stacklevel=5,
+        )
+        return samples, None
+    training, validation = train_test_split(
+        samples.rows[splittable], test_size=fraction, stratify=codes[splittable], random_state=seed
+    )
+    training = np.sort(np.concatenate([training, samples.rows[~splittable]]))
+    return samples.part(training), samples.part(np.sort(validation))

@@ -1,0 +1,12 @@
+"""Options of the test suite."""
+
+
+def pytest_addoption(parser):
+    parser.addoption("--run-slow", action="store_true", help="run the exhaustive tests, too")
+
+
+def pytest_collection_modifyitems(config, items):
+    if not config.getoption("--run-slow"):
+        slow = [item for item in items if "slow" in item.keywords]
+        config.hook.pytest_deselected(items=slow)
+        items[:] = [item for item in items if "slow" not in item.keywords]
