@@ -43,7 +43,7 @@ class ConvNetClassifier(LayerParametersMixin, FittingMixin, ClassifierMixin, Bas
         Height and width of the pooled windows, in pixels. An axis smaller than that is not pooled.
     pooling : {"max", "average"} or None, default="max"
         Kind of pooling at the end of each block.
-    normalization : {"batch"} or None, default=None
+    normalization : {"batch"} or None, default="batch"
         Kind of normalization between convolution and activation.
     hidden_layer_sizes : tuple of int, default=(128,)
         Units of each fully connected layer behind the blocks.
@@ -234,7 +234,7 @@ class ConvNetClassifier(LayerParametersMixin, FittingMixin, ClassifierMixin, Bas
         kernel_size=3,
         pool_size=2,
         pooling="max",
-        normalization=None,
+        normalization="batch",
         hidden_layer_sizes=(128,),
         activation="relu",
         dropout=0.0,

@@ -4,6 +4,7 @@ import copy
 import math
 import time
 import warnings
+from inspect import signature
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
@@ -37,6 +38,8 @@ from skcnn.schedules import SCHEDULES
 from skcnn.threads import worker_pool
 from skcnn.training import DivergenceError, Objective, Progress, TrainingState, train_epochs
 
+NO_WEIGHT = "{} is zero for every sample: at least one must be positive"
+
 
 class FittingMixin:
     """The private side of an estimator's ``fit``, in the order in which it is called."""
@@ -45,6 +48,10 @@ class FittingMixin:
         """Train a copy, and take over its attributes when all went well."""
         model = copy.copy(self)
         samples = model._check_samples(X, y, sample_weight, fresh=fresh, classes=classes)
+        if not len(samples):
+            if partial:
+                return self  # there is nothing to learn from
+            raise ValueError(NO_WEIGHT.format("sample_weight"))
         if fresh or not hasattr(model, "_training_state"):
             seed = int.from_bytes(check_random_state(self.random_state).bytes(16), "little")
             model._training_state = TrainingState(seed)
@@ -68,9 +75,8 @@ class FittingMixin:
 
         steps_before = state.step
         try:
-            if len(samples):
-                with worker_pool() as pool:
-                    model._train(data, validation, pool, max_iter=1 if partial else self.max_iter)
+            with worker_pool() as pool:
+                model._train(data, validation, pool, max_iter=1 if partial else self.max_iter)
         except KeyboardInterrupt:
             if state.step > steps_before:
                 self._take_over(model, keep_state=partial)
@@ -107,7 +113,7 @@ class FittingMixin:
         rows = np.flatnonzero(weights)
         if fresh:
             if not len(rows):
-                raise ValueError("sample_weight is zero for every sample: at least one must be positive")
+                raise ValueError(NO_WEIGHT.format("sample_weight"))
             self.classes_ = check_classes(y[rows], type(self).__name__) if classes is None else classes
             self._image_format = self._format_of(X)
             self.image_shape_ = self._image_format.image_shape
@@ -145,7 +151,7 @@ class FittingMixin:
         )
         weights = check_sample_weight(given["sample_weight_val"], len(X_val), name="sample_weight_val")
         if not weights.any():
-            raise ValueError("sample_weight_val is zero for every sample: at least one must be positive")
+            raise ValueError(NO_WEIGHT.format("sample_weight_val"))
         given_weights = given["sample_weight_val"] is not None
         return samples, Samples(X_val, codes, weights, np.flatnonzero(weights), given_weights=given_weights)
 
@@ -281,6 +287,7 @@ class Validation:
         self._samples = samples
         self._data = samples.training_data(model._image_format, class_weight)
         self._scorer = None if model.scoring is None else check_scoring(model, scoring=model.scoring)
+        self._scorer_weights = self._weights_for_scorer()
         if self._scorer is not None:
             self._X = samples.X[samples.rows]
             self._y = model.classes_[self._data.codes]
@@ -291,10 +298,19 @@ class Validation:
             return -self._loss(model, pool)
         probe = copy.copy(model)  # the arrays have no feature names any more
         vars(probe).pop("feature_names_in_", None)
-        weights = {"sample_weight": self._samples.weights[self._samples.rows]}
-        return float(
-            self._scorer(probe, self._X, self._y, **(weights if self._samples.given_weights else {}))
-        )
+        return float(self._scorer(probe, self._X, self._y, **self._scorer_weights))
+
+    def _weights_for_scorer(self):
+        """Return the weights as a keyword, where they were given and the scorer takes them."""
+        if self._scorer is None or not self._samples.given_weights:
+            return {}
+        parameters = signature(self._scorer).parameters.values()
+        if not any(
+            parameter.name == "sample_weight" or parameter.kind == parameter.VAR_KEYWORD
+            for parameter in parameters
+        ):
+            return {}
+        return {"sample_weight": self._samples.weights[self._samples.rows]}
 
     def _loss(self, model, pool):
         data, network = self._data, model.network_

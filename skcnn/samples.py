@@ -204,12 +204,12 @@ class Samples:
         """
         codes, weights = self.codes[self.rows], self.weights[self.rows]
         loss_weights = weights * class_weight[codes]
-        if len(self) and not loss_weights.any():
+        if not loss_weights.any():
             raise ValueError("sample_weight times class_weight is zero for every sample")
         return TrainingData(
             images=ImageSource(self.X, format, None if len(self) == len(self.X) else self.rows),
             codes=codes,
-            loss_weights=loss_weights / loss_weights.mean() if len(self) else loss_weights,
+            loss_weights=loss_weights / loss_weights.mean(),
             weights=None if np.ptp(weights) == 0 else weights,
         )
 

@@ -85,14 +85,17 @@ class Piece:
     Parameters
     ----------
     shard : Shard
-    start, stop : int
-        First row and the row after the last, counted within the shard.
+
+    Attributes
+    ----------
+    rows : slice
+        The rows, counted within the shard. Set for each minibatch; memory is kept.
     """
 
-    def __init__(self, shard: "Shard", start: int, stop: int):
+    def __init__(self, shard: "Shard"):
         self.shard = shard
         self.executor = shard.executor
-        self.rows = slice(start, stop)
+        self.rows = slice(0, 0)
         self.arena = Arena(self.executor.network.dtype)
         self.units = [Unit(index, self) for index in range(len(self.executor.network.steps))]
         self._images = {}
@@ -210,6 +213,9 @@ class Shard:
         self.partials = []
         self.loss = 0.0
         self.n_rows = 0
+        self.whole = Piece(self)
+        self.chunks = []
+        self._pieces = []
         self._matrices = Arena(executor.network.dtype)
         self._accumulators = {}
         if executor.training:
@@ -221,13 +227,21 @@ class Shard:
         self.batch, self.start = batch, start
         self.weights = None if batch.weights is None else batch.weights[start:stop]
         if self.n_rows != stop - start:
-            self.n_rows = stop - start
-            self.chunks = [Piece(self, *bounds) for bounds in self.executor.chunk_bounds(self.n_rows)]
-            self.whole = Piece(self, 0, self.n_rows)
+            self._cut(stop - start)
         if self.executor.training:
             self.gradient.fill(0)
             for accumulator in self._accumulators.values():
                 accumulator.fill(0)
+
+    def _cut(self, n_rows):
+        """Cut this many rows into chunks, in the memory of earlier ones."""
+        self.n_rows = n_rows
+        self.whole.rows = slice(0, n_rows)
+        bounds = self.executor.chunk_bounds(n_rows)
+        self._pieces.extend(Piece(self) for _ in range(len(bounds) - len(self._pieces)))
+        self.chunks = self._pieces[: len(bounds)]
+        for piece, (start, stop) in zip(self.chunks, bounds, strict=True):
+            piece.rows = slice(start, stop)
 
     def run(self, phase) -> None:
         """Run the segments of a phase, chunk by chunk or on all rows at once."""

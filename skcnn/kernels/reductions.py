@@ -20,8 +20,8 @@ def row_sums(X: np.ndarray) -> np.ndarray:
 def channel_sums(X: np.ndarray) -> np.ndarray:
     """Sum over all axes but the last.
 
-    The rows of pixels are added first, by a product; what is left is short and summed pairwise,
-    so that rounding errors stay small in float32.
+    The rows of pixels are added first, by a product; what is left is short and summed in float64, so that
+    rounding errors stay small in float32.
 
     Parameters
     ----------
@@ -31,9 +31,8 @@ def channel_sums(X: np.ndarray) -> np.ndarray:
     -------
     sums : ndarray of shape (channels,), of the dtype of X
     """
-    if X.ndim == 2:
-        return X.sum(axis=0)
-    return row_sums(X.reshape(len(X), -1)).reshape(-1, X.shape[-1]).sum(axis=0)
+    rows = X if X.ndim == 2 else row_sums(X.reshape(len(X), -1)).reshape(-1, X.shape[-1])
+    return rows.sum(axis=0, dtype=np.float64).astype(X.dtype)
 
 
 def image_sums(X: np.ndarray) -> np.ndarray:
