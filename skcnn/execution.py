@@ -107,8 +107,8 @@ class Program:
 
     Attributes
     ----------
-    merging : list of int
-        Steps that merge statistics; each begins a phase.
+    merging, backward_merging : list of int
+        Steps that merge statistics, in the order of the pass; each begins a phase.
     forward, backward : list of list of Segment
         Phases in the order of execution.
     need_gradient : set of int
@@ -127,6 +127,7 @@ class Program:
         self.first_consumer = {
             source: index for index in reversed(self._backward_order()) for source in steps[index].inputs
         }
+        self.backward_merging = [index for index in reversed(self.merging) if index in self.need_gradient]
         self.forward = self._phases(range(len(steps)), Piece.statistics, Piece.forward)
         self.backward = self._phases(self._backward_order(), Piece.backward_statistics, Piece.backward)
         self.kept = {"value": self._crossing(self.forward), "gradient": self._crossing(self.backward)}
@@ -165,8 +166,10 @@ class Program:
         """Return the steps whose arrays more than one segment touches."""
         touching = {}
         for number, segment in enumerate(segment for phase in phases for segment in phase):
-            for _, index in segment.operations:
-                for array in (index, *self._steps[index].inputs):
+            for operation, index in segment.operations:
+                result = () if operation is Piece.statistics else (index,)
+                inputs = () if operation is Piece.backward_statistics else self._steps[index].inputs
+                for array in (*result, *inputs):
                     touching.setdefault(array, set()).add(number)
         return {array for array, segments in touching.items() if len(segments) > 1}
 
@@ -280,7 +283,7 @@ class Executor:
             shard.run(backward_phase)
 
         self.pool.run(turn, self._active)
-        for phase, index in zip(backward_phases, reversed(self.program.merging), strict=True):
+        for phase, index in zip(backward_phases, self.program.backward_merging, strict=True):
             self._backward_merge(index)
             self.pool.run(lambda shard, phase=phase: shard.run(phase), self._active)
         self.pool.run(Shard.finish, self._active)

@@ -117,28 +117,31 @@ class Network:
     def __init__(self, steps: tuple[Step, ...], *, dtype, streams: RandomStreams):
         self.steps = steps
         self.dtype = np.dtype(dtype)
-        initial = {
-            step.name: step.layer.init_params(
+        trained, state = [], {}
+        for index, step in enumerate(steps[1:], start=1):
+            params = step.layer.init_params(
                 step.input_shape,
                 activation=following_activation(steps, index),
                 dtype=self.dtype,
                 rng=streams.generator("initialization", index),
             )
-            for index, step in enumerate(steps)
-            if step.layer is not None
-        }
-        self._layout = {
-            name: {key: value.shape for key, value in params.items()}
-            for name, params in initial.items()
-            if params
-        }
-        self.vector = np.empty(sum(prod(shape) for *_, shape in self._trained()), self.dtype)
-        self.params = self._views()
-        for name, params in self.params.items():
             for key, value in params.items():
-                value[...] = initial[name][key]
-        for name, key in self._state_names():
-            self.params[name][key] = initial[name][key]
+                if key in step.layer.state_params:
+                    state[step.name, key] = value
+                else:
+                    trained.append((key in step.layer.decayed_params, step.name, key, value))
+        trained.sort(key=lambda entry: not entry[0])
+        self.n_decayed = sum(value.size for is_decayed, *_, value in trained if is_decayed)
+        self.vector = np.concatenate([np.empty(0, self.dtype), *(value.ravel() for *_, value in trained)])
+        self._layout = tuple((name, key, value.shape) for _, name, key, value in trained)
+        self._connect(state)
+
+    def _connect(self, state):
+        """Make ``params`` of the vector and the parameters without a gradient."""
+        self._state_names = tuple(state)
+        self.params = self.views_of(self.vector)
+        for (name, key), value in state.items():
+            self.params.setdefault(name, {})[key] = value
 
     @property
     def n_params(self) -> int:
@@ -149,11 +152,6 @@ class Network:
     def n_outputs(self) -> int:
         """Number of scores of a sample."""
         return self.steps[-1].output_shape[0]
-
-    @property
-    def n_decayed(self) -> int:
-        """Number of leading elements of ``vector`` that weight decay applies to."""
-        return sum(prod(shape) for name, key, shape in self._trained() if self._is_decayed(name, key))
 
     def views_of(self, vector: np.ndarray) -> dict[str, dict[str, np.ndarray]]:
         """Return the parts of a vector, such as a gradient, by layer and parameter name.
@@ -166,16 +164,15 @@ class Network:
         -------
         views : dict of str to dict of str to ndarray
         """
-        views = {name: {} for name in self._layout}
-        start = 0
-        for name, key, shape in self._trained():
-            views[name][key] = vector[start : start + prod(shape)].reshape(shape)
+        views, start = {}, 0
+        for name, key, shape in self._layout:
+            views.setdefault(name, {})[key] = vector[start : start + prod(shape)].reshape(shape)
             start += prod(shape)
         return views
 
     def state(self) -> dict[tuple[str, str], np.ndarray]:
         """Return the parameters without a gradient by (layer name, parameter name)."""
-        return {(name, key): self.params[name][key] for name, key in self._state_names()}
+        return {(name, key): self.params[name][key] for name, key in self._state_names}
 
     def copy(self) -> "Network":
         """Return a network of the same steps with parameters of its own."""
@@ -202,56 +199,26 @@ class Network:
 
     def is_trained(self, name: str) -> bool:
         """Whether a layer has parameters with a gradient."""
-        return any(trained_name == name for trained_name, _, _ in self._trained())
+        return any(trained_name == name for trained_name, _, _ in self._layout)
 
     def multiply_adds(self) -> int:
         """Return the number of multiply-adds of a forward pass of one sample."""
         return sum(step.layer.multiply_adds(step.input_shape) for step in self.steps[1:])
-
-    def _layers_by_name(self):
-        return {step.name: step.layer for step in self.steps[1:]}
-
-    def _is_decayed(self, name, key):
-        return key in self._layers_by_name()[name].decayed_params
-
-    def _trained(self):
-        """Return (layer name, parameter name, shape) in the order of the vector."""
-        layers = self._layers_by_name()
-        entries = [
-            (name, key, shape)
-            for name, shapes in self._layout.items()
-            for key, shape in shapes.items()
-            if key not in layers[name].state_params
-        ]
-        return sorted(entries, key=lambda entry: not self._is_decayed(*entry[:2]))
-
-    def _state_names(self):
-        layers = self._layers_by_name()
-        return [
-            (name, key)
-            for name, shapes in self._layout.items()
-            for key in shapes
-            if key in layers[name].state_params
-        ]
-
-    def _views(self):
-        return self.views_of(self.vector)
 
     def __getstate__(self):
         return {
             "steps": self.steps,
             "dtype": self.dtype,
             "layout": self._layout,
+            "n_decayed": self.n_decayed,
             "vector": self.vector,
             "state": self.state(),
         }
 
     def __setstate__(self, saved):
         self.steps, self.dtype, self._layout = saved["steps"], saved["dtype"], saved["layout"]
-        self.vector = saved["vector"]
-        self.params = self._views()
-        for (name, key), value in saved["state"].items():
-            self.params[name][key] = value
+        self.n_decayed, self.vector = saved["n_decayed"], saved["vector"]
+        self._connect(saved["state"])
 
 
 def following_activation(steps: tuple[Step, ...], index: int) -> str | None:

@@ -141,7 +141,7 @@ def train_epochs(
     n_samples = len(data.images)
     while True:
         start_time = time.perf_counter()
-        start_of_epoch = network.snapshot()
+        start_of_epoch = network.snapshot(), state.copy()
         order = (
             streams.generator("shuffle", state.epoch).permutation(n_samples)
             if shuffle
@@ -155,7 +155,8 @@ def train_epochs(
                 with uninterrupted():
                     loss_sum += len(rows) * train_step(executor, data, rows, state, objective, rate)
             except DivergenceError:
-                network.restore(start_of_epoch)
+                network.restore(start_of_epoch[0])
+                vars(state).update(vars(start_of_epoch[1]))
                 raise
             n_seen += len(rows)
             if out_of_time():
@@ -261,8 +262,8 @@ def uninterrupted():
         yield
     finally:
         signal.signal(signal.SIGINT, handler)
-    if received:
-        handler(*received[0])
+        if received:
+            handler(*received[0])
 
 
 class Progress:

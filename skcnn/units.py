@@ -15,17 +15,18 @@ class Arena:
     """
 
     def __init__(self, dtype):
-        self._dtype = dtype
+        self._dtype = np.dtype(dtype)
         self._memory = {}
         self._views = {}
 
     def get(self, name, shape: tuple[int, ...], dtype=None) -> np.ndarray:
         """Return the array of this name and dtype, with whatever it contains."""
+        dtype = self._dtype if dtype is None else np.dtype(dtype)
         view = self._views.get((name, shape, dtype))
         if view is None:
             memory = self._memory.get((name, dtype))
             if memory is None or memory.size < prod(shape):
-                memory = np.empty(prod(shape), self._dtype if dtype is None else dtype)
+                memory = np.empty(prod(shape), dtype)
                 self._memory[name, dtype] = memory
                 self._views = {key: other for key, other in self._views.items() if key[0] != name}
             view = self._views[name, shape, dtype] = memory[: prod(shape)].reshape(shape)
@@ -123,7 +124,14 @@ class Piece:
         """Run a step backward and add the result to the gradients of its inputs."""
         program, step = self.executor.program, self.executor.network.steps[index]
         unit = self._backward_unit(index)
-        outs = tuple(self._gradient_share(source, index) for source in step.inputs)
+        writes = tuple(
+            program.first_consumer.get(source) == index and source not in step.inputs[:position]
+            for position, source in enumerate(step.inputs)
+        )
+        outs = tuple(
+            self._gradient_share(source, position, writes[position])
+            for position, source in enumerate(step.inputs)
+        )
         single = len(outs) == 1
         dX = step.layer.backward(
             self.executor.params(step),
@@ -132,10 +140,11 @@ class Piece:
             need_dX=any(out is not None for out in outs),
             out=outs[0] if single else outs,
         )
-        for source, out, share in zip(step.inputs, outs, (dX,) if single else dX, strict=True):
+        shares = (dX,) if single else dX
+        for source, first, out, share in zip(step.inputs, writes, outs, shares, strict=True):
             if out is None:
                 continue
-            if program.first_consumer[source] == index:
+            if first:
                 self._store("gradient", source, share, out)
             else:
                 total = self._load("gradient", source)
@@ -163,14 +172,14 @@ class Piece:
         values = tuple(self._load("value", source) for source in step.inputs)
         return values[0] if len(values) == 1 else values
 
-    def _gradient_share(self, source, index):
+    def _gradient_share(self, source, position, writes):
         """Return where a step should write the gradient of an input, None where nothing reads it."""
-        program = self.executor.program
-        if source not in program.need_gradient:
+        if source not in self.executor.program.need_gradient:
             return None
-        if program.first_consumer[source] == index:
+        if writes:
             return self._allocate("gradient", source)
-        return self.executor.thread_arena().get("gradient share", self._load("gradient", source).shape)
+        shape = self._shape(source)
+        return self.executor.thread_arena().get(("gradient share", position), shape)
 
     def _allocate(self, kind, index):
         """Return memory for a step's result ("value") or its gradient ("gradient").
@@ -178,21 +187,27 @@ class Piece:
         Vectors are rows of a matrix of the shard. Images that a later segment or the backward pass
         reads have memory of their own, others share that of the thread.
         """
-        shape = self.executor.network.steps[index].output_shape
-        if len(shape) == 1:
+        if self._is_vector(index):
             return self.shard.matrix(kind, index)[self.rows]
         arena = self.arena if index in self.executor.program.kept[kind] else self.executor.thread_arena()
-        height, width, channels = shape
-        return arena.get((kind, index), (height, width, self.rows.stop - self.rows.start, channels))
+        return arena.get((kind, index), self._shape(index))
+
+    def _shape(self, index):
+        """Return the shape of the result of a step for the rows of this piece."""
+        *size, channels = self.executor.network.steps[index].output_shape
+        return (*size, self.rows.stop - self.rows.start, channels)
+
+    def _is_vector(self, index):
+        return len(self.executor.network.steps[index].output_shape) == 1
 
     def _load(self, kind, index):
-        if len(self.executor.network.steps[index].output_shape) == 1:
+        if self._is_vector(index):
             return self.shard.matrix(kind, index)[self.rows]
         return self._images[kind, index]
 
     def _store(self, kind, index, result, allocated):
         """Store a result; one that stands elsewhere is copied where the allocated memory is read later."""
-        is_vector = len(self.executor.network.steps[index].output_shape) == 1
+        is_vector = self._is_vector(index)
         if result is not allocated and (is_vector or index in self.executor.program.kept[kind]):
             np.copyto(allocated, result)
             result = allocated

@@ -36,7 +36,8 @@ def resolve_padding(padding, image_size: Pair, window: Pair, strides: Pair) -> t
         ]
         return tuple((total // 2, total - total // 2) for total in totals)
     axes = padding if isinstance(padding, tuple | list) else (padding, padding)
-    return tuple(tuple(axis) if isinstance(axis, tuple | list) else (axis, axis) for axis in axes)
+    pairs = (axis if isinstance(axis, tuple | list) else (axis, axis) for axis in axes)
+    return tuple((int(before), int(after)) for before, after in pairs)
 
 
 def window_counts(image_size: Pair, window: Pair, strides: Pair, padding: tuple[Pair, Pair]) -> Pair:

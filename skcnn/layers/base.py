@@ -195,7 +195,7 @@ def as_pair(value, name: str, minimum: int = 1) -> tuple[int, int]:
     pair = tuple(value) if isinstance(value, tuple | list) else (value, value)
     if len(pair) != 2 or not all(is_integer(entry) and entry >= minimum for entry in pair):
         raise ValueError(f"{name} must be an int >= {minimum} or a pair of such ints, got {value!r}")
-    return pair
+    return int(pair[0]), int(pair[1])
 
 
 def is_integer(value) -> bool:

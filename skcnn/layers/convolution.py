@@ -89,7 +89,7 @@ class Conv2D(Layer):
                 f"kernel_size={kernel_size} is larger than the padded image of {padded} (height, width); "
                 "use a smaller kernel or more padding"
             )
-        return (*counts, self.filters)
+        return (*counts, int(self.filters))
 
     def _windows(self, input_shape):
         """Return (kernel_size, strides, padding, counts) as pairs for an input shape."""
@@ -102,22 +102,20 @@ class Conv2D(Layer):
     def init_params(self, input_shape, *, activation, dtype, rng):
         """Return ``weight`` and ``bias``; see :meth:`Layer.init_params`."""
         height, width = as_pair(self.kernel_size, "kernel_size")
-        channels = input_shape[2]
+        channels, filters = input_shape[2], int(self.filters)
         weight = initial_weight(
-            (height, width, channels, self.filters),
+            (height, width, channels, filters),
             height * width * channels,
-            height * width * self.filters,
+            height * width * filters,
             activation=activation,
             dtype=dtype,
             rng=rng,
         )
-        return (
-            {"weight": weight, "bias": np.zeros(self.filters, dtype)} if self.use_bias else {"weight": weight}
-        )
+        return {"weight": weight, "bias": np.zeros(filters, dtype)} if self.use_bias else {"weight": weight}
 
     def multiply_adds(self, input_shape):
         """Return ``h' * w' * filters * kh * kw * c``."""
-        return self.scratch_size(input_shape) * self.filters
+        return self.scratch_size(input_shape) * int(self.filters)
 
     def scratch_size(self, input_shape):
         """Return the size of the gathered columns of one image."""

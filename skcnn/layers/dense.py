@@ -61,7 +61,7 @@ class Dense(Layer):
         """Return ``(units,)``; see :meth:`Layer.output_shape`."""
         if len(input_shape) != 1:
             raise ValueError(f"expected a vector (features,), got shape {input_shape}")
-        return (self.units,)
+        return (int(self.units),)
 
     def init_params(self, input_shape, *, activation, dtype, rng):
         """Return ``weight`` and ``bias``; see :meth:`Layer.init_params`."""
@@ -73,7 +73,7 @@ class Dense(Layer):
 
     def multiply_adds(self, input_shape):
         """Return ``f * units``."""
-        return input_shape[0] * self.units
+        return input_shape[0] * int(self.units)
 
     def forward(self, params, X, unit, *, training, out):
         """Compute the result; see :meth:`Layer.forward`."""

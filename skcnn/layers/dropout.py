@@ -43,13 +43,13 @@ class Dropout(Layer):
         if not training or self.rate == 0:
             return X
         draws = unit.rng.random(X.shape, dtype=X.dtype, out=unit.scratch("draws", X.shape))
-        kept = np.greater_equal(draws, self.rate, out=unit.buffer("kept", X.shape, bool))
-        np.multiply(X, 1 / (1 - self.rate), out=out)
+        kept = np.greater_equal(draws, float(self.rate), out=unit.buffer("kept", X.shape, bool))
+        np.multiply(X, 1 / (1 - float(self.rate)), out=out)
         return np.multiply(out, kept, out=out)
 
     def backward(self, params, dY, unit, *, need_dX, out):
         """Compute the gradient; see :meth:`Layer.backward`."""
         if self.rate == 0:
             return dY
-        np.multiply(dY, 1 / (1 - self.rate), out=out)
+        np.multiply(dY, 1 / (1 - float(self.rate)), out=out)
         return np.multiply(out, unit.buffer("kept", dY.shape, bool), out=out)
