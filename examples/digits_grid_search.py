@@ -47,7 +47,7 @@ def search(X, y, max_iter):
 
 def main():
     """Search, cross-validate and test."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--samples", type=int, default=None, help="number of images (all by default)")
     parser.add_argument("--epochs", type=int, default=15, help="epochs of each training")
     arguments = parser.parse_args()

@@ -49,7 +49,7 @@ def load_fashion_mnist(folder=DEBIAN_FOLDER):
 
 def main():
     """Train epoch by epoch and test after each."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--folder", default=DEBIAN_FOLDER, help="folder of the four IDX files")
     parser.add_argument("--samples", type=int, default=60000, help="number of training images")
     parser.add_argument("--epochs", type=int, default=5)

@@ -84,7 +84,7 @@ def compact_layers(
 
 
 def _sizes(sizes, name):
-    sizes = (sizes,) if is_integer(sizes) else tuple(sizes)
+    sizes = tuple(sizes) if isinstance(sizes, tuple | list) else (sizes,)
     if not all(is_integer(size) and size >= 1 for size in sizes):
         raise ValueError(f"{name} must be a sequence of integers >= 1, got {sizes!r}")
     return sizes
@@ -236,24 +236,27 @@ class LayerParametersMixin:
             probably meant.
         """
         own = super().get_params(deep=False)
-        layers = dict(named_layers(params.get("layers", self.layers)))
-        replaced = {key: value for key, value in params.items() if key in layers and key not in own}
-        layers.update(replaced)
-        nested = {}
+        named = named_layers(params.get("layers", self.layers))
+        positions = {name: position for position, (name, _) in enumerate(named)}
+        replaced = {key: value for key, value in params.items() if key in positions and key not in own}
+        for name, layer in replaced.items():
+            named[positions[name]] = (name, layer)
+        nested = []
         for key, value in params.items():
             if key in own or key in replaced:
                 continue
-            name, _, parameter = key.partition("__")
-            layer = layers.get(name)
-            if not parameter or not isinstance(layer, Layer) or parameter not in layer.get_params():
-                raise ValueError(self._unknown_parameter(key, own, layers))
-            nested.setdefault(name, {})[parameter] = value
+            name = max((name for name in positions if key.startswith(f"{name}__")), key=len, default=None)
+            layer = None if name is None else named[positions[name]][1]
+            parameter = key.removeprefix(f"{name}__")
+            if not isinstance(layer, Layer) or parameter not in layer.get_params():
+                raise ValueError(self._unknown_parameter(key, own, dict(named)))
+            nested.append((layer, parameter, value))
         for key in own.keys() & params.keys():
             setattr(self, key, params[key])
-        for name, values in nested.items():
-            layers[name].set_params(**values)
+        for layer, parameter, value in nested:
+            layer.set_params(**{parameter: value})
         if replaced or nested:
-            self.layers = list(layers.items())
+            self.layers = named
         return self
 
     def _unknown_parameter(self, key, own, layers):

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from math import isqrt, prod
+from numbers import Integral
 
 import numpy as np
 from sklearn.utils import check_array
@@ -96,12 +97,12 @@ class ImageSource:
         images = self.X[rows if self.subset is None else self.subset[rows]]
         images = images.reshape(len(images), *self.format.stored_shape)
         order = (2, 3, 0, 1) if self.format.channels_first else (1, 2, 0, 3)
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):
             np.copyto(out, images.transpose(order), casting="same_kind")
-        if self.X.dtype.kind == "f" and not np.isfinite(out.sum()) and not np.isfinite(out).all():
-            raise ValueError(
-                f"X contains NaN, infinity or a value that is not finite in {out.dtype}, the compute dtype"
-            )
+            if self.X.dtype.kind == "f" and not np.isfinite(out.sum()) and not np.isfinite(out).all():
+                raise ValueError(
+                    f"X contains NaN, infinity or a value not finite in {out.dtype}, the compute dtype"
+                )
         if self.format.mean is not None:
             n_images = out.shape[2]
             flat = out.reshape(-1, n_images * out.shape[3])
@@ -127,35 +128,43 @@ def standardized(source: ImageSource, weights: np.ndarray | None) -> ImageFormat
     Raises
     ------
     ValueError
-        If a value of X is not finite in the dtype of the format.
+        If a value of X is not finite in the dtype of the format, or too large to be squared.
 
     Notes
     -----
     Reads cast blocks of a few megabytes and adds up in float64, so neither the memory layout of X nor
     its size matters. A channel that is constant but for rounding is not divided.
     """
+    total, mean, squares = 0.0, 0.0, 0.0
+    with np.errstate(over="ignore", invalid="ignore"):
+        for block_total, block_mean, block_squares in _block_statistics(source, weights):
+            difference = block_mean - mean
+            new_total = total + block_total
+            mean = mean + difference * (block_total / new_total)
+            squares = squares + block_squares + difference**2 * (total * block_total / new_total)
+            total = new_total
+        variance = squares / total
+        rounding = np.finfo(source.format.dtype).eps * np.abs(mean)
+        deviation = np.where(variance > rounding**2, np.sqrt(variance), 1.0)
+    if not np.isfinite(deviation).all():
+        raise ValueError("X has values whose squares are not finite in float64: they cannot be standardized")
+    dtype = source.format.dtype
+    return replace(source.format, mean=mean.astype(dtype), deviation=deviation.astype(dtype))
+
+
+def _block_statistics(source, weights):
+    """Yield weight, mean and sum of squared deviations of each channel, block by block."""
     height, width, channels = source.format.image_shape
     n_rows = max(1, BLOCK_BYTES // (prod(source.format.image_shape) * source.format.dtype.itemsize))
-    total, mean, squares = 0.0, np.zeros(channels), np.zeros(channels)
     for start in range(0, len(source), n_rows):
         rows = slice(start, min(start + n_rows, len(source)))
         n_images = rows.stop - rows.start
         images = source.read(rows, np.empty((height, width, n_images, channels), source.format.dtype))
         pixels = images.astype(np.float64).reshape(height * width, n_images, channels)
         block_weights = np.ones(n_images) if weights is None else weights[rows]
-        block_total = block_weights.sum() * height * width
-        block_mean = block_weights @ pixels.sum(axis=0) / block_total
-        block_squares = block_weights @ ((pixels - block_mean) ** 2).sum(axis=0)
-        difference = block_mean - mean
-        new_total = total + block_total
-        mean = mean + difference * (block_total / new_total)
-        squares = squares + block_squares + difference**2 * (total * block_total / new_total)
-        total = new_total
-    variance = squares / total
-    rounding = np.finfo(source.format.dtype).eps * np.abs(mean)
-    deviation = np.where(variance > rounding**2, np.sqrt(variance), 1.0)
-    dtype = source.format.dtype
-    return replace(source.format, mean=mean.astype(dtype), deviation=deviation.astype(dtype))
+        total = block_weights.sum() * height * width
+        mean = block_weights @ pixels.sum(axis=0) / total
+        yield total, mean, block_weights @ ((pixels - mean) ** 2).sum(axis=0)
 
 
 def as_image_array(X, *, estimator) -> np.ndarray:
@@ -178,6 +187,8 @@ def as_image_array(X, *, estimator) -> np.ndarray:
     TypeError
         If X is sparse.
     """
+    if X is None or np.isscalar(X) or getattr(X, "ndim", None) == 0:
+        raise ValueError(f"X must be an array of images, got {X!r}")
     kept = isinstance(X, np.ndarray) and X.dtype.kind in "buif"
     try:
         X = check_array(
@@ -246,9 +257,7 @@ def resolve_image_shape(shape: tuple[int, ...], image_shape, *, channels_first: 
         stored = _infer_stored_shape(shape[1:], channels_first)
     else:
         stored = tuple(image_shape)
-        if len(stored) not in (2, 3) or not all(
-            isinstance(size, int | np.integer) and size > 0 for size in stored
-        ):
+        if len(stored) not in (2, 3) or not all(_is_size(size) for size in stored):
             raise ValueError(
                 f"image_shape must be None or two or three positive integers, got {image_shape!r}"
             )
@@ -262,6 +271,10 @@ def resolve_image_shape(shape: tuple[int, ...], image_shape, *, channels_first: 
             f"the shapes {layouts}"
         )
     return height, width, channels
+
+
+def _is_size(value):
+    return isinstance(value, Integral) and not isinstance(value, bool) and value > 0
 
 
 def _infer_stored_shape(shape, channels_first):

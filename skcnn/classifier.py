@@ -339,7 +339,7 @@ class ConvNetClassifier(LayerParametersMixin, FittingMixin, ClassifierMixin, Bas
         Warns
         -----
         ConvergenceWarning
-            If the loss or a weight ceases to be finite; the weights from before this epoch are kept.
+            If the loss or a weight ceases to be finite; weights of the last good epoch are kept.
         """
         given = {"X_val": X_val, "y_val": y_val, "sample_weight_val": sample_weight_val}
         self._check_validation_arguments(given)
@@ -382,7 +382,9 @@ class ConvNetClassifier(LayerParametersMixin, FittingMixin, ClassifierMixin, Bas
         if fresh and classes is None:
             raise ValueError("classes must be passed on the first call to partial_fit")
         if classes is not None:
-            classes = check_classes(check_labels(classes, len(classes), name="classes"), type(self).__name__)
+            classes = check_classes(
+                check_labels(classes, len(np.atleast_1d(classes)), name="classes"), type(self).__name__
+            )
             if not fresh and not np.array_equal(classes, self.classes_):
                 raise ValueError(f"classes={classes} is not the same as on the first call: {self.classes_}")
         return self._fit(X, y, sample_weight, fresh=fresh, classes=classes, partial=True)
@@ -415,7 +417,8 @@ class ConvNetClassifier(LayerParametersMixin, FittingMixin, ClassifierMixin, Bas
         probabilities : ndarray of shape (n_samples, n_classes), of the dtype computed in
             Columns in the order of ``classes_``.
         """
-        return LOSSES[self.loss]().probabilities(self._scores(X))
+        scores = self._scores(X)
+        return self._loss.probabilities(scores)
 
     def predict_log_proba(self, X):
         """Predict logarithms of class probabilities, finite where probabilities underflow.
@@ -430,7 +433,8 @@ class ConvNetClassifier(LayerParametersMixin, FittingMixin, ClassifierMixin, Bas
         log_probabilities : ndarray of shape (n_samples, n_classes), of the dtype computed in
             Columns in the order of ``classes_``.
         """
-        return LOSSES[self.loss]().log_probabilities(self._scores(X))
+        scores = self._scores(X)
+        return self._loss.log_probabilities(scores)
 
     def decision_function(self, X):
         """Return the scores that the predicted class is the largest of.

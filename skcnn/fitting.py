@@ -54,7 +54,8 @@ class FittingMixin:
             raise ValueError(NO_WEIGHT.format("sample_weight"))
         if fresh or not hasattr(model, "_training_state"):
             seed = int.from_bytes(check_random_state(self.random_state).bytes(16), "little")
-            model._training_state = TrainingState(seed)
+            epoch, n_seen = (0, 0) if fresh else (len(self.history_), self.t_)
+            model._training_state = TrainingState(seed, epoch=epoch, n_samples_seen=n_seen)
         state = model._training_state = model._training_state.copy()
 
         codes = samples.codes[samples.rows]
@@ -81,7 +82,7 @@ class FittingMixin:
             if state.step > steps_before:
                 self._take_over(model, keep_state=partial)
                 warnings.warn(
-                    "Training was interrupted; the weights of the last complete step are kept", stacklevel=3
+                    "Training was interrupted; the weights of the last complete step are kept", stacklevel=4
                 )
             raise
         self._take_over(model, keep_state=partial)
@@ -133,7 +134,7 @@ class FittingMixin:
     def _format_of(self, X):
         """Return how images of X become inputs, scaling left out."""
         channels_first = self.data_format == "channels_first"
-        dtype = "float64" if X.dtype == np.float64 else "float32"
+        dtype = "float64" if X.dtype.kind == "f" and X.dtype.itemsize >= 8 else "float32"
         return ImageFormat(
             resolve_image_shape(X.shape, self.image_shape, channels_first=channels_first),
             channels_first,
@@ -144,8 +145,7 @@ class FittingMixin:
         """Return training samples and validation samples or None."""
         if given["X_val"] is None:
             return split_validation(samples, self.validation_fraction, RandomStreams(seed).integer("split"))
-        X_val = as_image_array(given["X_val"], estimator=self)
-        check_image_layout(X_val.shape, self._image_format, estimator=self)
+        X_val = self._check_images(given["X_val"], reset=False)
         codes = encode_labels(
             check_labels(given["y_val"], len(X_val), name="y_val"), self.classes_, name="y_val"
         )
@@ -179,7 +179,8 @@ class FittingMixin:
         self.network_ = Network(steps, dtype=self._image_format.dtype, streams=RandomStreams(seed))
         self.n_params_ = self.network_.n_params
         self.n_outputs_ = n_classes
-        self.out_activation_ = LOSSES[self.loss].out_activation
+        self._loss = LOSSES[self.loss]()
+        self.out_activation_ = self._loss.out_activation
         self._start_record()
 
     def _train(self, data, validation, pool, *, max_iter):
@@ -214,7 +215,7 @@ class FittingMixin:
                     break
         except DivergenceError as error:
             warnings.warn(
-                f"Training diverged: {error}. The weights from before this epoch are kept. A smaller "
+                f"Training diverged: {error}. The weights of the last good epoch are kept. A smaller "
                 f"learning_rate_init than {self.learning_rate_init} or clip_norm may help.",
                 ConvergenceWarning,
                 stacklevel=5,
@@ -231,7 +232,7 @@ class FittingMixin:
         else:
             optimizer = Adam(float(self.beta_1), float(self.beta_2), float(self.epsilon))
         return Objective(
-            loss=LOSSES[self.loss](),
+            loss=self._loss,
             label_smoothing=float(self.label_smoothing),
             alpha=float(self.alpha),
             optimizer=optimizer,
@@ -319,5 +320,5 @@ class Validation:
         targets = dense_targets(
             data.codes, network.n_outputs, label_smoothing=model.label_smoothing, dtype=network.dtype
         )
-        losses = LOSSES[model.loss]().values(scores, targets)
+        losses = model._loss.values(scores, targets)
         return float(np.average(losses, weights=data.loss_weights))

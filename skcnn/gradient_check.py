@@ -90,11 +90,12 @@ def layer_gradient_error(
         gradients = [(X, executor.input_gradient())]
         if network.n_params:
             gradients.append((network.vector, executor.reduce().copy()))
-        return max(
+        errors = [
             _direction_error(loss, values, gradient, rng, step)
             for values, gradient in gradients
             for _ in range(n_directions)
-        )
+        ]
+    return float(np.max(errors))  # nan if one is
 
 
 def loss_gradient_error(loss, *, n_samples: int = 7, n_outputs: int = 4, random_state: int = 0) -> float:
@@ -129,7 +130,7 @@ def loss_gradient_error(loss, *, n_samples: int = 7, n_outputs: int = 4, random_
         return loss.gradient(scores, targets, weights, out=np.empty_like(scores))
 
     loss.gradient(scores, targets, weights, out=gradient)
-    return max(_direction_error(value, scores, gradient, rng, 1e-5) for _ in range(3))
+    return float(np.max([_direction_error(value, scores, gradient, rng, 1e-5) for _ in range(3)]))
 
 
 def _direction_error(loss, values, gradient, rng, step):

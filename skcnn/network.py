@@ -79,7 +79,8 @@ def compile_steps(layers: list[tuple[str, Layer]], input_shape: Shape) -> tuple[
                 steps.append(Step(expanded_name, expanded, (len(steps) - 1,), (shape,), output_shape))
         except ValueError as error:
             shape = steps[-1].output_shape
-            raise ValueError(f"layer {name!r}, {layer!r}, on input of shape {shape}: {error}") from error
+            shown = " ".join(repr(layer).split())
+            raise ValueError(f"layer {name!r}, {shown}, on input of shape {shape}: {error}") from error
     names = [step.name for step in steps]
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)

@@ -7,7 +7,7 @@ from numbers import Real
 import numpy as np
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_array, column_or_1d
-from sklearn.utils.multiclass import check_classification_targets, type_of_target
+from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length
 
 from skcnn.batches import ImageSource
@@ -34,6 +34,8 @@ def check_labels(y, n_samples: int, *, name: str = "y") -> np.ndarray:
     ValueError
         If labels are continuous, missing, multilabel or one-hot, or of the wrong length.
     """
+    if np.isscalar(y):
+        raise ValueError(f"{name} must be one label a sample, got {y!r}")
     y = check_array(y, ensure_2d=False, dtype=None, input_name=name, ensure_min_samples=0)
     check_consistent_length(np.empty(n_samples), y)
     if y.ndim == 2 and y.shape[1] > 1:
@@ -42,7 +44,12 @@ def check_labels(y, n_samples: int, *, name: str = "y") -> np.ndarray:
             f"not supported; if {name} is one-hot, use {name}.argmax(axis=1)."
         )
     y = column_or_1d(y, warn=True)
-    check_classification_targets(y)
+    try:
+        check_classification_targets(y)
+    except TypeError as error:
+        raise ValueError(
+            f"the labels in {name} must all be numbers or all be strings, and none may be missing"
+        ) from error
     return y
 
 
@@ -74,14 +81,9 @@ def check_classes(labels: np.ndarray, estimator_name: str) -> np.ndarray:
     Raises
     ------
     ValueError
-        If there are fewer than two classes, or labels cannot be sorted.
+        If there are fewer than two classes.
     """
-    try:
-        classes = np.unique(labels)
-    except TypeError as error:
-        raise ValueError(
-            f"labels must all be numbers or all be strings, got {type_of_target(labels)}"
-        ) from error
+    classes = np.unique(labels)
     if len(classes) < 2:
         raise ValueError(
             f"{estimator_name} needs samples of at least 2 classes, got 1 class: {classes.tolist()}"
@@ -110,9 +112,12 @@ def check_sample_weight(sample_weight, n_samples: int, *, name: str = "sample_we
     """
     if sample_weight is None or isinstance(sample_weight, Real):
         sample_weight = np.full(n_samples, 1.0 if sample_weight is None else sample_weight)
-    sample_weight = check_array(
-        sample_weight, ensure_2d=False, dtype=np.float64, input_name=name, ensure_min_samples=0
-    )
+    try:
+        sample_weight = check_array(
+            sample_weight, ensure_2d=False, dtype=np.float64, input_name=name, ensure_min_samples=0
+        )
+    except ValueError as error:
+        raise ValueError(f"{name} must hold finite numbers: {error}") from error
     if sample_weight.shape != (n_samples,):
         raise ValueError(
             f"{name} must have shape ({n_samples},), one weight a sample, got {sample_weight.shape}"
@@ -155,14 +160,15 @@ def class_weights(
         return np.ones(len(classes))
     if isinstance(class_weight, str):
         totals = np.bincount(codes, weights=sample_weight, minlength=len(classes))
+        totals[totals == 0] = totals.sum()  # a class without samples: any finite weight will do
         return totals.sum() / (len(classes) * totals)
     unknown = [label for label in class_weight if label not in classes.tolist()]
     if unknown:
         raise ValueError(f"class_weight has keys {unknown} that are not among the classes {classes.tolist()}")
-    weights = np.array([class_weight.get(label, 1) for label in classes.tolist()], dtype=np.float64)
-    if not np.isfinite(weights).all() or weights.min() < 0:
+    weights = [class_weight.get(label, 1) for label in classes.tolist()]
+    if not all(isinstance(weight, Real) and 0 <= weight < np.inf for weight in weights):
         raise ValueError(f"class_weight must hold finite weights >= 0, got {class_weight}")
-    return weights
+    return np.array(weights, dtype=np.float64)
 
 
 class Samples:
@@ -241,7 +247,7 @@ def split_validation(samples: Samples, fraction: float, seed: int) -> tuple[Samp
             f"{len(samples)} samples are too few to split off a validation_fraction of {fraction}: training "
             "without early stopping",
             UserWarning,
-            stacklevel=5,
+            stacklevel=6,
         )
         return samples, None
     training, validation = train_test_split(

@@ -25,39 +25,46 @@ class BlasGuard:
     """
 
     def __init__(self):
-        self._reset()
-
-    def _reset(self):
         self._lock = threading.Lock()
         self._entries = 0
-        self._limiter = None
-        self._saved_limit = None
-        self._controller = None
+        self._libraries = None
+        self._saved = []
 
     def __enter__(self) -> int:
         """Set the limit and return the one that was in force before."""
         with self._lock:
             if self._entries == 0:
-                if self._controller is None:
-                    self._controller = ThreadpoolController().select(user_api="blas")
-                limits = [library.num_threads for library in self._controller.lib_controllers]
-                self._saved_limit = min(limits, default=joblib.cpu_count())
-                self._limiter = self._controller.limit(limits=1)
+                if self._libraries is None:
+                    self._libraries = ThreadpoolController().select(user_api="blas").lib_controllers
+                self._saved = [library.num_threads for library in self._libraries]
+                self._set([1] * len(self._libraries))
             self._entries += 1
-            return self._saved_limit
+            return min(self._saved, default=joblib.cpu_count())
 
     def __exit__(self, *exception):
         with self._lock:
             self._entries -= 1
             if self._entries == 0:
-                self._limiter.restore_original_limits()
-                self._limiter = None
+                self._set(self._saved)
 
     def reset_after_fork(self):
         """Start afresh in a forked child, which has none of the threads that had entered."""
-        if self._limiter is not None:
-            self._limiter.restore_original_limits()
-        self._reset()
+        if self._entries:
+            self._set(self._saved)
+        self._lock = threading.Lock()
+        self._entries = 0
+
+    def _set(self, limits):
+        """Set the limit of each library, whichever thread did so before.
+
+        Since threadpoolctl 3.8 the thread that sets the limit of OpenBLAS controls it, and the calls of
+        others do nothing; control is taken and given back, for the last to leave may be another thread.
+        """
+        for library, limit in zip(self._libraries, limits, strict=True):
+            release = getattr(library, "clear_controlling_thread", lambda force: None)
+            release(force=True)
+            library.set_num_threads(limit)
+            release(force=True)
 
 
 blas_guard = BlasGuard()
@@ -87,7 +94,7 @@ def thread_count(blas_limit: int) -> int:
         If the variable is not a positive integer.
     """
     requested = os.environ.get(THREADS_VARIABLE)
-    if requested is not None:
+    if requested:
         if not requested.isdecimal() or int(requested) < 1:
             raise ValueError(f"{THREADS_VARIABLE} must be a positive integer, got {requested!r}")
         return int(requested)
@@ -163,8 +170,8 @@ def worker_pool():
     pool : WorkerPool
     """
     with blas_guard as blas_limit, np.errstate(all="ignore"):
-        buffer_size = np.setbufsize(UFUNC_BUFFER_SIZE)
         pool = WorkerPool(thread_count(blas_limit))
+        buffer_size = np.setbufsize(UFUNC_BUFFER_SIZE)
         try:
             yield pool
         finally:

@@ -17,6 +17,10 @@ from skcnn.network import Network
 from skcnn.random_streams import RandomStreams
 
 
+EXPLODING_LOSS = 1e3
+"""Mean loss of an epoch above which it is checked whether the weights still give finite scores."""
+
+
 class DivergenceError(ArithmeticError):
     """The loss or the weights ceased to be finite."""
 
@@ -70,6 +74,10 @@ class TrainingData:
     codes: np.ndarray
     loss_weights: np.ndarray
     weights: np.ndarray | None
+
+    def reader(self, rows: np.ndarray) -> Callable:
+        """Return a function ``read(part, out)`` of the images of a slice of some rows."""
+        return lambda part, out: self.images.read(rows[part], out)
 
 
 @dataclass
@@ -132,16 +140,17 @@ def train_epochs(
     Raises
     ------
     DivergenceError
-        If a loss, gradient or weight is not finite. The network is back at its start of the epoch.
+        If a loss, weight or running statistic is not finite. Network and state are back at the last start
+        of an epoch from which the loss was finite.
     """
     streams = RandomStreams(state.seed)
     executor = Executor(network, pool, training=True, streams=streams)
     for name in objective.optimizer.slot_names:
         state.slots.setdefault(name, np.zeros_like(network.vector))
     n_samples = len(data.images)
+    trusted = start_of_epoch = network.snapshot(), state.copy()
     while True:
         start_time = time.perf_counter()
-        start_of_epoch = network.snapshot(), state.copy()
         order = (
             streams.generator("shuffle", state.epoch).permutation(n_samples)
             if shuffle
@@ -151,18 +160,17 @@ def train_epochs(
         loss_sum = n_seen = 0
         for first in range(0, n_samples, batch_size):
             rows = order[first : first + batch_size]
-            try:
-                with uninterrupted():
-                    loss_sum += len(rows) * train_step(executor, data, rows, state, objective, rate)
-            except DivergenceError:
-                network.restore(start_of_epoch[0])
-                vars(state).update(vars(start_of_epoch[1]))
-                raise
+            with restored_on_divergence(network, state, trusted), uninterrupted():
+                loss_sum += len(rows) * train_step(executor, data, rows, state, objective, rate)
+            trusted = start_of_epoch  # its loss was finite
             n_seen += len(rows)
             if out_of_time():
                 break
+        if loss_sum / n_seen > EXPLODING_LOSS:
+            with restored_on_divergence(network, state, trusted):
+                check_scores(network, data, rows, pool, state.step)
         state.epoch += 1
-        state.n_samples_seen += n_seen
+        start_of_epoch = network.snapshot(), state.copy()
         yield {
             "epoch": state.epoch,
             "loss": loss_sum / n_seen,
@@ -184,12 +192,12 @@ def train_step(
     Raises
     ------
     DivergenceError
-        If the loss, the gradient or an updated weight is not finite.
+        If the loss, an updated weight or a running statistic is not finite.
     """
     network = executor.network
     batch = Batch(
         n_rows=len(rows),
-        read=lambda part, out: data.images.read(rows[part], out),
+        read=data.reader(rows),
         targets=dense_targets(
             data.codes[rows],
             network.n_outputs,
@@ -216,10 +224,31 @@ def train_step(
 
     executor.pool.run(update, blocks(network.n_params))
     network.set_state(executor.state)
-    if not is_finite(network.vector):
-        raise DivergenceError(f"a weight ceased to be finite at step {state.step + 1}")
+    if not all(is_finite(values) for values in (network.vector, *network.state().values())):
+        raise DivergenceError(f"a weight or running statistic ceased to be finite at step {state.step + 1}")
     state.step += 1
+    state.n_samples_seen += len(rows)
     return loss
+
+
+@contextmanager
+def restored_on_divergence(network: Network, state: TrainingState, trusted):
+    """Go back to a trusted pair of network snapshot and state if the block diverges."""
+    try:
+        yield
+    except DivergenceError:
+        snapshot, trusted_state = trusted
+        network.restore(snapshot)
+        vars(state).update(vars(trusted_state))
+        raise
+
+
+def check_scores(network: Network, data: TrainingData, rows: np.ndarray, pool, step: int) -> None:
+    """Raise a DivergenceError unless the weights after a step give finite scores for some rows."""
+    scores = np.empty((len(rows), network.n_outputs), network.dtype)
+    Executor(network, pool, training=False).predict(Batch(len(rows), data.reader(rows)), scores)
+    if not np.isfinite(scores).all():
+        raise DivergenceError(f"the scores ceased to be finite at step {step}")
 
 
 def add_penalty(network: Network, gradient: np.ndarray, alpha: float) -> float:
@@ -246,7 +275,7 @@ def clip_norm(gradient: np.ndarray, largest: float) -> None:
 
 def is_finite(vector: np.ndarray) -> bool:
     """Whether all elements are finite."""
-    return all(np.isfinite(vector[block]).all() for block in blocks(vector.size))
+    return all(np.isfinite(vector.reshape(-1)[block]).all() for block in blocks(vector.size))
 
 
 @contextmanager

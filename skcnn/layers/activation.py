@@ -115,13 +115,14 @@ def with_activation(name: str, layer: Layer) -> list[tuple[str, Layer]]:
     ValueError
         If there is no such activation.
     """
-    if layer.activation in LINEAR:
+    known = layer.activation is None or isinstance(layer.activation, str)
+    if known and layer.activation in LINEAR:
         return [(name, layer)]
-    if layer.activation == "softmax":
+    if known and layer.activation == "softmax":
         raise ValueError(
             'activation="softmax" is not needed: the estimator adds the output layer and its softmax'
         )
-    if not isinstance(layer.activation, str) or layer.activation not in ACTIVATIONS:
+    if not known or layer.activation not in ACTIVATIONS:
         raise ValueError(
             f"activation must be None, 'identity' or one of {sorted(ACTIVATIONS)}, got {layer.activation!r}"
         )

@@ -184,17 +184,24 @@ def require_image(input_shape: Shape) -> None:
         raise ValueError(f"expected an image (height, width, channels), got shape {input_shape}")
 
 
-def as_pair(value, name: str, minimum: int = 1) -> tuple[int, int]:
-    """Return an int as a pair of equal ints, and a pair as a tuple.
+def as_size(value, name: str) -> int:
+    """Return a positive integer as an int; raise a ValueError for anything else."""
+    if not is_integer(value) or value < 1:
+        raise ValueError(f"{name} must be an int >= 1, got {value!r}")
+    return int(value)
+
+
+def as_pair(value, name: str) -> tuple[int, int]:
+    """Return a positive integer as a pair of equal ints, and a pair of them as a tuple.
 
     Raises
     ------
     ValueError
-        If it is neither, or an entry is below the minimum.
+        If it is neither.
     """
     pair = tuple(value) if isinstance(value, tuple | list) else (value, value)
-    if len(pair) != 2 or not all(is_integer(entry) and entry >= minimum for entry in pair):
-        raise ValueError(f"{name} must be an int >= {minimum} or a pair of such ints, got {value!r}")
+    if len(pair) != 2 or not all(is_integer(entry) and entry >= 1 for entry in pair):
+        raise ValueError(f"{name} must be an int >= 1 or a pair of such ints, got {value!r}")
     return int(pair[0]), int(pair[1])
 
 

@@ -1,9 +1,6 @@
 """Convolutional layers."""
 
-from numbers import Integral
-
 import numpy as np
-from sklearn.utils._param_validation import Interval
 
 from skcnn.initializers import initial_weight
 from skcnn.kernels.convolution import (
@@ -16,7 +13,7 @@ from skcnn.kernels.convolution import (
 from skcnn.kernels.reductions import channel_sums
 from skcnn.kernels.windows import resolve_padding, window_counts
 from skcnn.layers.activation import with_activation
-from skcnn.layers.base import Layer, as_pair, is_integer, require_image
+from skcnn.layers.base import Layer, as_pair, as_size, is_integer, require_image
 
 
 class Conv2D(Layer):
@@ -62,10 +59,7 @@ class Conv2D(Layer):
 
     decayed_params = ("weight",)
     backward_reads = ("X",)
-    _parameter_constraints: dict = {
-        "filters": [Interval(Integral, 1, None, closed="left")],
-        "use_bias": ["boolean"],
-    }
+    _parameter_constraints: dict = {"use_bias": ["boolean"]}
 
     def __init__(self, filters, kernel_size=3, *, strides=1, padding="same", activation=None, use_bias=True):
         self.filters = filters
@@ -89,7 +83,7 @@ class Conv2D(Layer):
                 f"kernel_size={kernel_size} is larger than the padded image of {padded} (height, width); "
                 "use a smaller kernel or more padding"
             )
-        return (*counts, int(self.filters))
+        return (*counts, as_size(self.filters, "filters"))
 
     def _windows(self, input_shape):
         """Return (kernel_size, strides, padding, counts) as pairs for an input shape."""
@@ -102,7 +96,7 @@ class Conv2D(Layer):
     def init_params(self, input_shape, *, activation, dtype, rng):
         """Return ``weight`` and ``bias``; see :meth:`Layer.init_params`."""
         height, width = as_pair(self.kernel_size, "kernel_size")
-        channels, filters = input_shape[2], int(self.filters)
+        channels, filters = input_shape[2], as_size(self.filters, "filters")
         weight = initial_weight(
             (height, width, channels, filters),
             height * width * channels,
@@ -115,7 +109,7 @@ class Conv2D(Layer):
 
     def multiply_adds(self, input_shape):
         """Return ``h' * w' * filters * kh * kw * c``."""
-        return self.scratch_size(input_shape) * int(self.filters)
+        return self.scratch_size(input_shape) * self.output_shape(input_shape)[2]
 
     def scratch_size(self, input_shape):
         """Return the size of the gathered columns of one image."""

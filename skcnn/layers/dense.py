@@ -1,14 +1,11 @@
 """Fully connected layers."""
 
-from numbers import Integral
-
 import numpy as np
-from sklearn.utils._param_validation import Interval
 
 from skcnn.initializers import initial_weight
 from skcnn.kernels.reductions import channel_sums
 from skcnn.layers.activation import with_activation
-from skcnn.layers.base import Layer
+from skcnn.layers.base import Layer, as_size
 
 
 class Dense(Layer):
@@ -43,10 +40,7 @@ class Dense(Layer):
     decayed_params = ("weight",)
     backward_reads = ("X",)
     takes_vectors = True
-    _parameter_constraints: dict = {
-        "units": [Interval(Integral, 1, None, closed="left")],
-        "use_bias": ["boolean"],
-    }
+    _parameter_constraints: dict = {"use_bias": ["boolean"]}
 
     def __init__(self, units, *, activation=None, use_bias=True):
         self.units = units
@@ -61,19 +55,17 @@ class Dense(Layer):
         """Return ``(units,)``; see :meth:`Layer.output_shape`."""
         if len(input_shape) != 1:
             raise ValueError(f"expected a vector (features,), got shape {input_shape}")
-        return (int(self.units),)
+        return (as_size(self.units, "units"),)
 
     def init_params(self, input_shape, *, activation, dtype, rng):
         """Return ``weight`` and ``bias``; see :meth:`Layer.init_params`."""
-        shape = (*input_shape, self.units)
+        shape = (*input_shape, as_size(self.units, "units"))
         weight = initial_weight(shape, *shape, activation=activation, dtype=dtype, rng=rng)
-        return (
-            {"weight": weight, "bias": np.zeros(self.units, dtype)} if self.use_bias else {"weight": weight}
-        )
+        return {"weight": weight, "bias": np.zeros(shape[1], dtype)} if self.use_bias else {"weight": weight}
 
     def multiply_adds(self, input_shape):
         """Return ``f * units``."""
-        return input_shape[0] * int(self.units)
+        return input_shape[0] * self.output_shape(input_shape)[0]
 
     def forward(self, params, X, unit, *, training, out):
         """Compute the result; see :meth:`Layer.forward`."""

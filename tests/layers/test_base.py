@@ -1,0 +1,266 @@
+"""Tests of the layer protocol and of what layers have in common."""
+
+import threading
+
+import numpy as np
+import pytest
+
+from skcnn import execution
+from skcnn.execution import Batch, Executor
+from skcnn.layers import Activation, AvgPool2D, Conv2D, Dense, Flatten, Layer, MaxPool2D, MergingLayer, ReLU
+from skcnn.layers.base import as_pair, is_integer, require_image
+from skcnn.network import Network, compile_steps
+from skcnn.random_streams import RandomStreams
+from skcnn.threads import worker_pool
+
+
+class Double(Layer):
+    """The least that a layer must have."""
+
+    def forward(self, params, X, unit, *, training, out):
+        return np.multiply(X, 2, out=out)
+
+    def backward(self, params, dY, unit, *, need_dX, out):
+        return np.multiply(dY, 2, out=out)
+
+
+class Center(MergingLayer):
+    """Subtract the mean of the minibatch: merges, but has no parameters."""
+
+    def statistics(self, X, unit):
+        return X.sum(axis=0), len(X)
+
+    def merge(self, params, partials):
+        return sum(total for total, _ in partials) / sum(n for _, n in partials), {}
+
+    def forward(self, params, X, unit, *, training, out):
+        return np.subtract(X, unit.merged if training else 0, out=out)
+
+    def backward_statistics(self, params, dY, unit):
+        return dY.sum(axis=0), len(dY)
+
+    def backward_merge(self, params, merged, partials):
+        return sum(total for total, _ in partials) / sum(n for _, n in partials)
+
+    def backward(self, params, dY, unit, *, need_dX, out):
+        return np.subtract(dY, unit.merged, out=out) if need_dX else None
+
+
+class SumOfScores:
+    """Loss whose gradient is one everywhere."""
+
+    def gradient(self, scores, targets, weights, out):
+        out.fill(1)
+        return float(scores.sum())
+
+
+def train(layers, X, *, weights=None, input_gradient=True):
+    """Run one step on vectors (n, f) or images (h, w, n, c); return gradients and dX."""
+    shape = X.shape[1:] if X.ndim == 2 else (*X.shape[:2], X.shape[3])
+    network = Network(compile_steps(layers, shape), dtype=X.dtype, streams=RandomStreams(0))
+    n_samples = X.shape[-2]
+
+    def read(rows, out):
+        np.copyto(out, X[..., rows, :])
+
+    no_targets = np.zeros((n_samples, network.n_outputs))
+    with worker_pool() as pool:
+        executor = Executor(
+            network, pool, training=True, streams=RandomStreams(0), input_gradient=input_gradient
+        )
+        executor.gradients(Batch(n_samples, read, no_targets, np.ones(n_samples), weights), SumOfScores())
+        gradients = network.views_of(executor.reduce().copy())
+        return gradients, executor.input_gradient() if input_gradient else None
+
+
+@pytest.mark.parametrize("abstract", [Layer, MergingLayer, Activation])
+def test_base_classes_cannot_be_made(abstract):
+    with pytest.raises(TypeError, match="abstract"):
+        abstract()
+
+
+def test_layer_without_backward_cannot_be_made():
+    class OnlyForward(Layer):
+        def forward(self, params, X, unit, *, training, out):
+            return X
+
+    with pytest.raises(TypeError, match="backward"):
+        OnlyForward()
+
+
+def test_layer_has_no_parameters_and_keeps_the_shape_by_default():
+    layer = Double()
+    assert layer.output_shape((3, 4, 5)) == (3, 4, 5)
+    assert layer.init_params((3, 4, 5), activation=None, dtype=np.dtype("f4"), rng=None) == {}
+    assert layer.multiply_adds((3, 4, 5)) == layer.scratch_size((3, 4, 5)) == 0
+    assert layer.expand("double") == [("double", layer)]
+    assert layer.decayed_params == layer.state_params == layer.backward_reads == ()
+
+
+def test_layer_with_forward_and_backward_alone_is_enough():
+    _, dX = train([("double", Double()), ("again", Double())], np.ones((3, 2)))
+    assert (dX == 4).all()
+
+
+@pytest.mark.parametrize("input_gradient", [True, False])
+def test_merging_layer_without_parameters_may_come_first(input_gradient):
+    """Nothing reads its gradient then, and its statistics are merged all the same."""
+    X = np.array([[1.0, 2.0], [5.0, 4.0]])
+    layers = [("center", Center()), ("dense", Dense(1))]
+    gradients, _ = train(layers, X, input_gradient=input_gradient)
+    # the gradient of the weight sums the centered samples
+    np.testing.assert_allclose(gradients["dense"]["weight"], [[0], [0]], rtol=0, atol=1e-15)
+    assert gradients["dense"]["bias"] == [2]
+
+
+class Spy(Layer):
+    """Scales by a trained number and notes everything that the unit offers it."""
+
+    backward_reads = ("X",)
+
+    def __init__(self, notes=None):
+        self.notes = notes
+
+    def init_params(self, input_shape, *, activation, dtype, rng):
+        return {"factor": np.ones(1, dtype)}
+
+    def multiply_adds(self, input_shape):
+        return 1
+
+    def note(self, *what):
+        with self.notes["lock"]:
+            self.notes["events"].append(what)
+
+    def prepare(self, params, *, training):
+        self.note("prepare", training)
+        return "prepared"
+
+    def forward(self, params, X, unit, *, training, out):
+        first = int(X[0, 0, 0, 0])
+        self.note("forward", first, X.shape[2], unit.weights.tolist(), unit.prepared)
+        unit.buffer("first", (1,), np.int64)[0] = first
+        return np.multiply(X, params["factor"], out=out)
+
+    def backward(self, params, dY, unit, *, need_dX, out):
+        self.note("backward", int(unit.buffer("first", (1,), np.int64)[0]), int(unit.X[0, 0, 0, 0]), unit.Y)
+        total = unit.accumulator("total", (1,))
+        total += (unit.X * dY).sum()
+        return np.multiply(dY, params["factor"], out=out)
+
+    def finish(self, params, unit):
+        self.note("finish", float(unit.accumulator("total", (1,))[0]))
+        unit.add_gradient("factor", unit.accumulator("total", (1,)))
+
+
+@pytest.fixture
+def events(monkeypatch):
+    """What a Spy notes in one training step on images 0, 1, 2, 3, in two shards of two chunks of one."""
+    monkeypatch.setattr(execution, "SHARD_MULTIPLY_ADDS", 1)
+    monkeypatch.setattr(execution, "MAX_SHARDS", 2)
+    monkeypatch.setattr(execution, "CHUNK_BYTES", 1)
+    notes = {"events": [], "lock": threading.Lock()}
+    images = np.arange(4.0) * np.ones((3, 2, 1, 1))
+    X = np.ascontiguousarray(images.transpose(0, 1, 3, 2))
+    weights = np.array([1.0, 2.0, 3.0, 4.0])
+    gradients, _ = train([("spy", Spy(notes)), ("flatten", Flatten())], X, weights=weights)
+    return notes["events"] + [("gradient", float(gradients["spy"]["factor"][0]))]
+
+
+def named(events, name):
+    return [event[1:] for event in events if event[0] == name]
+
+
+def test_prepare_comes_once_a_step(events):
+    assert events[0] == ("prepare", True)
+    assert len(named(events, "prepare")) == 1
+
+
+def test_forward_sees_its_rows_with_their_weights(events):
+    assert sorted(named(events, "forward")) == [(row, 1, [row + 1.0], "prepared") for row in range(4)]
+
+
+def test_backward_finds_the_buffer_and_the_input_of_its_rows(events):
+    """And nothing where an array is not named in backward_reads."""
+    assert sorted(named(events, "backward")) == [(row, row, None) for row in range(4)]
+
+
+def test_finish_comes_once_a_shard_after_its_last_chunk(events):
+    """The accumulator holds the sum of the shard: rows 0 and 1, rows 2 and 3, six pixels each."""
+    assert sorted(named(events, "finish")) == [(6 * (0 + 1),), (6 * (2 + 3),)]
+    kinds = [event[0] for event in events]
+    assert kinds.index("finish") > max(place for place, kind in enumerate(kinds) if kind == "backward")
+
+
+def test_gradients_of_the_shards_are_added(events):
+    assert named(events, "gradient") == [(36,)]
+
+
+@pytest.mark.parametrize(("value", "pair"), [(3, (3, 3)), ((2, 5), (2, 5)), ([4, 1], (4, 1))])
+def test_as_pair(value, pair):
+    assert as_pair(value, "size") == pair
+    assert as_pair(np.int64(3), "size") == (3, 3)
+
+
+@pytest.mark.parametrize(
+    "value", [0, -1, 1.0, "3", None, True, (), (1,), (1, 2, 3), (1, 0), (1, 2.0), (True, 1), {1, 2}], ids=repr
+)
+def test_as_pair_refuses(value):
+    with pytest.raises(ValueError) as info:
+        as_pair(value, "size")
+    assert str(info.value) == f"size must be an int >= 1 or a pair of such ints, got {value!r}"
+
+
+def test_is_integer_takes_numpy_integers_and_no_bools():
+    assert is_integer(3)
+    assert is_integer(np.int8(3))
+    assert not any(map(is_integer, (True, np.True_, 3.0, np.float64(3), "3", None)))
+
+
+@pytest.mark.parametrize("integer", [np.int64, np.int8, np.uint8])
+@pytest.mark.parametrize(
+    ("make", "input_shape"),
+    [
+        (lambda i: Conv2D(i(100), i(3), strides=i(2)), (224, 160, 3)),
+        (lambda i: Conv2D(i(100), (i(3), i(5)), padding=(i(2), (i(1), i(0)))), (224, 160, 3)),
+        (lambda i: MaxPool2D(i(20), strides=i(3)), (224, 160, 3)),
+        (lambda i: AvgPool2D((i(2), i(20))), (224, 160, 3)),
+        (lambda i: Dense(i(100)), (300,)),
+    ],
+    ids=["conv same", "conv", "max pool", "avg pool", "dense"],
+)
+def test_numpy_integers_are_as_good_as_ints(make, input_shape, integer):
+    """A grid from np.arange holds them. Their arithmetic wraps around, so it must not spread."""
+    layer, plain = make(integer), make(int)
+    shape = layer.output_shape(input_shape)
+    assert shape == plain.output_shape(input_shape)
+    assert all(type(size) is int for size in shape)
+    assert layer.multiply_adds(input_shape) == plain.multiply_adds(input_shape)
+    assert layer.scratch_size(input_shape) == plain.scratch_size(input_shape)
+
+
+def test_require_image():
+    require_image((3, 4, 1))
+    for shape in [(5,), (3, 4), (1, 2, 3, 4)]:
+        with pytest.raises(ValueError, match=r"expected an image \(height, width, channels\), got shape"):
+            require_image(shape)
+
+
+def test_errors_name_the_layer_its_parameters_and_the_shape():
+    layers = [("first", Conv2D(8, strides=2)), ("second", Conv2D(4, 7, padding="valid"))]
+    with pytest.raises(ValueError) as info:
+        compile_steps(layers, (12, 10, 3))
+    message = str(info.value)
+    assert message.startswith("layer 'second', Conv2D(filters=4, kernel_size=7, padding='valid')")
+    assert "on input of shape (6, 5, 8)" in message
+    assert "kernel_size=(7, 7) is larger than the padded image of (6, 5)" in message
+
+
+@pytest.mark.parametrize("layers", [[("a", ReLU()), ("a", ReLU())], [("a", Dense(2, activation="relu"))] * 2])
+def test_names_are_unique(layers):
+    with pytest.raises(ValueError, match="layer names must be unique, got 'a' twice"):
+        compile_steps(layers, (4,))
+
+
+def test_a_name_that_an_activation_takes_cannot_be_used_again():
+    with pytest.raises(ValueError, match="'dense_relu' twice"):
+        compile_steps([("dense", Dense(2, activation="relu")), ("dense_relu", ReLU())], (4,))

@@ -1,0 +1,180 @@
+"""Same random_state, same call, same bits: on any number of threads, jobs and backends."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import joblib
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+from sklearn.base import clone
+from sklearn.datasets import load_digits
+from sklearn.model_selection import KFold, cross_val_predict, cross_val_score
+from threadpoolctl import ThreadpoolController, threadpool_info, threadpool_limits
+
+from skcnn import ConvNetClassifier
+from skcnn.execution import shard_bounds
+
+N_SAMPLES, BATCH_SIZE = 112, 64
+X = np.random.default_rng(0).normal(size=(N_SAMPLES, 24, 24, 3)).astype("float32")
+Y = np.arange(N_SAMPLES) % 3
+
+VARIANTS = {
+    "plain": {},
+    "float64": {"dtype": "float64"},
+    "batch normalization": {"normalization": "batch"},
+    "dropout": {"dropout": 0.3},
+    "batch normalization and dropout": {"normalization": "batch", "dropout": 0.3},
+    "sgd, clipped": {"solver": "sgd", "clip_norm": 0.5},
+    "early stopping": {"early_stopping": True, "validation_fraction": 0.25},
+    "weights": {"normalization": "batch", "class_weight": {0: 2.0}},
+}
+
+
+def make_net(**params):
+    defaults = {
+        "conv_layer_sizes": (24, 48),
+        "normalization": None,
+        "hidden_layer_sizes": (16,),
+        "batch_size": BATCH_SIZE,
+        "max_iter": 2,
+        "random_state": 0,
+    }
+    return ConvNetClassifier(**(defaults | params))
+
+
+def trained(variant, n_samples=N_SAMPLES):
+    """Return the bits of a training: weights, losses, scores and probabilities."""
+    weights = np.linspace(0.5, 1.5, n_samples) if variant == "weights" else None
+    net = make_net(**VARIANTS[variant]).fit(X[:n_samples], Y[:n_samples], weights)
+    state = [value for params in net.network_.params.values() for value in params.values()]
+    return [*state, net.loss_curve_, net.validation_scores_, net.predict_proba(X)]
+
+
+def assert_same_bits(result, other):
+    assert len(result) == len(other)
+    for value, other_value in zip(result, other, strict=True):
+        assert_array_equal(value, other_value)
+
+
+def blas_limits():
+    return [library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"]
+
+
+def set_blas_limits(limits):
+    controller = ThreadpoolController().select(user_api="blas")
+    for library, limit in zip(controller.lib_controllers, limits, strict=True):
+        library.set_num_threads(limit)
+    with threadpool_limits():  # lets go of the control that threadpoolctl gives to the first thread
+        pass
+
+
+@pytest.fixture(autouse=True)
+def two_blas_threads():
+    """Allow the BLAS two threads, whatever the environment and other tests have left."""
+    before = blas_limits()
+    set_blas_limits([2] * len(before))
+    assert set(blas_limits()) == {2}
+    yield
+    set_blas_limits(before)
+
+
+@pytest.fixture
+def use_threads(monkeypatch):
+    def use(n_threads):
+        monkeypatch.setenv("SKCNN_NUM_THREADS", str(n_threads))
+
+    return use
+
+
+def test_images_are_large_enough_for_several_shards():
+    multiply_adds = make_net().fit(X, Y).network_.multiply_adds()
+    for n_rows in (BATCH_SIZE, N_SAMPLES - BATCH_SIZE):
+        assert len(shard_bounds(n_rows, multiply_adds)) > 1
+
+
+@pytest.mark.parametrize("variant", list(VARIANTS))
+def test_number_of_threads_does_not_change_bits(use_threads, variant):
+    use_threads(1)
+    one = trained(variant)
+    for n_threads in (2, 8):
+        use_threads(n_threads)
+        assert_same_bits(trained(variant), one)
+
+
+@pytest.mark.parametrize("limit", [1, 2])
+def test_limits_of_the_blas_do_not_change_bits(limit):
+    expected = trained("batch normalization")
+    with threadpool_limits(limits=limit):
+        assert_same_bits(trained("batch normalization"), expected)
+
+
+def test_order_of_memory_does_not_change_bits():
+    net, other = make_net().fit(X, Y), make_net().fit(np.asfortranarray(X), Y)
+    assert_array_equal(net.network_.vector, other.network_.vector)
+
+
+@pytest.fixture(scope="module")
+def serial_predictions():
+    net = make_net(normalization="batch", dropout=0.3)
+    return net, cross_val_predict(net, X, Y, cv=2, method="predict_proba")
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+@pytest.mark.parametrize("backend", ["threading", "loky"])
+def test_backends_of_joblib_do_not_change_bits(serial_predictions, backend, n_jobs):
+    net, expected = serial_predictions
+    with joblib.parallel_config(backend=backend):
+        result = cross_val_predict(clone(net), X, Y, cv=2, method="predict_proba", n_jobs=n_jobs)
+    assert_array_equal(result, expected)
+
+
+@pytest.mark.parametrize("n_samples", [56, N_SAMPLES])
+@pytest.mark.parametrize("variant", ["plain", "batch normalization"])
+def test_another_thread_has_the_same_bits(variant, n_samples):
+    expected = trained(variant, n_samples)
+    with ThreadPoolExecutor(1) as pool:
+        assert_same_bits(pool.submit(trained, variant, n_samples).result(), expected)
+
+
+@pytest.mark.parametrize("n_samples", [56, N_SAMPLES])
+def test_concurrent_fits_have_the_same_bits(n_samples):
+    expected = trained("batch normalization", n_samples)
+    with ThreadPoolExecutor(2) as pool:
+        for future in [pool.submit(trained, "batch normalization", n_samples) for _ in range(4)]:
+            assert_same_bits(future.result(), expected)
+
+
+def test_overlapping_fits_leave_the_limits_of_the_blas():
+    """The first fit begins first and ends first, and its thread outlives the second fit."""
+    first_began, second_began, first_ended, second_ended = (threading.Event() for _ in range(4))
+
+    def fit(began, may_end):
+        def scorer(estimator, X_scored, y_scored):
+            began.set()
+            assert may_end.wait(60)
+            return 0.0
+
+        make_net(early_stopping=True, validation_fraction=0.25, max_iter=1, scoring=scorer).fit(X, Y)
+
+    def first():
+        fit(first_began, second_began)
+        first_ended.set()
+        assert second_ended.wait(60)
+
+    def second():
+        assert first_began.wait(60)
+        fit(second_began, first_ended)
+        second_ended.set()
+
+    with ThreadPoolExecutor(2) as pool:
+        for future in [pool.submit(first), pool.submit(second)]:
+            future.result()
+    assert set(blas_limits()) == {2}
+
+
+def test_digits_are_learned():
+    images, labels = load_digits(return_X_y=True)
+    folds = KFold(5, shuffle=True, random_state=0)
+    scores = cross_val_score(ConvNetClassifier(random_state=0), images, labels, cv=folds, n_jobs=2)
+    assert scores.mean() >= 0.985

@@ -1,0 +1,274 @@
+"""Tests of the gradient checker: above all that it fails on wrong gradients."""
+
+import numpy as np
+import pytest
+from reference import softmax_cross_entropy
+
+from skcnn.gradient_check import layer_gradient_error, loss_gradient_error
+from skcnn.layers import (
+    AvgPool2D,
+    BatchNorm,
+    Conv2D,
+    Dense,
+    Dropout,
+    Flatten,
+    GlobalAvgPool2D,
+    Layer,
+    MaxPool2D,
+    ReLU,
+    Tanh,
+)
+from skcnn.losses import LogLoss
+
+RIGHT = 1e-7
+WEIGHTS = np.array([0.5, 2.0, 1.0, 0.25, 3.0])
+
+
+def class_name(value):
+    return type(value).__name__ if isinstance(value, Layer | LogLoss) else ""
+
+
+class Chain(Layer):
+    """Several layers that are checked as one."""
+
+    def __init__(self, layers):
+        self.layers = layers
+
+    def expand(self, name):
+        named = [(f"{name}_{index}", layer) for index, layer in enumerate(self.layers)]
+        return [step for inner_name, layer in named for step in layer.expand(inner_name)]
+
+    def forward(self, params, X, unit, *, training, out):
+        raise NotImplementedError("stands for its layers")
+
+    def backward(self, params, dY, unit, *, need_dX, out):
+        raise NotImplementedError("stands for its layers")
+
+
+# smooth but for pooling and ReLU, whose kinks no step of these seeds crosses
+CHAINS = [
+    ([Dense(4, activation="tanh"), Dense(3)], (5,)),
+    ([Conv2D(3, activation="tanh"), MaxPool2D(), Flatten(), Dense(4)], (6, 6, 2)),
+    ([Conv2D(3), BatchNorm(), ReLU(), AvgPool2D(), Conv2D(2), BatchNorm(), GlobalAvgPool2D()], (6, 6, 2)),
+    ([Dropout(0.3), Conv2D(2, strides=2), Dropout(0.5), Flatten(), Dense(3), BatchNorm(), Tanh()], (5, 5, 2)),
+    ([BatchNorm(), BatchNorm(), Flatten(), BatchNorm()], (3, 3, 2)),
+]
+
+
+@pytest.mark.parametrize("weights", [None, WEIGHTS], ids=["equal weights", "unequal weights"])
+@pytest.mark.parametrize(("layers", "input_shape"), CHAINS, ids=lambda value: " ".join(str(value).split()))
+def test_chains_of_layers_pass(layers, input_shape, weights):
+    """Gradients that pass through several layers, some of which may overwrite them."""
+    assert layer_gradient_error(Chain(layers), input_shape, weights=weights) < RIGHT
+
+
+class WrongSign(Dense):
+    def backward(self, params, dY, unit, *, need_dX, out):
+        return np.negative(super().backward(params, dY, unit, need_dX=need_dX, out=out), out=out)
+
+
+class ForgottenBias(Dense):
+    def backward(self, params, dY, unit, *, need_dX, out):
+        np.matmul(dY, params["weight"].T, out=out)
+        unit.add_gradient("weight", unit.X.T @ dY)
+        return out
+
+
+class DoubledBias(Conv2D):
+    def backward(self, params, dY, unit, *, need_dX, out):
+        unit.add_gradient("bias", dY.sum(axis=(0, 1, 2)))
+        return super().backward(params, dY, unit, need_dX=need_dX, out=out)
+
+
+class WrongFactor(AvgPool2D):
+    def backward(self, params, dY, unit, *, need_dX, out):
+        return np.multiply(super().backward(params, dY, unit, need_dX=need_dX, out=out), 2, out=out)
+
+
+class OnePercentOff(Conv2D):
+    def backward(self, params, dY, unit, *, need_dX, out):
+        return np.multiply(super().backward(params, dY, unit, need_dX=need_dX, out=out), 1.01, out=out)
+
+
+class WeightOnePercentOff(Dense):
+    def backward(self, params, dY, unit, *, need_dX, out):
+        unit.add_gradient("weight", 0.01 * unit.X.T @ dY)
+        return super().backward(params, dY, unit, need_dX=need_dX, out=out)
+
+
+class OneElementWrong(Tanh):
+    def backward(self, params, dY, unit, *, need_dX, out):
+        dX = super().backward(params, dY, unit, need_dX=need_dX, out=out)
+        dX[0, 0] *= 1.5
+        return dX
+
+
+class NoDerivative(Tanh):
+    def backward(self, params, dY, unit, *, need_dX, out):
+        return dY
+
+
+class TransposedKernel(Conv2D):
+    def finish(self, params, unit):
+        total = unit.accumulator("weight", unit.prepared.shape)
+        channels, filters = params["weight"].shape[2:]
+        unit.add_gradient("weight", total.reshape(channels, 3, 3, filters).transpose(2, 1, 0, 3))
+
+
+class ConstantStatistics(BatchNorm):
+    """Takes mean and variance for constants, the classical mistake."""
+
+    def backward(self, params, dY, unit, *, need_dX, out):
+        return np.multiply(dY, unit.merged["inverse"] * params["scale"], out=out)
+
+
+class NoGradient(Layer):
+    """Claims that nothing depends on anything."""
+
+    def forward(self, params, X, unit, *, training, out):
+        return np.multiply(X, 3, out=out)
+
+    def backward(self, params, dY, unit, *, need_dX, out):
+        out.fill(0)
+        return out
+
+
+# layer, input shape, and how large the error must at least be: about that of the mistake
+WRONG_LAYERS = [
+    (WrongSign(3), (4,), 1.9),
+    (ForgottenBias(3), (4,), 0.1),
+    (DoubledBias(3), (5, 4, 2), 0.1),
+    (WrongFactor(), (6, 4, 2), 0.3),
+    (OnePercentOff(3), (5, 4, 2), 0.005),
+    (WeightOnePercentOff(3), (4,), 0.005),
+    (OneElementWrong(), (6,), 0.01),
+    (NoDerivative(), (6,), 0.1),
+    (TransposedKernel(3), (5, 4, 2), 0.1),
+    (ConstantStatistics(), (4, 3, 2), 0.1),
+    (NoGradient(), (4,), 0.9),
+]
+
+
+@pytest.mark.parametrize(("layer", "input_shape", "error"), WRONG_LAYERS, ids=class_name)
+def test_wrong_layers_fail(layer, input_shape, error):
+    assert layer_gradient_error(layer, input_shape) > error
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_an_error_of_one_percent_fails_with_every_seed(seed):
+    assert layer_gradient_error(OnePercentOff(2), (4, 4, 1), random_state=seed) > 1e-3
+    assert layer_gradient_error(WeightOnePercentOff(3), (4,), random_state=seed) > 1e-3
+
+
+class IgnoresWeights(BatchNorm):
+    """Right without sample weights only."""
+
+    def backward(self, params, dY, unit, *, need_dX, out):
+        means = self._normalized(unit) * unit.merged["mean_product"] + unit.merged["mean_dY"]
+        np.subtract(dY, means, out=out)
+        return np.multiply(out, unit.merged["inverse"] * params["scale"], out=out)
+
+
+def test_ignored_sample_weights_fail():
+    assert layer_gradient_error(IgnoresWeights(), (4, 3, 2)) < RIGHT
+    assert layer_gradient_error(IgnoresWeights(), (4, 3, 2), weights=WEIGHTS) > 1e-2
+
+
+class NanInput(Tanh):
+    def backward(self, params, dY, unit, *, need_dX, out):
+        out.fill(np.nan)
+        return out
+
+
+class NanWeight(Dense):
+    def backward(self, params, dY, unit, *, need_dX, out):
+        unit.add_gradient("bias", np.full(self.units, np.nan))
+        return super().backward(params, dY, unit, need_dX=need_dX, out=out)
+
+
+@pytest.mark.parametrize("layer", [NanInput(), NanWeight(3)], ids=["input", "weight"])
+def test_gradients_that_are_not_a_number_fail(layer):
+    """Whichever of the gradients it is; nothing compares as larger than NaN."""
+    assert not layer_gradient_error(layer, (4,)) < RIGHT
+
+
+def test_same_seed_gives_the_same_error():
+    errors = [layer_gradient_error(Conv2D(2), (4, 4, 1), random_state=seed) for seed in (0, 0, 1)]
+    assert errors[0] == errors[1] != errors[2]
+
+
+def test_layer_is_left_as_it_was():
+    layer = Conv2D(2, activation="tanh")
+    before = layer.get_params()
+    layer_gradient_error(layer, (4, 4, 1))
+    assert vars(layer) == before
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_log_loss_passes(seed):
+    assert loss_gradient_error(LogLoss(), random_state=seed) < RIGHT
+
+
+def test_log_loss_is_the_naive_cross_entropy():
+    """A gradient can be right for the wrong function; this is the right one."""
+    rng = np.random.default_rng(0)
+    scores, targets = rng.normal(0, 5, (6, 4)), rng.dirichlet(np.ones(4), 6)
+    weights = rng.uniform(0.5, 2, 6)
+    expected = softmax_cross_entropy(scores, targets)
+    np.testing.assert_allclose(LogLoss().values(scores, targets), expected, rtol=1e-12)
+    value = LogLoss().gradient(scores, targets, weights, out=np.full((6, 4), np.nan))
+    assert value == pytest.approx((expected * weights).sum(), rel=1e-12)
+
+
+class WrongSignLoss(LogLoss):
+    def gradient(self, scores, targets, weights, out):
+        loss = super().gradient(scores, targets, weights, out)
+        np.negative(out, out=out)
+        return loss
+
+
+class UnweightedGradientLoss(LogLoss):
+    def gradient(self, scores, targets, weights, out):
+        super().gradient(scores, targets, np.ones_like(weights), out)
+        return float((self.values(scores, targets) * weights).sum())
+
+
+class OnePercentOffLoss(LogLoss):
+    def gradient(self, scores, targets, weights, out):
+        loss = super().gradient(scores, targets, weights, out)
+        np.multiply(out, 0.99, out=out)
+        return loss
+
+
+class HardTargetsLoss(LogLoss):
+    """Right for one-hot targets only."""
+
+    def gradient(self, scores, targets, weights, out):
+        hard = np.eye(targets.shape[1])[targets.argmax(axis=1)]
+        super().gradient(scores, hard, weights, out)
+        return float((self.values(scores, targets) * weights).sum())
+
+
+class NanLoss(LogLoss):
+    def gradient(self, scores, targets, weights, out):
+        loss = super().gradient(scores, targets, weights, out)
+        out[0, 0] = np.nan
+        return loss
+
+
+@pytest.mark.parametrize(
+    ("loss", "error"),
+    [
+        (WrongSignLoss(), 1.9),
+        (UnweightedGradientLoss(), 0.1),
+        (OnePercentOffLoss(), 0.005),
+        (HardTargetsLoss(), 0.1),
+    ],
+    ids=class_name,
+)
+def test_wrong_losses_fail(loss, error):
+    assert loss_gradient_error(loss) > error
+
+
+def test_loss_gradient_that_is_not_a_number_fails():
+    assert not loss_gradient_error(NanLoss()) < RIGHT

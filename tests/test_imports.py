@@ -1,0 +1,144 @@
+"""Tests of the imports: they go one way, as the design says, and to few other packages."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import skcnn
+
+PACKAGE = Path(skcnn.__file__).parent
+
+LEVELS = [
+    {"skcnn.random_streams", "skcnn.initializers", "skcnn.losses", "skcnn.optimizers", "skcnn.schedules"}
+    | {"skcnn.batches", "skcnn.threads", "skcnn.augmentation", "skcnn.kernels"},
+    {"skcnn.layers"},
+    {"skcnn.network"},
+    {"skcnn.units"},
+    {"skcnn.execution"},
+    {"skcnn.training", "skcnn.architecture"},
+    {"skcnn.samples"},
+    {"skcnn.fitting"},
+    {"skcnn.classifier"},
+]
+"""Modules from the bottom to the top: each imports only from levels below its own."""
+
+TOP = len(LEVELS)
+"""The level of all other modules: they stand on the fitted estimator or on its parts."""
+
+DEPENDENCIES = {"numpy", "sklearn", "scipy", "joblib", "threadpoolctl"}
+
+
+def module_name(path):
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_name(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+
+
+def imports_in(path, text=None):
+    """Return the names of all modules that a file imports, wherever in the file.
+
+    ``from package import name`` is the module ``package.name`` if there is one.
+    """
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8") if text is None else text)):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} has a relative import in line {node.lineno}"
+            for alias in node.names:
+                full = f"{node.module}.{alias.name}"
+                found.add(full if full in MODULES else node.module)
+    return found
+
+
+def ours(name):
+    return {imported for imported in imports_in(MODULES[name]) if imported.split(".")[0] == "skcnn"}
+
+
+def unit_of(name):
+    """Return the unit of the design that a module belongs to: itself, or its subpackage."""
+    return ".".join(name.split(".")[:2])
+
+
+def level_of(name):
+    return next((level for level, units in enumerate(LEVELS) if unit_of(name) in units), TOP)
+
+
+def test_all_modules_of_the_package_are_seen():
+    assert {"skcnn", "skcnn.layers.base", "skcnn.kernels.windows", "skcnn.training"} <= set(MODULES)
+    assert "skcnn.execution" in ours("skcnn.training")
+    assert ours("skcnn") > {"skcnn.classifier"}
+
+
+def test_an_import_inside_a_function_is_seen():
+    text = "def function():\n    from skcnn import training\n    import scipy.special as special\n"
+    assert imports_in(PACKAGE / "example.py", text) == {"skcnn.training", "scipy.special"}
+
+
+@pytest.mark.parametrize("name", sorted(set(MODULES) - {"skcnn"}))
+def test_imports_go_one_way(name):
+    for imported in ours(name):
+        assert imported != "skcnn", "the package itself is on top of everything"
+        if unit_of(imported) == unit_of(name):
+            continue
+        if level_of(name) < TOP:
+            assert level_of(imported) < level_of(name), f"{name} imports {imported}"
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if level_of(name) == 0])
+def test_leaves_import_nothing_of_ours(name):
+    """But kernels may share kernels."""
+    assert {unit_of(imported) for imported in ours(name)} <= (
+        {"skcnn.kernels"} if unit_of(name) == "skcnn.kernels" else set()
+    )
+
+
+def test_there_are_no_cycles():
+    """Every module can be put behind all that it imports."""
+    waiting = {name: ours(name) - {name} for name in MODULES}
+    while waiting:
+        ready = {name for name, needed in waiting.items() if not needed & set(waiting)}
+        assert ready, f"cycle among {sorted(waiting)}"
+        waiting = {name: needed for name, needed in waiting.items() if name not in ready}
+
+
+@pytest.mark.parametrize("name", list(MODULES))
+def test_few_other_packages_are_imported(name):
+    others = {imported.split(".")[0] for imported in imports_in(MODULES[name])} - {"skcnn"}
+    assert others - set(sys.stdlib_module_names) <= DEPENDENCIES
+
+
+def test_importing_the_package_loads_nothing_that_is_optional():
+    """Nothing but what scikit-learn loads by itself, which looks for pandas."""
+    code = (
+        "import sys, sklearn.base, sklearn.metrics, sklearn.model_selection\n"
+        "before = set(sys.modules)\n"
+        "import skcnn\n"
+        "names = {name.split('.')[0] for name in set(sys.modules) - before}\n"
+        "heavy = names & {'matplotlib', 'pandas', 'torch', 'onnx', 'pytest', 'IPython'}\n"
+        "assert not heavy, heavy\n"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert result.returncode == 0, result.stderr
+
+
+def test_importing_the_package_changes_no_state_of_numpy_or_the_blas():
+    code = (
+        "import numpy as np, sklearn\n"
+        "from threadpoolctl import threadpool_info\n"
+        "def state():\n"
+        "    limits = {library['filepath']: library['num_threads'] for library in threadpool_info()}\n"
+        "    return np.geterr(), np.getbufsize(), np.random.get_state()[1].tolist(), limits\n"
+        "before = state()\n"
+        "import skcnn\n"
+        "after = state()\n"
+        "assert after[:3] == before[:3]\n"
+        "assert all(after[3][path] == limit for path, limit in before[3].items())\n"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert result.returncode == 0, result.stderr

@@ -1,0 +1,368 @@
+"""Tests of the network: how layers become steps, and where the parameters live."""
+
+import copy
+import io
+import pickle
+import tracemalloc
+
+import joblib
+import numpy as np
+import pytest
+
+from skcnn.layers import (
+    AvgPool2D,
+    BatchNorm,
+    Conv2D,
+    Dense,
+    Dropout,
+    Flatten,
+    GlobalAvgPool2D,
+    Layer,
+    MaxPool2D,
+    ReLU,
+    Tanh,
+)
+from skcnn.network import Network, compile_steps, following_activation
+from skcnn.random_streams import RandomStreams
+
+
+def stack():
+    """Return a chain with every kind of parameter: decayed, plain and state."""
+    return [
+        ("conv", Conv2D(3, 3, activation="relu")),
+        ("norm", BatchNorm()),
+        ("pool", MaxPool2D()),
+        ("flatten", Flatten()),
+        ("hidden", Dense(5, activation="tanh")),
+        ("norm2", BatchNorm()),
+        ("output", Dense(2)),
+    ]
+
+
+INPUT_SHAPE = (4, 6, 2)
+
+
+def make_network(layers=None, input_shape=INPUT_SHAPE, dtype=np.float64, seed=0):
+    steps = compile_steps(stack() if layers is None else layers, input_shape)
+    return Network(steps, dtype=dtype, streams=RandomStreams(seed))
+
+
+def test_a_chain_becomes_steps_with_names_inputs_and_shapes():
+    steps = compile_steps(stack(), INPUT_SHAPE)
+    assert [(step.name, step.output_shape) for step in steps] == [
+        ("input", (4, 6, 2)),
+        ("conv", (4, 6, 3)),
+        ("conv_relu", (4, 6, 3)),
+        ("norm", (4, 6, 3)),
+        ("pool", (2, 3, 3)),
+        ("flatten", (18,)),
+        ("hidden", (5,)),
+        ("hidden_tanh", (5,)),
+        ("norm2", (5,)),
+        ("output", (2,)),
+    ]
+    assert steps[0].layer is None
+    assert steps[0].inputs == steps[0].input_shapes == ()
+    for index, step in enumerate(steps[1:], start=1):
+        assert step.inputs == (index - 1,)
+        assert step.input_shape == steps[index - 1].output_shape
+    assert [step.name for step in steps if step.merges] == ["norm", "norm2"]
+    assert [step.takes_images for step in steps] == [True] * 6 + [False] * 4
+
+
+def test_vectors_may_be_the_input():
+    steps = compile_steps([("output", Dense(2))], (7,))
+    assert [step.takes_images for step in steps] == [False, False]
+    assert steps[1].output_shape == (2,)
+
+
+@pytest.mark.parametrize(
+    ("name", "layer", "before", "shape", "reason"),
+    [
+        ("wide", Conv2D(4, 9, padding="valid"), [], "(4, 6, 2)", "kernel_size"),
+        ("deep", MaxPool2D(5), [], "(4, 6, 2)", "pool_size"),
+        ("mean", AvgPool2D(3), [("first", MaxPool2D(2))], "(2, 3, 2)", "pool_size"),
+        ("late", Conv2D(4), [("flatten", Flatten())], "(48,)", "expected an image"),
+        ("early", Dense(4), [], "(4, 6, 2)", "expected a vector"),
+        ("none", Conv2D(0), [], "(4, 6, 2)", "filters"),
+        ("much", Dropout(1.5), [], "(4, 6, 2)", "rate"),
+        ("odd", Dense(4, activation="rely"), [("flatten", Flatten())], "(48,)", "rely"),
+        ("global", GlobalAvgPool2D(), [("flatten", Flatten())], "(48,)", "expected an image"),
+    ],
+)
+def test_an_impossible_layer_is_named_with_its_parameters_and_the_shape(name, layer, before, shape, reason):
+    with pytest.raises(ValueError) as caught:
+        compile_steps([*before, (name, layer)], INPUT_SHAPE)
+    message = str(caught.value)
+    for part in (repr(name), repr(layer), shape, reason):
+        assert part in message
+
+
+def test_equal_names_are_refused_with_the_name():
+    with pytest.raises(ValueError, match="'same' twice"):
+        compile_steps([("same", ReLU()), ("same", Tanh())], INPUT_SHAPE)
+    with pytest.raises(ValueError, match="'conv_relu' twice"):
+        compile_steps([("conv", Conv2D(2, activation="relu")), ("conv_relu", ReLU())], INPUT_SHAPE)
+    with pytest.raises(ValueError, match="'input' twice"):
+        compile_steps([("input", ReLU())], INPUT_SHAPE)
+
+
+def test_compiling_allocates_nothing_of_the_size_of_the_weights():
+    """This network would take terabytes."""
+    layers = [("conv", Conv2D(10**6, 5)), ("flatten", Flatten()), ("output", Dense(10**6))]
+    tracemalloc.start()
+    compile_steps(layers, (64, 64, 3))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1_000_000
+
+
+def test_compiling_leaves_the_layers_as_they_are():
+    layers = stack()
+    before = [dict(vars(layer)) for _, layer in layers]
+    compile_steps(layers, INPUT_SHAPE)
+    assert [vars(layer) for _, layer in layers] == before
+
+
+def test_the_following_activation_is_looked_for_through_layers_without_weights():
+    steps = compile_steps(
+        [
+            ("first", Conv2D(2)),
+            ("norm", BatchNorm()),
+            ("pool", MaxPool2D()),
+            ("relu", ReLU()),
+            ("second", Conv2D(2)),
+            ("third", Conv2D(2, activation="tanh")),
+            ("drop", Dropout()),
+            ("flatten", Flatten()),
+            ("output", Dense(2)),
+            ("after", Dropout()),
+        ],
+        (4, 4, 1),
+    )
+    found = {step.name: following_activation(steps, index) for index, step in enumerate(steps)}
+    assert found["first"] == found["norm"] == "relu"
+    assert found["second"] is None  # weights come first
+    assert found["third"] == "tanh"
+    assert found["third_tanh"] is None
+    assert found["output"] is None
+
+
+def test_initial_weights_have_the_scale_of_the_following_activation():
+    """He before a rectifier, Glorot before the end: sqrt(2 / 400) and sqrt(2 / 800)."""
+    layers = [("hidden", Dense(400, activation="relu")), ("output", Dense(400))]
+    network = make_network(layers, (400,))
+    assert network.params["hidden"]["weight"].std() == pytest.approx(np.sqrt(2 / 400), rel=0.02)
+    assert network.params["output"]["weight"].std() == pytest.approx(np.sqrt(2 / 800), rel=0.02)
+
+
+def test_initial_weights_depend_on_the_seed_and_the_place_alone():
+    network = make_network(seed=1)
+    np.testing.assert_array_equal(network.vector, make_network(seed=1).vector)
+    assert not np.array_equal(network.vector, make_network(seed=2).vector)
+    np.testing.assert_array_equal(
+        make_network(dtype=np.float32, seed=1).vector, network.vector.astype(np.float32)
+    )
+
+
+def trained_params(network):
+    """Return {(layer, parameter): array} of the parameters with a gradient, by their documented names."""
+    return {
+        (name, key): value
+        for name, params in network.params.items()
+        for key, value in params.items()
+        if key in ("weight", "bias", "scale", "shift")
+    }
+
+
+def assert_aliases(network):
+    """Prove that ``vector`` and ``params`` are the same memory, element for element."""
+    original = network.vector.copy()
+    network.vector[...] = np.arange(network.n_params)
+    values = np.concatenate([value.ravel() for value in trained_params(network).values()])
+    np.testing.assert_array_equal(np.sort(values), np.arange(network.n_params))
+    for value in trained_params(network).values():
+        value += 1
+    np.testing.assert_array_equal(network.vector, np.arange(network.n_params) + 1)
+    network.vector[...] = original
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_parameters_are_views_of_the_vector(dtype):
+    network = make_network(dtype=dtype)
+    sizes = {key: value.size for key, value in trained_params(network).items()}
+    assert sizes == {
+        ("conv", "weight"): 54,
+        ("conv", "bias"): 3,
+        ("norm", "scale"): 3,
+        ("norm", "shift"): 3,
+        ("hidden", "weight"): 90,
+        ("hidden", "bias"): 5,
+        ("norm2", "scale"): 5,
+        ("norm2", "shift"): 5,
+        ("output", "weight"): 10,
+        ("output", "bias"): 2,
+    }
+    assert network.n_params == network.vector.size == sum(sizes.values())
+    assert network.vector.dtype == dtype
+    assert all(value.dtype == dtype for value in trained_params(network).values())
+    assert_aliases(network)
+
+
+def test_decayed_parameters_come_first_in_the_vector():
+    network = make_network()
+    assert network.n_decayed == 54 + 90 + 10
+    network.vector[: network.n_decayed] = 1
+    network.vector[network.n_decayed :] = 0
+    for (_, key), value in trained_params(network).items():
+        assert (value == (key == "weight")).all()
+
+
+def test_running_statistics_are_state_and_not_in_the_vector():
+    network = make_network()
+    assert set(network.state()) == {
+        (name, key) for name in ("norm", "norm2") for key in ("running_mean", "running_variance", "n_updates")
+    }
+    for (name, key), value in network.state().items():
+        assert network.params[name][key] is value
+        assert not np.shares_memory(value, network.vector)
+
+
+def test_views_of_a_gradient_lie_as_the_parameters_do():
+    network = make_network()
+    gradient = np.random.default_rng(0).standard_normal(network.n_params)
+    views = network.views_of(gradient)
+    np.copyto(network.vector, gradient)
+    for (name, key), value in trained_params(network).items():
+        np.testing.assert_array_equal(views[name][key], value)
+        assert np.shares_memory(views[name][key], gradient)
+    assert sum(view.size for params in views.values() for view in params.values()) == gradient.size
+
+
+def test_only_layers_with_a_gradient_are_trained():
+    network = make_network()
+    trained = [step.name for step in network.steps[1:] if network.is_trained(step.name)]
+    assert trained == ["conv", "norm", "hidden", "norm2", "output"]
+
+
+def test_set_state_casts_and_replaces():
+    network = make_network(dtype=np.float32)
+    before = network.params["norm"]["running_mean"]
+    network.set_state({("norm", "running_mean"): [1.0, 2.0, 3.0], ("norm", "n_updates"): 4})
+    np.testing.assert_array_equal(network.params["norm"]["running_mean"], [1, 2, 3])
+    assert network.params["norm"]["running_mean"].dtype == np.float32
+    assert network.params["norm"]["n_updates"].dtype == np.int64
+    assert network.params["norm"]["n_updates"] == 4
+    assert not before.any()  # snapshots may still hold it
+
+
+def disturb(network):
+    """Change all parameters, as a step of training does: weights in place, state replaced."""
+    network.vector += 1
+    network.set_state({where: value + 1 for where, value in network.state().items()})
+
+
+def all_values(network):
+    """Return copies of everything that a network must keep."""
+    values = {(name, key): value.copy() for (name, key), value in trained_params(network).items()}
+    return values | {where: value.copy() for where, value in network.state().items()}
+
+
+def assert_same_values(network, expected):
+    actual = all_values(network)
+    assert set(actual) == set(expected)
+    for where, value in expected.items():
+        np.testing.assert_array_equal(actual[where], value, err_msg=str(where))
+
+
+def test_a_snapshot_restores_weights_and_running_statistics_more_than_once():
+    network = make_network()
+    expected = all_values(network)
+    vector = network.vector
+    snapshot = network.snapshot()
+    assert not np.shares_memory(snapshot[0], vector)
+    for key, value in network.state().items():
+        assert not np.shares_memory(snapshot[1][key], value)
+    for _ in range(2):
+        disturb(network)
+        network.restore(snapshot)
+        assert_same_values(network, expected)
+    assert network.vector is vector
+    assert_aliases(network)
+
+
+def through_pickle(network):
+    return pickle.loads(pickle.dumps(network))
+
+
+def through_joblib(network):
+    file = io.BytesIO()
+    joblib.dump(network, file)
+    file.seek(0)
+    return joblib.load(file)
+
+
+@pytest.mark.parametrize("duplicate", [through_pickle, through_joblib, copy.deepcopy, Network.copy])
+def test_a_duplicate_has_the_same_values_in_memory_of_its_own(duplicate):
+    network = make_network()
+    disturb(network)
+    expected = all_values(network)
+    other = duplicate(network)
+    assert_same_values(other, expected)
+    assert other.dtype == network.dtype
+    assert [step.name for step in other.steps] == [step.name for step in network.steps]
+    assert other.n_decayed == network.n_decayed
+    assert_aliases(other)
+    disturb(other)
+    for value in other.state().values():
+        value[...] = 7
+    assert_same_values(network, expected)
+    assert_aliases(network)
+
+
+@pytest.mark.parametrize("duplicate", [copy.copy, lambda network: copy.copy(through_pickle(network))])
+def test_a_shallow_copy_aliases_too(duplicate):
+    assert_aliases(duplicate(make_network()))
+
+
+def test_a_pickle_is_little_more_than_the_weights():
+    layers = [("flatten", Flatten()), ("hidden", Dense(200)), ("norm", BatchNorm()), ("output", Dense(10))]
+    network = make_network(layers, (28, 28, 1), dtype=np.float32)
+    assert len(pickle.dumps(network)) < network.vector.nbytes + 10_000
+
+
+def test_multiply_adds_by_hand():
+    network = make_network()
+    norms = 4 * 6 * 3 + 5
+    assert network.multiply_adds() == 4 * 6 * 3 * 3 * 3 * 2 + 18 * 5 + 5 * 2 + norms
+
+
+def test_a_network_may_have_no_parameters():
+    network = make_network([("pool", GlobalAvgPool2D())])
+    assert network.n_params == network.n_decayed == 0
+    assert network.n_outputs == 2
+    assert network.state() == {}
+    network.restore(network.snapshot())
+
+
+def test_a_layer_of_scalar_and_state_parameters_is_laid_out_too():
+    """A layer that is not of this package: one number with a gradient, one without."""
+
+    class Scale(Layer):
+        decayed_params = ("factor",)
+        state_params = ("count",)
+
+        def init_params(self, input_shape, *, activation, dtype, rng):
+            return {"factor": np.asarray(3, dtype), "count": np.zeros((), np.int64)}
+
+        def forward(self, params, X, unit, *, training, out):
+            return np.multiply(X, params["factor"], out=out)
+
+        def backward(self, params, dY, unit, *, need_dX, out):
+            return dY
+
+    network = make_network([("scale", Scale()), ("pool", GlobalAvgPool2D())])
+    assert network.n_params == network.n_decayed == 1
+    network.vector[0] = 5
+    assert network.params["scale"]["factor"] == 5
+    assert set(network.state()) == {("scale", "count")}

@@ -1,0 +1,99 @@
+"""Tests of the random streams: what is drawn depends on the seed, the purpose and the position alone."""
+
+import pickle
+
+import numpy as np
+import pytest
+
+from skcnn.random_streams import PURPOSES, RandomStreams
+
+
+def draws(streams, purpose="dropout", *position, size=8):
+    return streams.generator(purpose, *position).integers(2**63, size=size)
+
+
+def test_same_seed_purpose_and_position_give_the_same_numbers():
+    first = draws(RandomStreams(7), "shuffle", 1, 2, 3)
+    np.testing.assert_array_equal(first, draws(RandomStreams(7), "shuffle", 1, 2, 3))
+
+
+def test_numbers_do_not_depend_on_what_was_drawn_before():
+    fresh, used = RandomStreams(7), RandomStreams(7)
+    used.generator("dropout", 5).random(1000)
+    used.generator("shuffle", 4).random(1000)
+    used.integer("split")
+    np.testing.assert_array_equal(draws(fresh, "dropout", 5), draws(used, "dropout", 5))
+
+
+def test_seeds_purposes_and_positions_give_different_numbers():
+    positions = [(), (1,), (2,), (0, 1), (1, 1), (0, 0, 1), (2**64 - 1,)]
+    rows = [
+        draws(RandomStreams(seed), purpose, *position)
+        for seed in (0, 1, 2**100)
+        for purpose in PURPOSES
+        for position in positions
+    ]
+    flat = np.concatenate(rows)
+    assert len(np.unique(flat)) == len(flat) == 3 * len(PURPOSES) * len(positions) * 8
+
+
+def test_streams_of_neighbouring_positions_do_not_overlap():
+    """A long draw at one position holds no number of the next one."""
+    streams = RandomStreams(3)
+    here = draws(streams, "dropout", 4, 1, 0, size=20_000)
+    for position in [(4, 1, 1), (4, 2, 0), (5, 1, 0)]:
+        assert not np.isin(draws(streams, "dropout", *position, size=64), here).any()
+
+
+def test_neighbouring_positions_are_uncorrelated():
+    """The correlation of n pairs of uniforms has a deviation of about 1 / sqrt(n)."""
+    streams = RandomStreams(0)
+    n_draws = 10_000
+    uniforms = [streams.generator("dropout", step, 2, 0).random(n_draws) for step in range(4)]
+    correlations = np.corrcoef(uniforms)[np.triu_indices(4, 1)]
+    assert np.abs(correlations).max() < 4 / np.sqrt(n_draws)
+    assert np.abs(np.mean(uniforms, axis=1) - 0.5).max() < 4 * np.sqrt(1 / 12 / n_draws)
+
+
+def test_more_than_three_positions_are_refused():
+    with pytest.raises(ValueError):
+        RandomStreams(0).generator("dropout", 1, 2, 3, 4)
+
+
+def test_an_unknown_purpose_is_refused():
+    with pytest.raises(KeyError, match="lottery"):
+        RandomStreams(0).generator("lottery")
+
+
+def test_a_position_that_does_not_fit_is_refused_and_does_not_wrap():
+    for position in (-1, 2**64):
+        with pytest.raises(OverflowError):
+            RandomStreams(0).generator("dropout", position)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2**31, 2**127 + 1])
+def test_integer_is_a_random_state_for_scikit_learn(seed):
+    value = RandomStreams(seed).integer("split")
+    assert type(value) is int
+    assert 0 <= value < 2**31 - 1
+    assert value == RandomStreams(seed).integer("split")
+    np.random.RandomState(value)
+
+
+def test_pickle_keeps_the_streams_and_holds_the_seed_only():
+    streams = RandomStreams(2**100)
+    data = pickle.dumps(streams)
+    assert len(data) < 200
+    np.testing.assert_array_equal(draws(pickle.loads(data), "dropout", 9), draws(streams, "dropout", 9))
+
+
+def test_the_global_state_of_numpy_is_neither_read_nor_changed():
+    before = np.random.get_state()[1].copy()
+    first = draws(RandomStreams(0))
+    np.testing.assert_array_equal(np.random.get_state()[1], before)
+    state = np.random.get_state()
+    try:
+        np.random.seed(123)
+        np.testing.assert_array_equal(draws(RandomStreams(0)), first)
+    finally:
+        np.random.set_state(state)
