@@ -10,6 +10,8 @@ from sklearn.utils import check_array
 BLOCK_BYTES = 4_000_000
 """Memory of the images that are read at a time for statistics."""
 
+NOT_FINITE = "X contains NaN, infinity or a value that is not finite in {}, the compute dtype"
+
 
 @dataclass(frozen=True)
 class ImageFormat:
@@ -100,9 +102,7 @@ class ImageSource:
         with np.errstate(over="ignore", invalid="ignore"):
             np.copyto(out, images.transpose(order), casting="same_kind")
             if self.X.dtype.kind == "f" and not np.isfinite(out.sum()) and not np.isfinite(out).all():
-                raise ValueError(
-                    f"X contains NaN, infinity or a value not finite in {out.dtype}, the compute dtype"
-                )
+                raise ValueError(NOT_FINITE.format(out.dtype))
         if self.format.mean is not None:
             n_images = out.shape[2]
             flat = out.reshape(-1, n_images * out.shape[3])
@@ -143,9 +143,9 @@ def standardized(source: ImageSource, weights: np.ndarray | None) -> ImageFormat
             mean = mean + difference * (block_total / new_total)
             squares = squares + block_squares + difference**2 * (total * block_total / new_total)
             total = new_total
-        variance = squares / total
-        rounding = np.finfo(source.format.dtype).eps * np.abs(mean)
-        deviation = np.where(variance > rounding**2, np.sqrt(variance), 1.0)
+        deviation = np.sqrt(squares / total)
+    rounding = np.finfo(source.format.dtype).eps * np.abs(mean)
+    deviation = np.where(deviation > rounding, deviation, 1.0)
     if not np.isfinite(deviation).all():
         raise ValueError("X has values whose squares are not finite in float64: they cannot be standardized")
     dtype = source.format.dtype

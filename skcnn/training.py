@@ -16,7 +16,6 @@ from skcnn.losses import dense_targets
 from skcnn.network import Network
 from skcnn.random_streams import RandomStreams
 
-
 EXPLODING_LOSS = 1e3
 """Mean loss of an epoch above which it is checked whether the weights still give finite scores."""
 
