@@ -144,10 +144,10 @@ def standardized(source: ImageSource, weights: np.ndarray | None) -> ImageFormat
             squares = squares + block_squares + difference**2 * (total * block_total / new_total)
             total = new_total
         deviation = np.sqrt(squares / total)
-    rounding = np.finfo(source.format.dtype).eps * np.abs(mean)
-    deviation = np.where(deviation > rounding, deviation, 1.0)
     if not np.isfinite(deviation).all():
         raise ValueError("X has values whose squares are not finite in float64: they cannot be standardized")
+    is_constant = deviation <= np.finfo(source.format.dtype).eps * np.abs(mean)
+    deviation[is_constant] = 1.0
     dtype = source.format.dtype
     return replace(source.format, mean=mean.astype(dtype), deviation=deviation.astype(dtype))
 
