@@ -20,8 +20,9 @@ from skcnn import BatchNorm, Conv2D, ConvNetClassifier, Dense
 WEIGHT_EQUIVALENCE = "check_sample_weight_equivalence_on_dense_data"
 
 ESTIMATORS = {
-    "default": ConvNetClassifier(),  # with batch normalization
+    "default": ConvNetClassifier(),
     "explicit layers": ConvNetClassifier([Conv2D(8), BatchNorm(), Dense(16, activation="relu")]),
+    "batch normalization": ConvNetClassifier(normalization="batch"),
     "no normalization": ConvNetClassifier(normalization=None),
     "early stopping": ConvNetClassifier(early_stopping=True),
     "float32": ConvNetClassifier(dtype="float32"),
