@@ -7,6 +7,8 @@ from numbers import Integral
 import numpy as np
 from sklearn.utils import check_array
 
+from skcnn.kernels.channelwise import channelwise
+
 BLOCK_BYTES = 4_000_000
 """Memory of the images that are read at a time for statistics."""
 
@@ -104,10 +106,8 @@ class ImageSource:
             if self.X.dtype.kind == "f" and not np.isfinite(out.sum()) and not np.isfinite(out).all():
                 raise ValueError(NOT_FINITE.format(out.dtype))
         if self.format.mean is not None:
-            n_images = out.shape[2]
-            flat = out.reshape(-1, n_images * out.shape[3])
-            np.subtract(flat, np.tile(self.format.mean, n_images), out=flat)
-            np.divide(flat, np.tile(self.format.deviation, n_images), out=flat)
+            channelwise(np.subtract, out, self.format.mean, out=out)
+            channelwise(np.divide, out, self.format.deviation, out=out)
         return out
 
 

@@ -13,8 +13,8 @@ PACKAGE = Path(skcnn.__file__).parent
 
 LEVELS = [
     {"skcnn.random_streams", "skcnn.initializers", "skcnn.losses", "skcnn.optimizers", "skcnn.schedules"}
-    | {"skcnn.batches", "skcnn.threads", "skcnn.augmentation", "skcnn.kernels"},
-    {"skcnn.layers"},
+    | {"skcnn.threads", "skcnn.augmentation", "skcnn.kernels"},
+    {"skcnn.layers", "skcnn.batches"},
     {"skcnn.network"},
     {"skcnn.units"},
     {"skcnn.execution"},

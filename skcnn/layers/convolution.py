@@ -3,6 +3,7 @@
 import numpy as np
 
 from skcnn.initializers import initial_weight
+from skcnn.kernels.channelwise import channelwise
 from skcnn.kernels.convolution import (
     convolution_backward_columns,
     convolution_backward_weight,
@@ -124,7 +125,7 @@ class Conv2D(Layer):
         """Compute the result; see :meth:`Layer.forward`."""
         columns, _, _ = self._columns(X, unit)
         convolution_forward(columns, unit.prepared, out=out)
-        return np.add(out, params["bias"], out=out) if self.use_bias else out
+        return channelwise(np.add, out, params["bias"], out=out) if self.use_bias else out
 
     def backward(self, params, dY, unit, *, need_dX, out):
         """Compute the gradients; see :meth:`Layer.backward`."""

@@ -5,6 +5,7 @@ from numbers import Real
 import numpy as np
 from sklearn.utils._param_validation import Interval
 
+from skcnn.kernels.channelwise import channelwise
 from skcnn.kernels.reductions import channel_sums, image_sums
 from skcnn.layers.base import MergingLayer
 
@@ -80,7 +81,9 @@ class BatchNorm(MergingLayer):
         total = float(weights.sum())
         n_pixels = X[..., 0, 0].size
         mean = weights @ image_sums(X).astype(np.float64) / (total * n_pixels)
-        deviations = np.subtract(X, mean.astype(X.dtype), out=unit.scratch("deviations", X.shape))
+        deviations = channelwise(
+            np.subtract, X, mean.astype(X.dtype), out=unit.scratch("deviations", X.shape)
+        )
         offset = weights @ image_sums(deviations).astype(np.float64) / (total * n_pixels)
         np.square(deviations, out=deviations)
         squares = weights @ image_sums(deviations).astype(np.float64)
@@ -121,9 +124,9 @@ class BatchNorm(MergingLayer):
     def forward(self, params, X, unit, *, training, out):
         """Compute the result; see :meth:`Layer.forward`."""
         normalizer = unit.merged if training else unit.prepared
-        np.subtract(X, normalizer["mean"], out=out)
-        np.multiply(out, normalizer["inverse"] * params["scale"], out=out)
-        return np.add(out, params["shift"], out=out)
+        channelwise(np.subtract, X, normalizer["mean"], out=out)
+        channelwise(np.multiply, out, normalizer["inverse"] * params["scale"], out=out)
+        return channelwise(np.add, out, params["shift"], out=out)
 
     def backward_statistics(self, params, dY, unit):
         """Return the sums of dY and of dY times the normalized input; they are the gradients, too."""
@@ -148,14 +151,15 @@ class BatchNorm(MergingLayer):
             return None
         merged = unit.merged
         means = self._normalized(unit)
-        np.multiply(means, merged["mean_product"], out=means)
-        np.add(means, merged["mean_dY"], out=means)
+        channelwise(np.multiply, means, merged["mean_product"], out=means)
+        channelwise(np.add, means, merged["mean_dY"], out=means)
         if unit.weights is not None:
             np.multiply(means, unit.weights.astype(dY.dtype)[:, np.newaxis], out=means)
         np.subtract(dY, means, out=out)
-        return np.multiply(out, merged["inverse"] * params["scale"], out=out)
+        return channelwise(np.multiply, out, merged["inverse"] * params["scale"], out=out)
 
     def _normalized(self, unit):
         """Return the normalized input in scratch memory."""
-        normalized = np.subtract(unit.X, unit.merged["mean"], out=unit.scratch("normalized", unit.X.shape))
-        return np.multiply(normalized, unit.merged["inverse"], out=normalized)
+        normalized = unit.scratch("normalized", unit.X.shape)
+        channelwise(np.subtract, unit.X, unit.merged["mean"], out=normalized)
+        return channelwise(np.multiply, normalized, unit.merged["inverse"], out=normalized)
