@@ -147,9 +147,11 @@ def train_epochs(
     for name in objective.optimizer.slot_names:
         state.slots.setdefault(name, np.zeros_like(network.vector))
     n_samples = len(data.images)
-    trusted = start_of_epoch = network.snapshot(), state.copy()
+    trusted = None
     while True:
         start_time = time.perf_counter()
+        start_of_epoch = network.snapshot(), state.copy()
+        trusted = trusted or start_of_epoch
         order = (
             streams.generator("shuffle", state.epoch).permutation(n_samples)
             if shuffle
@@ -169,7 +171,6 @@ def train_epochs(
             with restored_on_divergence(network, state, trusted):
                 check_scores(network, data, rows, pool, state.step)
         state.epoch += 1
-        start_of_epoch = network.snapshot(), state.copy()
         yield {
             "epoch": state.epoch,
             "loss": loss_sum / n_seen,
