@@ -34,9 +34,14 @@ def read_idx(path):
     return np.frombuffer(data, np.uint8, offset=4 + 4 * n_axes).reshape(shape)
 
 
-def load_fashion_mnist(folder=DEBIAN_FOLDER):
-    """Return X_train, y_train, X_test, y_test; images have shape (n, 28, 28) and dtype uint8."""
-    if Path(folder).is_dir():
+def load_fashion_mnist(folder=None):
+    """Return X_train, y_train, X_test, y_test; images have shape (n, 28, 28) and dtype uint8.
+
+    Without a folder, the one of Debian's package is used where it exists, and OpenML elsewhere.
+    """
+    if folder is None and DEBIAN_FOLDER.is_dir():
+        folder = DEBIAN_FOLDER
+    if folder is not None:
         return tuple(
             read_idx(Path(folder) / f"{part}-{kind}-ubyte.gz")
             for part in ("train", "t10k")
@@ -50,7 +55,7 @@ def load_fashion_mnist(folder=DEBIAN_FOLDER):
 def main():
     """Train epoch by epoch and test after each."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--folder", default=DEBIAN_FOLDER, help="folder of the four IDX files")
+    parser.add_argument("--folder", help="folder of the four IDX files")
     parser.add_argument("--samples", type=int, default=60000, help="number of training images")
     parser.add_argument("--epochs", type=int, default=5)
     arguments = parser.parse_args()

@@ -268,6 +268,11 @@ class LayerParametersMixin:
         for layer_name, layer in layers.items():
             if isinstance(layer, Layer):
                 valid.extend(f"{layer_name}__{parameter}" for parameter in layer.get_params())
+        if self.layers is None and "__" in key:
+            return (
+                f"Invalid parameter {key!r} for estimator {type(self).__name__}: with layers=None there are "
+                "no layers to set parameters of; give them as layers=[...]."
+            )
         close = get_close_matches(key, valid, n=1)
         hint = f"Did you mean {close[0]!r}?" if close else f"Valid parameters are: {sorted(valid)}."
         return f"Invalid parameter {key!r} for estimator {type(self).__name__}. {hint}"

@@ -146,9 +146,9 @@ def standardized(source: ImageSource, weights: np.ndarray | None) -> ImageFormat
         deviation = np.sqrt(squares / total)
     if not np.isfinite(deviation).all():
         raise ValueError("X has values whose squares are not finite in float64: they cannot be standardized")
-    is_constant = deviation <= np.finfo(source.format.dtype).eps * np.abs(mean)
-    deviation[is_constant] = 1.0
     dtype = source.format.dtype
+    rounding = np.maximum(np.finfo(dtype).eps * np.abs(mean), np.finfo(dtype).tiny)
+    deviation[deviation <= rounding] = 1.0
     return replace(source.format, mean=mean.astype(dtype), deviation=deviation.astype(dtype))
 
 

@@ -34,7 +34,9 @@ class ConvNetClassifier(LayerParametersMixin, FittingMixin, ClassifierMixin, Bas
         ``[("conv1", Conv2D(32)), ("pool1", MaxPool2D())]``. The output layer and, where needed, a
         :class:`~skcnn.layers.Flatten` are added. "passthrough" stands for no layer. Layers can be searched
         by name, ``conv1__filters``; unnamed ones are called ``conv2d_1``, ``conv2d_2`` and so on. None:
-        built from the parameters from ``conv_layer_sizes`` to ``dropout``, which are not used otherwise.
+        built from the parameters from ``conv_layer_sizes`` to ``dropout``, which are not used otherwise. As
+        elsewhere in scikit-learn, estimators that are given the same Layer object share it; ``fit`` works on
+        copies.
     conv_layer_sizes : tuple of int, default=(32, 64)
         Filters of each block of convolution, normalization, activation and pooling.
     kernel_size : int or pair of int, default=3
@@ -73,7 +75,8 @@ class ConvNetClassifier(LayerParametersMixin, FittingMixin, ClassifierMixin, Bas
     alpha : float, default=1e-4
         ``alpha / 2 * sum(weight ** 2)`` is added to the mean loss; biases and normalization are left out.
     batch_size : int or "auto", default="auto"
-        Samples of a minibatch, at most all. "auto": 64 for up to 10,000 samples, 128 above.
+        Largest number of samples of a minibatch. The minibatches of an epoch are of equal size, give or take
+        one sample. "auto": 64 for up to 10,000 samples, 128 above.
     learning_rate : {"constant", "invscaling", "adaptive"}, default="constant"
         Schedule, as in :class:`~sklearn.neural_network.MLPClassifier`. "invscaling": the initial rate
         divided by the square root of the number of samples seen. "adaptive": divided by five when training
@@ -136,13 +139,13 @@ class ConvNetClassifier(LayerParametersMixin, FittingMixin, ClassifierMixin, Bas
     loss_ : float
         Loss of the last epoch, penalty included; nan if none was completed.
     best_loss_ : float or None
-        Smallest loss of an epoch; None with early stopping.
+        Smallest loss of an epoch; None if the last epoch was one with early stopping.
     loss_curve_ : list of float
         Loss of each epoch.
     validation_scores_ : list of float or None
-        Score of each epoch, the larger the better; None without early stopping.
+        Score of each epoch with early stopping, the larger the better; None if there was none.
     best_validation_score_ : float or None
-        Largest score; None without early stopping.
+        Largest score; None if there was none.
     history_ : list of dict
         A record for each epoch: "epoch", "loss", "learning_rate", "seconds" and, with early stopping,
         "validation_score".
@@ -335,9 +338,14 @@ class ConvNetClassifier(LayerParametersMixin, FittingMixin, ClassifierMixin, Bas
         ------
         ValueError
             If a parameter or the data are invalid. The estimator is then as it was.
+        TypeError
+            If X is sparse or holds objects that are not numbers.
 
         Warns
         -----
+        UserWarning
+            If there are too few samples to split off validation samples, or on an interrupt from the keyboard,
+            which is raised after the last complete step, or with early stopping the best epoch, is kept.
         ConvergenceWarning
             If the loss or a weight ceases to be finite; weights of the last good epoch are kept.
         """
@@ -350,8 +358,8 @@ class ConvNetClassifier(LayerParametersMixin, FittingMixin, ClassifierMixin, Bas
     def partial_fit(self, X, y, classes=None, sample_weight=None):
         """Train for one epoch, going on where the last call stopped.
 
-        Image shape, scaling and dtype are those of the first call. ``early_stopping``, ``max_iter`` and
-        ``tol`` do not apply.
+        Layers, image shape, scaling and dtype are those of the first call. ``early_stopping``, ``max_iter``
+        and ``tol`` do not apply, ``max_time`` does.
 
         Parameters
         ----------
@@ -362,7 +370,8 @@ class ConvNetClassifier(LayerParametersMixin, FittingMixin, ClassifierMixin, Bas
         classes : array-like of shape (n_classes,), default=None
             All classes that will ever occur. Required in the first call.
         sample_weight : array-like of shape (n_samples,), default=None
-            Non-negative weights. If all are zero, nothing is trained.
+            Non-negative weights, relative to the mean of the first call. If all are zero, nothing is trained;
+            in the first call, at least one must be positive.
 
         Returns
         -------
@@ -400,6 +409,13 @@ class ConvNetClassifier(LayerParametersMixin, FittingMixin, ClassifierMixin, Bas
         Returns
         -------
         y : ndarray of shape (n_samples,)
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``.
+        ValueError
+            If X is not made of such images, or so large that a score is not finite.
         """
         scores = self._scores(X)
         return self.classes_[scores.argmax(axis=1)]
@@ -416,6 +432,13 @@ class ConvNetClassifier(LayerParametersMixin, FittingMixin, ClassifierMixin, Bas
         -------
         probabilities : ndarray of shape (n_samples, n_classes), of the dtype computed in
             Columns in the order of ``classes_``.
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``.
+        ValueError
+            If X is not made of such images, or so large that a score is not finite.
         """
         scores = self._scores(X)
         return self._loss.probabilities(scores)
@@ -432,6 +455,13 @@ class ConvNetClassifier(LayerParametersMixin, FittingMixin, ClassifierMixin, Bas
         -------
         log_probabilities : ndarray of shape (n_samples, n_classes), of the dtype computed in
             Columns in the order of ``classes_``.
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``.
+        ValueError
+            If X is not made of such images, or so large that a score is not finite.
         """
         scores = self._scores(X)
         return self._loss.log_probabilities(scores)
@@ -448,6 +478,13 @@ class ConvNetClassifier(LayerParametersMixin, FittingMixin, ClassifierMixin, Bas
         -------
         scores : ndarray of shape (n_samples, n_classes) or (n_samples,)
             With two classes, the score of ``classes_[1]`` minus that of ``classes_[0]``.
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``.
+        ValueError
+            If X is not made of such images, or so large that a score is not finite.
         """
         scores = self._scores(X)
         return scores[:, 1] - scores[:, 0] if len(self.classes_) == 2 else scores

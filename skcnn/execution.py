@@ -222,6 +222,8 @@ class Executor:
         Source of the random draws of layers in training.
     input_gradient : bool
         Whether the gradient with respect to the images is wanted, too.
+    small_pieces : bool
+        Whether to cut into shards and chunks of about two rows, to test layers, rather than by cost.
     """
 
     def __init__(
@@ -232,6 +234,7 @@ class Executor:
         training: bool,
         streams: RandomStreams | None = None,
         input_gradient: bool = False,
+        small_pieces: bool = False,
     ):
         self.network = network
         self.pool = pool
@@ -241,8 +244,8 @@ class Executor:
         self.prepared = [None] * len(network.steps)
         self.merged = [None] * len(network.steps)
         self.state = {}
-        self._multiply_adds = network.multiply_adds()
-        self._chunk_target = chunk_target(network)
+        self._multiply_adds = SHARD_MULTIPLY_ADDS // 2 if small_pieces else network.multiply_adds()
+        self._chunk_target = 2 if small_pieces else chunk_target(network)
         self._shards = []
         self._threads = threading.local()
 

@@ -5,6 +5,7 @@ import math
 import time
 import warnings
 from inspect import signature
+from itertools import zip_longest
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
@@ -15,6 +16,7 @@ from sklearn.utils.validation import validate_data
 from skcnn.architecture import check_layers, compact_layers, complete_layers
 from skcnn.batches import (
     ImageFormat,
+    ImageSource,
     as_image_array,
     check_image_layout,
     resolve_image_shape,
@@ -32,6 +34,7 @@ from skcnn.samples import (
     check_sample_weight,
     class_weights,
     encode_labels,
+    mean_of_weights,
     split_validation,
 )
 from skcnn.schedules import SCHEDULES
@@ -47,32 +50,29 @@ class FittingMixin:
     def _fit(self, X, y, sample_weight, *, fresh, classes=None, given_validation=None, partial=False):
         """Train a copy, and take over its attributes when all went well."""
         model = copy.copy(self)
-        samples = model._check_samples(X, y, sample_weight, fresh=fresh, classes=classes)
-        if not len(samples):
-            if partial:
-                return self  # there is nothing to learn from
-            raise ValueError(NO_WEIGHT.format("sample_weight"))
-        if fresh or not hasattr(model, "_training_state"):
-            seed = int.from_bytes(check_random_state(self.random_state).bytes(16), "little")
-            epoch, n_seen = (0, 0) if fresh else (len(self.history_), self.t_)
-            model._training_state = TrainingState(seed, epoch=epoch, n_samples_seen=n_seen)
-        state = model._training_state = model._training_state.copy()
-
-        codes = samples.codes[samples.rows]
-        weight_by_class = class_weights(
-            self.class_weight, model.classes_, codes, samples.weights[samples.rows]
+        if not fresh:
+            self._validate_params()
+        samples = model._check_samples(X, y, sample_weight, fresh=fresh, partial=partial, classes=classes)
+        model._continue_state(fresh)
+        state = model._training_state
+        by_class = class_weights(
+            self.class_weight, model.classes_, samples.codes[samples.rows], samples.weights[samples.rows]
         )
+        if partial and not fresh and not samples.loss_weights(by_class).any():
+            return self  # there is nothing to learn from
         validation_samples = None
         if self.early_stopping and not partial:
             samples, validation_samples = model._split(samples, given_validation, state.seed)
+        if state.mean_weight is None:
+            state.mean_weight = mean_of_weights(samples.loss_weights(by_class))
         if fresh:
             model._build(samples, state.seed)
         else:
+            if not partial:  # each partial_fit is to be cheap
+                model._check_architecture()
             model.network_ = model.network_.copy()
-        data = samples.training_data(model._image_format, weight_by_class)
-        validation = (
-            None if validation_samples is None else Validation(model, validation_samples, weight_by_class)
-        )
+        data = samples.training_data(model._image_format, by_class, state.mean_weight)
+        validation = None if validation_samples is None else Validation(model, validation_samples, by_class)
 
         steps_before = state.step
         try:
@@ -87,6 +87,15 @@ class FittingMixin:
             raise
         self._take_over(model, keep_state=partial)
         return self
+
+    def _continue_state(self, fresh):
+        """Set the training state to a copy of the last one, or to a new one that goes on counting."""
+        if not fresh and hasattr(self, "_training_state"):
+            self._training_state = self._training_state.copy()
+            return
+        seed = int.from_bytes(check_random_state(self.random_state).bytes(16), "little")
+        epoch, n_samples_seen = (0, 0) if fresh else (len(self.history_), self.t_)
+        self._training_state = TrainingState(seed, epoch=epoch, n_samples_seen=n_samples_seen)
 
     def _take_over(self, model, *, keep_state):
         """Become the trained copy; the training state stays only where training may go on from it."""
@@ -106,15 +115,15 @@ class FittingMixin:
                 "X_val and y_val are given, but early_stopping=False: set it to True to use them"
             )
 
-    def _check_samples(self, X, y, sample_weight, *, fresh, classes=None):
+    def _check_samples(self, X, y, sample_weight, *, fresh, partial, classes):
         """Validate training samples; on a fresh start, set what follows from them."""
         X = self._check_images(X, y, reset=fresh)
         y = check_labels(y, len(X))
         weights = check_sample_weight(sample_weight, len(X))
         rows = np.flatnonzero(weights)
+        if not len(rows) and not (partial and not fresh):
+            raise ValueError(NO_WEIGHT.format("sample_weight"))
         if fresh:
-            if not len(rows):
-                raise ValueError(NO_WEIGHT.format("sample_weight"))
             self.classes_ = check_classes(y[rows], type(self).__name__) if classes is None else classes
             self._image_format = self._format_of(X)
             self.image_shape_ = self._image_format.image_shape
@@ -146,18 +155,32 @@ class FittingMixin:
         if given["X_val"] is None:
             return split_validation(samples, self.validation_fraction, RandomStreams(seed).integer("split"))
         X_val = self._check_images(given["X_val"], reset=False)
-        codes = encode_labels(
-            check_labels(given["y_val"], len(X_val), name="y_val"), self.classes_, name="y_val"
-        )
+        y_val = check_labels(given["y_val"], len(X_val), name="y_val")
         weights = check_sample_weight(given["sample_weight_val"], len(X_val), name="sample_weight_val")
-        if not weights.any():
+        rows = np.flatnonzero(weights)
+        if not len(rows):
             raise ValueError(NO_WEIGHT.format("sample_weight_val"))
+        codes = np.zeros(len(X_val), np.intp)
+        codes[rows] = encode_labels(y_val[rows], self.classes_, name="y_val")
         given_weights = given["sample_weight_val"] is not None
-        return samples, Samples(X_val, codes, weights, np.flatnonzero(weights), given_weights=given_weights)
+        return samples, Samples(X_val, codes, weights, rows, given_weights=given_weights)
 
     def _build(self, samples, seed):
         """Set scaling, layers and a network with initial weights."""
-        n_classes = len(self.classes_)
+        self.layers_, steps = self._layers()
+        if self.input_scaling == "standardize":
+            weights = samples.weights[samples.rows]
+            source = ImageSource(samples.X, self._image_format, samples.rows)
+            self._image_format = standardized(source, None if np.ptp(weights) == 0 else weights)
+        self.network_ = Network(steps, dtype=self._image_format.dtype, streams=RandomStreams(seed))
+        self.n_params_ = self.network_.n_params
+        self.n_outputs_ = self.network_.n_outputs
+        self._loss = LOSSES[self.loss]()
+        self.out_activation_ = self._loss.out_activation
+        self._start_record()
+
+    def _layers(self):
+        """Return the complete layers that the hyperparameters describe, and their steps."""
         if self.layers is None:
             layers = compact_layers(
                 self.image_shape_,
@@ -172,16 +195,18 @@ class FittingMixin:
             )
         else:
             layers = check_layers(self.layers, self.get_params(deep=False))
-        self.layers_, steps = complete_layers(layers, self.image_shape_, n_classes)
-        unscaled = samples.training_data(self._image_format, np.ones(n_classes))
-        if self.input_scaling == "standardize":
-            self._image_format = standardized(unscaled.images, unscaled.weights)
-        self.network_ = Network(steps, dtype=self._image_format.dtype, streams=RandomStreams(seed))
-        self.n_params_ = self.network_.n_params
-        self.n_outputs_ = n_classes
-        self._loss = LOSSES[self.loss]()
-        self.out_activation_ = self._loss.out_activation
-        self._start_record()
+        return complete_layers(layers, self.image_shape_, len(self.classes_))
+
+    def _check_architecture(self):
+        """Raise a ValueError if the layers are no longer those that the network was built of."""
+        for (name, layer), (built_name, built) in zip_longest(
+            self._layers()[0], self.layers_, fillvalue=(None, None)
+        ):
+            if name != built_name or repr(layer) != repr(built):
+                raise ValueError(
+                    f"training cannot go on: layer {built_name!r} was {built!r} when the network was built, "
+                    f"{name!r} is {layer!r} now; set warm_start=False to start anew"
+                )
 
     def _train(self, data, validation, pool, *, max_iter):
         """Train the network and keep the record, until one of the reasons to end."""
@@ -189,6 +214,8 @@ class FittingMixin:
         state, objective = self._training_state, self._objective()
         progress = Progress(self.tol, self.n_iter_no_change)
         best = None
+        if validation is not None and self.best_validation_score_ is not None:
+            progress.best, best = self.best_validation_score_, self.network_.snapshot()
         epochs = train_epochs(
             self.network_,
             data,
@@ -263,8 +290,9 @@ class FittingMixin:
             self.best_loss_ = min(self.loss_curve_)
         else:
             record["validation_score"] = score
+            self.best_loss_ = None
             self.validation_scores_ = [*(self.validation_scores_ or []), score]
-            self.best_validation_score_ = max(self.validation_scores_)
+            self.best_validation_score_ = float(np.nanmax(self.validation_scores_))
         self.history_ = [*self.history_, record]
         if self.verbose:
             shown = "" if score is None else f"  validation score {score:9.5f}"
@@ -286,11 +314,12 @@ class Validation:
 
     def __init__(self, model, samples: Samples, class_weight: np.ndarray):
         self._samples = samples
-        self._data = samples.training_data(model._image_format, class_weight)
+        mean_weight = mean_of_weights(samples.loss_weights(class_weight))
+        self._data = samples.training_data(model._image_format, class_weight, mean_weight)
         self._scorer = None if model.scoring is None else check_scoring(model, scoring=model.scoring)
         self._scorer_weights = self._weights_for_scorer()
         if self._scorer is not None:
-            self._X = samples.X[samples.rows]
+            self._X = samples.X if len(samples) == len(samples.X) else samples.X[samples.rows]
             self._y = model.classes_[self._data.codes]
 
     def score(self, model, pool) -> float:
@@ -299,7 +328,10 @@ class Validation:
             return -self._loss(model, pool)
         probe = copy.copy(model)  # the arrays have no feature names any more
         vars(probe).pop("feature_names_in_", None)
-        return float(self._scorer(probe, self._X, self._y, **self._scorer_weights))
+        score = float(self._scorer(probe, self._X, self._y, **self._scorer_weights))
+        if math.isnan(score):
+            raise ValueError(f"scoring={model.scoring!r} gave {score} on the validation samples")
+        return score
 
     def _weights_for_scorer(self):
         """Return the weights as a keyword, where they were given and the scorer takes them."""

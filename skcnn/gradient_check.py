@@ -17,6 +17,22 @@ class _LinearLoss:
         return float((scores * targets).sum())
 
 
+class _Witness(Layer):
+    """Passes images on and notices if the layer behind writes into them."""
+
+    backward_reads = ("Y",)
+
+    def forward(self, params, X, unit, *, training, out):
+        np.copyto(unit.buffer("copy", X.shape), X)
+        np.copyto(out, X)
+        return out
+
+    def backward(self, params, dY, unit, *, need_dX, out):
+        if not np.array_equal(unit.Y, unit.buffer("copy", dY.shape)):
+            raise ValueError("the layer writes into its input, which forward must leave as it is")
+        return dY
+
+
 def layer_gradient_error(
     layer: Layer,
     input_shape: tuple[int, ...],
@@ -47,13 +63,20 @@ def layer_gradient_error(
     Returns
     -------
     error : float
-        Below 1e-7 for a right gradient; around one for a wrong one.
+        Below 1e-7 for a right gradient; around one for a wrong one, nan if the gradient is not finite.
+
+    Raises
+    ------
+    ValueError
+        If the layer does not fit the shape, or writes into its input.
 
     Notes
     -----
     For a random linear function :math:`L` of the output and a random direction :math:`d` of unit
     length, :math:`(L(x + \epsilon d) - L(x - \epsilon d)) / 2 \epsilon` is held against
-    :math:`\nabla L \cdot d`. The error is relative to the length of the gradient.
+    :math:`\nabla L \cdot d`. The error is relative to the larger of the two, or to the typical size of an
+    element of the gradient if that is larger still. The samples are cut into several shards and chunks,
+    so that a layer that keeps in itself or in scratch memory what belongs into a buffer fails, too.
 
     Examples
     --------
@@ -63,9 +86,10 @@ def layer_gradient_error(
     True
     """
     rng = np.random.default_rng(random_state)
-    steps = compile_steps([("layer", layer)], input_shape)
-    if len(steps[-1].output_shape) == 3:
-        steps = compile_steps([("layer", layer), ("flatten", Flatten())], input_shape)
+    layers = [("witness", _Witness()), ("layer", layer)]
+    if len(compile_steps(layers, input_shape)[-1].output_shape) == 3:
+        layers.append(("flatten", Flatten()))
+    steps = compile_steps(layers, input_shape)
     network = Network(steps, dtype=np.float64, streams=RandomStreams(random_state))
     network.vector += 0.1 * rng.standard_normal(network.n_params)  # biases and shifts that are not zero
     is_image = len(input_shape) == 3
@@ -80,7 +104,12 @@ def layer_gradient_error(
     batch = Batch(n_samples, read, coefficients, np.ones(n_samples), weights)
     with worker_pool() as pool:
         executor = Executor(
-            network, pool, training=True, streams=RandomStreams(random_state), input_gradient=True
+            network,
+            pool,
+            training=True,
+            streams=RandomStreams(random_state),
+            input_gradient=True,
+            small_pieces=True,
         )
 
         def loss():

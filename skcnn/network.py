@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from math import prod
+from types import MappingProxyType
 
 import numpy as np
 
@@ -107,7 +108,8 @@ class Network:
     steps : tuple of Step
     dtype : numpy.dtype
     params : dict of str to dict of str to ndarray
-        Parameters by layer name and parameter name. Those with a gradient are views of ``vector``.
+        Parameters by layer name and parameter name. Those with a gradient are views of ``vector``, so write
+        into them, ``params["conv1"]["weight"][...] = 0``; they cannot be replaced.
     vector : ndarray of shape (n_params,)
         All parameters with a gradient, those that weight decay applies to first. Optimizers,
         snapshots and norms work on it as a whole.
@@ -133,16 +135,19 @@ class Network:
                     trained.append((key in step.layer.decayed_params, step.name, key, value))
         trained.sort(key=lambda entry: not entry[0])
         self.n_decayed = sum(value.size for is_decayed, *_, value in trained if is_decayed)
-        self.vector = np.concatenate([np.empty(0, self.dtype), *(value.ravel() for *_, value in trained)])
+        self.vector = np.concatenate(
+            [np.empty(0, self.dtype), *(value.ravel().astype(self.dtype) for *_, value in trained)]
+        )
         self._layout = tuple((name, key, value.shape) for _, name, key, value in trained)
         self._connect(state)
 
     def _connect(self, state):
         """Make ``params`` of the vector and the parameters without a gradient."""
         self._state_names = tuple(state)
-        self.params = self.views_of(self.vector)
+        params = self.views_of(self.vector)
         for (name, key), value in state.items():
-            self.params.setdefault(name, {})[key] = value
+            params.setdefault(name, {})[key] = value
+        self.params = MappingProxyType({name: MappingProxyType(values) for name, values in params.items()})
 
     @property
     def n_params(self) -> int:
@@ -193,10 +198,9 @@ class Network:
         self.set_state(state)
 
     def set_state(self, state: dict[tuple[str, str], np.ndarray]) -> None:
-        """Replace parameters without a gradient, cast to their dtype."""
+        """Overwrite parameters without a gradient."""
         for (name, key), value in state.items():
-            current = self.params[name][key]
-            self.params[name][key] = np.asarray(value, current.dtype)
+            np.copyto(self.params[name][key], value, casting="same_kind")
 
     def is_trained(self, name: str) -> bool:
         """Whether a layer has parameters with a gradient."""

@@ -53,6 +53,8 @@ class RandomStreams:
         -------
         generator : numpy.random.Generator
         """
+        if not all(0 <= part < 2**64 for part in position):
+            raise OverflowError(f"positions must be non-negative and below 2 ** 64, got {position}")
         counter = np.zeros(4, dtype=np.uint64)  # counter[0] counts the numbers drawn
         counter[1 : 1 + len(position)] = position
         return np.random.Generator(np.random.Philox(key=self._keys[purpose], counter=counter))

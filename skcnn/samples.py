@@ -135,7 +135,7 @@ def class_weights(
     Parameters
     ----------
     class_weight : dict, "balanced" or None
-        Weights by label, 1 for a label that is missing. "balanced": inversely proportional to the
+        Weights by label, 1 for a class that has none. "balanced": inversely proportional to the
         total sample weight of the class, so that all classes count the same.
     classes : ndarray of shape (n_classes,)
     codes : ndarray of shape (n_samples,)
@@ -148,7 +148,7 @@ def class_weights(
     Raises
     ------
     ValueError
-        If a key is not a class, or a weight is negative or not finite.
+        If a key is not a class while a class has no key, a weight is negative or not finite, or all are zero.
 
     Examples
     --------
@@ -163,11 +163,17 @@ def class_weights(
         totals[totals == 0] = totals.sum()  # a class without samples: any finite weight will do
         return totals.sum() / (len(classes) * totals)
     unknown = [label for label in class_weight if label not in classes.tolist()]
-    if unknown:
-        raise ValueError(f"class_weight has keys {unknown} that are not among the classes {classes.tolist()}")
+    missing = [label for label in classes.tolist() if label not in class_weight]
+    if unknown and missing:  # as in scikit-learn: a fold may lack a class, but a mistyped label shows
+        raise ValueError(
+            f"class_weight has keys {unknown} that are not among the classes {classes.tolist()}, "
+            f"and none for {missing}"
+        )
     weights = [class_weight.get(label, 1) for label in classes.tolist()]
     if not all(isinstance(weight, Real) and 0 <= weight < np.inf for weight in weights):
         raise ValueError(f"class_weight must hold finite weights >= 0, got {class_weight}")
+    if not any(weights):
+        raise ValueError(f"class_weight is zero for every class, got {class_weight}")
     return np.array(weights, dtype=np.float64)
 
 
@@ -200,24 +206,43 @@ class Samples:
         """Return the samples of some rows."""
         return Samples(self.X, self.codes, self.weights, rows, given_weights=self.given_weights)
 
-    def training_data(self, format, class_weight: np.ndarray) -> TrainingData:
-        """Return the samples with the factors of their losses.
+    def loss_weights(self, class_weight: np.ndarray) -> np.ndarray:
+        """Return the product of sample and class weight of each sample.
 
         Raises
         ------
         ValueError
-            If sample and class weights leave nothing to train on.
+            If a product is not finite.
         """
-        codes, weights = self.codes[self.rows], self.weights[self.rows]
-        loss_weights = weights * class_weight[codes]
-        if not loss_weights.any():
-            raise ValueError("sample_weight times class_weight is zero for every sample")
+        with np.errstate(over="ignore"):
+            products = self.weights[self.rows] * class_weight[self.codes[self.rows]]
+        if not np.isfinite(products).all():
+            raise ValueError("sample_weight times class_weight is not finite for every sample")
+        return products
+
+    def training_data(self, format, class_weight: np.ndarray, mean_weight: float) -> TrainingData:
+        """Return the samples with the factors of their losses, whose mean over training is one."""
+        weights = self.weights[self.rows]
         return TrainingData(
             images=ImageSource(self.X, format, None if len(self) == len(self.X) else self.rows),
-            codes=codes,
-            loss_weights=loss_weights / loss_weights.mean(),
+            codes=self.codes[self.rows],
+            loss_weights=self.loss_weights(class_weight) / mean_weight,
             weights=None if np.ptp(weights) == 0 else weights,
         )
+
+
+def mean_of_weights(weights: np.ndarray) -> float:
+    """Return the mean of weights, however large.
+
+    Raises
+    ------
+    ValueError
+        If all are zero.
+    """
+    largest = weights.max()
+    if largest == 0:
+        raise ValueError("sample_weight times class_weight is zero for every sample")
+    return float(largest * (weights / largest).mean())
 
 
 def split_validation(samples: Samples, fraction: float, seed: int) -> tuple[Samples, Samples | None]:

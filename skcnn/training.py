@@ -38,6 +38,8 @@ class TrainingState:
         Samples that were trained on, repetitions included.
     n_plateaus : int
         How often training had stopped to improve and went on.
+    mean_weight : float or None
+        Mean product of sample and class weight of the samples that training began with.
     slots : dict of str to ndarray of shape (n_params,)
         Arrays of the optimizer.
     """
@@ -47,6 +49,7 @@ class TrainingState:
     step: int = 0
     n_samples_seen: int = 0
     n_plateaus: int = 0
+    mean_weight: float | None = None
     slots: dict[str, np.ndarray] = field(default_factory=dict)
 
     def copy(self) -> "TrainingState":
@@ -64,7 +67,7 @@ class TrainingData:
     codes : ndarray of shape (n_samples,)
         Indices of the classes.
     loss_weights : ndarray of shape (n_samples,)
-        Sample weight times class weight, divided by the mean of this product.
+        Sample weight times class weight, divided by the mean of this product over the training samples.
     weights : ndarray of shape (n_samples,) or None
         Sample weights; None where all are equal.
     """
@@ -124,7 +127,8 @@ def train_epochs(
         Updated in place.
     objective : Objective
     batch_size : int
-        Samples of a minibatch; the last one of an epoch may have fewer.
+        Largest number of samples of a minibatch. The minibatches of an epoch are of equal size, give or take
+        one sample, for a small last one would weigh too much.
     shuffle : bool
         Whether to draw a new order of the samples each epoch.
     pool : WorkerPool
@@ -159,9 +163,8 @@ def train_epochs(
         )
         rate = objective.schedule.rate(n_samples_seen=state.n_samples_seen, n_plateaus=state.n_plateaus)
         loss_sum = n_seen = 0
-        for first in range(0, n_samples, batch_size):
-            rows = order[first : first + batch_size]
-            with restored_on_divergence(network, state, trusted), uninterrupted():
+        for rows in np.array_split(order, -(-n_samples // batch_size)):
+            with uninterrupted(), restored_on_divergence(network, state, trusted):
                 loss_sum += len(rows) * train_step(executor, data, rows, state, objective, rate)
             trusted = start_of_epoch  # its loss was finite
             n_seen += len(rows)
@@ -206,7 +209,7 @@ def train_step(
         ),
         loss_weights=(data.loss_weights[rows] / len(rows)).astype(network.dtype),
         weights=None if data.weights is None else data.weights[rows],
-        number=state.step,
+        number=state.n_samples_seen,
     )
     loss = executor.gradients(batch, objective.loss)
     gradient = executor.reduce()
@@ -319,9 +322,10 @@ class Progress:
 
     def update(self, value: float) -> bool:
         """Take a new value, larger is better, and return whether it is the best so far."""
-        self._n_stale = self._n_stale + 1 if value < self.best + self.tol else 0
+        self._n_stale = 0 if value >= self.best + self.tol else self._n_stale + 1
         is_best = value > self.best
-        self.best = max(self.best, value)
+        if is_best:
+            self.best = value
         return is_best
 
     @property

@@ -39,6 +39,7 @@ class Unit:
     def __init__(self, index: int, piece: "Piece"):
         self._index = index
         self._piece = piece
+        self._rng = None
         self.X = self.Y = None
 
     @property
@@ -49,8 +50,14 @@ class Unit:
 
     @property
     def rng(self) -> np.random.Generator:
-        """A generator keyed by training step, layer and first row."""
-        return self._piece.shard.generator(self._index, self._piece.rows.start)
+        """A generator keyed by training step, layer and first row; the same one throughout a pass."""
+        if self._rng is None:
+            self._rng = self._piece.shard.generator(self._index, self._piece.rows.start)
+        return self._rng
+
+    def begin(self) -> None:
+        """Forget the generator of the last pass."""
+        self._rng = None
 
     @property
     def prepared(self):
@@ -75,8 +82,20 @@ class Unit:
         return self._piece.shard.accumulator((self._index, name), shape)
 
     def add_gradient(self, name: str, value: np.ndarray) -> None:
-        """Add to the gradient of a parameter."""
-        gradient = self._piece.shard.gradients[self._piece.executor.network.steps[self._index].name][name]
+        """Add to the gradient of a parameter.
+
+        Raises
+        ------
+        ValueError
+            If the value does not have the shape of the parameter.
+        """
+        layer_name = self._piece.executor.network.steps[self._index].name
+        gradient = self._piece.shard.gradients[layer_name][name]
+        if np.shape(value) != gradient.shape:
+            raise ValueError(
+                f"layer {layer_name!r}: the gradient of {name!r} must have shape {gradient.shape}, "
+                f"got {np.shape(value)}"
+            )
         np.add(gradient, value, out=gradient)
 
 
@@ -110,6 +129,7 @@ class Piece:
             result = out
         else:
             X = self._input(step)
+            self.units[index].begin()
             result = step.layer.forward(
                 self.executor.params(step), X, self.units[index], training=self.executor.training, out=out
             )
@@ -207,6 +227,11 @@ class Piece:
 
     def _store(self, kind, index, result, allocated):
         """Store a result; one that stands elsewhere is copied where the allocated memory is read later."""
+        if result.shape != allocated.shape:
+            raise ValueError(
+                f"layer {self.executor.network.steps[index].name!r}: expected a {kind} of shape "
+                f"{allocated.shape}, got {result.shape}"
+            )
         is_vector = self._is_vector(index)
         if result is not allocated and (is_vector or index in self.executor.program.kept[kind]):
             np.copyto(allocated, result)

@@ -653,7 +653,7 @@ def test_messages_name_the_weights(name, argument):
 BAD_CLASS_WEIGHTS = {
     "unknown label": ({0: 1.0, 7: 2.0}, r"\[7\]", r"classes \[0, 1, 2\]"),
     "label of another type": ({"0": 1.0}, r"\['0'\]", r"classes \[0, 1, 2\]"),
-    "all zero": ({0: 0, 1: 0, 2: 0}, "zero for every sample"),
+    "all zero": ({0: 0, 1: 0, 2: 0}, "zero for every class"),
 }
 
 

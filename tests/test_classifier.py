@@ -16,7 +16,7 @@ from sklearn.exceptions import ConvergenceWarning, DataConversionWarning
 from sklearn.metrics import accuracy_score, log_loss
 from sklearn.utils.class_weight import compute_sample_weight
 
-from skcnn import Conv2D, ConvNetClassifier, Dense, Layer
+from skcnn import Conv2D, ConvNetClassifier, Dense, Flatten, Layer
 
 N_SAMPLES, IMAGE_SHAPE, N_CLASSES = 45, (6, 5, 1), 3
 
@@ -399,7 +399,7 @@ def test_reaching_max_iter_does_not_warn():
 def test_time_limit_ends_with_the_minibatch_under_way():
     net = make_net(max_time=1e-9).fit(X, Y)
     assert net.n_iter_ == 1
-    assert net.t_ == 16
+    assert net.t_ == N_SAMPLES // 3  # one of three minibatches
     assert not same_weights(net, make_net(max_iter=1).fit(X, Y))
 
 
@@ -850,7 +850,7 @@ def test_interrupted_training_counts_the_samples_that_it_saw(interrupt_at_step):
     net = make_net([Interrupt(), Dense(8)], max_iter=20)
     interrupt_at_step(5)  # the second step of the second epoch
     interrupted(lambda: net.fit(X, Y))
-    assert net.t_ == N_SAMPLES + 32
+    assert net.t_ == N_SAMPLES + 2 * N_SAMPLES // 3
 
 
 def test_interrupt_of_partial_fit_and_going_on(interrupt_at_step):
@@ -925,3 +925,188 @@ def test_errors_of_a_scorer_leave_the_estimator_as_it_was():
     with pytest.raises(RuntimeError, match="no score today"):
         net.fit(X, Y, **VALIDATION)
     assert vars(net) == before
+
+
+# bugs that were
+
+
+def test_an_interrupt_during_a_diverging_step_leaves_finite_weights():
+    class Breaking(Layer):
+        calls = 0
+
+        def forward(self, params, X, unit, *, training, out):
+            return X
+
+        def backward(self, params, dY, unit, *, need_dX, out):
+            Breaking.calls += 1
+            if Breaking.calls == 4:
+                signal.raise_signal(signal.SIGINT)
+                dY[...] = np.nan
+            return dY
+
+    net = make_net([Dense(4), Breaking()], batch_size=15)
+    with pytest.raises(KeyboardInterrupt), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        net.fit(X, Y)
+    assert Breaking.calls == 4
+    assert np.isfinite(net.network_.vector).all()
+
+
+def test_warm_start_with_early_stopping_remembers_the_best_weights_of_earlier_calls():
+    scores = iter([0.9, 0.1, 0.1, 0.5, 0.2, 0.2])
+    kept = []
+
+    def scoring(model, X, y):
+        kept.append(model.network_.vector.copy())
+        return next(scores)
+
+    net = make_net(scoring=scoring, early_stopping=True, warm_start=True, max_iter=3, validation_fraction=0.3)
+    net.fit(X, Y).fit(X, Y)
+    assert net.best_validation_score_ == 0.9
+    assert_array_equal(net.network_.vector, kept[0])
+
+
+def test_a_score_that_is_not_a_number_is_refused():
+    net = make_net(scoring=lambda *arguments: np.nan, early_stopping=True, validation_fraction=0.3)
+    with pytest.raises(ValueError, match="scoring=.* gave nan"):
+        net.fit(X, Y)
+    assert not hasattr(net, "network_")
+
+
+def test_no_minibatch_is_a_small_rest():
+    """65 samples are two minibatches of nearly equal size: batch statistics of one sample are worthless."""
+    sizes = []
+
+    class Counting(Layer):
+        def forward(self, params, X, unit, *, training, out):
+            if training:
+                sizes.append(X.shape[-2])
+            return X
+
+        def backward(self, params, dY, unit, *, need_dX, out):
+            return dY
+
+    X65 = np.random.default_rng(0).standard_normal((65, 4))
+    make_net([Flatten(), Counting(), Dense(3)], batch_size="auto", max_iter=1).fit(X65, np.arange(65) % 2)
+    assert sorted(sizes) == [32, 33]
+
+
+def test_class_weight_may_have_keys_of_classes_that_a_fold_lacks():
+    keep = Y != 2
+    weights = {0: 1.0, 1: 3.0, 2: 5.0}
+    net = make_net(class_weight=weights).fit(X[keep], Y[keep])
+    assert_same_weights(net, make_net(class_weight={0: 1.0, 1: 3.0}).fit(X[keep], Y[keep]))
+
+
+def test_validation_labels_without_weight_may_be_unknown():
+    y_val = np.where(np.arange(N_SAMPLES) == 0, 99, Y)
+    weights = (np.arange(N_SAMPLES) > 0).astype(float)
+    net = make_net(early_stopping=True).fit(X, Y, X_val=X, y_val=y_val, sample_weight_val=weights)
+    assert len(net.validation_scores_) == net.n_iter_
+
+
+def test_weights_of_partial_fit_are_relative_to_the_first_call():
+    def trained(factor):
+        net = make_net(solver="sgd").partial_fit(X, Y, classes=[0, 1, 2], sample_weight=np.ones(N_SAMPLES))
+        return net.partial_fit(X, Y, sample_weight=np.full(N_SAMPLES, factor))
+
+    assert_same_weights(trained(1.0), make_net(solver="sgd", max_iter=2).fit(X, Y))
+    assert not same_weights(trained(1.0), trained(3.0))
+
+
+def test_partial_fit_on_samples_without_class_weight_trains_nothing():
+    net = make_net(class_weight={0: 0.0, 1: 1.0, 2: 1.0}).partial_fit(X, Y, classes=[0, 1, 2])
+    before = net.network_.vector.copy()
+    net.partial_fit(X[Y == 0], Y[Y == 0])
+    assert_array_equal(net.network_.vector, before)
+
+
+def test_parameters_of_the_network_cannot_be_replaced():
+    net = make_net().fit(X, Y)
+    with pytest.raises(TypeError):
+        net.network_.params["output"]["bias"] = np.zeros(3)
+    net.network_.params["output"]["bias"][...] = [0, 0, 1e6]
+    assert set(pickle.loads(pickle.dumps(net)).predict(X)) == {net.classes_[2]}
+
+
+def test_partial_fit_after_fit_draws_other_numbers():
+    draws = []
+
+    class Noting(Layer):
+        def forward(self, params, X, unit, *, training, out):
+            if training:
+                draws.append(unit.rng.random())
+            return X
+
+        def backward(self, params, dY, unit, *, need_dX, out):
+            return dY
+
+    make_net([Flatten(), Noting(), Dense(3)], max_iter=2).fit(X, Y).partial_fit(X, Y)
+    assert len(set(draws)) == len(draws) == 9
+
+
+def test_partial_fit_validates_parameters_set_in_between():
+    net = make_net().partial_fit(X, Y, classes=[0, 1, 2])
+    with pytest.raises(ValueError, match="'solver' parameter"):
+        net.set_params(solver="typo").partial_fit(X, Y)
+
+
+def test_warm_start_refuses_other_layers():
+    net = make_net([("a", Dense(4))], warm_start=True).fit(X, Y)
+    with pytest.raises(ValueError, match=r"layer 'a' was Dense\(units=4\).*'a' is Dense\(units=5\) now"):
+        net.set_params(a__units=5).fit(X, Y)
+
+
+def test_huge_weights_are_as_good_as_small_ones():
+    huge = make_net().fit(X, Y, sample_weight=np.full(N_SAMPLES, 1e307))
+    assert_same_weights(huge, make_net().fit(X, Y))
+
+
+def test_the_inapplicable_record_is_none_after_a_change_of_early_stopping():
+    net = make_net(warm_start=True).fit(X, Y)
+    assert net.best_loss_ is not None
+    net.set_params(early_stopping=True, validation_fraction=0.3).fit(X, Y)
+    assert net.best_loss_ is None
+
+
+def test_values_too_small_to_standardize_are_left_as_they_are():
+    tiny = np.zeros((20, 4), np.float32)
+    tiny[0, 0] = 1e-44
+    net = make_net().fit(tiny, np.arange(20) % 2)
+    assert np.isfinite(net.predict_proba(tiny)).all()
+
+
+def test_names_of_compact_layers_are_not_taken_for_other_parameters():
+    with pytest.raises(ValueError, match="with layers=None there are no layers to set parameters of"):
+        ConvNetClassifier().set_params(conv1__filters=3)
+
+
+def test_layers_with_wrong_shapes_are_named():
+    class Wrong(Layer):
+        def forward(self, params, X, unit, *, training, out):
+            return X[:, :1]
+
+        def backward(self, params, dY, unit, *, need_dX, out):
+            return dY
+
+    with pytest.raises(ValueError, match="layer 'wrong_1': expected a value of shape"):
+        make_net([Wrong()]).fit(X, Y)
+
+
+def test_gradients_of_wrong_shape_are_named():
+    class Wrong(Dense):
+        def backward(self, params, dY, unit, *, need_dX, out):
+            unit.add_gradient("bias", 1.0)
+
+    with pytest.raises(ValueError, match=r"layer 'wrong_1': the gradient of 'bias' must have shape \(4,\)"):
+        make_net([Wrong(4)]).fit(X, Y)
+
+
+def test_parameters_are_cast_to_the_dtype_of_the_network():
+    class Careless(Dense):
+        def init_params(self, input_shape, *, activation, dtype, rng):
+            params = super().init_params(input_shape, activation=activation, dtype=dtype, rng=rng)
+            return {key: value.astype(np.float64) for key, value in params.items()}
+
+    net = make_net([Careless(4)], dtype="float32").fit(X, Y)
+    assert net.network_.vector.dtype == np.float32

@@ -55,15 +55,22 @@ def test_fashion_mnist_reads_idx_files(run_example, idx_folder):
     assert printed.strip().splitlines()[-1].split()[0] == "2"
 
 
-def test_fashion_mnist_falls_back_to_openml(run_example, idx_folder, monkeypatch):
+def test_fashion_mnist_falls_back_to_openml(monkeypatch):
     """Without the files the set is fetched: 70,000 flat rows, labels as text, the last 10,000 to test."""
     X, y = np.zeros((70_000, 784), np.int64), np.array([str(i % 10) for i in range(70_000)])
     monkeypatch.setattr("sklearn.datasets.fetch_openml", lambda name, **options: (X, y))
+    monkeypatch.setattr("pathlib.Path.is_dir", lambda path: False)
     example = runpy.run_path(str(EXAMPLES / "fashion_mnist.py"))
-    X_train, y_train, X_test, y_test = example["load_fashion_mnist"](idx_folder / "missing")
+    X_train, y_train, X_test, y_test = example["load_fashion_mnist"]()
     assert X_train.shape == (60_000, 28, 28) and X_test.shape == (10_000, 28, 28)
     assert X_train.dtype == y_train.dtype == np.uint8
     assert y_test[:3].tolist() == [0, 1, 2]
+
+
+def test_a_mistyped_folder_is_an_error(tmp_path):
+    example = runpy.run_path(str(EXAMPLES / "fashion_mnist.py"))
+    with pytest.raises(FileNotFoundError, match="missing"):
+        example["load_fashion_mnist"](tmp_path / "missing")
 
 
 def test_idx_reader_refuses_other_files(tmp_path):

@@ -272,3 +272,40 @@ def test_wrong_losses_fail(loss, error):
 
 def test_loss_gradient_that_is_not_a_number_fails():
     assert not loss_gradient_error(NanLoss()) < RIGHT
+
+
+class MaskInScratch(ReLU):
+    """Keeps its mask where the next chunk overwrites it."""
+
+    backward_reads = ()
+
+    def forward(self, params, X, unit, *, training, out):
+        np.greater(X, 0, out=unit.scratch("mask", X.shape, bool))
+        return np.maximum(X, 0, out=out)
+
+    def backward(self, params, dY, unit, *, need_dX, out):
+        return np.multiply(dY, unit.scratch("mask", dY.shape, bool), out=out)
+
+
+class MaskInSelf(MaskInScratch):
+    def forward(self, params, X, unit, *, training, out):
+        self.mask = X > 0
+        return np.maximum(X, 0, out=out)
+
+    def backward(self, params, dY, unit, *, need_dX, out):
+        return np.multiply(dY, self.mask, out=out)
+
+
+@pytest.mark.parametrize("layer", [MaskInScratch(), MaskInSelf()], ids=lambda layer: type(layer).__name__)
+def test_layers_that_forget_what_an_earlier_chunk_needs_fail(layer):
+    assert layer_gradient_error(layer, (4, 5, 2)) > 0.1
+
+
+def test_layers_that_write_into_their_input_are_named():
+    class Doubling(ReLU):
+        def forward(self, params, X, unit, *, training, out):
+            np.multiply(X, 2, out=X)
+            return np.maximum(X, 0, out=out)
+
+    with pytest.raises(ValueError, match="writes into its input"):
+        layer_gradient_error(Doubling(), (4, 5, 2))

@@ -245,15 +245,13 @@ def test_only_layers_with_a_gradient_are_trained():
     assert trained == ["conv", "norm", "hidden", "norm2", "output"]
 
 
-def test_set_state_casts_and_replaces():
+def test_set_state_casts_and_overwrites():
     network = make_network(dtype=np.float32)
-    before = network.params["norm"]["running_mean"]
     network.set_state({("norm", "running_mean"): [1.0, 2.0, 3.0], ("norm", "n_updates"): 4})
     np.testing.assert_array_equal(network.params["norm"]["running_mean"], [1, 2, 3])
     assert network.params["norm"]["running_mean"].dtype == np.float32
     assert network.params["norm"]["n_updates"].dtype == np.int64
     assert network.params["norm"]["n_updates"] == 4
-    assert not before.any()  # snapshots may still hold it
 
 
 def disturb(network):

@@ -13,6 +13,7 @@ from skcnn.samples import (
     check_sample_weight,
     class_weights,
     encode_labels,
+    mean_of_weights,
     split_validation,
 )
 
@@ -200,7 +201,7 @@ def read_all(images):
 
 def test_training_data_are_the_rows_that_count():
     samples = samples_of([0, 1, 1, 0, 1], weights=[2, 0, 1, 4, 1], rows=[0, 2, 3, 4])
-    data = samples.training_data(FORMAT, np.array([1.0, 3.0]))
+    data = samples.training_data(FORMAT, np.array([1.0, 3.0]), mean_weight=3.0)
     assert len(samples) == len(data.images) == 4
     np.testing.assert_array_equal(read_all(data.images), [0, 2, 3, 4])
     np.testing.assert_array_equal(data.codes, [0, 1, 0, 1])
@@ -209,22 +210,31 @@ def test_training_data_are_the_rows_that_count():
 
 
 def test_equal_weights_are_none_for_statistics_and_one_for_losses():
-    data = samples_of([0, 1, 1], weights=[0.3, 0.3, 0.3]).training_data(FORMAT, np.ones(2))
+    data = samples_of([0, 1, 1], weights=[0.3, 0.3, 0.3]).training_data(FORMAT, np.ones(2), mean_weight=0.3)
     assert data.weights is None
     np.testing.assert_allclose(data.loss_weights, np.ones(3), rtol=1e-15)
 
 
 def test_class_weights_change_losses_only():
-    data = samples_of([0, 1, 1]).training_data(FORMAT, np.array([4.0, 1.0]))
+    data = samples_of([0, 1, 1]).training_data(FORMAT, np.array([4.0, 1.0]), mean_weight=2.0)
     assert data.weights is None
     np.testing.assert_array_equal(data.loss_weights, [2.0, 0.5, 0.5])
 
 
-@pytest.mark.parametrize("rows", [[0, 1], np.array([], dtype=int)])
-def test_weights_that_leave_nothing_are_refused(rows):
-    samples = samples_of([0, 0, 1], weights=[1, 1, 1], rows=rows)
+def test_weights_that_leave_nothing_are_refused():
+    products = samples_of([0, 0, 1], rows=[0, 1]).loss_weights(np.array([0.0, 1.0]))
     with pytest.raises(ValueError, match="sample_weight times class_weight is zero for every sample"):
-        samples.training_data(FORMAT, np.array([0.0, 1.0]))
+        mean_of_weights(products)
+
+
+@pytest.mark.parametrize("largest", [1e-300, 1.0, 1e308])
+def test_the_mean_of_weights_does_not_overflow(largest):
+    assert mean_of_weights(largest * np.array([1.0, 0.5, 0.0])) == pytest.approx(largest / 2, rel=1e-15)
+
+
+def test_weights_whose_product_overflows_are_refused():
+    with pytest.raises(ValueError, match="sample_weight times class_weight is not finite"):
+        samples_of([0, 1], weights=[1e200, 1]).loss_weights(np.array([1e200, 1.0]))
 
 
 def test_a_part_shares_the_arrays():

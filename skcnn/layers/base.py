@@ -33,6 +33,20 @@ class Layer(BaseEstimator, ABC):
     - ``weights``: the sample weights of its rows, shape (n,), or None where all are equal,
     - ``rng``: a random generator of its own for this step of training,
     - ``prepared`` and ``merged``: what ``prepare``, ``merge`` and ``backward_merge`` returned.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skcnn import Layer
+    >>> from skcnn.gradient_check import layer_gradient_error
+    >>> class Negative(Layer):
+    ...     def forward(self, params, X, unit, *, training, out):
+    ...         return np.negative(X, out=out)
+    ...
+    ...     def backward(self, params, dY, unit, *, need_dX, out):
+    ...         return np.negative(dY, out=out)
+    >>> layer_gradient_error(Negative(), (4, 4, 1)) < 1e-7
+    True
     """
 
     decayed_params: tuple[str, ...] = ()

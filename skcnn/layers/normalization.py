@@ -35,7 +35,8 @@ class BatchNorm(MergingLayer):
 
     Parameters are ``scale`` :math:`\gamma` and ``shift`` :math:`\beta`, state ``running_mean``,
     ``running_variance`` and ``n_updates``. The running statistics are exponential averages corrected
-    for their zero start; prediction uses them in place of the minibatch's.
+    for their zero start; prediction uses them in place of the minibatch's. A minibatch with a single value
+    for each channel is normalized to zero, so nothing in front of the layer learns from it.
 
     References
     ----------
@@ -76,7 +77,10 @@ class BatchNorm(MergingLayer):
         return int(np.prod(input_shape))
 
     def statistics(self, X, unit):
-        """Return total weight, mean and sum of squared deviations of each channel, in float64."""
+        """Return total weight, mean and sum of squared deviations of each channel.
+
+        Pixels of an image are added up in the dtype of X, images in float64.
+        """
         weights = np.ones(X.shape[-2]) if unit.weights is None else unit.weights
         total = float(weights.sum())
         n_pixels = X[..., 0, 0].size
