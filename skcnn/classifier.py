@@ -344,7 +344,7 @@ class ConvNetClassifier(LayerParametersMixin, FittingMixin, ClassifierMixin, Bas
         Warns
         -----
         UserWarning
-            If there are too few samples to split off validation samples, or on an interrupt from the keyboard,
+            If there are too few samples to split off validation samples, or on an interrupt by Ctrl-C,
             which is raised after the last complete step, or with early stopping the best epoch, is kept.
         ConvergenceWarning
             If the loss or a weight ceases to be finite; weights of the last good epoch are kept.
