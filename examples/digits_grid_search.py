@@ -31,7 +31,9 @@ def make_pipeline(max_iter):
         ("pool2", MaxPool2D()),
         ("dense1", Dense(64, activation="relu")),
     ]
-    net = ConvNetClassifier(layers, dtype="float32", max_iter=max_iter, random_state=0)
+    net = ConvNetClassifier(
+        layers, dtype="float32", learning_rate_init=3e-3, batch_size=32, max_iter=max_iter, random_state=0
+    )
     return Pipeline([("scale", MinMaxScaler()), ("net", net)])
 
 
