@@ -4,7 +4,7 @@ Reads the four IDX files of Debian's package ``dataset-fashion-mnist`` where the
 the folder named by ``--folder``; otherwise downloads the set from OpenML. Prints loss and test accuracy of
 each epoch.
 
-Run it with ``python examples/fashion_mnist.py``; it takes about two minutes on two cores.
+Run it with ``python examples/fashion_mnist.py``; it takes about three minutes on two cores.
 
 Data: Xiao, Rasul and Vollgraf (2017), "Fashion-MNIST: a novel image dataset for benchmarking machine
 learning algorithms", https://github.com/zalandoresearch/fashion-mnist, MIT licence.

@@ -50,6 +50,23 @@ class Add(Layer):
         return tuple(None if part is None else np.positive(dY, out=part) for part in out)
 
 
+class LazyAdd(Add):
+    """A sum whose gradients are one array, twice."""
+
+    def backward(self, params, dY, unit, *, need_dX, out):
+        return dY, dY
+
+
+class Negative(Layer):
+    """Minus the input; its gradient overwrites that of the result, as backward may."""
+
+    def forward(self, params, X, unit, *, training, out):
+        return np.negative(X, out=out)
+
+    def backward(self, params, dY, unit, *, need_dX, out):
+        return np.negative(dY, out=dY)
+
+
 class Multiply(Layer):
     """The product of two images or vectors, for tests: its two gradients differ."""
 
@@ -346,6 +363,8 @@ def naive_layer(layer, params, inputs, weights):
         return inputs[0] + inputs[1]
     if isinstance(layer, Multiply):
         return inputs[0] * inputs[1]
+    if isinstance(layer, Negative):
+        return -X
     if isinstance(layer, Flatten):
         return np.array([X[:, :, n].ravel() for n in range(X.shape[2])])
     if isinstance(layer, GlobalAvgPool2D):
@@ -379,6 +398,15 @@ def numeric_gradient(function, values, step=1e-6):
 CONVOLUTION = (Conv2D(2, 1), (0,))
 
 GRAPHS = {
+    "gradients that are one array": [
+        CONVOLUTION,
+        (Conv2D(2, 1), (0,)),
+        (Tanh(), (1,)),
+        (Negative(), (2,)),
+        (LazyAdd(), (3, 4)),
+        (Flatten(), (5,)),
+        (Dense(3), (6,)),
+    ],
     "chain": [CONVOLUTION, (Tanh(), (1,)), (Flatten(), (2,)), (Dense(3), (3,))],
     "residual": [
         CONVOLUTION,
