@@ -318,6 +318,7 @@ class Validation:
         self._data = samples.training_data(model._image_format, class_weight, mean_weight)
         self._scorer = None if model.scoring is None else check_scoring(model, scoring=model.scoring)
         self._scorer_weights = self._weights_for_scorer()
+        self._errstate = np.geterr()  # scorers see the user's, not that of training
         if self._scorer is not None:
             self._X = samples.X if len(samples) == len(samples.X) else samples.X[samples.rows]
             self._y = model.classes_[self._data.codes]
@@ -328,7 +329,8 @@ class Validation:
             return -self._loss(model, pool)
         probe = copy.copy(model)  # the arrays have no feature names any more
         vars(probe).pop("feature_names_in_", None)
-        score = float(self._scorer(probe, self._X, self._y, **self._scorer_weights))
+        with np.errstate(**self._errstate):
+            score = float(self._scorer(probe, self._X, self._y, **self._scorer_weights))
         if math.isnan(score):
             raise ValueError(f"scoring={model.scoring!r} gave {score} on the validation samples")
         return score

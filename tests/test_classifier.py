@@ -1110,3 +1110,15 @@ def test_parameters_are_cast_to_the_dtype_of_the_network():
 
     net = make_net([Careless(4)], dtype="float32").fit(X, Y)
     assert net.network_.vector.dtype == np.float32
+
+
+def test_scorers_see_the_state_of_numpy_that_the_caller_set():
+    seen = []
+
+    def scoring(model, X, y):
+        seen.append(np.geterr()["divide"])
+        return 1.0
+
+    with np.errstate(divide="raise"):
+        make_net(scoring=scoring, early_stopping=True, validation_fraction=0.3, max_iter=1).fit(X, Y)
+    assert seen == ["raise"]
