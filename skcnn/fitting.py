@@ -292,7 +292,7 @@ class FittingMixin:
             record["validation_score"] = score
             self.best_loss_ = None
             self.validation_scores_ = [*(self.validation_scores_ or []), score]
-            self.best_validation_score_ = float(np.nanmax(self.validation_scores_))
+            self.best_validation_score_ = max(self.validation_scores_)
         self.history_ = [*self.history_, record]
         if self.verbose:
             shown = "" if score is None else f"  validation score {score:9.5f}"
@@ -355,4 +355,7 @@ class Validation:
             data.codes, network.n_outputs, label_smoothing=model.label_smoothing, dtype=network.dtype
         )
         losses = model._loss.values(scores, targets)
-        return float(np.average(losses, weights=data.loss_weights))
+        mean_loss = float(np.average(losses, weights=data.loss_weights))
+        if not math.isfinite(mean_loss):
+            raise DivergenceError(f"the validation loss became {mean_loss}")
+        return mean_loss

@@ -1122,3 +1122,13 @@ def test_scorers_see_the_state_of_numpy_that_the_caller_set():
     with np.errstate(divide="raise"):
         make_net(scoring=scoring, early_stopping=True, validation_fraction=0.3, max_iter=1).fit(X, Y)
     assert seen == ["raise"]
+
+
+def test_a_validation_loss_that_is_not_finite_is_divergence_and_the_best_weights_are_kept():
+    net = make_net(early_stopping=True, dtype="float64", input_scaling=None, max_iter=2, warm_start=True)
+    net.fit(X, Y, X_val=X, y_val=Y)
+    before = net.network_.vector.copy()
+    with pytest.warns(ConvergenceWarning, match="the validation loss became"):
+        net.fit(X, Y, X_val=X / np.abs(X).max() * 1.7e308, y_val=Y)
+    assert_array_equal(net.network_.vector, before)
+    assert np.isfinite(net.predict_proba(X)).all()
