@@ -191,14 +191,15 @@ def as_image_array(X, *, estimator) -> np.ndarray:
         raise ValueError(f"X must be an array of images, got {X!r}")
     kept = isinstance(X, np.ndarray) and X.dtype.kind in "buif"
     try:
-        X = check_array(
-            X,
-            dtype=None if kept else "numeric",
-            ensure_2d=False,
-            allow_nd=True,
-            input_name="X",
-            estimator=estimator,
-        )
+        with np.errstate(invalid="ignore"):  # the sum of large values of both signs, looked at for finiteness
+            X = check_array(
+                X,
+                dtype=None if kept else "numeric",
+                ensure_2d=False,
+                allow_nd=True,
+                input_name="X",
+                estimator=estimator,
+            )
     except ValueError as error:
         if "setting an array element with a sequence" in str(error):
             raise ValueError("X is ragged: all images must have the same shape") from error
