@@ -203,6 +203,8 @@ def as_image_array(X, *, estimator) -> np.ndarray:
     except ValueError as error:
         if "setting an array element with a sequence" in str(error):
             raise ValueError("X is ragged: all images must have the same shape") from error
+        if "X" not in str(error):
+            raise ValueError(f"X is not an array of images: {error}") from error
         raise
     if X.dtype.kind not in "buif":
         raise ValueError(f"X must hold real numbers, got dtype {X.dtype}")
