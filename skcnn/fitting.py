@@ -214,8 +214,6 @@ class FittingMixin:
         state, objective = self._training_state, self._objective()
         progress = Progress(self.tol, self.n_iter_no_change)
         best = None
-        if validation is not None and self.best_validation_score_ is not None:
-            progress.best, best = self.best_validation_score_, self.network_.snapshot()
         epochs = train_epochs(
             self.network_,
             data,
@@ -228,6 +226,9 @@ class FittingMixin:
         )
         self.n_iter_ = 0
         try:
+            if validation is not None and self.best_validation_score_ is not None:
+                best = self.network_.snapshot()  # of an earlier call, scored on the samples of this one
+                progress.best = validation.score(self, pool)
             for record in epochs:
                 score = None if validation is None else validation.score(self, pool)
                 self._add_record(record, score)

@@ -164,10 +164,8 @@ class Piece:
         for source, first, out, share in zip(step.inputs, writes, outs, shares, strict=True):
             if out is None:
                 continue
-            if (
-                not single and share is not out
-            ):  # two inputs must not share an array that backward may overwrite
-                np.copyto(out, share)
+            if not single and share is not out:
+                np.copyto(out, share)  # backward may overwrite its array, which two inputs must not share
                 share = out
             if first:
                 self._store("gradient", source, share, out)

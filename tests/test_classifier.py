@@ -953,7 +953,7 @@ def test_an_interrupt_during_a_diverging_step_leaves_finite_weights():
 
 
 def test_warm_start_with_early_stopping_remembers_the_best_weights_of_earlier_calls():
-    scores = iter([0.9, 0.1, 0.1, 0.5, 0.2, 0.2])
+    scores = iter([0.9, 0.1, 0.1, 0.9, 0.5, 0.2, 0.2])  # the second call scores where it starts
     kept = []
 
     def scoring(model, X, y):
