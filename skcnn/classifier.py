@@ -381,9 +381,11 @@ class ConvNetClassifier(LayerParametersMixin, FittingMixin, ClassifierMixin, Bas
         ------
         ValueError
             If a parameter or the data are invalid. The estimator is then as it was.
+        TypeError
+            If X is sparse or holds objects that are not numbers.
         """
         fresh = not hasattr(self, "network_")
-        if self.class_weight == "balanced":
+        if isinstance(self.class_weight, str) and self.class_weight == "balanced":
             raise ValueError(
                 "class_weight='balanced' is not supported by partial_fit, which does not see all samples: "
                 "give the weights as a dict"

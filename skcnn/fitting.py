@@ -63,15 +63,14 @@ class FittingMixin:
         validation_samples = None
         if self.early_stopping and not partial:
             samples, validation_samples = model._split(samples, given_validation, state.seed)
-        if state.mean_weight is None:
-            state.mean_weight = mean_of_weights(samples.loss_weights(by_class))
         if fresh:
+            model._mean_weight = mean_of_weights(samples.loss_weights(by_class))
             model._build(samples, state.seed)
         else:
             if not partial:  # each partial_fit is to be cheap
                 model._check_architecture()
             model.network_ = model.network_.copy()
-        data = samples.training_data(model._image_format, by_class, state.mean_weight)
+        data = samples.training_data(model._image_format, by_class, model._mean_weight)
         validation = None if validation_samples is None else Validation(model, validation_samples, by_class)
 
         steps_before = state.step

@@ -38,8 +38,6 @@ class TrainingState:
         Samples that were trained on, repetitions included.
     n_plateaus : int
         How often training had stopped to improve and went on.
-    mean_weight : float or None
-        Mean product of sample and class weight of the samples that training began with.
     slots : dict of str to ndarray of shape (n_params,)
         Arrays of the optimizer.
     """
@@ -49,7 +47,6 @@ class TrainingState:
     step: int = 0
     n_samples_seen: int = 0
     n_plateaus: int = 0
-    mean_weight: float | None = None
     slots: dict[str, np.ndarray] = field(default_factory=dict)
 
     def copy(self) -> "TrainingState":

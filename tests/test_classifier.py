@@ -1014,6 +1014,17 @@ def test_weights_of_partial_fit_are_relative_to_the_first_call():
     assert not same_weights(trained(1.0), trained(3.0))
 
 
+def test_weights_of_partial_fit_after_fit_are_relative_to_those_of_fit():
+    """A chunk of one class keeps the weight that its class had among all."""
+
+    def trained(weight):
+        net = make_net(solver="sgd", class_weight={0: weight, 1: 1.0, 2: 1.0}, max_iter=1)
+        before = net.fit(X, Y).network_.vector.copy()
+        return np.abs(net.partial_fit(X[Y == 1], Y[Y == 1]).network_.vector - before).max()
+
+    assert trained(1000.0) < 0.1 * trained(1.0)
+
+
 def test_partial_fit_on_samples_without_class_weight_trains_nothing():
     net = make_net(class_weight={0: 0.0, 1: 1.0, 2: 1.0}).partial_fit(X, Y, classes=[0, 1, 2])
     before = net.network_.vector.copy()
