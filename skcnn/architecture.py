@@ -1,19 +1,27 @@
-"""From hyperparameters to named layers, and the names by which layers are searched."""
-
-from difflib import get_close_matches
+"""From hyperparameters to named layers, and stacks that the field knows by name."""
 
 from sklearn.base import clone
 
-from skcnn.layers import AvgPool2D, BatchNorm, Conv2D, Dense, Dropout, Flatten, Layer, MaxPool2D
+from skcnn.layers import (
+    AvgPool2D,
+    BatchNorm,
+    Conv2D,
+    Dense,
+    Dropout,
+    Flatten,
+    GlobalAvgPool2D,
+    MaxPool2D,
+    ReLU,
+    Residual,
+    Softmax,
+)
 from skcnn.layers.activation import ACTIVATIONS, LINEAR
 from skcnn.layers.base import Shape, as_pair, is_integer
-from skcnn.network import Step, compile_steps
+from skcnn.layers.naming import NamedBlocks, check_layers, is_passthrough, named_layers
+from skcnn.network import Graph, Step
 
 POOLING = {"max": MaxPool2D, "average": AvgPool2D}
 NORMALIZATION = {"batch": BatchNorm}
-RESERVED_NAMES = ("input", "output")
-
-NamedLayers = list[tuple[str, Layer]]
 
 
 def compact_layers(
@@ -27,7 +35,7 @@ def compact_layers(
     hidden_layer_sizes,
     activation,
     dropout,
-) -> NamedLayers:
+) -> NamedBlocks:
     """Build the stack that the compact hyperparameters describe.
 
     A block for each entry of ``conv_layer_sizes``: convolution (padding "same"), normalization,
@@ -43,7 +51,7 @@ def compact_layers(
 
     Returns
     -------
-    layers : list of (str, Layer)
+    layers : list of (str, Block)
 
     Raises
     ------
@@ -90,34 +98,8 @@ def _sizes(sizes, name):
     return sizes
 
 
-def named_layers(layers) -> list[tuple[str, object]]:
-    """Return the entries of ``layers`` with their names, given or made from class and position.
-
-    Tolerates anything, since parameters are not validated before ``fit``.
-
-    Examples
-    --------
-    >>> from skcnn.layers import Conv2D, ReLU
-    >>> [name for name, _ in named_layers([Conv2D(8), ReLU(), ("last", Conv2D(8))])]
-    ['conv2d_1', 'relu_1', 'last']
-    """
-    named, counts = [], {}
-    for entry in layers if isinstance(layers, list | tuple) else ():
-        if _is_named(entry):
-            named.append(tuple(entry))
-            continue
-        kind = entry if isinstance(entry, str) else type(entry).__name__.lower()
-        counts[kind] = counts.get(kind, 0) + 1
-        named.append((f"{kind}_{counts[kind]}", entry))
-    return named
-
-
-def _is_named(entry):
-    return isinstance(entry, tuple) and len(entry) == 2 and isinstance(entry[0], str)
-
-
-def check_layers(layers, parameter_names) -> NamedLayers:
-    """Return copies of explicit layers with their names, "passthrough" left out.
+def explicit_layers(layers, parameter_names) -> NamedBlocks:
+    """Return copies of the layers that a user gave with their names, "passthrough" left out.
 
     Parameters
     ----------
@@ -128,151 +110,223 @@ def check_layers(layers, parameter_names) -> NamedLayers:
 
     Returns
     -------
-    layers : list of (str, Layer)
+    layers : list of (str, Block)
 
     Raises
     ------
     ValueError
-        If an entry is not a layer, or a name is taken, reserved or contains "__".
+        As :func:`skcnn.layers.naming.check_layers`, or if a layer holds what cannot be copied.
     """
     named = named_layers(layers)
-    seen = set()
-    for position, (name, layer) in enumerate(named):
-        is_layer = isinstance(layer, Layer) or (isinstance(layer, str) and layer == "passthrough")
-        if not is_layer:
-            raise ValueError(
-                f"layers[{position}] must be a layer, 'passthrough' or a pair (name, layer), "
-                f"got {layers[position]!r}"
-            )
-        if "__" in name or not name:
-            raise ValueError(f"layer names must not be empty or contain '__', got {name!r}")
-        if name in parameter_names or name in RESERVED_NAMES:
-            raise ValueError(f"layer name {name!r} is the name of a parameter or reserved; choose another")
-        if name in seen:
-            raise ValueError(f"layer names must be unique, got {name!r} twice")
-        seen.add(name)
-    return [(name, clone(layer)) for name, layer in named if isinstance(layer, Layer)]
+    check_layers(layers, named, parameter_names)
+    copies = []
+    for name, layer in named:
+        if is_passthrough(layer):
+            continue
+        try:
+            copies.append((name, clone(layer)))
+        except TypeError as error:
+            raise ValueError(f"layer {name!r}, {layer!r}, cannot be copied: {error}") from error
+    return copies
 
 
 def complete_layers(
-    layers: NamedLayers, input_shape: Shape, n_outputs: int
-) -> tuple[NamedLayers, tuple[Step, ...]]:
+    layers: NamedBlocks, input_shape: Shape, n_outputs: int
+) -> tuple[NamedBlocks, tuple[Step, ...]]:
     """Add what a stack needs to end in scores: Flatten where images meet vectors, and the output layer.
 
     Parameters
     ----------
-    layers : list of (str, Layer)
+    layers : list of (str, Block)
     input_shape : (int, int, int)
     n_outputs : int
         Number of scores.
 
     Returns
     -------
-    layers : list of (str, Layer)
+    layers : list of (str, Block)
     steps : tuple of Step
         The compiled layers.
 
     Raises
     ------
     ValueError
-        If a layer does not fit the shape that reaches it.
+        If a layer does not fit the shape that reaches it, or the last one is a softmax.
     """
-    complete = []
+    graph, source, complete = Graph(input_shape), 0, []
     for name, layer in [*layers, ("output", Dense(n_outputs))]:
-        if layer.takes_vectors and len(compile_steps(complete, input_shape)[-1].output_shape) == 3:
+        if name == "output" and isinstance(graph.steps[source].layer, Softmax):
+            raise ValueError(
+                f"layer {graph.steps[source].name!r}: a softmax at the end is not needed, for the estimator "
+                "adds the output layer and its softmax; leave it out"
+            )
+        if layer.takes_vectors and len(graph.shape(source)) == 3:
             taken = any(other == "flatten" for other, _ in layers)
             complete.append((f"{name}_flatten" if taken else "flatten", Flatten()))
+            source = graph.connect(*complete[-1], source)
         complete.append((name, layer))
-    return complete, compile_steps(complete, input_shape)
+        source = graph.connect(name, layer, source)
+    return complete, tuple(graph.steps)
 
 
-class LayerParametersMixin:
-    """``get_params`` and ``set_params`` that reach into a parameter ``layers``, as in a Pipeline.
+def teaching_network(filters: int = 32, units: int = 500) -> NamedBlocks:
+    """Return the classic teaching network: one convolution of 7x7 pixels, and one hidden layer.
 
-    ``{"conv1__filters": 16}`` sets a parameter of a layer, ``{"norm1": BatchNorm()}`` or
-    ``{"norm1": "passthrough"}`` replaces one. The first ``set_params`` by name rewrites ``layers`` to
-    pairs of name and layer, so that names made from positions stick.
+    Parameters
+    ----------
+    filters : int, default=32
+    units : int, default=500
+        Units of the hidden layer.
+
+    Returns
+    -------
+    layers : list of (str, Block)
+        For images of at least 2x2 pixels.
+
+    References
+    ----------
+    Karpathy, Johnson and Li (2016), "CS231n: convolutional neural networks for visual recognition",
+    assignment 2, "ThreeLayerConvNet".
+
+    Examples
+    --------
+    >>> from skcnn import ConvNetClassifier
+    >>> from skcnn.architecture import teaching_network
+    >>> clf = ConvNetClassifier(teaching_network(filters=16)).set_params(conv1__kernel_size=5)
+    >>> [name for name, _ in clf.layers]
+    ['conv1', 'relu1', 'pool1', 'dense1', 'relu2']
     """
+    return [
+        ("conv1", Conv2D(filters, 7)),
+        ("relu1", ReLU()),
+        ("pool1", MaxPool2D(2)),
+        ("dense1", Dense(units)),
+        ("relu2", ReLU()),
+    ]
 
-    def get_params(self, deep=True):
-        """Get parameters of the estimator and, if deep, of its layers.
 
-        Parameters
-        ----------
-        deep : bool, default=True
-            Whether to return the layers by name and their parameters, too.
+def lenet5(activation: str = "tanh") -> NamedBlocks:
+    """Return LeNet-5, the network that read the cheques.
 
-        Returns
-        -------
-        params : dict
-        """
-        params = super().get_params(deep=False)
-        if not deep:
-            return params
-        for name, layer in named_layers(self.layers):
-            if name in params:
-                continue
-            params[name] = layer
-            if isinstance(layer, Layer):
-                params.update({f"{name}__{key}": value for key, value in layer.get_params().items()})
-        return params
+    Parameters
+    ----------
+    activation : str, default="tanh"
+        Name of the activation behind each layer.
 
-    def set_params(self, **params):
-        """Set parameters of the estimator or of its layers.
+    Returns
+    -------
+    layers : list of (str, Block)
+        For images of at least 12x12 pixels. The first convolution pads, so that 28x28 pixels are what the
+        paper's 32x32 were.
 
-        Parameters
-        ----------
-        **params : dict
-            Parameters of the estimator, ``name=layer`` and ``name__parameter=value``.
+    Notes
+    -----
+    As in the paper but for three details: pooling has no trained factors, every filter of the second
+    convolution sees all channels, and the output is the estimator's.
 
-        Returns
-        -------
-        self : estimator instance
+    References
+    ----------
+    LeCun, Bottou, Bengio and Haffner (1998), "Gradient-based learning applied to document recognition",
+    Proceedings of the IEEE, section II.B.
 
-        Raises
-        ------
-        ValueError
-            If there is no such parameter; nothing has been set by then. The message says which one was
-            probably meant.
-        """
-        own = super().get_params(deep=False)
-        named = named_layers(params.get("layers", self.layers))
-        positions = {name: position for position, (name, _) in enumerate(named)}
-        replaced = {key: value for key, value in params.items() if key in positions and key not in own}
-        for name, layer in replaced.items():
-            named[positions[name]] = (name, layer)
-        nested = []
-        for key, value in params.items():
-            if key in own or key in replaced:
-                continue
-            name = max((name for name in positions if key.startswith(f"{name}__")), key=len, default=None)
-            layer = None if name is None else named[positions[name]][1]
-            parameter = key.removeprefix(f"{name}__")
-            if not isinstance(layer, Layer) or parameter not in layer.get_params():
-                raise ValueError(self._unknown_parameter(key, own, dict(named)))
-            nested.append((layer, parameter, value))
-        for key in own.keys() & params.keys():
-            setattr(self, key, params[key])
-        for layer, parameter, value in nested:
-            layer.set_params(**{parameter: value})
-        if replaced or nested:
-            self.layers = named
-        return self
+    Examples
+    --------
+    >>> from skcnn.architecture import lenet5
+    >>> from skcnn.network import compile_steps
+    >>> compile_steps(lenet5()[:4], (28, 28, 1))[-1].output_shape
+    (5, 5, 16)
+    """
+    return [
+        ("conv1", Conv2D(6, 5, activation=activation)),
+        ("pool1", AvgPool2D(2)),
+        ("conv2", Conv2D(16, 5, padding="valid", activation=activation)),
+        ("pool2", AvgPool2D(2)),
+        ("dense1", Dense(120, activation=activation)),
+        ("dense2", Dense(84, activation=activation)),
+    ]
 
-    def _unknown_parameter(self, key, own, layers):
-        """Return the message for a parameter that does not exist."""
-        name = key.partition("__")[0]
-        if isinstance(layers.get(name), str):
-            return f"Invalid parameter {key!r}: layer {name!r} is {layers[name]!r}, which has no parameters."
-        valid = [*own, *layers]
-        for layer_name, layer in layers.items():
-            if isinstance(layer, Layer):
-                valid.extend(f"{layer_name}__{parameter}" for parameter in layer.get_params())
-        if self.layers is None and "__" in key:
-            return (
-                f"Invalid parameter {key!r} for estimator {type(self).__name__}: with layers=None there are "
-                "no layers to set parameters of; give them as layers=[...]."
-            )
-        close = get_close_matches(key, valid, n=1)
-        hint = f"Did you mean {close[0]!r}?" if close else f"Valid parameters are: {sorted(valid)}."
-        return f"Invalid parameter {key!r} for estimator {type(self).__name__}. {hint}"
+
+def small_vgg(
+    filters: tuple[int, ...] = (32, 64, 128), convolutions: int = 2, units: int = 256, dropout: float = 0.0
+) -> NamedBlocks:
+    """Return a small VGG network: blocks of convolutions of 3x3 pixels, each ended by pooling.
+
+    Parameters
+    ----------
+    filters : tuple of int, default=(32, 64, 128)
+        Filters of the convolutions of each block.
+    convolutions : int, default=2
+        Convolutions of a block, each followed by batch normalization and ReLU.
+    units : int, default=256
+        Units of the hidden layer behind the blocks.
+    dropout : float, default=0.0
+        Share of these dropped in training.
+
+    Returns
+    -------
+    layers : list of (str, Block)
+        For images of at least ``2 ** len(filters)`` pixels in height and width.
+
+    References
+    ----------
+    Simonyan and Zisserman (2015), "Very deep convolutional networks for large-scale image recognition",
+    ICLR.
+    Ioffe and Szegedy (2015), "Batch normalization", ICML, which the original did not have yet.
+
+    Examples
+    --------
+    >>> from skcnn.architecture import small_vgg
+    >>> [name for name, _ in small_vgg(filters=(16,), convolutions=1)]
+    ['conv1_1', 'norm1_1', 'relu1_1', 'pool1', 'dense1']
+    """
+    layers = []
+    for block, count in enumerate(filters, start=1):
+        for number in range(1, convolutions + 1):
+            layers += [
+                (f"conv{block}_{number}", Conv2D(count, use_bias=False)),
+                (f"norm{block}_{number}", BatchNorm()),
+                (f"relu{block}_{number}", ReLU()),
+            ]
+        layers.append((f"pool{block}", MaxPool2D(2)))
+    layers.append(("dense1", Dense(units, activation="relu")))
+    return [*layers, ("dropout1", Dropout(dropout))] if dropout else layers
+
+
+def small_resnet(filters: tuple[int, ...] = (16, 32, 64), blocks: int = 1) -> NamedBlocks:
+    """Return a small residual network, of ``2 * len(filters) * blocks + 2`` layers with the output.
+
+    Parameters
+    ----------
+    filters : tuple of int, default=(16, 32, 64)
+        Filters of the convolutions of each stage. Each stage but the first halves height and width.
+    blocks : int, default=1
+        Residual blocks of a stage; 3 with the default filters is the paper's network of 20 layers.
+
+    Returns
+    -------
+    layers : list of (str, Block)
+
+    References
+    ----------
+    He, Zhang, Ren and Sun (2016), "Deep residual learning for image recognition", CVPR, section 4.2; where
+    shapes differ with projections, its option B.
+
+    Examples
+    --------
+    >>> from skcnn.architecture import small_resnet
+    >>> [name for name, _ in small_resnet(filters=(16, 32), blocks=2)]
+    ['conv1', 'norm1', 'relu1', 'res1_1', 'res1_2', 'res2_1', 'res2_2', 'pool']
+    """
+    layers = [("conv1", Conv2D(filters[0], use_bias=False)), ("norm1", BatchNorm()), ("relu1", ReLU())]
+    for stage, count in enumerate(filters, start=1):
+        for number in range(1, blocks + 1):
+            strides = 2 if stage > 1 and number == 1 else 1
+            branch = [
+                ("conv1", Conv2D(count, strides=strides, use_bias=False)),
+                ("norm1", BatchNorm()),
+                ("relu1", ReLU()),
+                ("conv2", Conv2D(count, use_bias=False)),
+                ("norm2", BatchNorm()),
+            ]
+            layers.append((f"res{stage}_{number}", Residual(branch, activation="relu")))
+    return [*layers, ("pool", GlobalAvgPool2D())]

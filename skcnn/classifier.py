@@ -1,4 +1,4 @@
-"""The estimator: validates, encodes y, consumes the training loop, predicts."""
+"""The estimator: its hyperparameters, and its public methods of training."""
 
 from numbers import Integral, Real
 
@@ -6,24 +6,34 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
 from sklearn.metrics import get_scorer_names
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.metaestimators import available_if
 
-from skcnn.architecture import NORMALIZATION, POOLING, LayerParametersMixin
-from skcnn.batches import ImageSource
-from skcnn.execution import Batch, Executor
+from skcnn.architecture import NORMALIZATION, POOLING
+from skcnn.averaging import AVERAGING
 from skcnn.fitting import FittingMixin
 from skcnn.layers.activation import ACTIVATIONS
+from skcnn.layers.naming import LayerParametersMixin
 from skcnn.losses import LOSSES
+from skcnn.optimizers import OPTIMIZERS
+from skcnn.prediction import PredictionMixin
 from skcnn.samples import check_classes, check_labels
 from skcnn.schedules import SCHEDULES
-from skcnn.threads import worker_pool
 
 
-class ConvNetClassifier(LayerParametersMixin, FittingMixin, ClassifierMixin, BaseEstimator):
+def is_stochastic(estimator) -> bool:
+    """Whether training takes minibatches, so that there is a ``partial_fit``; else an AttributeError."""
+    if estimator.solver == "lbfgs":
+        raise AttributeError(
+            "partial_fit is not available with solver='lbfgs', which takes all samples at once"
+        )
+    return True
+
+
+class ConvNetClassifier(LayerParametersMixin, FittingMixin, PredictionMixin, ClassifierMixin, BaseEstimator):
     """Convolutional network classifier.
 
     Trains a stack of convolution, pooling, normalization and fully connected layers by stochastic
-    gradient descent on the softmax cross-entropy, in numpy alone. It follows the contract of
+    gradient descent, by default on the softmax cross-entropy, in numpy alone. It follows the contract of
     scikit-learn's classifiers, and takes images as they come: flat rows, ``(n, h, w)``,
     ``(n, h, w, c)`` or ``(n, c, h, w)``.
 
@@ -49,8 +59,10 @@ class ConvNetClassifier(LayerParametersMixin, FittingMixin, ClassifierMixin, Bas
         Kind of normalization between convolution and activation.
     hidden_layer_sizes : tuple of int, default=(128,)
         Units of each fully connected layer behind the blocks.
-    activation : {"relu", "logistic", "sigmoid", "tanh", "identity"}, default="relu"
-        Activation behind each convolution and fully connected layer.
+    activation : str, default="relu"
+        Activation behind each convolution and fully connected layer: "relu", "leaky_relu", "prelu", "elu",
+        "selu", "gelu", "silu" or "swish", "hard_swish", "mish", "softplus", "logistic" or "sigmoid", "tanh",
+        or "identity" for none.
     dropout : float, default=0.0
         Share of activations dropped behind each fully connected layer, in [0, 1).
     image_shape : tuple of int, default=None
@@ -64,35 +76,60 @@ class ConvNetClassifier(LayerParametersMixin, FittingMixin, ClassifierMixin, Bas
         "standardize": subtract the mean of each channel of the training data and divide by its deviation.
     dtype : {"auto", "float32", "float64"}, default="auto"
         Type to compute in. "auto": float64 for float64 X, float32 for everything else.
-    loss : {"log_loss"}, default="log_loss"
-        Loss to minimise: softmax cross-entropy.
+    loss : {"log_loss", "focal", "hinge", "squared_hinge"}, default="log_loss"
+        Loss to minimise. "log_loss": softmax cross-entropy. "focal": the same, with less weight on samples
+        that are classified well. "hinge" and "squared_hinge": multiclass support vector machine of Weston and
+        Watkins with margin 1; there is no ``predict_proba`` then.
+    focal_gamma : float, default=2.0
+        How much less weight "focal" gives; 0 is the cross-entropy.
     label_smoothing : float, default=0.0
-        Share of each target that is spread evenly over all classes, in [0, 1).
+        Share of each target that is spread evenly over all classes, in [0, 1). The loss of such a target is
+        the mean over classes, by their shares.
     class_weight : dict, "balanced" or None, default=None
         Factors of the losses by class. "balanced": inversely proportional to the total weight of a class.
-    solver : {"adam", "sgd"}, default="adam"
-        Optimizer.
+    solver : {"adam", "adamw", "nadam", "rmsprop", "adagrad", "sgd", "lbfgs"}, default="adam"
+        Optimizer. "lbfgs": all samples at once, for small data, as in
+        :class:`~sklearn.neural_network.MLPClassifier`. An iteration is an epoch, ``tol`` is also the largest
+        component of the gradient at which training ends, and of the parameters from ``batch_size`` to
+        ``averaging_start`` none is used. It needs layers that are not random in training.
     alpha : float, default=1e-4
         ``alpha / 2 * sum(weight ** 2)`` is added to the mean loss; biases and normalization are left out.
+        With "adamw", each step multiplies these weights by ``1 - learning rate * alpha`` instead.
     batch_size : int or "auto", default="auto"
         Largest number of samples of a minibatch. The minibatches of an epoch are of equal size, give or take
         one sample. "auto": 64 for up to 10,000 samples, 128 above.
-    learning_rate : {"constant", "invscaling", "adaptive"}, default="constant"
-        Schedule, as in :class:`~sklearn.neural_network.MLPClassifier`. "invscaling": the initial rate
-        divided by the square root of the number of samples seen. "adaptive": divided by five when training
-        stops to improve, down to 1e-6.
+    learning_rate : {"constant", "invscaling", "adaptive", "step", "cosine", "one_cycle"}, default="constant"
+        Schedule. "invscaling" and "adaptive" as in :class:`~sklearn.neural_network.MLPClassifier`: the
+        initial rate divided by the square root of the number of samples seen, or divided by five when
+        training stops to improve, down to 1e-6. "step": multiplied by ``step_factor`` every ``step_size``
+        epochs. "cosine": down to zero at ``max_iter`` epochs. "one_cycle": up from a 25th during the first
+        30 % of ``max_iter`` epochs, then down to almost zero. The last two are not for ``partial_fit``.
     learning_rate_init : float, default=1e-3
-        Initial learning rate.
+        Initial learning rate; with "one_cycle", the largest.
+    warmup : float, default=0.0
+        Epochs during which the learning rate first rises to the initial one.
+    step_size : int, default=10
+        Epochs between two changes of "step".
+    step_factor : float, default=0.1
+        Factor of "step", in (0, 1].
     momentum : float, default=0.9
         Momentum of "sgd", in [0, 1).
     nesterovs_momentum : bool, default=True
         Whether "sgd" uses Nesterov's momentum.
     beta_1, beta_2 : float, default=0.9 and 0.999
-        Decay rates of "adam", in [0, 1).
+        Decay rates of "adam", "adamw" and "nadam", in [0, 1); "rmsprop" uses ``beta_2``.
     epsilon : float, default=1e-8
-        Added to the denominator of "adam".
+        Added to the denominator of all solvers but "sgd".
     clip_norm : float or None, default=None
         Largest Euclidean norm of the gradient of a minibatch; longer ones are scaled down.
+    averaging : {"ema", "swa"} or None, default=None
+        Average of the weights to predict with. "ema": exponential moving average over steps. "swa": equal
+        average over the ends of the last epochs, not for ``partial_fit``. The running statistics of batch
+        normalization are computed anew for it, by a pass over the training data.
+    averaging_decay : float, default=0.999
+        Share of the average that a step of "ema" keeps, in [0, 1); less during the first steps.
+    averaging_start : float, default=0.75
+        Share of ``max_iter`` epochs before the first one that "swa" averages, in [0, 1).
     max_iter : int, default=20
         Largest number of epochs.
     tol : float, default=1e-4
@@ -147,8 +184,8 @@ class ConvNetClassifier(LayerParametersMixin, FittingMixin, ClassifierMixin, Bas
     best_validation_score_ : float or None
         Largest score; None if there was none.
     history_ : list of dict
-        A record for each epoch: "epoch", "loss", "learning_rate", "seconds" and, with early stopping,
-        "validation_score".
+        A record for each epoch: "epoch", "loss", "learning_rate" (of the last minibatch; not with "lbfgs"),
+        "seconds" and, with early stopping, "validation_score".
     n_iter_ : int
         Epochs of the last call of ``fit``.
     t_ : int
@@ -156,7 +193,7 @@ class ConvNetClassifier(LayerParametersMixin, FittingMixin, ClassifierMixin, Bas
     n_outputs_ : int
         Number of scores of the network, one for each class.
     out_activation_ : str
-        "softmax".
+        "softmax", or "identity" with "hinge" and "squared_hinge".
 
     See Also
     --------
@@ -196,26 +233,33 @@ class ConvNetClassifier(LayerParametersMixin, FittingMixin, ClassifierMixin, Bas
         "pooling": [StrOptions(set(POOLING)), None],
         "normalization": [StrOptions(set(NORMALIZATION)), None],
         "hidden_layer_sizes": [list, tuple, Interval(Integral, 1, None, closed="left")],
-        "activation": [StrOptions({*ACTIVATIONS, "identity"})],
+        "activation": [StrOptions({*ACTIVATIONS, "identity"} - {"softmax"})],
         "dropout": [Interval(Real, 0, 1, closed="left")],
         "image_shape": [list, tuple, None],
         "data_format": [StrOptions({"channels_last", "channels_first"})],
         "input_scaling": [StrOptions({"standardize"}), None],
         "dtype": [StrOptions({"auto", "float32", "float64"})],
         "loss": [StrOptions(set(LOSSES))],
+        "focal_gamma": [Interval(Real, 0, None, closed="left")],
         "label_smoothing": [Interval(Real, 0, 1, closed="left")],
         "class_weight": [dict, StrOptions({"balanced"}), None],
-        "solver": [StrOptions({"adam", "sgd"})],
+        "solver": [StrOptions({*OPTIMIZERS, "lbfgs"})],
         "alpha": [Interval(Real, 0, None, closed="left")],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "learning_rate": [StrOptions(set(SCHEDULES))],
         "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
+        "warmup": [Interval(Real, 0, None, closed="left")],
+        "step_size": [Interval(Integral, 1, None, closed="left")],
+        "step_factor": [Interval(Real, 0, 1, closed="right")],
         "momentum": [Interval(Real, 0, 1, closed="left")],
         "nesterovs_momentum": ["boolean"],
         "beta_1": [Interval(Real, 0, 1, closed="left")],
         "beta_2": [Interval(Real, 0, 1, closed="left")],
         "epsilon": [Interval(Real, 0, None, closed="neither")],
         "clip_norm": [Interval(Real, 0, None, closed="neither"), None],
+        "averaging": [StrOptions(set(AVERAGING)), None],
+        "averaging_decay": [Interval(Real, 0, 1, closed="left")],
+        "averaging_start": [Interval(Real, 0, 1, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left")],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
@@ -246,6 +290,7 @@ class ConvNetClassifier(LayerParametersMixin, FittingMixin, ClassifierMixin, Bas
         input_scaling="standardize",
         dtype="auto",
         loss="log_loss",
+        focal_gamma=2.0,
         label_smoothing=0.0,
         class_weight=None,
         solver="adam",
@@ -253,12 +298,18 @@ class ConvNetClassifier(LayerParametersMixin, FittingMixin, ClassifierMixin, Bas
         batch_size="auto",
         learning_rate="constant",
         learning_rate_init=1e-3,
+        warmup=0.0,
+        step_size=10,
+        step_factor=0.1,
         momentum=0.9,
         nesterovs_momentum=True,
         beta_1=0.9,
         beta_2=0.999,
         epsilon=1e-8,
         clip_norm=None,
+        averaging=None,
+        averaging_decay=0.999,
+        averaging_start=0.75,
         max_iter=20,
         tol=1e-4,
         n_iter_no_change=10,
@@ -285,6 +336,7 @@ class ConvNetClassifier(LayerParametersMixin, FittingMixin, ClassifierMixin, Bas
         self.input_scaling = input_scaling
         self.dtype = dtype
         self.loss = loss
+        self.focal_gamma = focal_gamma
         self.label_smoothing = label_smoothing
         self.class_weight = class_weight
         self.solver = solver
@@ -292,12 +344,18 @@ class ConvNetClassifier(LayerParametersMixin, FittingMixin, ClassifierMixin, Bas
         self.batch_size = batch_size
         self.learning_rate = learning_rate
         self.learning_rate_init = learning_rate_init
+        self.warmup = warmup
+        self.step_size = step_size
+        self.step_factor = step_factor
         self.momentum = momentum
         self.nesterovs_momentum = nesterovs_momentum
         self.beta_1 = beta_1
         self.beta_2 = beta_2
         self.epsilon = epsilon
         self.clip_norm = clip_norm
+        self.averaging = averaging
+        self.averaging_decay = averaging_decay
+        self.averaging_start = averaging_start
         self.max_iter = max_iter
         self.tol = tol
         self.n_iter_no_change = n_iter_no_change
@@ -351,9 +409,15 @@ class ConvNetClassifier(LayerParametersMixin, FittingMixin, ClassifierMixin, Bas
         """
         given = {"X_val": X_val, "y_val": y_val, "sample_weight_val": sample_weight_val}
         self._check_validation_arguments(given)
+        if self.solver == "lbfgs" and self.averaging is not None:
+            raise ValueError(
+                f"averaging={self.averaging!r} averages over steps, of which solver='lbfgs' has none: set "
+                "averaging=None or choose another solver"
+            )
         fresh = not (self.warm_start and hasattr(self, "network_"))
         return self._fit(X, y, sample_weight, fresh=fresh, given_validation=given)
 
+    @available_if(is_stochastic)
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, classes=None, sample_weight=None):
         """Train for one epoch, going on where the last call stopped.
@@ -390,6 +454,16 @@ class ConvNetClassifier(LayerParametersMixin, FittingMixin, ClassifierMixin, Bas
                 "class_weight='balanced' is not supported by partial_fit, which does not see all samples: "
                 "give the weights as a dict"
             )
+        if SCHEDULES[self.learning_rate].has_horizon:
+            raise ValueError(
+                f"learning_rate={self.learning_rate!r} is not supported by partial_fit, which does not know "
+                "how many epochs are to come: choose 'constant' or 'step', or call fit"
+            )
+        if self.averaging is not None and AVERAGING[self.averaging].has_horizon:
+            raise ValueError(
+                f"averaging={self.averaging!r} is not supported by partial_fit, which does not know how many "
+                "epochs are to come: choose 'ema', or call fit"
+            )
         if fresh and classes is None:
             raise ValueError("classes must be passed on the first call to partial_fit")
         if classes is not None:
@@ -399,112 +473,6 @@ class ConvNetClassifier(LayerParametersMixin, FittingMixin, ClassifierMixin, Bas
             if not fresh and not np.array_equal(classes, self.classes_):
                 raise ValueError(f"classes={classes} is not the same as on the first call: {self.classes_}")
         return self._fit(X, y, sample_weight, fresh=fresh, classes=classes, partial=True)
-
-    def predict(self, X):
-        """Predict class labels.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, ...)
-            Images, in any layout of ``image_shape_``.
-
-        Returns
-        -------
-        y : ndarray of shape (n_samples,)
-
-        Raises
-        ------
-        NotFittedError
-            Before ``fit``.
-        ValueError
-            If X is not made of such images, or so large that a score is not finite.
-        """
-        scores = self._scores(X)
-        return self.classes_[scores.argmax(axis=1)]
-
-    def predict_proba(self, X):
-        """Predict class probabilities.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, ...)
-            Images, in any layout of ``image_shape_``.
-
-        Returns
-        -------
-        probabilities : ndarray of shape (n_samples, n_classes), of the dtype computed in
-            Columns in the order of ``classes_``.
-
-        Raises
-        ------
-        NotFittedError
-            Before ``fit``.
-        ValueError
-            If X is not made of such images, or so large that a score is not finite.
-        """
-        scores = self._scores(X)
-        return self._loss.probabilities(scores)
-
-    def predict_log_proba(self, X):
-        """Predict logarithms of class probabilities, finite where probabilities underflow.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, ...)
-            Images, in any layout of ``image_shape_``.
-
-        Returns
-        -------
-        log_probabilities : ndarray of shape (n_samples, n_classes), of the dtype computed in
-            Columns in the order of ``classes_``.
-
-        Raises
-        ------
-        NotFittedError
-            Before ``fit``.
-        ValueError
-            If X is not made of such images, or so large that a score is not finite.
-        """
-        scores = self._scores(X)
-        return self._loss.log_probabilities(scores)
-
-    def decision_function(self, X):
-        """Return the scores that the predicted class is the largest of.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, ...)
-            Images, in any layout of ``image_shape_``.
-
-        Returns
-        -------
-        scores : ndarray of shape (n_samples, n_classes) or (n_samples,)
-            With two classes, the score of ``classes_[1]`` minus that of ``classes_[0]``.
-
-        Raises
-        ------
-        NotFittedError
-            Before ``fit``.
-        ValueError
-            If X is not made of such images, or so large that a score is not finite.
-        """
-        scores = self._scores(X)
-        return scores[:, 1] - scores[:, 0] if len(self.classes_) == 2 else scores
-
-    def _scores(self, X):
-        """Return the scores of the network, shape (n_samples, n_classes)."""
-        check_is_fitted(self, "network_")
-        X = self._check_images(X, reset=False)
-        scores = np.empty((len(X), self.n_outputs_), self.network_.dtype)
-        with worker_pool() as pool:
-            executor = Executor(self.network_, pool, training=False)
-            executor.predict(Batch(len(X), ImageSource(X, self._image_format).read), scores)
-        if not np.isfinite(scores).all():
-            row = int(np.flatnonzero(~np.isfinite(scores).all(axis=1))[0])
-            raise ValueError(
-                f"the scores of sample {row} are not finite: its values are too large for {scores.dtype}"
-            )
-        return scores
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

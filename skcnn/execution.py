@@ -78,7 +78,9 @@ def chunk_bounds(n_rows: int, target: int) -> list[tuple[int, int]]:
 def chunk_target(network: Network) -> int:
     """Return the number of images whose scratch memory fills ``CHUNK_BYTES``."""
     elements = max(
-        prod(step.input_shape) + prod(step.output_shape) + step.layer.scratch_size(step.input_shape)
+        sum(map(prod, step.input_shapes))
+        + prod(step.output_shape)
+        + step.layer.scratch_size(step.input_shape)
         for step in network.steps[1:]
     )
     return max(1, CHUNK_BYTES // (elements * network.dtype.itemsize))
@@ -265,23 +267,12 @@ class Executor:
         loss : float
             Sum of the weighted losses of the rows.
         """
-        self._prepare()
-        self.state = {}
-        bounds = shard_bounds(batch.n_rows, self._multiply_adds)
-        while len(self._shards) < len(bounds):
-            self._shards.append(Shard(self))
-        self._active = self._shards[: len(bounds)]
-        for shard, (start, stop) in zip(self._active, bounds, strict=True):
-            shard.begin(batch, start, stop)
-
-        *first_phases, last_phase = self.program.forward
+        self._begin(batch)
+        self._run_merging_phases()
         backward_phase, *backward_phases = self.program.backward
-        for phase, index in zip(first_phases, self.program.merging, strict=True):
-            self.pool.run(lambda shard, phase=phase: shard.run(phase), self._active)
-            self._merge(index)
 
         def turn(shard):
-            shard.run(last_phase)
+            shard.run(self.program.forward[-1])
             shard.take_loss(loss)
             shard.run(backward_phase)
 
@@ -291,6 +282,39 @@ class Executor:
             self.pool.run(lambda shard, phase=phase: shard.run(phase), self._active)
         self.pool.run(Shard.finish, self._active)
         return sum(shard.loss for shard in self._active)
+
+    def statistics(self, batch: Batch) -> dict[tuple[str, str], np.ndarray]:
+        """Run a minibatch forward as far as statistics are merged.
+
+        Parameters
+        ----------
+        batch : Batch
+
+        Returns
+        -------
+        state : dict of (str, str) to ndarray
+            New values of the network's state; the network itself is left as it is.
+        """
+        self._begin(batch)
+        self._run_merging_phases()
+        return self.state
+
+    def _begin(self, batch):
+        """Give the shards their rows of a minibatch."""
+        self._prepare()
+        self.state = {}
+        bounds = shard_bounds(batch.n_rows, self._multiply_adds)
+        while len(self._shards) < len(bounds):
+            self._shards.append(Shard(self))
+        self._active = self._shards[: len(bounds)]
+        for shard, (start, stop) in zip(self._active, bounds, strict=True):
+            shard.begin(batch, start, stop)
+
+    def _run_merging_phases(self):
+        """Run the forward phases that end in a merge of statistics, all but the last."""
+        for phase, index in zip(self.program.forward[:-1], self.program.merging, strict=True):
+            self.pool.run(lambda shard, phase=phase: shard.run(phase), self._active)
+            self._merge(index)
 
     def reduce(self) -> np.ndarray:
         """Return the sum of the gradients of the shards, in memory of the first.

@@ -4,16 +4,15 @@ import copy
 import math
 import time
 import warnings
-from inspect import signature
 from itertools import zip_longest
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.metrics import check_scoring
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import validate_data
 
-from skcnn.architecture import check_layers, compact_layers, complete_layers
+from skcnn.architecture import compact_layers, complete_layers, explicit_layers
+from skcnn.averaging import AVERAGING
 from skcnn.batches import (
     ImageFormat,
     ImageSource,
@@ -22,10 +21,11 @@ from skcnn.batches import (
     resolve_image_shape,
     standardized,
 )
-from skcnn.execution import Batch, Executor
-from skcnn.losses import LOSSES, dense_targets
-from skcnn.network import Network
-from skcnn.optimizers import SGD, Adam
+from skcnn.lbfgs import minimize_lbfgs
+from skcnn.losses import LOSSES
+from skcnn.monitoring import Monitor, Validation
+from skcnn.network import Network, Step
+from skcnn.optimizers import OPTIMIZERS
 from skcnn.random_streams import RandomStreams
 from skcnn.samples import (
     Samples,
@@ -39,7 +39,7 @@ from skcnn.samples import (
 )
 from skcnn.schedules import SCHEDULES
 from skcnn.threads import worker_pool
-from skcnn.training import DivergenceError, Objective, Progress, TrainingState, train_epochs
+from skcnn.training import DivergenceError, Objective, TrainingState, averaged_network, train_epochs
 
 NO_WEIGHT = "{} is zero for every sample: at least one must be positive"
 
@@ -70,6 +70,8 @@ class FittingMixin:
             if not partial:  # each partial_fit is to be cheap
                 model._check_architecture()
             model.network_ = model.network_.copy()
+        model._loss = model._make(LOSSES[self.loss])
+        model.out_activation_ = model._loss.out_activation
         data = samples.training_data(model._image_format, by_class, model._mean_weight)
         validation = None if validation_samples is None else Validation(model, validation_samples, by_class)
 
@@ -174,8 +176,6 @@ class FittingMixin:
         self.network_ = Network(steps, dtype=self._image_format.dtype, streams=RandomStreams(seed))
         self.n_params_ = self.network_.n_params
         self.n_outputs_ = self.network_.n_outputs
-        self._loss = LOSSES[self.loss]()
-        self.out_activation_ = self._loss.out_activation
         self._start_record()
 
     def _layers(self):
@@ -193,53 +193,37 @@ class FittingMixin:
                 dropout=self.dropout,
             )
         else:
-            layers = check_layers(self.layers, self.get_params(deep=False))
+            layers = explicit_layers(self.layers, self.get_params(deep=False))
         return complete_layers(layers, self.image_shape_, len(self.classes_))
 
     def _check_architecture(self):
         """Raise a ValueError if the layers are no longer those that the network was built of."""
-        for (name, layer), (built_name, built) in zip_longest(
-            self._layers()[0], self.layers_, fillvalue=(None, None)
-        ):
-            if name != built_name or repr(layer) != repr(built):
+        blank = Step("none", None, (), (), ())
+        _, steps = self._layers()
+        for step, built in zip_longest(steps, self.network_.steps, fillvalue=blank):
+            if (step.name, step.inputs, repr(step.layer)) != (built.name, built.inputs, repr(built.layer)):
                 raise ValueError(
-                    f"training cannot go on: layer {built_name!r} was {built!r} when the network was built, "
-                    f"{name!r} is {layer!r} now; set warm_start=False to start anew"
+                    f"training cannot go on: layer {built.name!r} was {built.layer!r} when the network was "
+                    f"built, {step.name!r} is {step.layer!r} now; set warm_start=False to start anew"
                 )
 
     def _train(self, data, validation, pool, *, max_iter):
         """Train the network and keep the record, until one of the reasons to end."""
+        state, objective = self._training_state, self._objective(max_iter)
+        batch_size = self._batch_size(len(data.images))
         deadline = math.inf if self.max_time is None else time.perf_counter() + self.max_time
-        state, objective = self._training_state, self._objective()
-        progress = Progress(self.tol, self.n_iter_no_change)
-        best = None
-        epochs = train_epochs(
-            self.network_,
-            data,
-            state,
-            objective,
-            batch_size=self._batch_size(len(data.images)),
-            shuffle=self.shuffle,
-            pool=pool,
-            out_of_time=lambda: time.perf_counter() >= deadline,
-        )
-        self.n_iter_ = 0
+
+        def averaged():
+            if objective.averaging is None:
+                return self.network_
+            return averaged_network(self.network_, data, state, objective, batch_size=batch_size, pool=pool)
+
+        monitor = Monitor(self, objective, state, validation, averaged, pool=pool, deadline=deadline)
+        self.n_iter_, is_complete = 0, False
         try:
-            if validation is not None and self.best_validation_score_ is not None:
-                best = self.network_.snapshot()  # of an earlier call, scored on the samples of this one
-                progress.best = validation.score(self, pool)
-            for record in epochs:
-                score = None if validation is None else validation.score(self, pool)
-                self._add_record(record, score)
-                if progress.update(-record["loss"] if score is None else score) and score is not None:
-                    best = self.network_.snapshot()
-                if progress.is_stuck:
-                    if not objective.schedule.goes_on_after_plateau(record["learning_rate"]):
-                        break
-                    state.n_plateaus += 1
-                    progress.reset()
-                if self.n_iter_ == max_iter or time.perf_counter() >= deadline:
-                    break
+            monitor.begin()
+            self._minimize(data, objective, monitor, batch_size=batch_size, deadline=deadline, pool=pool)
+            is_complete = True
         except DivergenceError as error:
             warnings.warn(
                 f"Training diverged: {error}. The weights of the last good epoch are kept. A smaller "
@@ -247,24 +231,66 @@ class FittingMixin:
                 ConvergenceWarning,
                 stacklevel=5,
             )
+            is_complete = True
         finally:
-            if best is not None:
-                self.network_.restore(best)
             self.t_ = state.n_samples_seen
+            if monitor.best is not None:
+                kept = monitor.best
+            elif is_complete and objective.averaging:  # not on an interrupt, since it takes time
+                kept = averaged().snapshot()
+            else:
+                kept = self.network_.snapshot()
+            if objective.averaging:  # training goes on from the last weights, not from an average of them
+                state.slots["trained"] = self.network_.vector.copy()
+            self.network_.restore(kept)
 
-    def _objective(self):
+    def _minimize(self, data, objective, monitor, *, batch_size, deadline, pool):
+        """Let the solver work until the monitor says that it is enough."""
+        state = self._training_state
+        if objective.optimizer is None:
+            minimize_lbfgs(
+                self.network_, data, state, objective, tol=self.tol, pool=pool, goes_on=monitor.goes_on
+            )
+            return
+        records = train_epochs(
+            self.network_,
+            data,
+            state,
+            objective,
+            batch_size=batch_size,
+            shuffle=self.shuffle,
+            pool=pool,
+            out_of_time=lambda: time.perf_counter() >= deadline,
+        )
+        for record in records:
+            if not monitor.goes_on(record):
+                break
+
+    def _objective(self, max_iter):
         """Return what the hyperparameters ask to minimise, and how."""
-        if self.solver == "sgd":
-            optimizer = SGD(float(self.momentum), self.nesterovs_momentum)
-        else:
-            optimizer = Adam(float(self.beta_1), float(self.beta_2), float(self.epsilon))
+        options = {
+            "loss": self._loss,
+            "label_smoothing": float(self.label_smoothing),
+            "alpha": float(self.alpha),
+            "n_epochs": max_iter,
+        }
+        if self.solver == "lbfgs":
+            return Objective(**options)
+        schedule, averaging = SCHEDULES[self.learning_rate], AVERAGING.get(self.averaging)
         return Objective(
-            loss=self._loss,
-            label_smoothing=float(self.label_smoothing),
-            alpha=float(self.alpha),
-            optimizer=optimizer,
-            schedule=SCHEDULES[self.learning_rate](float(self.learning_rate_init)),
+            **options,
+            optimizer=self._make(OPTIMIZERS[self.solver]),
+            schedule=self._make(
+                schedule, float(self.learning_rate_init), n_epochs=max_iter, warmup=float(self.warmup)
+            ),
             clip_norm=None if self.clip_norm is None else float(self.clip_norm),
+            averaging=None if averaging is None else self._make(averaging),
+        )
+
+    def _make(self, component, *arguments, **options):
+        """Return an object of a class with the hyperparameters that it names."""
+        return component(
+            *arguments, **options, **{name: getattr(self, name) for name in component.hyperparameters}
         )
 
     def _batch_size(self, n_samples):
@@ -299,63 +325,3 @@ class FittingMixin:
             print(
                 f"epoch {record['epoch']:4d}  loss {record['loss']:10.5f}{shown}  {record['seconds']:8.2f} s"
             )
-
-
-class Validation:
-    """Scores a model on validation samples after each epoch.
-
-    Parameters
-    ----------
-    model : ConvNetClassifier
-        With the attributes that prediction needs.
-    samples : Samples
-    class_weight : ndarray of shape (n_classes,)
-    """
-
-    def __init__(self, model, samples: Samples, class_weight: np.ndarray):
-        self._samples = samples
-        mean_weight = mean_of_weights(samples.loss_weights(class_weight))
-        self._data = samples.training_data(model._image_format, class_weight, mean_weight)
-        self._scorer = None if model.scoring is None else check_scoring(model, scoring=model.scoring)
-        self._scorer_weights = self._weights_for_scorer()
-        self._errstate = np.geterr()  # scorers see the user's, not that of training
-        if self._scorer is not None:
-            self._X = samples.X if len(samples) == len(samples.X) else samples.X[samples.rows]
-            self._y = model.classes_[self._data.codes]
-
-    def score(self, model, pool) -> float:
-        """Return the score, the larger the better."""
-        if self._scorer is None:
-            return -self._loss(model, pool)
-        probe = copy.copy(model)  # the arrays have no feature names any more
-        vars(probe).pop("feature_names_in_", None)
-        with np.errstate(**self._errstate):
-            score = float(self._scorer(probe, self._X, self._y, **self._scorer_weights))
-        if math.isnan(score):
-            raise ValueError(f"scoring={model.scoring!r} gave {score} on the validation samples")
-        return score
-
-    def _weights_for_scorer(self):
-        """Return the weights as a keyword, where they were given and the scorer takes them."""
-        if self._scorer is None or not self._samples.given_weights:
-            return {}
-        parameters = signature(self._scorer).parameters.values()
-        if not any(
-            parameter.name == "sample_weight" or parameter.kind == parameter.VAR_KEYWORD
-            for parameter in parameters
-        ):
-            return {}
-        return {"sample_weight": self._samples.weights[self._samples.rows]}
-
-    def _loss(self, model, pool):
-        data, network = self._data, model.network_
-        scores = np.empty((len(data.images), network.n_outputs), network.dtype)
-        Executor(network, pool, training=False).predict(Batch(len(scores), data.images.read), scores)
-        targets = dense_targets(
-            data.codes, network.n_outputs, label_smoothing=model.label_smoothing, dtype=network.dtype
-        )
-        losses = model._loss.values(scores, targets)
-        mean_loss = float(np.average(losses, weights=data.loss_weights))
-        if not math.isfinite(mean_loss):
-            raise DivergenceError(f"the validation loss became {mean_loss}")
-        return mean_loss

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-RECTIFIERS = ("relu",)
+RECTIFIERS = ("relu", "leaky_relu", "prelu", "elu", "gelu", "silu", "hard_swish", "mish")
+"""Activations that let about half of a symmetric input pass."""
 
 
 def initial_weight(
@@ -14,7 +15,7 @@ def initial_weight(
     dtype: np.dtype,
     rng: np.random.Generator,
 ) -> np.ndarray:
-    r"""Draw a weight array, He normal before a rectifier and Glorot uniform elsewhere.
+    r"""Draw a weight array: He normal before a rectifier, LeCun normal before SELU, else Glorot uniform.
 
     Parameters
     ----------
@@ -35,7 +36,7 @@ def initial_weight(
 
     Notes
     -----
-    He: :math:`N(0, 2 / n_{in})`. Glorot: :math:`U(-b, b)` with
+    He: :math:`N(0, 2 / n_{in})`. LeCun: :math:`N(0, 1 / n_{in})`. Glorot: :math:`U(-b, b)` with
     :math:`b = \sqrt{6 / (n_{in} + n_{out})}`.
 
     References
@@ -43,6 +44,7 @@ def initial_weight(
     He, Zhang, Ren and Sun (2015), "Delving deep into rectifiers", ICCV.
     Glorot and Bengio (2010), "Understanding the difficulty of training deep feedforward neural
     networks", AISTATS.
+    LeCun, Bottou, Orr and Müller (1998), "Efficient backprop", Neural networks: tricks of the trade.
 
     Examples
     --------
@@ -55,6 +57,8 @@ def initial_weight(
     """
     if activation in RECTIFIERS:
         weight = rng.standard_normal(shape) * np.sqrt(2.0 / fan_in)
+    elif activation == "selu":
+        weight = rng.standard_normal(shape) * np.sqrt(1.0 / fan_in)
     else:
         bound = np.sqrt(6.0 / (fan_in + fan_out))
         weight = rng.uniform(-bound, bound, shape)

@@ -6,8 +6,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from skcnn.layers.activation import Activation
-from skcnn.layers.base import Layer, MergingLayer, Shape
+from skcnn.layers.base import Activation, Block, Layer, MergingLayer, Shape
 from skcnn.random_streams import RandomStreams
 
 
@@ -36,9 +35,9 @@ class Step:
     output_shape: Shape
 
     @property
-    def input_shape(self) -> Shape:
-        """Shape of the only input."""
-        return self.input_shapes[0]
+    def input_shape(self) -> Shape | tuple[Shape, ...]:
+        """Shape of the input; for a layer that joins several, a tuple of shapes."""
+        return self.input_shapes[0] if len(self.input_shapes) == 1 else self.input_shapes
 
     @property
     def merges(self) -> bool:
@@ -48,15 +47,93 @@ class Step:
     @property
     def takes_images(self) -> bool:
         """Whether the step works on images, a few at a time, rather than on vectors."""
-        return len(self.output_shape if self.layer is None else self.input_shape) == 3
+        return len(self.output_shape if self.layer is None else self.input_shapes[0]) == 3
 
 
-def compile_steps(layers: list[tuple[str, Layer]], input_shape: Shape) -> tuple[Step, ...]:
-    """Turn a chain of named layers into the flat list of steps.
+class MisfitError(ValueError):
+    """A block cannot be part of the network; the message says which one, and why."""
+
+
+class Graph:
+    """The steps of a network while blocks add theirs, each behind the steps it reads.
 
     Parameters
     ----------
-    layers : list of (str, Layer)
+    input_shape : tuple of int
+        Shape of one sample, ``(h, w, c)`` or ``(f,)``.
+
+    Attributes
+    ----------
+    steps : list of Step
+        The first reads the images.
+
+    Examples
+    --------
+    >>> from skcnn.layers import Conv2D
+    >>> graph = Graph((8, 8, 1))
+    >>> graph.shape(graph.connect("conv1", Conv2D(4, activation="relu"), 0))
+    (8, 8, 4)
+    >>> [step.name for step in graph.steps]
+    ['input', 'conv1', 'conv1_relu']
+    """
+
+    def __init__(self, input_shape: Shape):
+        self.steps = [Step("input", None, (), (), tuple(input_shape))]
+
+    def shape(self, step: int) -> Shape:
+        """Return the shape of the result of a step."""
+        return self.steps[step].output_shape
+
+    def add(self, name: str, layer: Layer, *sources: int) -> int:
+        """Add a step and return its index.
+
+        Raises
+        ------
+        ValueError
+            If the layer does not fit the shapes of its inputs, or the name is taken.
+        """
+        if any(step.name == name for step in self.steps):
+            raise ValueError(
+                f"layer names must be unique, got {name!r} twice (an activation is named after its layer)"
+            )
+        shapes = tuple(self.shape(source) for source in sources)
+        output_shape = tuple(layer.output_shape(shapes[0] if len(shapes) == 1 else shapes))
+        self.steps.append(Step(name, layer, sources, shapes, output_shape))
+        return len(self.steps) - 1
+
+    def connect(self, name: str, block: Block, source: int) -> int:
+        """Let a block add its steps behind a step, and return the index of the one with its result.
+
+        Raises
+        ------
+        MisfitError
+            If a hyperparameter is invalid or the block does not fit the shape that reaches it. The message
+            names the block, its parameters and the shape. Nothing has been allocated by then.
+        """
+        try:
+            block._validate_params()
+            return block.connect(self, name, source)
+        except MisfitError:
+            raise  # by a block within this one, which is named
+        except ValueError as error:
+            shown = " ".join(repr(block).split())
+            raise MisfitError(
+                f"layer {name!r}, {shown}, on input of shape {self.shape(source)}: {error}"
+            ) from error
+
+    def connect_all(self, blocks: list[tuple[str, Block]], source: int) -> int:
+        """Let named blocks add their steps, each behind the one before; see :meth:`connect`."""
+        for name, block in blocks:
+            source = self.connect(name, block, source)
+        return source
+
+
+def compile_steps(layers: list[tuple[str, Block]], input_shape: Shape) -> tuple[Step, ...]:
+    """Turn a stack of named blocks into the flat list of steps.
+
+    Parameters
+    ----------
+    layers : list of (str, Block)
     input_shape : tuple of int
         Shape of one sample, ``(h, w, c)`` or ``(f,)``.
 
@@ -67,28 +144,11 @@ def compile_steps(layers: list[tuple[str, Layer]], input_shape: Shape) -> tuple[
     Raises
     ------
     ValueError
-        If a hyperparameter is invalid or a layer does not fit the shape that reaches it. The message
-        names the layer, its parameters and the shape. Nothing has been allocated by then.
+        As :meth:`Graph.connect`.
     """
-    steps = [Step("input", None, (), (), tuple(input_shape))]
-    for name, layer in layers:
-        try:
-            layer._validate_params()
-            for expanded_name, expanded in layer.expand(name):
-                shape = steps[-1].output_shape
-                output_shape = tuple(expanded.output_shape(shape))
-                steps.append(Step(expanded_name, expanded, (len(steps) - 1,), (shape,), output_shape))
-        except ValueError as error:
-            shape = steps[-1].output_shape
-            shown = " ".join(repr(layer).split())
-            raise ValueError(f"layer {name!r}, {shown}, on input of shape {shape}: {error}") from error
-    names = [step.name for step in steps]
-    if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(
-            f"layer names must be unique, got {twice!r} twice (an activation is named after its layer)"
-        )
-    return tuple(steps)
+    graph = Graph(input_shape)
+    graph.connect_all(layers, 0)
+    return tuple(graph.steps)
 
 
 class Network:
@@ -230,11 +290,11 @@ def following_activation(steps: tuple[Step, ...], index: int) -> str | None:
     """Return the name of the activation that the result of a step goes into.
 
     Layers without weights, such as pooling or batch normalization, are looked through; None where a
-    layer with weights or the end of the network comes first.
+    layer with weights or the end of the network comes first. Of several readers the first counts.
     """
-    for step in steps[index + 1 :]:
-        if isinstance(step.layer, Activation):
-            return step.layer.name
-        if step.layer.decayed_params:
+    while True:
+        index = next((reader for reader, step in enumerate(steps) if index in step.inputs), None)
+        if index is None or steps[index].layer.decayed_params:
             return None
-    return None
+        if isinstance(steps[index].layer, Activation):
+            return steps[index].layer.name

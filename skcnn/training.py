@@ -10,11 +10,14 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from skcnn.averaging import Averaging
 from skcnn.batches import ImageSource
 from skcnn.execution import Batch, Executor, blocks
-from skcnn.losses import dense_targets
+from skcnn.losses import Loss, dense_targets
 from skcnn.network import Network
+from skcnn.optimizers import Optimizer
 from skcnn.random_streams import RandomStreams
+from skcnn.schedules import Position, Schedule
 
 EXPLODING_LOSS = 1e3
 """Mean loss of an epoch above which it is checked whether the weights still give finite scores."""
@@ -38,8 +41,11 @@ class TrainingState:
         Samples that were trained on, repetitions included.
     n_plateaus : int
         How often training had stopped to improve and went on.
+    n_averaged : int
+        How many weights the average was taken of.
     slots : dict of str to ndarray of shape (n_params,)
-        Arrays of the optimizer.
+        Arrays of the optimizer and, with averaging, "average". "trained" is there while the network holds the
+        average, and is what training goes on from.
     """
 
     seed: int
@@ -47,6 +53,7 @@ class TrainingState:
     step: int = 0
     n_samples_seen: int = 0
     n_plateaus: int = 0
+    n_averaged: int = 0
     slots: dict[str, np.ndarray] = field(default_factory=dict)
 
     def copy(self) -> "TrainingState":
@@ -89,17 +96,24 @@ class Objective:
     label_smoothing : float
     alpha : float
         Factor of ``sum(weight ** 2) / 2`` in the loss.
-    optimizer, schedule : object
+    n_epochs : int
+        Largest number of epochs.
+    optimizer : Optimizer or None
+        None for full-batch training.
+    schedule : Schedule or None
     clip_norm : float or None
         Largest norm of the gradient; longer ones are scaled down to it.
+    averaging : Averaging or None
     """
 
-    loss: object
+    loss: Loss
     label_smoothing: float
     alpha: float
-    optimizer: object
-    schedule: object
-    clip_norm: float | None
+    n_epochs: int
+    optimizer: Optimizer | None = None
+    schedule: Schedule | None = None
+    clip_norm: float | None = None
+    averaging: Averaging | None = None
 
 
 def train_epochs(
@@ -114,6 +128,8 @@ def train_epochs(
     out_of_time: Callable[[], bool],
 ) -> Iterator[dict]:
     """Train a network epoch by epoch, without end.
+
+    Where the network holds an average of weights, training goes on from the weights in the state.
 
     Parameters
     ----------
@@ -135,7 +151,8 @@ def train_epochs(
     Yields
     ------
     record : dict
-        ``epoch``, ``loss`` (mean over the epoch, penalty included), ``learning_rate``, ``seconds``.
+        ``epoch``, ``loss`` (mean over the epoch, penalty included), ``learning_rate`` (of the last
+        minibatch), ``seconds``.
 
     Raises
     ------
@@ -145,9 +162,15 @@ def train_epochs(
     """
     streams = RandomStreams(state.seed)
     executor = Executor(network, pool, training=True, streams=streams)
-    for name in objective.optimizer.slot_names:
+    averaging, schedule = objective.averaging, objective.schedule
+    for name in (*objective.optimizer.slot_names, *(("average",) if averaging else ())):
         state.slots.setdefault(name, np.zeros_like(network.vector))
+    if averaging and averaging.has_horizon:
+        state.n_averaged = 0
+    resume(network, state)
     n_samples = len(data.images)
+    n_batches = -(-n_samples // batch_size)
+    first_epoch = state.epoch
     trusted = None
     while True:
         start_time = time.perf_counter()
@@ -158,9 +181,11 @@ def train_epochs(
             if shuffle
             else np.arange(n_samples)
         )
-        rate = objective.schedule.rate(n_samples_seen=state.n_samples_seen, n_plateaus=state.n_plateaus)
+        first_step = (state.epoch - (first_epoch if schedule.has_horizon else 0)) * n_batches
+        n_samples_seen, n_plateaus = state.n_samples_seen, state.n_plateaus
         loss_sum = n_seen = 0
-        for rows in np.array_split(order, -(-n_samples // batch_size)):
+        for index, rows in enumerate(np.array_split(order, n_batches)):
+            rate = schedule.rate(Position(first_step + index, n_batches, n_samples_seen, n_plateaus))
             with uninterrupted(), restored_on_divergence(network, state, trusted):
                 loss_sum += len(rows) * train_step(executor, data, rows, state, objective, rate)
             trusted = start_of_epoch  # its loss was finite
@@ -171,12 +196,20 @@ def train_epochs(
             with restored_on_divergence(network, state, trusted):
                 check_scores(network, data, rows, pool, state.step)
         state.epoch += 1
+        if averaging and averaging.takes_epoch(state.epoch - first_epoch, objective.n_epochs):
+            averaging.update(state.slots["average"], network.vector, state.n_averaged)
+            state.n_averaged += 1
         yield {
             "epoch": state.epoch,
             "loss": loss_sum / n_seen,
             "learning_rate": rate,
             "seconds": time.perf_counter() - start_time,
         }
+
+
+def resume(network: Network, state: TrainingState) -> None:
+    """Give a network that holds an average the weights that training goes on from."""
+    np.copyto(network.vector, state.slots.pop("trained", network.vector))
 
 
 def train_step(
@@ -194,33 +227,26 @@ def train_step(
     DivergenceError
         If the loss, an updated weight or a running statistic is not finite.
     """
-    network = executor.network
-    batch = Batch(
-        n_rows=len(rows),
-        read=data.reader(rows),
-        targets=dense_targets(
-            data.codes[rows],
-            network.n_outputs,
-            label_smoothing=objective.label_smoothing,
-            dtype=network.dtype,
-        ),
-        loss_weights=(data.loss_weights[rows] / len(rows)).astype(network.dtype),
-        weights=None if data.weights is None else data.weights[rows],
-        number=state.n_samples_seen,
-    )
+    network, optimizer, averaging = executor.network, objective.optimizer, objective.averaging
+    batch = make_batch(data, rows, network, objective, number=state.n_samples_seen)
     loss = executor.gradients(batch, objective.loss)
     gradient = executor.reduce()
-    loss += add_penalty(network, gradient, objective.alpha)
+    if not optimizer.decouples_decay:
+        loss += add_penalty(network, gradient, objective.alpha)
     if not math.isfinite(loss):
         raise DivergenceError(f"the loss became {loss} at step {state.step + 1}")
     if objective.clip_norm is not None:
         clip_norm(gradient, objective.clip_norm)
+    if optimizer.decouples_decay:
+        decayed = network.vector[: network.n_decayed]
+        np.multiply(decayed, 1 - learning_rate * objective.alpha, out=decayed)
 
     def update(block):
         slots = {name: slot[block] for name, slot in state.slots.items()}
-        objective.optimizer.update(
-            network.vector[block], gradient[block], slots, step=state.step + 1, learning_rate=learning_rate
-        )
+        weights = network.vector[block]
+        optimizer.update(weights, gradient[block], slots, step=state.step + 1, learning_rate=learning_rate)
+        if averaging and averaging.each_step:
+            averaging.update(slots["average"], weights, state.n_averaged)
 
     executor.pool.run(update, blocks(network.n_params))
     network.set_state(executor.state)
@@ -228,7 +254,26 @@ def train_step(
         raise DivergenceError(f"a weight or running statistic ceased to be finite at step {state.step + 1}")
     state.step += 1
     state.n_samples_seen += len(rows)
+    if averaging and averaging.each_step:
+        state.n_averaged += 1
     return loss
+
+
+def make_batch(
+    data: TrainingData, rows: np.ndarray, network: Network, objective: Objective, *, number: int
+) -> Batch:
+    """Return some samples as a minibatch, whose loss is the mean over them."""
+    targets = dense_targets(
+        data.codes[rows], network.n_outputs, label_smoothing=objective.label_smoothing, dtype=network.dtype
+    )
+    return Batch(
+        n_rows=len(rows),
+        read=data.reader(rows),
+        targets=targets,
+        loss_weights=(data.loss_weights[rows] / len(rows)).astype(network.dtype),
+        weights=None if data.weights is None else data.weights[rows],
+        number=number,
+    )
 
 
 @contextmanager
@@ -249,6 +294,49 @@ def check_scores(network: Network, data: TrainingData, rows: np.ndarray, pool, s
     Executor(network, pool, training=False).predict(Batch(len(rows), data.reader(rows)), scores)
     if not np.isfinite(scores).all():
         raise DivergenceError(f"the scores ceased to be finite at step {step}")
+
+
+def averaged_network(
+    network: Network, data: TrainingData, state: TrainingState, objective: Objective, *, batch_size: int, pool
+) -> Network:
+    """Return a network with the average of the weights, its running statistics computed anew.
+
+    Parameters
+    ----------
+    network : Network
+        Returned itself where there is no average yet.
+    data : TrainingData
+        The training samples.
+    state : TrainingState
+    objective : Objective
+    batch_size : int
+        Largest number of samples of a minibatch, whose statistics are averaged.
+    pool : WorkerPool
+
+    References
+    ----------
+    Izmailov, Podoprikhin, Garipov, Vetrov and Wilson (2018), "Averaging weights leads to wider optima and
+    better generalization", UAI, section 3.2.
+    """
+    if not state.n_averaged:
+        return network
+    averaged = network.copy()
+    np.copyto(averaged.vector, state.slots["average"])
+    blank = {where: np.zeros_like(value) for where, value in averaged.state().items()}
+    if not blank:
+        return averaged
+    executor = Executor(averaged, pool, training=True, streams=RandomStreams(state.seed))
+    sums, total_weight = dict.fromkeys(blank, 0.0), 0.0
+    for rows in np.array_split(np.arange(len(data.images)), -(-len(data.images) // batch_size)):
+        averaged.set_state(blank)  # running statistics that start at zero become those of the minibatch
+        batch = make_batch(data, rows, averaged, objective, number=int(rows[0]))
+        statistics = executor.statistics(batch)
+        weight = float(len(rows) if batch.weights is None else batch.weights.sum())
+        sums = {where: total + weight * statistics[where] for where, total in sums.items()}
+        total_weight += weight
+    means = {where: total / total_weight for where, total in sums.items() if blank[where].dtype.kind == "f"}
+    averaged.set_state(statistics | means)
+    return averaged
 
 
 def add_penalty(network: Network, gradient: np.ndarray, alpha: float) -> float:
@@ -293,43 +381,3 @@ def uninterrupted():
         signal.signal(signal.SIGINT, handler)
         if received:
             handler(*received[0])
-
-
-class Progress:
-    """Keeps the best value of a quantity and says when it has stopped to improve.
-
-    Parameters
-    ----------
-    tol : float
-        Improvement that counts.
-    patience : int
-        Epochs without improvement after which training has stopped to improve.
-
-    Attributes
-    ----------
-    best : float
-        Largest value so far.
-    """
-
-    def __init__(self, tol: float, patience: int):
-        self.tol = tol
-        self.patience = patience
-        self.best = -math.inf
-        self._n_stale = 0
-
-    def update(self, value: float) -> bool:
-        """Take a new value, larger is better, and return whether it is the best so far."""
-        self._n_stale = 0 if value >= self.best + self.tol else self._n_stale + 1
-        is_best = value > self.best
-        if is_best:
-            self.best = value
-        return is_best
-
-    @property
-    def is_stuck(self) -> bool:
-        """Whether more than ``patience`` epochs in a row brought no improvement."""
-        return self._n_stale > self.patience
-
-    def reset(self) -> None:
-        """Forget the epochs without improvement."""
-        self._n_stale = 0

@@ -29,100 +29,175 @@ def garbage(shape, dtype=np.float64):
     return np.full(shape, np.nan if dtype.kind == "f" else True if dtype.kind == "b" else 111, dtype)
 
 
-def _count(size, window, stride, pad=(0, 0)):
-    """Count windows by trying every start."""
-    return len(range(0, size + sum(pad) - window + 1, stride))
+def window_starts(size, window, stride, pad=(0, 0), *, dilation=1, ceil_mode=False):
+    """First pixels of all windows along one axis, by trying every one; the image begins at pixel 0.
+
+    In ceil mode one more window is added where pixels are left over, padding or not, if it begins on the
+    image or in the padding before it: PyTorch's rule, for windows that fit at all.
+    """
+    end, span = size + pad[1], (window - 1) * dilation + 1
+    starts = [start for start in range(-pad[0], end, stride) if start + span <= end]
+    if ceil_mode and starts and starts[-1] + span < end and starts[-1] + stride < size:
+        starts.append(starts[-1] + stride)
+    return starts
 
 
-def _taps(X, kernel_size, strides, padding):
-    """Yield (output pixel, kernel pixel, input pixel) wherever a window lies on the image."""
-    (top, bottom), (left, right) = padding
-    for i in range(_count(X.shape[0], kernel_size[0], strides[0], (top, bottom))):
-        for j in range(_count(X.shape[1], kernel_size[1], strides[1], (left, right))):
-            for u in range(kernel_size[0]):
-                for v in range(kernel_size[1]):
-                    row, column = i * strides[0] + u - top, j * strides[1] + v - left
-                    if 0 <= row < X.shape[0] and 0 <= column < X.shape[1]:
-                        yield (i, j), (u, v), (row, column)
+class NaiveWindows:
+    """All windows of an image, pixel by pixel."""
+
+    def __init__(self, image_size, window, strides, padding=NO_PADDING, *, dilation=(1, 1), ceil_mode=False):
+        self.image_size, self.window, self.padding, self.dilation = image_size, window, padding, dilation
+        self.starts = [
+            window_starts(*axis, dilation=step, ceil_mode=ceil_mode)
+            for *axis, step in zip(image_size, window, strides, padding, dilation, strict=True)
+        ]
+        self.counts = tuple(map(len, self.starts))
+
+    def taps(self):
+        """Yield (index of the window, position in it, pixel) for all positions, in row order."""
+        for out in np.ndindex(self.counts):
+            for tap in np.ndindex(self.window):
+                yield (
+                    out,
+                    tap,
+                    tuple(
+                        starts[index] + position * step
+                        for starts, index, position, step in zip(
+                            self.starts, out, tap, self.dilation, strict=True
+                        )
+                    ),
+                )
+
+    def taps_on_image(self):
+        """Yield the taps whose pixel is one of the image."""
+        return (tap for tap in self.taps() if self.is_on_image(tap[2]))
+
+    def is_on_image(self, pixel):
+        return all(0 <= place < size for place, size in zip(pixel, self.image_size, strict=True))
+
+    def is_on_padded_image(self, pixel):
+        axes = zip(pixel, self.image_size, self.padding, strict=True)
+        return all(-before <= place < size + after for place, size, (before, after) in axes)
+
+    def areas(self, *, with_padding):
+        """Number of pixels of each window on the image, or on the padded image."""
+        counts = self.is_on_padded_image if with_padding else self.is_on_image
+        areas = np.zeros(self.counts, int)
+        for out, _, pixel in self.taps():
+            areas[out] += counts(pixel)
+        return areas
 
 
-def conv2d(X, weight, bias=None, *, strides=(1, 1), padding=NO_PADDING):
-    """Cross-correlation, pixel by pixel; weight (kernel height, kernel width, channels, filters)."""
+def _group_slices(groups, channels, filters):
+    """Channels and filters of each group."""
+    channels, filters = channels // groups, filters // groups
+    for group in range(groups):
+        yield (
+            slice(group * channels, (group + 1) * channels),
+            slice(group * filters, (group + 1) * filters),
+        )
+
+
+def conv2d(X, weight, bias=None, *, strides=(1, 1), padding=NO_PADDING, dilation=(1, 1), groups=1):
+    """Cross-correlation, pixel by pixel; weight (kernel height, kernel width, channels / groups, filters)."""
     X, weight = np.asarray(X, np.float64), np.asarray(weight, np.float64)
-    height = _count(X.shape[0], weight.shape[0], strides[0], padding[0])
-    width = _count(X.shape[1], weight.shape[1], strides[1], padding[1])
-    Y = np.zeros((height, width, X.shape[2], weight.shape[3]))
-    for out, tap, pixel in _taps(X, weight.shape[:2], strides, padding):
-        Y[out] += X[pixel] @ weight[tap]
+    windows = NaiveWindows(X.shape[:2], weight.shape[:2], strides, padding, dilation=dilation)
+    Y = np.zeros((*windows.counts, X.shape[2], weight.shape[3]))
+    for out, tap, pixel in windows.taps_on_image():
+        for channels, filters in _group_slices(groups, X.shape[3], weight.shape[3]):
+            Y[out][:, filters] += X[pixel][:, channels] @ weight[tap][:, filters]
     return Y if bias is None else Y + np.asarray(bias, np.float64)
 
 
-def conv2d_backward(X, weight, dY, *, strides=(1, 1), padding=NO_PADDING):
+def conv2d_backward(X, weight, dY, *, strides=(1, 1), padding=NO_PADDING, dilation=(1, 1), groups=1):
     """Gradients (dX, dweight, dbias) of conv2d."""
     X, weight, dY = (np.asarray(array, np.float64) for array in (X, weight, dY))
     dX, dweight = np.zeros_like(X), np.zeros_like(weight)
-    for out, tap, pixel in _taps(X, weight.shape[:2], strides, padding):
-        dX[pixel] += dY[out] @ weight[tap].T
-        dweight[tap] += X[pixel].T @ dY[out]
+    windows = NaiveWindows(X.shape[:2], weight.shape[:2], strides, padding, dilation=dilation)
+    for out, tap, pixel in windows.taps_on_image():
+        for channels, filters in _group_slices(groups, X.shape[3], weight.shape[3]):
+            dX[pixel][:, channels] += dY[out][:, filters] @ weight[tap][:, filters].T
+            dweight[tap][:, filters] += X[pixel][:, channels].T @ dY[out][:, filters]
     return dX, dweight, dY.sum(axis=(0, 1, 2))
 
 
-def _pool_windows(X, window, strides):
-    """Yield (output pixel, top row, left column) of every window."""
-    for i in range(_count(X.shape[0], window[0], strides[0])):
-        for j in range(_count(X.shape[1], window[1], strides[1])):
-            yield (i, j), i * strides[0], j * strides[1]
+def depthwise_conv2d(X, weight, bias=None, *, strides=(1, 1), padding=NO_PADDING, dilation=(1, 1)):
+    """Cross-correlation of each channel with its own filters; weight (kh, kw, channels, multiplier)."""
+    X, weight = np.asarray(X, np.float64), np.asarray(weight, np.float64)
+    windows = NaiveWindows(X.shape[:2], weight.shape[:2], strides, padding, dilation=dilation)
+    *_, channels, multiplier = weight.shape
+    Y = np.zeros((*windows.counts, X.shape[2], channels * multiplier))
+    for out, tap, pixel in windows.taps_on_image():
+        for c, k in np.ndindex(channels, multiplier):
+            Y[out][:, c * multiplier + k] += X[pixel][:, c] * weight[tap][c, k]
+    return Y if bias is None else Y + np.asarray(bias, np.float64)
 
 
-def _pooled_zeros(X, window, strides):
-    counts = (_count(X.shape[axis], window[axis], strides[axis]) for axis in (0, 1))
-    return np.zeros((*counts, *X.shape[2:]))
+def depthwise_conv2d_backward(X, weight, dY, *, strides=(1, 1), padding=NO_PADDING, dilation=(1, 1)):
+    """Gradients (dX, dweight, dbias) of depthwise_conv2d."""
+    X, weight, dY = (np.asarray(array, np.float64) for array in (X, weight, dY))
+    dX, dweight = np.zeros_like(X), np.zeros_like(weight)
+    windows = NaiveWindows(X.shape[:2], weight.shape[:2], strides, padding, dilation=dilation)
+    *_, channels, multiplier = weight.shape
+    for out, tap, pixel in windows.taps_on_image():
+        for c, k in np.ndindex(channels, multiplier):
+            share = dY[out][:, c * multiplier + k]
+            dX[pixel][:, c] += share * weight[tap][c, k]
+            dweight[tap][c, k] += X[pixel][:, c] @ share
+    return dX, dweight, dY.sum(axis=(0, 1, 2))
 
 
-def max_pool(X, window, strides):
-    """Maximum of every window."""
+def first_maxima(X, windows):
+    """Pixel of the first maximum in row order of each (row, column, image, channel) of the result."""
+    best = {}
+    for out, _, pixel in windows.taps_on_image():
+        for rest in np.ndindex(X.shape[2:]):
+            key = (*out, *rest)
+            if key not in best or X[(*pixel, *rest)] > X[(*best[key], *rest)]:
+                best[key] = pixel
+    return best
+
+
+def max_pool(X, window, strides, padding=NO_PADDING, *, ceil_mode=False):
+    """Maximum of every window; padding is never one."""
     X = np.asarray(X, np.float64)
-    Y = _pooled_zeros(X, window, strides)
-    for out, row, column in _pool_windows(X, window, strides):
-        for image, channel in np.ndindex(X.shape[2:]):
-            pixels = X[row : row + window[0], column : column + window[1], image, channel]
-            Y[(*out, image, channel)] = max(pixels.ravel())
+    windows = NaiveWindows(X.shape[:2], window, strides, padding, ceil_mode=ceil_mode)
+    Y = np.zeros((*windows.counts, *X.shape[2:]))
+    for out, pixel in first_maxima(X, windows).items():
+        Y[out] = X[(*pixel, *out[2:])]
     return Y
 
 
-def max_pool_backward(X, dY, window, strides):
+def max_pool_backward(X, dY, window, strides, padding=NO_PADDING, *, ceil_mode=False):
     """Gradient of max_pool: all to the first maximum in row order."""
     X = np.asarray(X, np.float64)
+    windows = NaiveWindows(X.shape[:2], window, strides, padding, ceil_mode=ceil_mode)
     dX = np.zeros_like(X)
-    for out, row, column in _pool_windows(X, window, strides):
-        for image, channel in np.ndindex(X.shape[2:]):
-            best = None
-            for u in range(row, row + window[0]):
-                for v in range(column, column + window[1]):
-                    if best is None or X[u, v, image, channel] > X[(*best, image, channel)]:
-                        best = (u, v)
-            dX[(*best, image, channel)] += dY[(*out, image, channel)]
+    for out, pixel in first_maxima(X, windows).items():
+        dX[(*pixel, *out[2:])] += dY[out]
     return dX
 
 
-def avg_pool(X, window, strides):
-    """Mean of every window."""
+def avg_pool(X, window, strides, padding=NO_PADDING, *, ceil_mode=False, count_include_pad=False):
+    """Mean of every window; what lies beyond the padding never counts."""
     X = np.asarray(X, np.float64)
-    Y = _pooled_zeros(X, window, strides)
-    for out, row, column in _pool_windows(X, window, strides):
-        for u in range(window[0]):
-            for v in range(window[1]):
-                Y[out] += X[row + u, column + v] / (window[0] * window[1])
+    windows = NaiveWindows(X.shape[:2], window, strides, padding, ceil_mode=ceil_mode)
+    areas = windows.areas(with_padding=count_include_pad)
+    Y = np.zeros((*windows.counts, *X.shape[2:]))
+    for out, _, pixel in windows.taps_on_image():
+        Y[out] += X[pixel] / areas[out]
     return Y
 
 
-def avg_pool_backward(X, dY, window, strides):
+def avg_pool_backward(
+    X, dY, window, strides, padding=NO_PADDING, *, ceil_mode=False, count_include_pad=False
+):
     """Gradient of avg_pool: an equal share to each pixel of the window."""
+    windows = NaiveWindows(X.shape[:2], window, strides, padding, ceil_mode=ceil_mode)
+    areas = windows.areas(with_padding=count_include_pad)
     dX = np.zeros(X.shape)
-    for out, row, column in _pool_windows(X, window, strides):
-        for u in range(window[0]):
-            for v in range(window[1]):
-                dX[row + u, column + v] += np.asarray(dY[out], np.float64) / (window[0] * window[1])
+    for out, _, pixel in windows.taps_on_image():
+        dX[pixel] += np.asarray(dY[out], np.float64) / areas[out]
     return dX
 
 
@@ -144,6 +219,106 @@ def batch_norm(X, scale, shift, *, weights=None, epsilon=1e-5):
     return Y, np.array(means), np.array(variances)
 
 
+def group_norm(X, scale, shift, groups, *, epsilon=1e-5):
+    """Normalization over all pixels and the channels of a group, of each sample by itself."""
+    X = np.asarray(X, np.float64)
+    Y = np.empty_like(X)
+    for where in _groups(X, groups):
+        Y[where] = np.reshape(_normalize(X[where].ravel(), epsilon)[0], X[where].shape)
+    return Y * np.asarray(scale, np.float64) + np.asarray(shift, np.float64)
+
+
+def group_norm_backward(X, scale, dY, groups, *, epsilon=1e-5):
+    """Gradients (dX, dscale, dshift) of group_norm."""
+    X, scale, dY = (np.asarray(array, np.float64) for array in (X, scale, dY))
+    normalized = group_norm(X, np.ones_like(scale), np.zeros_like(scale), groups, epsilon=epsilon)
+    dX = np.empty_like(X)
+    for where in _groups(X, groups):
+        dX[where] = _normalize_backward(X[where].ravel(), (dY * scale)[where].ravel(), epsilon).reshape(
+            X[where].shape
+        )
+    axes = tuple(range(X.ndim - 1))
+    return dX, (dY * normalized).sum(axis=axes), dY.sum(axis=axes)
+
+
+def layer_norm(X, scale, shift, *, epsilon=1e-5):
+    """Normalization over the channels of each pixel of each sample: each pixel is a vector of one group."""
+    vectors = np.reshape(X, (-1, X.shape[-1]))
+    return group_norm(vectors, scale, shift, 1, epsilon=epsilon).reshape(X.shape)
+
+
+def layer_norm_backward(X, scale, dY, *, epsilon=1e-5):
+    """Gradients (dX, dscale, dshift) of layer_norm."""
+    flat = (-1, X.shape[-1])
+    dX, *others = group_norm_backward(X.reshape(flat), scale, dY.reshape(flat), 1, epsilon=epsilon)
+    return dX.reshape(X.shape), *others
+
+
+def _groups(X, groups):
+    """Index of each group of channels of each sample."""
+    width = X.shape[-1] // groups
+    for sample in range(X.shape[-2]):
+        for group in range(groups):
+            yield (..., sample, slice(group * width, (group + 1) * width))
+
+
+def _normalize(values, epsilon):
+    """Numbers with mean 0 and variance 1, and their deviation."""
+    mean = math.fsum(values) / len(values)
+    variance = math.fsum((value - mean) ** 2 for value in values) / len(values)
+    deviation = math.sqrt(variance + epsilon)
+    return [(value - mean) / deviation for value in values], deviation
+
+
+def _normalize_backward(values, gradient, epsilon):
+    """Gradient by the matrix of all derivatives of the normalized numbers."""
+    normalized, deviation = _normalize(values, epsilon)
+    n = len(values)
+    return np.array(
+        [
+            math.fsum(
+                gradient[j] * ((i == j) - 1 / n - normalized[i] * normalized[j] / n) / deviation
+                for j in range(n)
+            )
+            for i in range(n)
+        ]
+    )
+
+
+def local_response_norm(X, size, alpha, beta, k):
+    """Each number over a power of the squares of its neighbours among the channels of its pixel."""
+    X = np.asarray(X, np.float64)
+    Y = np.empty_like(X)
+    for where in np.ndindex(X.shape):
+        *pixel, channel = where
+        Y[where] = X[where] / _response(X[tuple(pixel)], channel, size, alpha, k) ** beta
+    return Y
+
+
+def local_response_norm_backward(X, dY, size, alpha, beta, k):
+    """Gradient of local_response_norm by the matrix of all derivatives of the channels of a pixel."""
+    X, dY = np.asarray(X, np.float64), np.asarray(dY, np.float64)
+    dX = np.zeros_like(X)
+    for pixel in np.ndindex(X.shape[:-1]):
+        for j in range(X.shape[-1]):
+            response = _response(X[pixel], j, size, alpha, k)
+            dX[pixel][j] += dY[pixel][j] * response**-beta
+            for i in _neighbours(j, size, X.shape[-1]):
+                slope = -beta * X[pixel][j] * response ** (-beta - 1) * 2 * alpha * X[pixel][i]
+                dX[pixel][i] += dY[pixel][j] * slope
+    return dX
+
+
+def _neighbours(channel, size, n_channels):
+    """Channels around one, of an even number one more before it than behind it."""
+    first = channel - size // 2
+    return [other for other in range(first, first + size) if 0 <= other < n_channels]
+
+
+def _response(values, channel, size, alpha, k):
+    return k + alpha * math.fsum(values[i] ** 2 for i in _neighbours(channel, size, len(values)))
+
+
 def dense(X, weight, bias=None):
     """Fully connected layer, one output at a time."""
     Y = np.zeros((len(X), weight.shape[1]))
@@ -151,6 +326,82 @@ def dense(X, weight, bias=None):
         products = [float(x) * float(w) for x, w in zip(X[sample], weight[:, unit], strict=True)]
         Y[sample, unit] = math.fsum(products) + (0.0 if bias is None else float(bias[unit]))
     return Y
+
+
+def sigmoid(x):
+    """Logistic sigmoid without overflow on either side."""
+    return 1 / (1 + math.exp(-x)) if x >= 0 else math.exp(x) / (1 + math.exp(x))
+
+
+def softplus(x):
+    """Logarithm of 1 + exp(x) without overflow."""
+    return max(x, 0.0) + math.log1p(math.exp(-abs(x)))
+
+
+def normal_density(x):
+    return math.exp(-x * x / 2) / math.sqrt(2 * math.pi)
+
+
+def normal_distribution(x):
+    return math.erfc(-x / math.sqrt(2)) / 2
+
+
+def mish_slope(x):
+    """Product rule on x tanh(softplus(x)), with 1 - tanh(s)^2 = 1 / cosh(s)^2."""
+    return math.tanh(softplus(x)) + x * sigmoid(x) / math.cosh(min(softplus(x), 300.0)) ** 2
+
+
+SELU_ALPHA, SELU_SCALE = 1.6732632423543772, 1.0507009873554805  # Klambauer et al. (2017), equation 14
+
+ACTIVATIONS = {
+    "relu": (lambda x: max(x, 0.0), lambda x: float(x > 0)),
+    "leaky_relu": (lambda x: x if x > 0 else 0.01 * x, lambda x: 1.0 if x > 0 else 0.01),
+    "prelu": (lambda x: x if x > 0 else 0.25 * x, lambda x: 1.0 if x > 0 else 0.25),
+    "elu": (lambda x: x if x > 0 else math.expm1(x), lambda x: 1.0 if x > 0 else math.exp(x)),
+    "selu": (
+        lambda x: SELU_SCALE * (x if x > 0 else SELU_ALPHA * math.expm1(x)),
+        lambda x: SELU_SCALE * (1.0 if x > 0 else SELU_ALPHA * math.exp(x)),
+    ),
+    "gelu": (
+        lambda x: x * normal_distribution(x),
+        lambda x: normal_distribution(x) + x * normal_density(x),
+    ),
+    "silu": (lambda x: x * sigmoid(x), lambda x: sigmoid(x) * (1 + x * sigmoid(-x))),
+    "hard_swish": (
+        lambda x: 0.0 if x <= -3 else x if x >= 3 else x * (x + 3) / 6,
+        lambda x: 0.0 if x <= -3 else 1.0 if x >= 3 else (2 * x + 3) / 6,
+    ),
+    "mish": (lambda x: x * math.tanh(softplus(x)), mish_slope),
+    "softplus": (softplus, sigmoid),
+    "sigmoid": (sigmoid, lambda x: sigmoid(x) * sigmoid(-x)),
+    "tanh": (math.tanh, lambda x: 1 / math.cosh(min(abs(x), 300.0)) ** 2),
+}
+"""Function and derivative of one number, by name; parameters are the defaults of the layers."""
+
+
+def elementwise(function, X):
+    """Apply a function of one number to each of an array."""
+    return np.array([function(float(x)) for x in np.ravel(X)]).reshape(np.shape(X))
+
+
+def softmax(X):
+    """Softmax over the last axis, vector by vector."""
+    Y = np.empty(X.shape)
+    for where in np.ndindex(X.shape[:-1]):
+        values = [float(x) for x in X[where]]
+        powers = [math.exp(value - max(values)) for value in values]
+        Y[where] = [power / math.fsum(powers) for power in powers]
+    return Y
+
+
+def softmax_backward(X, dY):
+    """Gradient of softmax by the matrix of all derivatives, dy_j / dx_i = y_j ((i == j) - y_i)."""
+    Y, dX = softmax(X), np.zeros(X.shape)
+    for where in np.ndindex(X.shape[:-1]):
+        y, g = Y[where], dY[where]
+        for i in range(len(y)):
+            dX[where][i] = math.fsum(float(g[j]) * y[j] * ((i == j) - y[i]) for j in range(len(y)))
+    return dX
 
 
 def softmax_cross_entropy(scores, targets):
@@ -216,3 +467,10 @@ def run_backward(layer, params, unit, dY, *, need_dX=True):
     dX = layer.backward(params, dY, unit, need_dX=need_dX, out=out)
     layer.finish(params, unit)
     return dX
+
+
+def initial_params(layer, input_shape, dtype=np.float64):
+    """Fresh parameters of a layer; the seed is fixed."""
+    return layer.init_params(
+        input_shape, activation=None, dtype=np.dtype(dtype), rng=np.random.default_rng(0)
+    )

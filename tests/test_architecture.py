@@ -1,12 +1,12 @@
-"""From hyperparameters to named layers, and the search for layers by name."""
+"""From hyperparameters to named layers, and what becomes of both when the estimator is fitted."""
 
 import inspect
-import re
 
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 from sklearn.base import clone
+from sklearn.datasets import load_digits
 
 from skcnn import (
     AvgPool2D,
@@ -18,9 +18,23 @@ from skcnn import (
     Flatten,
     GlobalAvgPool2D,
     MaxPool2D,
-    ReLU,
+    Parallel,
+    Residual,
+    Sequential,
+    Softmax,
 )
-from skcnn.architecture import check_layers, compact_layers, complete_layers, named_layers
+from skcnn.architecture import (
+    compact_layers,
+    complete_layers,
+    explicit_layers,
+    lenet5,
+    small_resnet,
+    small_vgg,
+    teaching_network,
+)
+from skcnn.layers.activation import ACTIVATIONS
+from skcnn.network import Network
+from skcnn.random_streams import RandomStreams
 
 N_SAMPLES = 24
 X = np.random.default_rng(0).normal(size=(N_SAMPLES, 8, 6, 1))
@@ -82,7 +96,7 @@ def test_batch_normalization_stands_between_convolution_and_activation():
     assert dict(layers)["conv1"].activation is None
 
 
-@pytest.mark.parametrize("activation", ["identity", "relu", "logistic", "sigmoid", "tanh"])
+@pytest.mark.parametrize("activation", sorted({*ACTIVATIONS, "identity"} - {"softmax"}))
 @pytest.mark.parametrize("normalization", [None, "batch"])
 def test_every_activation_trains(activation, normalization):
     net = make_net(activation=activation, normalization=normalization).fit(X, Y)
@@ -145,13 +159,7 @@ def test_explicit_layers_leave_the_compact_hyperparameters_unused():
     assert built_names(net) == ["flatten", "dense_1", "output"]
 
 
-# names
-
-
-def test_names_are_made_of_class_and_position():
-    layers = [Conv2D(2), ReLU(), Conv2D(3), "passthrough", ("last", Dense(4)), Dense(5)]
-    names = ["conv2d_1", "relu_1", "conv2d_2", "passthrough_1", "last", "dense_1"]
-    assert named_layers(layers) == list(zip(names, [*layers[:4], layers[4][1], layers[5]], strict=True))
+# explicit layers
 
 
 def test_made_names_are_those_of_weights_and_built_layers():
@@ -198,6 +206,57 @@ def test_inserted_flatten_gives_way_to_a_layer_of_that_name():
     assert built_names(make_net([("flatten", Conv2D(2))])) == ["flatten", "output_flatten", "output"]
 
 
+@pytest.mark.parametrize(
+    ("block", "is_flattened"),
+    [
+        (Sequential([Dense(2)]), True),
+        (Sequential(["passthrough", Sequential([Dense(2)])]), True),
+        (Residual([Dense(2), Dense(3)]), True),
+        (Residual([("dense", "passthrough"), Dense(2)]), True),
+        (Parallel([Dense(2), [Dense(3), Dense(2)], "passthrough"]), True),
+        (Parallel(["passthrough", Residual([Dense(2)])]), True),
+        (Parallel([Dropout(), [("norm", BatchNorm())]]), False),
+        (Sequential([Flatten(), Dense(2)]), False),
+        (Residual([Conv2D(2)]), False),
+        (Parallel([[Flatten(), Dense(2)], [GlobalAvgPool2D(), Dense(2)]]), False),
+    ],
+    ids=lambda value: " ".join(repr(value).split()),
+)
+def test_flatten_is_inserted_before_containers_of_vector_layers(block, is_flattened):
+    layers, _ = complete_layers([("block", block)], (4, 4, 2), 3)
+    assert (names_of(layers)[0] == "flatten") == is_flattened
+
+
+@pytest.mark.parametrize(
+    ("layers", "name"),
+    [
+        ([Dense(3, activation="softmax")], "dense_1_softmax"),
+        ([Dense(3), Softmax()], "softmax_1"),
+        ([Softmax(), "passthrough"], "softmax_1"),
+        ([Residual([Dense(3)], activation="softmax")], "residual_1_softmax"),
+        ([Sequential([Dense(3), ("last", Softmax())])], "sequential_1__last"),
+        ([Sequential([Conv2D(3), Conv2D(3, activation="softmax")])], "sequential_1__conv2d_2_softmax"),
+    ],
+    ids=repr,
+)
+def test_softmax_last_is_refused_by_its_name(layers, name):
+    with pytest.raises(ValueError, match=f"^layer '{name}': a softmax at the end .*leave it out"):
+        make_net(layers).fit(X, Y)
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        [Dense(3, activation="softmax"), Dense(3)],
+        [Conv2D(2), Softmax(), GlobalAvgPool2D()],
+        [Parallel([[Dense(3), Softmax()], Dense(2)])],
+    ],
+    ids=repr,
+)
+def test_softmax_elsewhere_is_a_layer_like_others(layers):
+    assert make_net(layers).fit(X, Y).predict(X).shape == Y.shape
+
+
 def test_output_layer_has_a_score_for_each_class():
     layers, steps = complete_layers([("conv", Conv2D(2))], (4, 4, 1), 5)
     assert layers[-1][0] == "output"
@@ -206,214 +265,18 @@ def test_output_layer_has_a_score_for_each_class():
 
 def test_built_layers_are_copies():
     layer = Conv2D(2)
-    assert check_layers([layer], ())[0][1] is not layer
+    assert explicit_layers([layer], ())[0][1] is not layer
     net = make_net([layer]).fit(X, Y)
     assert net.layers_[0][1] is not layer
 
 
-# get_params and set_params
-
-
-def named():
-    return [("conv1", Conv2D(2)), ("norm1", BatchNorm()), ("dense1", Dense(4))]
-
-
-def test_get_params_reaches_into_layers():
-    layers = named()
-    params = make_net(layers).get_params()
-    assert params["layers"] is layers
-    assert params["conv1"] is layers[0][1]
-    assert params["conv1__filters"] == 2
-    assert params["norm1__momentum"] == 0.9
-    assert params["dense1__units"] == 4
-
-
-def test_get_params_names_layers_without_names():
-    params = make_net([Conv2D(2), Conv2D(3)]).get_params()
-    assert (params["conv2d_1__filters"], params["conv2d_2__filters"]) == (2, 3)
-
-
-def test_shallow_get_params_are_those_of_the_constructor():
-    params = make_net(named()).get_params(deep=False)
-    assert list(params) == sorted(inspect.signature(ConvNetClassifier).parameters)
-
-
-def test_all_params_can_be_set_again():
-    net = make_net(named())
-    before = repr(net)
-    assert net.set_params(**net.get_params()) is net
-    assert repr(net) == before
-
-
-def test_set_params_reaches_into_layers():
-    net = make_net(named()).set_params(conv1__filters=5, dense1__activation="tanh", max_iter=2)
-    assert net.get_params()["conv1__filters"] == 5
-    assert net.layers[2][1].activation == "tanh"
-    assert net.max_iter == 2
-    assert net.fit(X, Y).network_.params["conv1"]["bias"].shape == (5,)
-
-
-def test_set_params_replaces_layers():
-    dense = Dense(7)
-    net = make_net(named()).set_params(norm1="passthrough", dense1=dense)
-    assert names_of(net.layers) == ["conv1", "norm1", "dense1"]
-    assert net.layers[1][1] == "passthrough"
-    assert net.layers[2][1] is dense
-    assert built_names(net) == ["conv1", "flatten", "dense1", "output"]
-
-
-def test_passthrough_is_replaced_by_a_layer():
-    net = make_net([("norm1", "passthrough")]).set_params(norm1=BatchNorm(), norm1__momentum=0.5)
-    assert net.layers[0][1].momentum == 0.5
-
-
-def test_replacement_and_its_parameters_may_come_in_one_call_in_any_order():
-    net = make_net(named()).set_params(conv1__filters=9, conv1=Conv2D(3, kernel_size=5))
-    assert (net.layers[0][1].filters, net.layers[0][1].kernel_size) == (9, 5)
-
-
-def test_new_layers_and_their_parameters_may_come_in_one_call():
-    net = make_net(named()).set_params(only__units=9, layers=[("only", Dense(3))])
-    assert net.get_params()["only__units"] == 9
-    assert names_of(net.layers) == ["only"]
-
-
-@pytest.mark.parametrize("params", [{"conv2d_2__filters": 5}, {"conv2d_2": Conv2D(5)}], ids=str)
-def test_first_set_params_by_name_makes_names_stick(params):
-    net = make_net([Conv2D(2), Conv2D(3), Dense(4)]).set_params(**params)
-    assert names_of(net.layers) == ["conv2d_1", "conv2d_2", "dense_1"]
-    net.set_params(conv2d_1="passthrough")
-    assert net.get_params()["conv2d_2__filters"] == 5
-
-
-def test_set_params_does_not_touch_the_list_that_the_user_passed():
-    conv, dense = Conv2D(2), Dense(4)
-    for layers in ([conv, dense], [("conv", conv), ("dense", dense)]):
-        kept = list(layers)
-        net = make_net(layers)
-        name = named_layers(layers)[0][0]
-        net.set_params(**{name: "passthrough"})
-        assert net.layers is not layers
-        assert layers == kept
-
-
-def test_set_params_of_own_parameters_keeps_the_list():
-    layers = [Conv2D(2)]
-    assert make_net(layers).set_params(max_iter=3).layers is layers
-
-
-def test_set_params_without_parameters_changes_nothing():
-    layers = [Conv2D(2)]
-    assert make_net(layers).set_params().layers is layers
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [{"max_itr": 3}, {"conv1__filter": 3}, {"conv9__filters": 3}, {"conv9": Dense(2)}, {"conv1__": 3}],
-    ids=str,
-)
-def test_set_params_sets_nothing_on_error(wrong):
-    layers = named()
-    net = make_net(layers)
-    before = repr(net)
-    right = {"max_iter": 9, "conv1__filters": 9, "norm1": "passthrough", "alpha": 9.0}
-    for params in (right | wrong, wrong | right, right | {"layers": named()} | wrong):
-        with pytest.raises(ValueError, match="Invalid parameter"):
-            net.set_params(**params)
-    assert repr(net) == before
-    assert net.layers is layers
-
-
-def test_parameters_of_passthrough_are_refused():
-    net = make_net([("norm1", "passthrough")])
-    with pytest.raises(ValueError, match="'norm1__momentum': layer 'norm1' is 'passthrough'"):
-        net.set_params(norm1__momentum=0.5)
-
-
-@pytest.mark.parametrize(
-    ("typed", "meant"),
-    [
-        ("max_itr", "max_iter"),
-        ("learning_rate_int", "learning_rate_init"),
-        ("cov1", "conv1"),
-        ("conv1__filter", "conv1__filters"),
-        ("conv1__kernel", "conv1__kernel_size"),
-        ("cnv1__filters", "conv1__filters"),
-    ],
-)
-def test_mistyped_parameters_get_a_hint(typed, meant):
-    message = f"Invalid parameter '{typed}' for estimator ConvNetClassifier. Did you mean '{meant}'?"
-    with pytest.raises(ValueError, match=re.escape(message)):
-        make_net(named()).set_params(**{typed: 3})
-
-
-def test_parameters_like_no_other_get_the_list_of_valid_ones():
-    with pytest.raises(ValueError, match=r"'qqq'.* Valid parameters are: .*'conv1__filters'.*'verbose'"):
-        make_net(named()).set_params(qqq=3)
-
-
-GARBAGE = [
-    "garbage",
-    3,
-    {"conv1": 3},
-    [3, None, "text"],
-    [("conv1",)],
-    [("conv1", 3)],
-    [(3, Conv2D(2))],
-    [[Conv2D(2)]],
-    [("alpha", 3), ("conv__1", Dense(2))],
-    [("conv1", Dense(2)), ("conv1", Dense(3))],
-    [Conv2D],
-    np.arange(3),
-]
-
-
-@pytest.mark.parametrize("layers", GARBAGE, ids=repr)
-def test_garbage_survives_until_fit(layers):
-    net = make_net(layers)
-    assert net.get_params()["layers"] is layers
-    assert net.set_params(max_iter=3).layers is layers
-    assert repr(clone(net).layers) == repr(layers)
-    assert "ConvNetClassifier" in repr(net)
-    assert clone(net).set_params(**net.get_params(deep=False)).max_iter == 3
-    with pytest.raises(ValueError, match="layer"):
-        net.fit(X, Y)
-
-
-@pytest.mark.parametrize(
-    "layers",
-    [
-        [3, None, "text"],
-        [("conv1",), Dense(2)],
-        [("conv1", 3)],
-        [("alpha", 3), Dense(2)],
-        [("conv__1", Dense(2))],
-    ],
-    ids=repr,
-)
-def test_all_params_of_garbage_can_be_set_again(layers):
-    net = make_net(layers)
-    net.set_params(**net.get_params())
-    entries = [entry for _, entry in named_layers(layers)]
-    assert [entry for _, entry in named_layers(net.layers)] == entries
-    with pytest.raises(ValueError, match="layer"):
-        net.fit(X, Y)
-
-
-@pytest.mark.parametrize(
-    ("layers", "params"),
-    [
-        ([("same", Dense(2)), ("same", Dense(3))], {"same__units": 4}),
-        ([("same", Dense(2)), ("same", Dense(3)), ("other", Dense(4))], {"other__units": 5}),
-        ([("conv2d_1", Conv2D(2)), Conv2D(3)], {"conv2d_1": "passthrough"}),
-    ],
-    ids=repr,
-)
-def test_set_params_drops_no_layer_of_a_duplicate_name(layers, params):
-    net = make_net(layers)
-    with pytest.raises(ValueError, match="names must be unique, got .* twice"):
-        net.set_params(**params).fit(X, Y)
-    assert len(net.layers) == len(layers)
+def test_layers_inside_of_built_layers_are_copies():
+    inner, projection = Conv2D(2), Conv2D(2, 1)
+    net = make_net([Residual([inner], projection=projection)]).fit(X, Y)
+    built = net.layers_[0][1]
+    assert built.layers[0] is not inner
+    assert built.projection is not projection
+    assert all(step.layer is not inner and step.layer is not projection for step in net.network_.steps)
 
 
 # a fitted estimator
@@ -433,6 +296,7 @@ OTHER_VALUES = {
     "input_scaling": None,
     "dtype": "float32",
     "loss": "another loss",
+    "focal_gamma": 7.0,
     "label_smoothing": 0.5,
     "class_weight": {0: 5.0},
     "solver": "sgd",
@@ -440,12 +304,18 @@ OTHER_VALUES = {
     "batch_size": 1,
     "learning_rate": "adaptive",
     "learning_rate_init": 7.0,
+    "warmup": 7.0,
+    "step_size": 1,
+    "step_factor": 0.5,
     "momentum": 0.1,
     "nesterovs_momentum": False,
     "beta_1": 0.1,
     "beta_2": 0.1,
     "epsilon": 0.1,
     "clip_norm": 0.1,
+    "averaging": "ema",
+    "averaging_decay": 0.1,
+    "averaging_start": 0.1,
     "max_iter": 7,
     "tol": 7.0,
     "n_iter_no_change": 1,
@@ -474,19 +344,124 @@ def test_parameter_set_after_fit_does_not_change_predictions(name):
         assert_array_equal(method(X), prediction)
 
 
-def test_parameters_of_layers_set_after_fit_do_not_change_predictions():
-    layers = [("conv", Conv2D(2, activation="relu")), ("norm", BatchNorm()), ("pool", MaxPool2D())]
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"conv__filters": 9, "conv__activation": "tanh", "norm__epsilon": 9.0, "pool__pool_size": 1},
+        {"res__conv__filters": 9, "res__norm__epsilon": 9.0, "res__projection__strides": 2},
+        {"res__activation": "relu", "res__projection": "auto", "both__branch_1__conv2d_1__kernel_size": 5},
+        {"conv": "passthrough", "norm": "passthrough", "res__conv": "passthrough", "both": Dense(2)},
+    ],
+    ids=str,
+)
+def test_layers_changed_after_fit_do_not_change_predictions(changes):
+    layers = [
+        ("conv", Conv2D(2, activation="relu")),
+        ("norm", BatchNorm()),
+        ("pool", MaxPool2D()),
+        ("res", Residual([("conv", Conv2D(3)), ("norm", BatchNorm())], projection=Conv2D(3, 1))),
+        ("both", Parallel([[Conv2D(2)], MaxPool2D(3, strides=1, padding="same")])),
+    ]
     net = make_net(layers).fit(X, Y)
     before = net.predict_proba(X)
-    net.set_params(
-        conv__filters=9, conv__padding="valid", conv__activation="tanh", norm__epsilon=9.0, pool__pool_size=1
-    )
+    net.set_params(**changes)
     layers[0][1].use_bias = False
     assert_array_equal(net.predict_proba(X), before)
 
 
-def test_layers_replaced_after_fit_do_not_change_predictions():
-    net = make_net([("conv", Conv2D(2)), ("norm", BatchNorm())]).fit(X, Y)
-    before = net.predict_proba(X)
-    net.set_params(conv="passthrough", norm="passthrough")
-    assert_array_equal(net.predict_proba(X), before)
+# stacks known by name
+
+CIFAR10, MNIST, DIGITS = (32, 32, 3), (28, 28, 1), (8, 8, 1)
+
+
+def count_parameters(layers, input_shape, n_outputs=10):
+    _, steps = complete_layers(layers, input_shape, n_outputs)
+    return Network(steps, dtype=np.float32, streams=RandomStreams(0)).n_params
+
+
+@pytest.mark.parametrize(
+    ("layers", "input_shape", "expected"),
+    [
+        # by hand, layer after layer; a normalized convolution has no bias but scale and shift
+        (teaching_network(), CIFAR10, (7 * 7 * 3 + 1) * 32 + (16 * 16 * 32 + 1) * 500 + 501 * 10),
+        (lenet5(), MNIST, 26 * 6 + (25 * 6 + 1) * 16 + 401 * 120 + 121 * 84 + 85 * 10),
+        (
+            small_vgg(filters=(8, 16), convolutions=2, units=32),
+            DIGITS,
+            (9 + 2) * 8 + (72 + 2) * 8 + (72 + 2) * 16 + (144 + 2) * 16 + (2 * 2 * 16 + 1) * 32 + 33 * 10,
+        ),
+        (
+            small_resnet(blocks=3),  # 20 layers; the paper says 0.27 million
+            CIFAR10,
+            (27 + 2) * 16
+            + 6 * (144 + 2) * 16
+            + (144 + 2) * 32 + (16 + 2) * 32 + 5 * (288 + 2) * 32
+            + (288 + 2) * 64 + (32 + 2) * 64 + 5 * (576 + 2) * 64
+            + 65 * 10,
+        ),
+    ],
+    ids=["teaching_network", "lenet5", "small_vgg", "small_resnet"],
+)  # fmt: skip
+def test_known_stacks_have_the_parameters_counted_by_hand(layers, input_shape, expected):
+    assert count_parameters(layers, input_shape) == expected
+
+
+def test_lenet5_has_the_shapes_of_the_paper():
+    _, steps = complete_layers(lenet5(), MNIST, 10)
+    shapes = {step.name: step.output_shape for step in steps}
+    assert [shapes[name] for name in ("conv1", "pool1", "conv2", "pool2", "dense1", "dense2", "output")] == [
+        (28, 28, 6),
+        (14, 14, 6),
+        (10, 10, 16),
+        (5, 5, 16),
+        (120,),
+        (84,),
+        (10,),
+    ]
+
+
+def test_small_resnet_halves_the_image_with_each_stage():
+    _, steps = complete_layers(small_resnet(filters=(4, 8, 16), blocks=2), CIFAR10, 10)
+    shapes = {step.name: step.output_shape for step in steps}
+    assert [shapes[f"res{stage}_{number}"] for stage in (1, 2, 3) for number in (1, 2)] == [
+        (32, 32, 4),
+        (32, 32, 4),
+        (16, 16, 8),
+        (16, 16, 8),
+        (8, 8, 16),
+        (8, 8, 16),
+    ]
+    assert {name for name in shapes if "projection" in name} == {
+        f"res{stage}_1__projection{norm}" for stage in (2, 3) for norm in ("", "__norm")
+    }
+
+
+@pytest.mark.parametrize("images", [(8, 8, 1), (12, 12, 1), (13, 9, 1), (2, 2, 1), (1, 5, 2)], ids=str)
+def test_known_stacks_fit_the_images_that_they_say(images):
+    smallest = {"teaching_network": 2, "lenet5": 12, "small_vgg": 8, "small_resnet": 1}
+    for function in (teaching_network, lenet5, small_vgg, small_resnet):
+        if min(images[:2]) >= smallest[function.__name__]:
+            complete_layers(function(), images, 3)
+        else:
+            with pytest.raises(ValueError, match="is larger than the padded image"):
+                complete_layers(function(), images, 3)
+
+
+@pytest.mark.parametrize("function", [teaching_network, small_vgg, small_resnet])
+def test_known_stacks_learn_the_digits(function):
+    """In three epochs, on half of the images; the score is that of the other half."""
+    X_digits, y_digits = load_digits(return_X_y=True)
+    net = ConvNetClassifier(function(), max_iter=3, dtype="float32", random_state=0)
+    assert net.fit(X_digits[::2], y_digits[::2]).score(X_digits[1::2], y_digits[1::2]) > 0.9
+
+
+def test_lenet5_learns_images_of_its_size():
+    X_digits, y_digits = load_digits(return_X_y=True)
+    images = np.kron(X_digits.reshape(-1, 8, 8), np.ones((2, 2)))
+    net = ConvNetClassifier(lenet5(), max_iter=3, dtype="float32", random_state=0)
+    assert net.fit(images[::2], y_digits[::2]).score(images[1::2], y_digits[1::2]) > 0.8
+
+
+def test_dropout_of_small_vgg_is_left_out_where_it_is_zero():
+    assert names_of(small_vgg(dropout=0.5))[-1] == "dropout1"
+    assert names_of(small_vgg())[-1] == "dense1"

@@ -25,6 +25,9 @@ from skcnn import (
     GlobalAvgPool2D,
     MaxPool2D,
     ReLU,
+    Sequential,
+    Softmax,
+    SpatialDropout2D,
 )
 
 N_SAMPLES, IMAGE_SHAPE = 24, (6, 5, 1)
@@ -107,7 +110,7 @@ BAD_VALUES = {
     "pooling": ["min", 2, True, ("max",)],
     "normalization": ["layer", 1, True],
     "hidden_layer_sizes": NOT_SIZES,
-    "activation": ["softmax", "swish", None, 1, ReLU()],
+    "activation": ["softmax", "rely", None, 1, ReLU()],
     "dropout": NOT_A_SHARE,
     "image_shape": [
         "6x5",
@@ -127,19 +130,26 @@ BAD_VALUES = {
     "input_scaling": ["minmax", True, 1.0],
     "dtype": ["float16", "double", None, 32],
     "loss": ["mse", None, 1],
+    "focal_gamma": [*NOT_A_NUMBER, -0.1, np.inf],
     "label_smoothing": NOT_A_SHARE,
     "class_weight": ["auto", 2, [1, 2, 3], {0: -1.0}, {0: np.nan}, {0: np.inf}, {0: "a"}, {0: None}],
-    "solver": ["lbfgs", None, 1],
+    "solver": ["newton", None, 1],
     "alpha": [*NOT_A_NUMBER, -1e-4, np.inf],
     "batch_size": ["all", None, 0, -1, 2.5, np.nan],
-    "learning_rate": ["step", 0.1, None],
+    "learning_rate": ["linear", 0.1, None],
     "learning_rate_init": NOT_POSITIVE,
+    "warmup": [*NOT_A_NUMBER, -0.1, np.inf],
+    "step_size": NOT_A_COUNT,
+    "step_factor": [*NOT_POSITIVE, 1.5],
     "momentum": NOT_A_SHARE,
     "nesterovs_momentum": NOT_A_FLAG,
     "beta_1": NOT_A_SHARE,
     "beta_2": NOT_A_SHARE,
     "epsilon": NOT_POSITIVE,
     "clip_norm": [value for value in NOT_POSITIVE if value is not None],
+    "averaging": ["mean", 0.9, True],
+    "averaging_decay": NOT_A_SHARE,
+    "averaging_start": NOT_A_SHARE,
     "max_iter": NOT_A_COUNT,
     "tol": [*NOT_A_NUMBER, -1e-4, np.inf],
     "n_iter_no_change": NOT_A_COUNT,
@@ -236,8 +246,18 @@ BAD_LAYERS = {
     "name input": ([("input", Conv2D(2))], "'input'", "reserved"),
     "name output": ([("output", Dense(2))], "'output'", "reserved"),
     # order
-    "softmax": ([Dense(3, activation="softmax")], "'dense_1'", "softmax", "adds the output layer"),
-    "softmax first": ([Dense(3, activation="softmax"), Dense(3)], "'dense_1'", "adds the output layer"),
+    "softmax by name": (
+        [Dense(3, activation="softmax")],
+        "'dense_1_softmax'",
+        "adds the output layer",
+        "leave it",
+    ),
+    "softmax": ([Dense(3), ("last", Softmax())], "'last'", "adds the output layer", "leave it out"),
+    "softmax in a container": (
+        [Dense(3), ("last", Sequential([Softmax()]))],
+        "'last__softmax_1'",
+        "adds the output layer",
+    ),
     "convolution after flatten": ([Flatten(), Conv2D(2)], "'conv2d_1'", r"expected an image", r"\(30,\)"),
     "convolution after dense": ([Dense(4), Conv2D(2)], "'conv2d_1'", r"expected an image", r"\(4,\)"),
     "pooling after dense": ([Dense(4), MaxPool2D()], "'maxpool2d_1'", "expected an image", r"\(4,\)"),
@@ -259,7 +279,7 @@ BAD_LAYERS = {
     "pooling to nothing": (
         [MaxPool2D(), MaxPool2D(), ("third", AvgPool2D())],
         "'third'",
-        r"pool_size=\(2, 2\) is larger than the image of \(1, 1\)",
+        r"pool_size=\(2, 2\) is larger than the padded image of \(1, 1\)",
     ),
     # hyperparameters of layers
     "no filters": ([Conv2D(0)], "'conv2d_1'", r"\bfilters\b.* must be", "[Gg]ot 0"),
@@ -271,10 +291,10 @@ BAD_LAYERS = {
     "padding as text": ([("a", Conv2D(2, padding="full"))], "layer 'a'", "padding must be", "got 'full'"),
     "padding negative": ([("a", Conv2D(2, padding=-1))], "layer 'a'", "padding must be", "got -1"),
     "unknown activation": (
-        [("a", Conv2D(2, activation="swish"))],
+        [("a", Conv2D(2, activation="rely"))],
         "'a'",
         "activation must be",
-        "got 'swish'",
+        "got 'rely'",
     ),
     "activation layer": ([("a", Dense(2, activation=ReLU()))], "'a'", "activation must be", r"got ReLU\(\)"),
     "bias as text": (
@@ -667,6 +687,46 @@ def test_class_weights_are_refused(fitted, class_weight, patterns):
         with refused(net, "class_weight", *patterns):
             net.fit(X, Y)
         with refused(net, "class_weight", *patterns):
+            net.partial_fit(X, Y, classes=[0, 1, 2])
+
+
+# hyperparameters that do not go together
+
+MISFITS = {
+    "cosine without epochs": ({"learning_rate": "cosine", "warmup": 1}, r"warmup=1.* max_iter=1\b"),
+    "one_cycle warmed up": (
+        {"learning_rate": "one_cycle", "warmup": 0.5},
+        "'one_cycle'.* set warmup=0, got 0.5",
+    ),
+    "average of one": ({"solver": "lbfgs", "averaging": "ema"}, "averaging='ema'.* choose another solver"),
+    "random loss": ({"solver": "lbfgs", "dropout": 0.2}, r"solver='lbfgs'.* 'dropout1', Dropout\(rate=0.2\)"),
+    "random layer": (
+        {"solver": "lbfgs", "layers": [Sequential([("drop", SpatialDropout2D())])]},
+        "solver='lbfgs'.* 'sequential_1__drop'.* leave it out",
+    ),
+}
+
+
+@parametrize(("params", "pattern"), MISFITS)
+def test_hyperparameters_that_do_not_go_together_are_refused_by_fit(fitted, params, pattern):
+    for net in (make_net(), fitted):
+        net.set_params(**params)
+        with refused(net, pattern):
+            net.fit(X, Y)
+
+
+ENDLESS = {
+    "cosine": ({"learning_rate": "cosine"}, "learning_rate='cosine'.* choose 'constant'"),
+    "one_cycle": ({"learning_rate": "one_cycle"}, "learning_rate='one_cycle'.* choose 'constant'"),
+    "swa": ({"averaging": "swa"}, "averaging='swa'.* choose 'ema'"),
+}
+
+
+@parametrize(("params", "pattern"), ENDLESS)
+def test_what_needs_to_know_the_number_of_epochs_is_refused_by_partial_fit(fitted, params, pattern):
+    for net in (make_net(), fitted):
+        net.set_params(**params)
+        with refused(net, pattern, "how many epochs are to come"):
             net.partial_fit(X, Y, classes=[0, 1, 2])
 
 

@@ -12,7 +12,21 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import KFold, cross_val_predict, cross_val_score
 from threadpoolctl import ThreadpoolController, threadpool_info, threadpool_limits
 
-from skcnn import ConvNetClassifier
+from skcnn import (
+    GELU,
+    BatchNorm,
+    Conv2D,
+    ConvNetClassifier,
+    DepthwiseConv2D,
+    GlobalMaxPool2D,
+    LayerNorm,
+    LocalResponseNorm,
+    MaxPool2D,
+    Parallel,
+    PReLU,
+    Residual,
+    SpatialDropout2D,
+)
 from skcnn.execution import shard_bounds
 
 N_SAMPLES, BATCH_SIZE = 112, 64
@@ -28,6 +42,21 @@ VARIANTS = {
     "sgd, clipped": {"solver": "sgd", "clip_norm": 0.5},
     "early stopping": {"early_stopping": True, "validation_fraction": 0.25},
     "weights": {"normalization": "batch", "class_weight": {0: 2.0}},
+    "hinge": {"loss": "hinge", "solver": "nadam"},
+    "squared hinge": {"loss": "squared_hinge", "solver": "rmsprop"},
+    "focal": {"loss": "focal", "solver": "adagrad"},
+    "lbfgs": {"solver": "lbfgs", "normalization": "batch"},
+    "moving average": {"averaging": "ema", "normalization": "batch", "solver": "adamw"},
+    "average of epochs": {"averaging": "swa", "normalization": "batch", "learning_rate": "one_cycle"},
+    "graph": {
+        "layers": [
+            Conv2D(16, strides=2),
+            Residual([BatchNorm(), PReLU(), Conv2D(24, groups=4), SpatialDropout2D(0.2), BatchNorm()]),
+            Parallel([[DepthwiseConv2D(5), LayerNorm()], [MaxPool2D(3, strides=1, padding="same"), GELU()]]),
+            LocalResponseNorm(),
+            GlobalMaxPool2D(),
+        ]
+    },
 }
 
 
@@ -48,7 +77,7 @@ def trained(variant, n_samples=N_SAMPLES):
     weights = np.linspace(0.5, 1.5, n_samples) if variant == "weights" else None
     net = make_net(**VARIANTS[variant]).fit(X[:n_samples], Y[:n_samples], weights)
     state = [value for params in net.network_.params.values() for value in params.values()]
-    return [*state, net.loss_curve_, net.validation_scores_, net.predict_proba(X)]
+    return [*state, net.loss_curve_, net.validation_scores_, net.decision_function(X)]
 
 
 def assert_same_bits(result, other):

@@ -15,7 +15,17 @@ import pytest
 from sklearn.utils.estimator_checks import check_estimator, estimator_checks_generator
 
 import skcnn
-from skcnn import BatchNorm, Conv2D, ConvNetClassifier, Dense
+from skcnn import (
+    BatchNorm,
+    Conv2D,
+    ConvNetClassifier,
+    Dense,
+    GlobalAvgPool2D,
+    GroupNorm,
+    Parallel,
+    ReLU,
+    Residual,
+)
 
 WEIGHT_EQUIVALENCE = "check_sample_weight_equivalence_on_dense_data"
 
@@ -26,6 +36,19 @@ ESTIMATORS = {
     "no normalization": ConvNetClassifier(normalization=None),
     "early stopping": ConvNetClassifier(early_stopping=True),
     "float32": ConvNetClassifier(dtype="float32"),
+    "hinge": ConvNetClassifier(loss="hinge"),
+    "squared hinge": ConvNetClassifier(loss="squared_hinge"),
+    "focal loss": ConvNetClassifier(loss="focal"),
+    "lbfgs": ConvNetClassifier(solver="lbfgs"),
+    "moving average": ConvNetClassifier(averaging="ema", solver="adamw", warmup=1.0),
+    "residual": ConvNetClassifier(
+        [
+            ("conv1", Conv2D(8)),
+            ("res1", Residual([BatchNorm(), ReLU(), Conv2D(12, strides=2), BatchNorm()], activation="relu")),
+            ("mixed", Parallel([Conv2D(4, 1), [Conv2D(4), GroupNorm(2), ReLU()], "passthrough"])),
+            ("pool", GlobalAvgPool2D()),
+        ]
+    ),
 }
 
 MAY_FAIL = {

@@ -29,32 +29,26 @@ from skcnn.layers import (
     GlobalAvgPool2D,
     Layer,
     MaxPool2D,
+    Parallel,
     ReLU,
+    Residual,
     Tanh,
 )
+from skcnn.layers.base import JoiningLayer
+from skcnn.layers.containers import Add, Concatenate
 from skcnn.losses import LogLoss
-from skcnn.network import Network, Step, compile_steps
+from skcnn.network import Graph, Network, compile_steps
 from skcnn.random_streams import RandomStreams
 from skcnn.threads import worker_pool
 
 N_THREADS = (1, 2, 3, 8)
 
 
-class Add(Layer):
-    """The sum of two images or vectors, for tests."""
-
-    def forward(self, params, X, unit, *, training, out):
-        return np.add(*X, out=out)
+class WritingAdd(Add):
+    """A sum that writes its gradient to where it should go, rather than return that of the result."""
 
     def backward(self, params, dY, unit, *, need_dX, out):
         return tuple(None if part is None else np.positive(dY, out=part) for part in out)
-
-
-class LazyAdd(Add):
-    """A sum whose gradients are one array, twice."""
-
-    def backward(self, params, dY, unit, *, need_dX, out):
-        return dY, dY
 
 
 class Negative(Layer):
@@ -67,10 +61,13 @@ class Negative(Layer):
         return np.negative(dY, out=dY)
 
 
-class Multiply(Layer):
-    """The product of two images or vectors, for tests: its two gradients differ."""
+class Multiply(JoiningLayer):
+    """The product of two images or vectors: its two gradients differ."""
 
     backward_reads = ("X",)
+
+    def output_shape(self, input_shape):
+        return input_shape[0]
 
     def forward(self, params, X, unit, *, training, out):
         return np.multiply(*X, out=out)
@@ -101,11 +98,10 @@ def chain(*layers, input_shape=(6, 5, 2), **options):
 
 def graph(input_shape, *entries):
     """Return a network of (layer, indices of its inputs), counted from the input at 0."""
-    steps = [Step("input", None, (), (), input_shape)]
+    steps = Graph(input_shape)
     for index, (layer, inputs) in enumerate(entries, start=1):
-        shapes = tuple(steps[source].output_shape for source in inputs)
-        steps.append(Step(f"step{index}", layer, inputs, shapes, tuple(layer.output_shape(shapes[0]))))
-    return build(tuple(steps))
+        assert steps.add(f"step{index}", layer, *inputs) == index
+    return build(tuple(steps.steps))
 
 
 class Problem:
@@ -278,6 +274,42 @@ def test_phases_end_at_merges():
     ]
 
 
+def test_branches_move_in_step_between_merges():
+    """Whatever comes before a merge in the order of steps is done by then, in whichever branch."""
+    branches = Parallel([[Conv2D(2), BatchNorm()], [BatchNorm(), Tanh()], "passthrough"])
+    network = chain(branches, Flatten(), Dense(3))
+    names = [step.name.removeprefix("layer1__") for step in network.steps]
+    assert names[1:6] == [
+        "branch_1__conv2d_1",
+        "branch_1__batchnorm_1",
+        "branch_2__batchnorm_1",
+        "branch_2__tanh_1",
+        "layer1",
+    ]
+    program = Program(network, training=True)
+    assert program.merging == [2, 3]
+    assert program.backward_merging == [3, 2]
+    assert names_of(program.forward) == [
+        [(True, "forward 0 forward 1 statistics 2")],
+        [(True, "forward 2 statistics 3")],
+        [(True, "forward 3 forward 4 forward 5 forward 6"), (False, "forward 7")],
+    ]
+    assert names_of(program.backward) == [
+        [(False, "backward 7"), (True, "backward 6 backward 5 backward 4 backward_statistics 3")],
+        [(True, "backward 3 backward_statistics 2")],
+        [(True, "backward 2 backward 1")],
+    ]
+
+
+def test_what_waits_for_a_merge_in_a_branch_is_kept():
+    """The sum 4 reads convolution 1 and norm 3; backward it gives both their gradients, then waits for 3."""
+    network = chain(Conv2D(2), Residual([Conv2D(2), BatchNorm()]), Flatten(), Dense(3))
+    program = Program(network, training=True)
+    images = {0, 1, 2, 3, 4}
+    assert program.kept["value"] & images == {0, 1, 2}
+    assert program.kept["gradient"] & images == {1, 3}
+
+
 def test_prediction_has_one_phase_and_no_merges():
     program = Program(chain(Conv2D(2), BatchNorm(), Flatten(), Dense(3)), training=False)
     assert program.merging == []
@@ -360,7 +392,9 @@ def naive_layer(layer, params, inputs, weights):
     if isinstance(layer, Tanh):
         return np.tanh(X)
     if isinstance(layer, Add):
-        return inputs[0] + inputs[1]
+        return sum(inputs)
+    if isinstance(layer, Concatenate):
+        return np.concatenate(inputs, axis=-1)
     if isinstance(layer, Multiply):
         return inputs[0] * inputs[1]
     if isinstance(layer, Negative):
@@ -403,7 +437,7 @@ GRAPHS = {
         (Conv2D(2, 1), (0,)),
         (Tanh(), (1,)),
         (Negative(), (2,)),
-        (LazyAdd(), (3, 4)),
+        (WritingAdd(), (3, 4)),
         (Flatten(), (5,)),
         (Dense(3), (6,)),
     ],
@@ -486,6 +520,72 @@ GRAPHS = {
         (GlobalAvgPool2D(), (1,)),
         (Multiply(), (3, 4)),
         (Dense(3), (5,)),
+    ],
+    "one image as all inputs of a sum": [
+        CONVOLUTION,
+        (Add(), (1, 1, 1)),
+        (Tanh(), (2,)),
+        (Flatten(), (3,)),
+        (Dense(3), (4,)),
+    ],
+    "one image beside itself": [
+        CONVOLUTION,
+        (Tanh(), (1,)),
+        (Concatenate(), (2, 1, 2)),
+        (Flatten(), (3,)),
+        (Dense(3), (4,)),
+    ],
+    "the images beside themselves": [
+        (Concatenate(), (0, 0)),
+        (Add(), (1, 1)),
+        (Conv2D(2, 1), (2,)),
+        (Multiply(), (0, 3)),
+        (Flatten(), (4,)),
+        (Dense(3), (5,)),
+    ],
+    "the images beside layers": [
+        CONVOLUTION,
+        (Conv2D(3, 1), (0,)),
+        (Concatenate(), (1, 0, 2)),
+        (Concatenate(), (3, 0)),
+        (Flatten(), (4,)),
+        (Dense(3), (5,)),
+    ],
+    "each layer reads all before": [
+        CONVOLUTION,
+        (Tanh(), (1,)),
+        (Concatenate(), (1, 2)),
+        (Conv2D(3, 1), (3,)),
+        (BatchNorm(), (4,)),
+        (Concatenate(), (1, 2, 5)),
+        (Negative(), (6,)),
+        (Flatten(), (7,)),
+        (Dense(3), (8,)),
+    ],
+    "an overwritten gradient that two layers read": [
+        CONVOLUTION,
+        (Negative(), (1,)),
+        (Negative(), (2,)),
+        (Add(), (1, 3, 2, 3)),
+        (Multiply(), (4, 1)),
+        (Flatten(), (5,)),
+        (Dense(3), (6,)),
+    ],
+    "vectors of several lengths": [
+        (Flatten(), (0,)),
+        (Dense(4), (1,)),
+        (GlobalAvgPool2D(), (0,)),
+        (BatchNorm(), (3,)),
+        (Concatenate(), (4, 2, 1, 2)),
+        (Tanh(), (5,)),
+        (Dense(3), (6,)),
+    ],
+    "a sum of one vector and the images": [
+        (Flatten(), (0,)),
+        (Dense(12), (1,)),
+        (Add(), (2, 1, 2)),
+        (Multiply(), (3, 1)),
+        (Dense(3), (4,)),
     ],
     "branches of vectors": [
         (Flatten(), (0,)),
@@ -597,6 +697,20 @@ def normalized_layers():
     ]
 
 
+def container_layers():
+    """Merges in branches at several depths, readers of one step far apart, images that become vectors."""
+    inner = Residual([BatchNorm(), ReLU(), Conv2D(2)])
+    mixed = Parallel([[Conv2D(2, 1), inner], [BatchNorm(), MaxPool2D(3, strides=1, padding="same")]])
+    ends = Parallel([GlobalAvgPool2D(), [Flatten(), Dense(4), BatchNorm()]])
+    return [
+        mixed,
+        Residual([Conv2D(3, strides=2), BatchNorm()], activation="relu"),
+        ends,
+        Residual([Dense(6), BatchNorm()], activation="tanh"),
+        Dense(3),
+    ]
+
+
 def dropout_layers():
     return [
         Conv2D(3),
@@ -613,7 +727,7 @@ def dropout_layers():
     ]
 
 
-STACKS = [plain_layers, normalized_layers, dropout_layers]
+STACKS = [plain_layers, normalized_layers, container_layers, dropout_layers]
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -633,7 +747,7 @@ def test_gradients_and_predictions_have_the_same_bits_on_any_number_of_threads(
         np.testing.assert_array_equal(result[3], results[0][3])
 
 
-@pytest.mark.parametrize("layers", STACKS[:2])
+@pytest.mark.parametrize("layers", STACKS[:-1])
 @pytest.mark.parametrize("weighted", [False, True])
 def test_several_shards_and_chunks_equal_one(small_pieces, monkeypatch, layers, weighted):
     """But for the order of sums: in float64 to 1e-12 of the largest element."""

@@ -16,6 +16,7 @@ from skcnn.layers import (
     Layer,
     MaxPool2D,
     ReLU,
+    Sequential,
     Tanh,
 )
 from skcnn.losses import LogLoss
@@ -26,23 +27,6 @@ WEIGHTS = np.array([0.5, 2.0, 1.0, 0.25, 3.0])
 
 def class_name(value):
     return type(value).__name__ if isinstance(value, Layer | LogLoss) else ""
-
-
-class Chain(Layer):
-    """Several layers that are checked as one."""
-
-    def __init__(self, layers):
-        self.layers = layers
-
-    def expand(self, name):
-        named = [(f"{name}_{index}", layer) for index, layer in enumerate(self.layers)]
-        return [step for inner_name, layer in named for step in layer.expand(inner_name)]
-
-    def forward(self, params, X, unit, *, training, out):
-        raise NotImplementedError("stands for its layers")
-
-    def backward(self, params, dY, unit, *, need_dX, out):
-        raise NotImplementedError("stands for its layers")
 
 
 # smooth but for pooling and ReLU, whose kinks no step of these seeds crosses
@@ -59,7 +43,7 @@ CHAINS = [
 @pytest.mark.parametrize(("layers", "input_shape"), CHAINS, ids=lambda value: " ".join(str(value).split()))
 def test_chains_of_layers_pass(layers, input_shape, weights):
     """Gradients that pass through several layers, some of which may overwrite them."""
-    assert layer_gradient_error(Chain(layers), input_shape, weights=weights) < RIGHT
+    assert layer_gradient_error(Sequential(layers), input_shape, weights=weights) < RIGHT
 
 
 class WrongSign(Dense):

@@ -13,13 +13,14 @@ PACKAGE = Path(skcnn.__file__).parent
 
 LEVELS = [
     {"skcnn.random_streams", "skcnn.initializers", "skcnn.losses", "skcnn.optimizers", "skcnn.schedules"}
-    | {"skcnn.threads", "skcnn.augmentation", "skcnn.kernels"},
+    | {"skcnn.threads", "skcnn.averaging", "skcnn.augmentation", "skcnn.kernels"},
     {"skcnn.layers", "skcnn.batches"},
     {"skcnn.network"},
     {"skcnn.units"},
     {"skcnn.execution"},
-    {"skcnn.training", "skcnn.architecture"},
-    {"skcnn.samples"},
+    {"skcnn.training", "skcnn.architecture", "skcnn.prediction"},
+    {"skcnn.samples", "skcnn.lbfgs"},
+    {"skcnn.monitoring"},
     {"skcnn.fitting"},
     {"skcnn.classifier"},
 ]
@@ -96,6 +97,11 @@ def test_leaves_import_nothing_of_ours(name):
     assert {unit_of(imported) for imported in ours(name)} <= (
         {"skcnn.kernels"} if unit_of(name) == "skcnn.kernels" else set()
     )
+
+
+def test_the_protocol_of_layers_knows_no_layer():
+    assert ours("skcnn.layers.base") == set()
+    assert ours("skcnn.layers.naming") == {"skcnn.layers.base"}
 
 
 def test_there_are_no_cycles():

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from skcnn.initializers import initial_weight
+from skcnn.initializers import RECTIFIERS, initial_weight
+from skcnn.layers.activation import ACTIVATIONS
 
 SHAPE, FAN_IN, FAN_OUT = (3, 3, 20, 40), 180, 360
 
@@ -20,13 +21,23 @@ def draw(activation, dtype="float64", seed=0, shape=SHAPE, fan_in=FAN_IN, fan_ou
     )
 
 
-def test_before_a_rectifier_weights_are_he_normal():
+NAMES = sorted({activation.name for activation in ACTIVATIONS.values()})
+"""What layers ask for: the name of the class, whatever the user called it."""
+
+
+@pytest.mark.parametrize("activation", RECTIFIERS)
+def test_before_a_rectifier_weights_are_he_normal(activation):
     """Kolmogorov-Smirnov against the normal distribution of variance 2 / fan_in."""
-    result = stats.kstest(draw("relu").ravel(), stats.norm(scale=np.sqrt(2 / FAN_IN)).cdf)
+    result = stats.kstest(draw(activation).ravel(), stats.norm(scale=np.sqrt(2 / FAN_IN)).cdf)
     assert result.pvalue > 0.01
 
 
-@pytest.mark.parametrize("activation", ["tanh", "sigmoid", None])
+def test_before_selu_weights_are_lecun_normal():
+    result = stats.kstest(draw("selu").ravel(), stats.norm(scale=np.sqrt(1 / FAN_IN)).cdf)
+    assert result.pvalue > 0.01
+
+
+@pytest.mark.parametrize("activation", [None, *(name for name in NAMES if name not in (*RECTIFIERS, "selu"))])
 def test_elsewhere_weights_are_glorot_uniform(activation):
     bound = np.sqrt(6 / (FAN_IN + FAN_OUT))
     weight = draw(activation).ravel()
@@ -35,14 +46,19 @@ def test_elsewhere_weights_are_glorot_uniform(activation):
     assert 0.99 * bound < weight.max() <= bound
 
 
-@pytest.mark.parametrize("activation", ["relu", None])
+def test_rectifiers_are_names_of_activations():
+    assert set(RECTIFIERS) < set(NAMES)
+    assert "selu" not in RECTIFIERS
+
+
+@pytest.mark.parametrize("activation", ["relu", "selu", None])
 def test_the_scale_follows_the_fans(activation):
     """Four times the fans, half the weights: everything else is the same draw."""
     small = draw(activation, fan_in=4 * FAN_IN, fan_out=4 * FAN_OUT)
     np.testing.assert_allclose(small, draw(activation) / 2, rtol=1e-14)
 
 
-@pytest.mark.parametrize("activation", ["relu", "tanh"])
+@pytest.mark.parametrize("activation", ["relu", "selu", "tanh"])
 def test_float32_weights_are_the_rounded_float64_weights(activation):
     single = draw(activation, "float32")
     assert single.dtype == np.float32

@@ -19,10 +19,13 @@ from skcnn.layers import (
     GlobalAvgPool2D,
     Layer,
     MaxPool2D,
+    Parallel,
     ReLU,
+    Residual,
     Tanh,
 )
-from skcnn.network import Network, compile_steps, following_activation
+from skcnn.layers.containers import Add, Concatenate
+from skcnn.network import Graph, Network, compile_steps, following_activation
 from skcnn.random_streams import RandomStreams
 
 
@@ -68,6 +71,48 @@ def test_a_chain_becomes_steps_with_names_inputs_and_shapes():
         assert step.input_shape == steps[index - 1].output_shape
     assert [step.name for step in steps if step.merges] == ["norm", "norm2"]
     assert [step.takes_images for step in steps] == [True] * 6 + [False] * 4
+
+
+def test_a_step_that_joins_has_a_tuple_of_input_shapes():
+    graph = Graph((4, 6, 2))
+    conv = graph.add("conv", Conv2D(3), 0)
+    both = graph.add("both", Concatenate(), conv, 0, conv)
+    assert graph.steps[both].inputs == (1, 0, 1)
+    shapes = ((4, 6, 3), (4, 6, 2), (4, 6, 3))
+    assert graph.steps[both].input_shape == graph.steps[both].input_shapes == shapes
+    assert graph.shape(both) == (4, 6, 8)
+    assert graph.steps[both].takes_images
+    vector = graph.add("vector", Flatten(), both)
+    assert not graph.steps[graph.add("sum", Add(), vector, vector)].takes_images
+
+
+def test_blocks_are_put_behind_any_step():
+    graph = Graph((4, 6, 2))
+    first = graph.connect_all([("conv", Conv2D(3, activation="relu")), ("pool", MaxPool2D())], 0)
+    second = graph.connect("other", Conv2D(5), 0)
+    assert (first, second) == (3, 4)
+    assert graph.connect_all([], second) == second
+    assert [(step.name, step.inputs) for step in graph.steps] == [
+        ("input", ()),
+        ("conv", (0,)),
+        ("conv_relu", (1,)),
+        ("pool", (2,)),
+        ("other", (0,)),
+    ]
+
+
+def test_joining_steps_refuse_shapes_that_do_not_go_together():
+    graph = Graph((4, 6, 2))
+    conv, pool, vector = (
+        graph.add(name, layer, 0)
+        for name, layer in [("conv", Conv2D(3)), ("pool", MaxPool2D()), ("vector", Flatten())]
+    )
+    for layer, other in [(Add(), conv), (Add(), pool), (Add(), vector), (Concatenate(), pool)]:
+        with pytest.raises(ValueError, match="equal .*4, 6, 2"):
+            graph.add("join", layer, 0, other)
+    with pytest.raises(ValueError, match="expected .*48"):
+        graph.add("join", Concatenate(), 0, vector)
+    assert len(graph.steps) == 4
 
 
 def test_vectors_may_be_the_input():
@@ -146,6 +191,37 @@ def test_the_following_activation_is_looked_for_through_layers_without_weights()
     assert found["third"] == "tanh"
     assert found["third_tanh"] is None
     assert found["output"] is None
+
+
+def followers(*layers):
+    """Return what follows each step by its name, of layers called first, second and so on."""
+    names = ("first", "second", "third", "fourth")
+    steps = compile_steps(list(zip(names, layers, strict=False)), (4, 4, 2))
+    return {step.name: following_activation(steps, index) for index, step in enumerate(steps)}
+
+
+def test_the_activation_behind_a_sum_follows_branch_and_projection():
+    found = followers(Residual([Conv2D(3, activation="tanh"), Conv2D(3), BatchNorm()], activation="relu"))
+    assert found["first__conv2d_1"] == "tanh"
+    assert found["first__conv2d_2"] == found["first__batchnorm_1"] == "relu"
+    assert found["first__projection"] == found["first__projection__norm"] == "relu"
+    assert found["first"] == "relu"
+    assert found["first_relu"] is None
+
+
+def test_the_activation_behind_branches_is_looked_for_through_all_that_joins_them():
+    branches = Parallel([Conv2D(2, 1), [Conv2D(2, activation="tanh"), Conv2D(3)]])
+    found = followers(branches, BatchNorm(), Residual([MaxPool2D(3, strides=1, padding="same")]), ReLU())
+    assert found["first__branch_1__conv2d_1"] == "tanh"
+    assert found["first__conv2d_1"] == found["first__branch_1__conv2d_2"] == "relu"
+    assert found["first"] == found["second"] == found["third"] == "relu"
+
+
+def test_of_several_readers_the_first_decides_what_follows():
+    """Behind a convolution, blocks that begin with an activation, with weights, or with both side by side."""
+    assert followers(Conv2D(2), Residual([BatchNorm(), ReLU(), Conv2D(2)]))["first"] == "relu"
+    assert followers(Conv2D(2), Residual([Conv2D(2), Tanh()], activation="relu"))["first"] is None
+    assert followers(Conv2D(2), Parallel([Tanh(), ReLU()]))["first"] == "tanh"
 
 
 def test_initial_weights_have_the_scale_of_the_following_activation():

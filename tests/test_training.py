@@ -9,105 +9,52 @@ import threading
 import numpy as np
 import pytest
 from scipy.special import log_softmax, softmax
-from sklearn.neural_network import MLPClassifier
+from small_trainings import (
+    N_CLASSES,
+    InterruptedLoss,
+    all_bits,
+    constant,
+    cut_finely,
+    default_handler,
+    full_network,
+    make_data,
+    make_network,
+    objective,
+    repetitions,
+    take_steps,
+    train,
+)
 
-from skcnn.batches import ImageFormat, ImageSource
-from skcnn.execution import BLOCK, Executor
-from skcnn.layers import BatchNorm, Conv2D, Dense, Dropout, Flatten, ReLU
+from skcnn.averaging import ExponentialAverage, StochasticWeightAverage
+from skcnn.batches import ImageSource
+from skcnn.execution import BLOCK
+from skcnn.layers import BatchNorm, Conv2D, Dense, Flatten, ReLU
 from skcnn.losses import LogLoss
-from skcnn.network import Network, compile_steps
-from skcnn.optimizers import SGD, Adam
-from skcnn.random_streams import RandomStreams
-from skcnn.schedules import ConstantRate, InverseScalingRate
+from skcnn.optimizers import OPTIMIZERS, SGD, Adam, AdamW
+from skcnn.schedules import CosineRate, InverseScalingRate, OneCycleRate, StepRate
 from skcnn.threads import worker_pool
 from skcnn.training import (
     DivergenceError,
-    Objective,
-    Progress,
-    TrainingData,
     TrainingState,
     add_penalty,
     clip_norm,
     is_finite,
     train_epochs,
-    train_step,
     uninterrupted,
 )
 
-SHAPE, N_CLASSES = (3, 4, 2), 3
 
-
-def make_network(*layers, dtype=np.float64, seed=0):
-    """Return a network with biases and shifts that are not zero; a Dense layer by default."""
-    layers = layers or (Flatten(), Dense(N_CLASSES))
-    named = [(f"layer{index}", layer) for index, layer in enumerate(layers)]
-    network = Network(compile_steps(named, SHAPE), dtype=dtype, streams=RandomStreams(seed))
-    network.vector += 0.3 * np.random.default_rng(seed).standard_normal(network.n_params).astype(dtype)
-    return network
-
-
-def full_network(dtype=np.float64):
-    """Return a network with everything that draws or keeps state."""
-    return make_network(
-        Conv2D(3),
-        BatchNorm(),
-        ReLU(),
-        Flatten(),
-        Dropout(0.3),
-        Dense(5),
-        ReLU(),
-        Dense(N_CLASSES),
-        dtype=dtype,
-    )
-
-
-def make_data(n_samples=20, *, weights=None, dtype=np.float64, seed=1):
-    rng = np.random.default_rng(seed)
-    X = rng.standard_normal((n_samples, *SHAPE))
-    codes = rng.integers(0, N_CLASSES, n_samples)
-    loss_weights = np.ones(n_samples) if weights is None else weights / weights.mean()
-    format = ImageFormat(SHAPE, False, np.dtype(dtype))
-    return TrainingData(ImageSource(X.astype(dtype), format), codes, loss_weights, weights)
-
-
-def part_of(data, rows, weights=None):
-    """Return some rows of unweighted data, repeated ones among them."""
-    loss_weights = np.ones(len(rows)) if weights is None else weights / weights.mean()
-    images = ImageSource(data.images.X[rows], data.images.format)
-    return TrainingData(images, data.codes[rows], loss_weights, weights)
-
-
-def objective(**changes):
-    values = {
-        "loss": LogLoss(),
-        "label_smoothing": 0.0,
-        "alpha": 0.0,
-        "optimizer": SGD(0.0, False),
-        "schedule": ConstantRate(0.1),
-        "clip_norm": None,
-    }
-    return Objective(**(values | changes))
-
-
-def train(network, data, goal, n_epochs, state=None, **options):
-    """Train for some epochs and return the records."""
-    options = {"batch_size": 6, "shuffle": True, "out_of_time": lambda: False} | options
-    state = TrainingState(seed=7) if state is None else state
-    with worker_pool() as pool:
-        epochs = train_epochs(network, data, state, goal, pool=pool, **options)
-        return [next(epochs) for _ in range(n_epochs)]
+@pytest.fixture
+def keyboard_interrupt():
+    with default_handler():
+        yield
 
 
 def one_step(network, data, goal, rows=None, state=None):
     """Take one step on all rows and return the loss and the change of the parameters."""
-    state = TrainingState(seed=7) if state is None else state
-    for name in goal.optimizer.slot_names:
-        state.slots.setdefault(name, np.zeros_like(network.vector))
     before = network.vector.copy()
     rows = np.arange(len(data.images)) if rows is None else rows
-    with worker_pool() as pool:
-        executor = Executor(network, pool, training=True, streams=RandomStreams(7))
-        loss = train_step(executor, data, rows, state, goal, learning_rate=1.0)
+    (loss,) = take_steps(network, data, goal, [rows], state)
     return loss, network.vector - before
 
 
@@ -190,6 +137,41 @@ def test_the_penalty_of_a_vector_of_several_blocks_in_float32():
     assert gradient.dtype == np.float32
 
 
+class Standstill(SGD):
+    """Leaves the weights alone, so that only the decay changes them."""
+
+    decouples_decay = True
+
+    def update(self, weights, gradient, slots, *, step, learning_rate):
+        pass
+
+
+def test_decoupled_decay_shrinks_the_weights_only_and_is_no_part_of_the_loss():
+    """Neither biases nor scales and shifts; the learning rate is 1."""
+    network, data = make_network(Conv2D(2), BatchNorm(), Flatten(), Dense(N_CLASSES)), make_data()
+    plain, before = copy.deepcopy(network), copy.deepcopy(network)
+    loss, _ = one_step(network, data, objective(alpha=0.25, optimizer=Standstill()))
+    plain_loss, _ = one_step(plain, data, objective())
+    assert loss == plain_loss
+    for name, params in network.views_of(network.vector).items():
+        for key, value in params.items():
+            factor = 0.75 if key == "weight" else 1
+            np.testing.assert_array_equal(value, factor * before.params[name][key])
+
+
+def test_a_step_of_adamw_is_that_of_adam_without_a_penalty_and_the_decay():
+    """The gradient is that before the weights shrink, and clipping does not see the decay."""
+    network, data = make_network(), make_data()
+    before, other = network.vector.copy(), copy.deepcopy(network)
+    n_decayed = network.n_decayed
+    assert 0 < n_decayed < network.n_params
+    one_step(network, data, objective(optimizer=AdamW(epsilon=0.1), alpha=0.25, clip_norm=0.01))
+    one_step(other, data, objective(optimizer=Adam(epsilon=0.1), clip_norm=0.01))
+    np.testing.assert_array_equal(network.vector[n_decayed:], other.vector[n_decayed:])
+    expected = other.vector[:n_decayed] - 0.25 * before[:n_decayed]
+    np.testing.assert_allclose(network.vector[:n_decayed], expected, rtol=0, atol=1e-15)
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("size", [5, 2 * BLOCK + 3])
 def test_a_gradient_that_is_too_long_is_scaled_to_the_exact_norm(dtype, size):
@@ -230,13 +212,9 @@ def test_a_step_is_clipped_with_the_penalty_included():
 def test_weights_equal_repetition_for_full_batches(layers):
     """Without dropout, in float64 and over several steps, but for the order of sums."""
     kinds = () if layers is None else (Conv2D(2), BatchNorm(), ReLU(), Flatten(), Dense(N_CLASSES))
-    data = make_data()
-    repeats = np.random.default_rng(3).integers(1, 4, 20)
-    weighted = part_of(data, np.arange(20), repeats.astype(float))
-    repeated = part_of(data, np.repeat(np.arange(20), repeats))
     goal = objective(alpha=0.01, label_smoothing=0.1, optimizer=SGD(0.9, True))
     results = []
-    for part in (weighted, repeated):
+    for part in repetitions(make_data()):
         network = make_network(*kinds)
         records = train(network, part, goal, 5, batch_size=1000)
         results.append((network, [record["loss"] for record in records]))
@@ -262,7 +240,7 @@ def test_every_step_of_a_training_draws_anew():
         for record in train(
             full_network(),
             make_data(),
-            objective(schedule=ConstantRate(0.0)),
+            objective(schedule=constant(0.0)),
             4,
             batch_size=20,
             shuffle=False,
@@ -296,7 +274,7 @@ def test_the_loss_of_an_epoch_is_the_mean_over_samples_although_the_last_batch_i
     """At a rate of zero the weights stay, so it is the loss of the network."""
     network, data = make_network(), make_data()
     expected = naive_losses(network, data).mean() + 0.35 * (network.params["layer1"]["weight"] ** 2).sum()
-    goal = objective(alpha=0.7, schedule=ConstantRate(0.0))
+    goal = objective(alpha=0.7, schedule=constant(0.0))
     (record,) = train(network, data, goal, 1, batch_size=6, shuffle=shuffle)
     assert record["loss"] == pytest.approx(expected, rel=1e-13)
 
@@ -332,34 +310,77 @@ def test_without_shuffling_the_order_is_that_of_the_samples():
 
 
 def test_the_rate_of_an_epoch_follows_the_samples_seen_before_it():
-    records = train(make_network(), make_data(), objective(schedule=InverseScalingRate(0.3)), 3)
+    records = train(make_network(), make_data(), objective(schedule=InverseScalingRate(0.3, n_epochs=3)), 3)
     expected = [0.3, 0.3 / math.sqrt(21), 0.3 / math.sqrt(41)]
     assert [record["learning_rate"] for record in records] == pytest.approx(expected, rel=1e-14)
+
+
+def rates_of(schedule, n_epochs, state):
+    """Return the rate of every step, as the optimizer sees it, and those of the records."""
+    seen = []
+
+    class Noting(SGD):
+        def update(self, weights, gradient, slots, *, step, learning_rate):
+            seen.append(learning_rate)
+
+    goal = objective(schedule=schedule, optimizer=Noting())
+    records = train(make_network(), make_data(), goal, n_epochs, state)
+    return seen, [record["learning_rate"] for record in records]
+
+
+def test_the_rate_changes_from_step_to_step_and_the_record_has_that_of_the_last():
+    """Twenty samples make four minibatches."""
+    schedule = InverseScalingRate(0.3, n_epochs=3, warmup=1.5)
+    seen, recorded = rates_of(schedule, 3, TrainingState(seed=7))
+    warming_up = [0.05, 0.1, 0.15, 0.2, 0.25, 0.3]
+    assert seen == pytest.approx([*warming_up, *2 * [0.3 / math.sqrt(21)], *4 * [0.3 / math.sqrt(41)]])
+    assert recorded == [seen[3], seen[7], seen[11]]
+
+
+@pytest.mark.parametrize("schedule", [CosineRate(0.3, n_epochs=2), OneCycleRate(0.3, n_epochs=2)])
+def test_a_schedule_with_a_horizon_counts_from_the_start_of_each_call(schedule):
+    state = TrainingState(seed=7)
+    first, _ = rates_of(schedule, 2, state)
+    second, _ = rates_of(schedule, 2, state)
+    assert state.epoch == 4
+    assert first == second
+    assert len(set(first)) == 8
+
+
+@pytest.mark.parametrize(
+    "options", [{"warmup": 2.5}, {"step_size": 1, "step_factor": 0.5}, {"warmup": 1.0, "step_size": 3}]
+)
+def test_a_schedule_without_a_horizon_counts_from_the_start_of_training(options):
+    """In calls of one epoch, as partial_fit makes them."""
+    whole, _ = rates_of(StepRate(0.3, n_epochs=4, **options), 4, TrainingState(seed=7))
+    state, parts = TrainingState(seed=7), []
+    for _ in range(4):
+        parts += rates_of(StepRate(0.3, n_epochs=1, **options), 1, state)[0]
+    assert parts == whole
+    assert len(set(whole)) > 2
 
 
 def test_out_of_time_ends_an_epoch_after_the_minibatch_under_way():
     network, data, state = make_network(), make_data(), TrainingState(seed=7)
     losses, answers = naive_losses(network, data), iter([False, True])
-    goal = objective(schedule=ConstantRate(0.0))
+    goal = objective(schedule=constant(0.0))
     (record,) = train(network, data, goal, 1, state, shuffle=False, out_of_time=lambda: next(answers))
     assert record["loss"] == pytest.approx(losses[:10].mean(), rel=1e-13)
     assert (state.epoch, state.step, state.n_samples_seen) == (1, 2, 10)  # 4 minibatches of 5
 
 
-def all_bits(network, state):
-    """Return everything that training changes, as bytes."""
-    arrays = {"vector": network.vector} | network.state() | state.slots
-    numbers = (state.seed, state.epoch, state.step, state.n_samples_seen, state.n_plateaus)
-    return numbers, {key: np.asarray(value).tobytes() for key, value in arrays.items()}
-
-
-@pytest.mark.parametrize("optimizer", [SGD(0.9, True), Adam()], ids=["sgd", "adam"])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_going_on_from_a_state_gives_the_bits_of_one_run(optimizer, dtype):
-    """With momentum, shuffling, dropout and running statistics, and through pickle."""
+    """With momentum, averages, a warm-up, shuffling, dropout and running statistics, and through pickle."""
     weights = np.random.default_rng(2).uniform(0.5, 2, 20)
     data = make_data(weights=weights, dtype=dtype)
-    goal = objective(optimizer=optimizer, schedule=ConstantRate(0.01), alpha=1e-3)
+    goal = objective(
+        optimizer=OPTIMIZERS[optimizer](),
+        schedule=StepRate(0.01, n_epochs=2, warmup=1.5, step_size=3),
+        averaging=ExponentialAverage(0.9),
+        alpha=1e-3,
+    )
     whole, whole_state = full_network(dtype), TrainingState(seed=7)
     expected = train(whole, data, goal, 4, whole_state)
     network, state, records = full_network(dtype), TrainingState(seed=7), []
@@ -371,14 +392,14 @@ def test_going_on_from_a_state_gives_the_bits_of_one_run(optimizer, dtype):
 
 
 def test_training_gives_the_same_bits_on_any_number_of_threads(monkeypatch):
-    monkeypatch.setattr("skcnn.execution.SHARD_MULTIPLY_ADDS", 1)
-    monkeypatch.setattr("skcnn.execution.CHUNK_BYTES", 1)
-    monkeypatch.setattr("skcnn.execution.BLOCK", 10)
+    cut_finely(monkeypatch)
     results = []
     for n_threads in (1, 2, 8):
         monkeypatch.setenv("SKCNN_NUM_THREADS", str(n_threads))
         network, state = full_network(np.float32), TrainingState(seed=7)
-        goal = objective(optimizer=Adam(), alpha=0.1, clip_norm=0.5)
+        goal = objective(
+            optimizer=AdamW(), alpha=0.1, clip_norm=0.5, averaging=StochasticWeightAverage(0.0), n_epochs=2
+        )
         train(network, make_data(dtype=np.float32), goal, 2, state)
         results.append(all_bits(network, state))
     assert results[0] == results[1] == results[2]
@@ -449,7 +470,7 @@ class ExplodingLoss(LogLoss):
 
 def exploding():
     """Return network, data and objective whose weights overflow at step 2 while the loss is a number."""
-    goal = objective(loss=ExplodingLoss(), schedule=ConstantRate(1e3), optimizer=SGD(0.9, True))
+    goal = objective(loss=ExplodingLoss(), schedule=constant(1e3), optimizer=SGD(0.9, True))
     return make_network(dtype=np.float32), make_data(dtype=np.float32), goal
 
 
@@ -481,7 +502,7 @@ def test_after_divergence_the_state_is_fit_to_go_on_at_a_smaller_rate():
     with pytest.raises(DivergenceError):
         train(network, data, goal, 1, state)
     assert all(np.isfinite(slot).all() for slot in state.slots.values())
-    records = train(network, data, objective(schedule=ConstantRate(0.01)), 2, state)
+    records = train(network, data, objective(schedule=constant(0.01)), 2, state)
     assert records[1]["loss"] < records[0]["loss"]
 
 
@@ -508,65 +529,7 @@ def test_is_finite_looks_at_every_element():
         vector[index] = 0
 
 
-# --- progress ---
-
-
-def mlp_says(values, tol, patience):
-    """Return after how many values MLPClassifier counts too many without improvement, and the best."""
-    mlp = MLPClassifier(tol=tol)
-    mlp.loss_curve_, mlp.best_loss_, mlp._no_improvement_count = [], np.inf, 0
-    stuck = []
-    for value in values:
-        mlp.loss_curve_.append(-value)
-        mlp._update_no_improvement_count(False, None, None, None)
-        stuck.append(mlp._no_improvement_count > patience)
-        if stuck[-1]:
-            mlp._no_improvement_count = 0
-    return stuck, -mlp.best_loss_
-
-
-@pytest.mark.parametrize("tol", [0.0, 0.25, -1.0])
-@pytest.mark.parametrize("patience", [1, 3])
-def test_progress_stops_where_mlp_classifier_does(tol, patience):
-    """Values are eighths, so that gains of exactly tol come up and are exact."""
-    rng = np.random.default_rng(0)
-    for _ in range(20):
-        values = np.round(rng.normal(np.sqrt(np.arange(60)) / 2, 0.5) * 8) / 8
-        progress, stuck, best_so_far = Progress(tol, patience), [], []
-        for value in values:
-            best_so_far.append(progress.update(value))
-            stuck.append(progress.is_stuck)
-            if progress.is_stuck:
-                progress.reset()
-        assert (stuck, progress.best) == mlp_says(values, tol, patience)
-        running = np.maximum.accumulate(values)
-        assert best_so_far == [True, *(running[1:] > running[:-1]).tolist()]
-        assert tol < 0 or any(stuck)
-
-
-def test_progress_by_hand():
-    """An improvement by less than tol is the best value, and yet none that counts."""
-    progress = Progress(tol=0.5, patience=2)
-    steps = [(1.0, True, False), (1.25, True, False), (1.25, False, False), (1.5, True, True)]
-    for value, is_best, is_stuck in steps:
-        assert progress.update(value) is is_best
-        assert progress.is_stuck is is_stuck
-    assert progress.best == 1.5
-    progress.reset()
-    assert not progress.is_stuck
-    assert progress.update(2.0)
-    assert not progress.is_stuck
-
-
 # --- interrupts ---
-
-
-@pytest.fixture
-def keyboard_interrupt():
-    """Set Python's own handler of SIGINT, whatever the runner of the tests has set."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 def test_an_interrupt_is_delivered_at_the_end_of_the_block(keyboard_interrupt):
@@ -633,33 +596,20 @@ def test_outside_the_main_thread_signals_are_left_alone(keyboard_interrupt):
     assert seen == [signal.default_int_handler]
 
 
-class InterruptedLoss(LogLoss):
-    """The user presses Ctrl-C in the middle of a step."""
-
-    def __init__(self, interrupted_call):
-        self.interrupted_call, self.calls = interrupted_call, 0
-
-    def gradient(self, scores, targets, weights, out):
-        self.calls += 1
-        if self.calls == self.interrupted_call:
-            signal.raise_signal(signal.SIGINT)
-        return super().gradient(scores, targets, weights, out)
-
-
 def test_an_interrupted_step_is_completed(keyboard_interrupt, monkeypatch):
     """The network and the state are those after as many steps without an interrupt."""
     monkeypatch.setenv("SKCNN_NUM_THREADS", "1")  # the loss is computed in the main thread
     network, state = full_network(), TrainingState(seed=7)
-    goal = objective(optimizer=Adam(), loss=InterruptedLoss(6))
+    goal = objective(optimizer=Adam(), averaging=ExponentialAverage(), loss=InterruptedLoss(6))
     with pytest.raises(KeyboardInterrupt):
         train(network, make_data(), goal, 5, state)
     assert (state.epoch, state.step) == (1, 6)
     other, other_state = full_network(), TrainingState(seed=7)
-    goal = objective(optimizer=Adam())
+    goal = objective(optimizer=Adam(), averaging=ExponentialAverage())
     train(other, make_data(), goal, 1, other_state)
     answers = iter([False, True])
     train(other, make_data(), goal, 1, other_state, out_of_time=lambda: next(answers))
-    assert state.step == other_state.step
+    assert (state.step, state.n_averaged) == (other_state.step, other_state.n_averaged)
     np.testing.assert_array_equal(network.vector, other.vector)
     for key, value in other.state().items():
         np.testing.assert_array_equal(network.state()[key], value)

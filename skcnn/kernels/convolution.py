@@ -7,12 +7,10 @@ Channels come first so that the gather copies runs of ``output width * n_images`
 
 import numpy as np
 
-from skcnn.kernels.windows import Pair, pad_image, window_slices
+from skcnn.kernels.windows import Windows, pad_image
 
 
-def gather_columns(
-    X: np.ndarray, columns: np.ndarray, padded: np.ndarray, *, strides: Pair, padding: tuple[Pair, Pair]
-) -> np.ndarray:
+def gather_columns(X: np.ndarray, columns: np.ndarray, padded: np.ndarray, windows: Windows) -> np.ndarray:
     """Copy every window of the padded images into ``columns``.
 
     Parameters
@@ -22,28 +20,32 @@ def gather_columns(
         Receives the windows.
     padded : ndarray of shape (channels, padded_height, padded_width, n_images)
         Scratch memory.
-    strides, padding
-        Steps between windows and ((top, bottom), (left, right)) zeros around the images.
+    windows : Windows
 
     Returns
     -------
     columns : ndarray
     """
-    pad_image(X.transpose(0, 1, 3, 2), padding, out=padded.transpose(1, 2, 0, 3))
+    pad_image(X.transpose(0, 1, 3, 2), windows.padding, out=padded.transpose(1, 2, 0, 3))
     channel, row, pixel, image = padded.strides
-    windows = np.lib.stride_tricks.as_strided(
+    views = np.lib.stride_tricks.as_strided(
         padded,
         columns.shape,
-        (channel, row, pixel, row * strides[0], pixel * strides[1], image),
+        (
+            channel,
+            row * windows.dilation[0],
+            pixel * windows.dilation[1],
+            row * windows.strides[0],
+            pixel * windows.strides[1],
+            image,
+        ),
         writeable=False,
     )
-    np.copyto(columns, windows)
+    np.copyto(columns, views)
     return columns
 
 
-def scatter_columns(
-    columns: np.ndarray, dX: np.ndarray, padded: np.ndarray, *, strides: Pair, padding: tuple[Pair, Pair]
-) -> np.ndarray:
+def scatter_columns(columns: np.ndarray, dX: np.ndarray, padded: np.ndarray, windows: Windows) -> np.ndarray:
     """Add every window back to the pixels it was gathered from: the adjoint of gather_columns.
 
     Parameters
@@ -53,8 +55,7 @@ def scatter_columns(
         Receives the sums; what belongs to the padding is left out.
     padded : ndarray of shape (channels, padded_height, padded_width, n_images)
         Scratch memory.
-    strides, padding
-        As in gather_columns.
+    windows : Windows
 
     Returns
     -------
@@ -62,24 +63,23 @@ def scatter_columns(
     """
     channels, kernel_height, kernel_width, *counts, n_images = columns.shape
     padded.fill(0)
-    windows = window_slices((kernel_height, kernel_width), strides, tuple(counts))
     by_position = columns.reshape(channels, kernel_height * kernel_width, *counts, n_images)
-    for position, (rows, cols) in enumerate(windows):
+    for position, (rows, cols) in enumerate(windows.positions()):
         pixels = padded[:, rows, cols]
         np.add(pixels, by_position[:, position], out=pixels)
-    (top, _), (left, _) = padding
+    (top, _), (left, _) = windows.padding
     height, width = dX.shape[:2]
     np.copyto(dX, padded[:, top : top + height, left : left + width].transpose(1, 2, 3, 0))
     return dX
 
 
 def convolution_forward(columns: np.ndarray, weight: np.ndarray, out: np.ndarray) -> np.ndarray:
-    """Multiply columns and weight.
+    """Multiply columns and weight, group by group.
 
     Parameters
     ----------
     columns : ndarray of shape (channels, kh, kw, out_height, out_width, n_images)
-    weight : ndarray of shape (channels * kh * kw, filters)
+    weight : ndarray of shape (groups, channels / groups * kh * kw, filters / groups)
     out : ndarray of shape (out_height, out_width, n_images, filters)
         C-contiguous.
 
@@ -87,8 +87,7 @@ def convolution_forward(columns: np.ndarray, weight: np.ndarray, out: np.ndarray
     -------
     out : ndarray
     """
-    n_inputs, filters = weight.shape
-    np.matmul(columns.reshape(n_inputs, -1).T, weight, out=out.reshape(-1, filters))
+    np.matmul(_by_group(columns, weight).transpose(0, 2, 1), weight, out=_filters_by_group(out, weight))
     return out
 
 
@@ -99,14 +98,13 @@ def convolution_backward_weight(columns: np.ndarray, dY: np.ndarray, out: np.nda
     ----------
     columns : ndarray of shape (channels, kh, kw, out_height, out_width, n_images)
     dY : ndarray of shape (out_height, out_width, n_images, filters)
-    out : ndarray of shape (channels * kh * kw, filters)
+    out : ndarray of shape (groups, channels / groups * kh * kw, filters / groups)
 
     Returns
     -------
     out : ndarray
     """
-    n_inputs, filters = out.shape
-    return np.matmul(columns.reshape(n_inputs, -1), dY.reshape(-1, filters), out=out)
+    return np.matmul(_by_group(columns, out), _filters_by_group(dY, out), out=out)
 
 
 def convolution_backward_columns(weight: np.ndarray, dY: np.ndarray, out: np.ndarray) -> np.ndarray:
@@ -114,7 +112,7 @@ def convolution_backward_columns(weight: np.ndarray, dY: np.ndarray, out: np.nda
 
     Parameters
     ----------
-    weight : ndarray of shape (channels * kh * kw, filters)
+    weight : ndarray of shape (groups, channels / groups * kh * kw, filters / groups)
     dY : ndarray of shape (out_height, out_width, n_images, filters)
     out : ndarray of shape (channels, kh, kw, out_height, out_width, n_images)
 
@@ -122,6 +120,17 @@ def convolution_backward_columns(weight: np.ndarray, dY: np.ndarray, out: np.nda
     -------
     out : ndarray
     """
-    n_inputs, filters = weight.shape
-    np.matmul(weight, dY.reshape(-1, filters).T, out=out.reshape(n_inputs, -1))
+    np.matmul(weight, _filters_by_group(dY, weight).transpose(0, 2, 1), out=_by_group(out, weight))
     return out
+
+
+def _by_group(columns, weight):
+    """Return columns as (groups, inputs of a filter, pixels)."""
+    groups, n_inputs, _ = weight.shape
+    return columns.reshape(groups, n_inputs, -1)
+
+
+def _filters_by_group(Y, weight):
+    """Return results as (groups, pixels, filters of a group)."""
+    groups, _, filters = weight.shape
+    return Y.reshape(-1, groups, filters).transpose(1, 0, 2)

@@ -2,19 +2,13 @@
 
 import numpy as np
 
-from skcnn.kernels.windows import Pair, window_slices
+from skcnn.kernels.windows import Windows
 
 
 def max_pool_forward(
-    X: np.ndarray,
-    out: np.ndarray,
-    position: np.ndarray | None,
-    larger: np.ndarray,
-    *,
-    window: Pair,
-    strides: Pair,
+    X: np.ndarray, out: np.ndarray, position: np.ndarray | None, larger: np.ndarray, windows: Windows
 ) -> np.ndarray:
-    """Maximum of every window.
+    """Maximum of the pixels of every window that lie on the image.
 
     Parameters
     ----------
@@ -25,28 +19,27 @@ def max_pool_forward(
         Receives the position of the first maximum in its window, in row order; None in prediction.
     larger : ndarray of shape and dtype of ``position``
         Scratch memory; unused where ``position`` is None.
-    window, strides : tuple of two int
+    windows : Windows
+        Each with at least one pixel on the image.
 
     Returns
     -------
     out : ndarray
     """
-    for index, pixels in enumerate(window_slices(window, strides, out.shape[:2])):
-        if index == 0:
-            np.copyto(out, X[pixels])
-            if position is not None:
-                position.fill(0)
-            continue
+    out.fill(-np.inf)
+    if position is not None:
+        position.fill(0)
+    for index, (where, pixels) in enumerate(windows.overlaps()):
         if position is not None:  # indices grow, so the last strictly larger pixel is the first maximum
-            np.greater(X[pixels], out, out=larger)
-            np.multiply(larger, larger.dtype.type(index), out=larger)
-            np.maximum(position, larger, out=position)
-        np.maximum(out, X[pixels], out=out)
+            np.greater(X[pixels], out[where], out=larger[where])
+            np.multiply(larger[where], larger.dtype.type(index), out=larger[where])
+            np.maximum(position[where], larger[where], out=position[where])
+        np.maximum(out[where], X[pixels], out=out[where])
     return out
 
 
 def max_pool_backward(
-    dY: np.ndarray, position: np.ndarray, dX: np.ndarray, share: np.ndarray, *, window: Pair, strides: Pair
+    dY: np.ndarray, position: np.ndarray, dX: np.ndarray, share: np.ndarray, windows: Windows
 ) -> np.ndarray:
     """Send the gradient of every window to its first maximum.
 
@@ -59,41 +52,42 @@ def max_pool_backward(
         Receives the gradient.
     share : ndarray of the shape and dtype of dY
         Scratch memory.
-    window, strides : tuple of two int
+    windows : Windows
 
     Returns
     -------
     dX : ndarray
     """
     dX.fill(0)
-    for index, pixels in enumerate(window_slices(window, strides, dY.shape[:2])):
-        np.equal(position, position.dtype.type(index), out=share)
-        np.multiply(share, dY, out=share)
-        np.add(dX[pixels], share, out=dX[pixels])
+    for index, (where, pixels) in enumerate(windows.overlaps()):
+        np.equal(position[where], position.dtype.type(index), out=share[where])
+        np.multiply(share[where], dY[where], out=share[where])
+        np.add(dX[pixels], share[where], out=dX[pixels])
     return dX
 
 
-def average_pool_forward(X: np.ndarray, out: np.ndarray, *, window: Pair, strides: Pair) -> np.ndarray:
-    """Mean of every window.
+def average_pool_forward(X: np.ndarray, out: np.ndarray, areas: np.ndarray, windows: Windows) -> np.ndarray:
+    """Sum of the pixels of every window that lie on the image, divided by its area.
 
     Parameters
     ----------
     X : ndarray of shape (height, width, n_images, channels)
     out : ndarray of shape (out_height, out_width, n_images, channels)
         Receives the means.
-    window, strides : tuple of two int
+    areas : ndarray of shape (out_height, out_width)
+    windows : Windows
 
     Returns
     -------
     out : ndarray
     """
     out.fill(0)
-    for pixels in window_slices(window, strides, out.shape[:2]):
-        np.add(out, X[pixels], out=out)
-    return np.multiply(out, 1 / (window[0] * window[1]), out=out)
+    for where, pixels in windows.overlaps():
+        np.add(out[where], X[pixels], out=out[where])
+    return np.multiply(out, _shares(areas, out), out=out)
 
 
-def average_pool_backward(dY: np.ndarray, dX: np.ndarray, *, window: Pair, strides: Pair) -> np.ndarray:
+def average_pool_backward(dY: np.ndarray, dX: np.ndarray, areas: np.ndarray, windows: Windows) -> np.ndarray:
     """Spread the gradient of every window evenly over its pixels.
 
     Parameters
@@ -102,14 +96,20 @@ def average_pool_backward(dY: np.ndarray, dX: np.ndarray, *, window: Pair, strid
         Overwritten.
     dX : ndarray of shape (height, width, n_images, channels)
         Receives the gradient.
-    window, strides : tuple of two int
+    areas : ndarray of shape (out_height, out_width)
+    windows : Windows
 
     Returns
     -------
     dX : ndarray
     """
-    np.multiply(dY, 1 / (window[0] * window[1]), out=dY)
+    np.multiply(dY, _shares(areas, dY), out=dY)
     dX.fill(0)
-    for pixels in window_slices(window, strides, dY.shape[:2]):
-        np.add(dX[pixels], dY, out=dX[pixels])
+    for where, pixels in windows.overlaps():
+        np.add(dX[pixels], dY[where], out=dX[pixels])
     return dX
+
+
+def _shares(areas, Y):
+    """Return the inverse areas, to multiply with an array of the layout of the result."""
+    return (1 / areas).astype(Y.dtype)[:, :, np.newaxis, np.newaxis]

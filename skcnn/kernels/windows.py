@@ -1,70 +1,170 @@
 """Arithmetic of sliding windows along the two axes of an image."""
 
+from dataclasses import dataclass
+
 import numpy as np
 
 Pair = tuple[int, int]
+Padding = tuple[Pair, Pair]
 
 
-def resolve_padding(padding, image_size: Pair, window: Pair, strides: Pair) -> tuple[Pair, Pair]:
-    """Turn a padding specification into ((top, bottom), (left, right)).
+def as_padding(padding) -> Padding:
+    """Turn an int or a pair into ((top, bottom), (left, right)).
 
-    Parameters
-    ----------
-    padding : {"valid", "same"}, int or pair
-        "valid" is none. "same" gives ``ceil(size / stride)`` outputs and puts the odd pixel at the
-        end. An int pads all four sides; a pair has one entry an axis, an int or (before, after).
-    image_size, window, strides : tuple of two int
-        Height and width of the image, of the window, and the steps between windows.
-
-    Returns
-    -------
-    padding : ((int, int), (int, int))
-
-    Examples
-    --------
-    >>> resolve_padding("same", (5, 6), (3, 3), (2, 2))
-    ((1, 1), (0, 1))
-    >>> resolve_padding((1, (0, 2)), (5, 6), (3, 3), (1, 1))
+    >>> as_padding((1, (0, 2)))
     ((1, 1), (0, 2))
     """
-    if padding == "valid":
-        return (0, 0), (0, 0)
-    if padding == "same":
-        totals = [
-            max((-(-size // stride) - 1) * stride + length - size, 0)
-            for size, length, stride in zip(image_size, window, strides, strict=True)
-        ]
-        return tuple((total // 2, total - total // 2) for total in totals)
     axes = padding if isinstance(padding, tuple | list) else (padding, padding)
     pairs = (axis if isinstance(axis, tuple | list) else (axis, axis) for axis in axes)
     return tuple((int(before), int(after)) for before, after in pairs)
 
 
-def window_counts(image_size: Pair, window: Pair, strides: Pair, padding: tuple[Pair, Pair]) -> Pair:
-    """Return the number of windows that fit along height and width; not positive where none fits.
+def same_padding(image_size: Pair, span: Pair, strides: Pair) -> Padding:
+    """Return the zeros that give ``ceil(size / stride)`` windows, the odd one at the end.
 
-    >>> window_counts((5, 6), (3, 3), (2, 2), ((1, 1), (0, 1)))
+    >>> same_padding((5, 6), (3, 3), (2, 2))
+    ((1, 1), (0, 1))
+    """
+    totals = [
+        max((-(-size // stride) - 1) * stride + length - size, 0)
+        for size, length, stride in zip(image_size, span, strides, strict=True)
+    ]
+    return tuple((total // 2, total - total // 2) for total in totals)
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Windows that slide over images of one size.
+
+    Attributes
+    ----------
+    image_size : (int, int)
+        Height and width of the image.
+    size : (int, int)
+        Pixels of a window.
+    strides : (int, int)
+        Steps between neighbouring windows.
+    dilation : (int, int)
+        Steps between neighbouring pixels of a window.
+    padding : ((top, bottom), (left, right))
+        Pixels around the image.
+    counts : (int, int)
+        Number of windows along height and width; not positive where none fits.
+
+    Examples
+    --------
+    >>> sliding_windows((5, 6), (3, 3), strides=(2, 2), padding="same").counts
     (3, 3)
     """
-    return tuple(
-        (size + sum(pad) - length) // stride + 1
-        for size, length, stride, pad in zip(image_size, window, strides, padding, strict=True)
-    )
+
+    image_size: Pair
+    size: Pair
+    strides: Pair
+    dilation: Pair
+    padding: Padding
+    counts: Pair
+
+    @property
+    def padded_size(self) -> Pair:
+        """Height and width of the padded image."""
+        return tuple(size + sum(pad) for size, pad in zip(self.image_size, self.padding, strict=True))
+
+    def positions(self):
+        """Yield, for each position in a window in row order, the index of that pixel of all windows.
+
+        Indexing the first two axes of a padded image with a yielded pair of slices gives the ``counts``
+        pixels that stand at this position, one of each window.
+        """
+        for offsets in np.ndindex(self.size):
+            yield tuple(
+                slice(offset * dilation, offset * dilation + (count - 1) * stride + 1, stride)
+                for offset, dilation, count, stride in zip(
+                    offsets, self.dilation, self.counts, self.strides, strict=True
+                )
+            )
+
+    def overlaps(self):
+        """Yield, for each position in a window in row order, the windows where it lies on the image.
+
+        Yields
+        ------
+        windows : (slice, slice)
+            Index of these windows among the ``counts``.
+        pixels : (slice, slice)
+            Index of their pixels at this position in the image without padding.
+        """
+        by_axis = [
+            [self._overlap(axis, offset) for offset in range(length)] for axis, length in enumerate(self.size)
+        ]
+        for rows in by_axis[0]:
+            for columns in by_axis[1]:
+                yield tuple(zip(rows, columns, strict=True))
+
+    def _overlap(self, axis, offset):
+        """Return the windows and pixels of one axis as slices."""
+        stride, shift = self.strides[axis], offset * self.dilation[axis] - self.padding[axis][0]
+        first = max(0, -(shift // stride))
+        stop = max(first, min(self.counts[axis], (self.image_size[axis] - 1 - shift) // stride + 1))
+        start = first * stride + shift
+        return slice(first, stop), slice(start, start + (stop - first) * stride, stride)
+
+    def areas(self, *, with_padding: bool) -> np.ndarray:
+        """Return the pixels of every window on the image or, with padding, on the padded image.
+
+        Returns
+        -------
+        areas : ndarray of shape counts, int
+        """
+        lengths = []
+        for axis, (before, after) in enumerate(self.padding):
+            starts = np.arange(self.counts[axis]) * self.strides[axis] - before
+            stops = starts + self.size[axis]
+            first, last = (
+                (-before, self.image_size[axis] + after) if with_padding else (0, self.image_size[axis])
+            )
+            lengths.append(np.minimum(stops, last) - np.maximum(starts, first))
+        return np.multiply.outer(*lengths)
 
 
-def window_slices(window: Pair, strides: Pair, counts: Pair):
-    """Yield, for each position in the window in row order, the index of that pixel of all windows.
+def sliding_windows(
+    image_size: Pair,
+    size: Pair,
+    *,
+    strides: Pair,
+    dilation: Pair = (1, 1),
+    padding="valid",
+    ceil_mode: bool = False,
+) -> Windows:
+    """Return the windows of a convolution or a pooling.
 
-    Indexing the first two axes of a padded image with a yielded pair gives the ``counts`` pixels
-    that stand at this position, one of each window.
+    Parameters
+    ----------
+    image_size, size, strides, dilation : (int, int)
+    padding : {"valid", "same"}, int or pair
+        "valid" is none. "same" gives ``ceil(size / stride)`` windows and puts the odd pixel at the end. An
+        int pads all four sides; a pair has one entry an axis, an int or (before, after).
+    ceil_mode : bool
+        Whether a last window may reach beyond the padding, as long as it does not begin behind the image.
+
+    Returns
+    -------
+    windows : Windows
     """
-    for row in range(window[0]):
-        rows = slice(row, row + strides[0] * (counts[0] - 1) + 1, strides[0])
-        for column in range(window[1]):
-            yield rows, slice(column, column + strides[1] * (counts[1] - 1) + 1, strides[1])
+    span = tuple((length - 1) * step + 1 for length, step in zip(size, dilation, strict=True))
+    if padding == "valid":
+        padding = 0
+    padding = same_padding(image_size, span, strides) if padding == "same" else as_padding(padding)
+    counts = []
+    for length, image, stride, (before, after) in zip(span, image_size, strides, padding, strict=True):
+        room = before + image + after - length
+        count = room // stride + 1
+        if ceil_mode and room % stride and count * stride < before + image:
+            count += 1
+        counts.append(count)
+    return Windows(image_size, size, strides, dilation, padding, tuple(counts))
 
 
-def pad_image(X: np.ndarray, padding: tuple[Pair, Pair], out: np.ndarray) -> np.ndarray:
+def pad_image(X: np.ndarray, padding: Padding, out: np.ndarray) -> np.ndarray:
     """Copy X into the middle of ``out`` along the first two of its axes and zero the border.
 
     Parameters

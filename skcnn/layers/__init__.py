@@ -1,27 +1,53 @@
 """Layers of a network, one family a file."""
 
-from skcnn.layers.activation import Activation, ReLU, Sigmoid, Tanh
-from skcnn.layers.base import Layer, MergingLayer
-from skcnn.layers.convolution import Conv2D
+from skcnn.layers.activation import Sigmoid, Softmax, Tanh
+from skcnn.layers.base import Activation, Block, ElementwiseActivation, Layer, MergingLayer
+from skcnn.layers.containers import Container, Parallel, Residual, Sequential
+from skcnn.layers.convolution import Conv2D, DepthwiseConv2D
 from skcnn.layers.dense import Dense
-from skcnn.layers.dropout import Dropout
-from skcnn.layers.normalization import BatchNorm
-from skcnn.layers.pooling import AvgPool2D, GlobalAvgPool2D, MaxPool2D
-from skcnn.layers.reshape import Flatten
+from skcnn.layers.dropout import Dropout, SpatialDropout2D
+from skcnn.layers.gates import GELU, HardSwish, Mish, SiLU
+from skcnn.layers.normalization import BatchNorm, GroupNorm, LayerNorm, LocalResponseNorm
+from skcnn.layers.pooling import AvgPool2D, GlobalAvgPool2D, GlobalMaxPool2D, MaxPool2D
+from skcnn.layers.rectifiers import ELU, SELU, LeakyReLU, PReLU, ReLU, Softplus
+from skcnn.layers.reshape import Flatten, ZeroPad2D
 
 __all__ = [
     "Activation",
     "AvgPool2D",
     "BatchNorm",
+    "Block",
+    "Container",
     "Conv2D",
     "Dense",
+    "DepthwiseConv2D",
     "Dropout",
+    "ELU",
+    "ElementwiseActivation",
     "Flatten",
+    "GELU",
     "GlobalAvgPool2D",
+    "GlobalMaxPool2D",
+    "GroupNorm",
+    "HardSwish",
     "Layer",
+    "LayerNorm",
+    "LeakyReLU",
+    "LocalResponseNorm",
     "MaxPool2D",
     "MergingLayer",
+    "Mish",
+    "PReLU",
+    "Parallel",
     "ReLU",
+    "Residual",
+    "SELU",
+    "Sequential",
+    "SiLU",
     "Sigmoid",
+    "Softmax",
+    "Softplus",
+    "SpatialDropout2D",
     "Tanh",
+    "ZeroPad2D",
 ]

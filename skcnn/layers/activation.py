@@ -1,55 +1,24 @@
-"""Elementwise activations."""
+"""Activations of limited range, and the names of all activations."""
 
 import numpy as np
 from scipy.special import expit
 
-from skcnn.layers.base import Layer
+from skcnn.layers.base import Activation, ElementwiseActivation, Layer
+from skcnn.layers.gates import GELU, HardSwish, Mish, SiLU
+from skcnn.layers.rectifiers import ELU, SELU, LeakyReLU, PReLU, ReLU, Softplus
 
 
-class Activation(Layer):
-    """Base class of activations: the shape stays, the scale of initial weights follows ``name``."""
-
-    name: str
-    """What the ``activation`` parameters of layers and of the estimator call it."""
-
-
-class ReLU(Activation):
-    r"""Rectified linear unit.
-
-    Notes
-    -----
-    :math:`y = \max(x, 0)`, with derivative 0 at 0.
-
-    References
-    ----------
-    Nair and Hinton (2010), "Rectified linear units improve restricted Boltzmann machines", ICML.
-
-    Examples
-    --------
-    >>> from skcnn.layers import ReLU
-    >>> ReLU().output_shape((8, 8, 16))
-    (8, 8, 16)
-    """
-
-    name = "relu"
-    backward_reads = ("Y",)
-
-    def forward(self, params, X, unit, *, training, out):
-        """Compute the result; see :meth:`Layer.forward`."""
-        return np.maximum(X, 0, out=out)
-
-    def backward(self, params, dY, unit, *, need_dX, out):
-        """Compute the gradient; see :meth:`Layer.backward`."""
-        positive = np.greater(unit.Y, 0, out=unit.scratch("positive", dY.shape, bool))
-        return np.multiply(dY, positive, out=out)
-
-
-class Sigmoid(Activation):
+class Sigmoid(ElementwiseActivation):
     r"""Logistic sigmoid.
 
     Notes
     -----
-    :math:`y = 1 / (1 + e^{-x})`, :math:`dy/dx = y (1 - y)`.
+    The shape stays. :math:`y = 1 / (1 + e^{-x})`, :math:`dy/dx = y (1 - y)`.
+
+    References
+    ----------
+    Rumelhart, Hinton and Williams (1986), "Learning representations by back-propagating errors",
+    Nature.
 
     Examples
     --------
@@ -65,19 +34,22 @@ class Sigmoid(Activation):
         """Compute the result; see :meth:`Layer.forward`."""
         return expit(X, out=out)
 
-    def backward(self, params, dY, unit, *, need_dX, out):
-        """Compute the gradient; see :meth:`Layer.backward`."""
-        slope = np.subtract(1, unit.Y, out=unit.scratch("slope", dY.shape))
-        np.multiply(slope, unit.Y, out=slope)
-        return np.multiply(dY, slope, out=out)
+    def slope(self, unit, out):
+        """Return the derivative."""
+        np.subtract(1, unit.Y, out=out)
+        return np.multiply(out, unit.Y, out=out)
 
 
-class Tanh(Activation):
+class Tanh(ElementwiseActivation):
     r"""Hyperbolic tangent.
 
     Notes
     -----
-    :math:`y = \tanh x`, :math:`dy/dx = 1 - y^2`.
+    The shape stays. :math:`y = \tanh x`, :math:`dy/dx = 1 - y^2`.
+
+    References
+    ----------
+    LeCun, Bottou, Orr and Müller (1998), "Efficient backprop", Neural networks: tricks of the trade.
 
     Examples
     --------
@@ -93,37 +65,101 @@ class Tanh(Activation):
         """Compute the result; see :meth:`Layer.forward`."""
         return np.tanh(X, out=out)
 
+    def slope(self, unit, out):
+        """Return the derivative."""
+        np.multiply(unit.Y, unit.Y, out=out)
+        return np.subtract(1, out, out=out)
+
+
+class Softmax(Activation):
+    r"""Softmax over the channels of each pixel, or over a vector.
+
+    Not for the end of a network: the estimator adds the output layer and the softmax of its loss.
+
+    Notes
+    -----
+    The shape stays. :math:`y_c = e^{x_c} / \sum_k e^{x_k}`,
+    :math:`\partial L / \partial x_c = y_c (g_c - \sum_k g_k y_k)` for :math:`g = \partial L / \partial y`.
+
+    References
+    ----------
+    Bridle (1990), "Probabilistic interpretation of feedforward classification network outputs",
+    Neurocomputing: algorithms, architectures and applications.
+
+    Examples
+    --------
+    >>> from skcnn.layers import Softmax
+    >>> Softmax().output_shape((8, 8, 16))
+    (8, 8, 16)
+    """
+
+    name = "softmax"
+    backward_reads = ("Y",)
+
+    def forward(self, params, X, unit, *, training, out):
+        """Compute the result; see :meth:`Layer.forward`."""
+        np.subtract(X, X.max(axis=-1, keepdims=True), out=out)
+        np.exp(out, out=out)
+        return np.divide(out, out.sum(axis=-1, keepdims=True), out=out)
+
     def backward(self, params, dY, unit, *, need_dX, out):
         """Compute the gradient; see :meth:`Layer.backward`."""
-        slope = np.square(unit.Y, out=unit.scratch("slope", dY.shape))
-        np.subtract(1, slope, out=slope)
-        return np.multiply(dY, slope, out=out)
+        products = np.multiply(dY, unit.Y, out=unit.scratch("products", dY.shape))
+        np.subtract(dY, products.sum(axis=-1, keepdims=True), out=out)
+        return np.multiply(out, unit.Y, out=out)
 
 
-ACTIVATIONS = {"relu": ReLU, "sigmoid": Sigmoid, "logistic": Sigmoid, "tanh": Tanh}
+ACTIVATIONS = {
+    activation.name: activation
+    for activation in (
+        ReLU,
+        LeakyReLU,
+        PReLU,
+        ELU,
+        SELU,
+        GELU,
+        SiLU,
+        HardSwish,
+        Mish,
+        Softplus,
+        Sigmoid,
+        Tanh,
+        Softmax,
+    )
+} | {"logistic": Sigmoid, "swish": SiLU}
 """Activations by the names that parameters take; "logistic" is scikit-learn's name."""
 
 LINEAR = (None, "identity")
 """Values of an ``activation`` parameter that stand for none."""
 
 
-def with_activation(name: str, layer: Layer) -> list[tuple[str, Layer]]:
-    """Return a named layer, followed by the activation that its ``activation`` parameter names.
+def connect_with_activation(graph, name: str, layer: Layer, source: int) -> int:
+    """Add a layer and the activation that its ``activation`` parameter names.
+
+    Parameters and result are those of :meth:`Block.connect`.
 
     Raises
     ------
     ValueError
         If there is no such activation.
     """
-    known = layer.activation is None or isinstance(layer.activation, str)
-    if known and layer.activation in LINEAR:
-        return [(name, layer)]
-    if known and layer.activation == "softmax":
+    step = graph.add(name, layer, source)
+    return connect_activation(graph, name, layer.activation, step)
+
+
+def connect_activation(graph, name: str, activation, source: int) -> int:
+    """Add an activation by its name, None for none, behind the step of a layer, and return the last step.
+
+    Raises
+    ------
+    ValueError
+        If there is no such activation.
+    """
+    known = activation is None or isinstance(activation, str)
+    if known and activation in LINEAR:
+        return source
+    if not known or activation not in ACTIVATIONS:
         raise ValueError(
-            'activation="softmax" is not needed: the estimator adds the output layer and its softmax'
+            f"activation must be None, 'identity' or one of {sorted(ACTIVATIONS)}, got {activation!r}"
         )
-    if not known or layer.activation not in ACTIVATIONS:
-        raise ValueError(
-            f"activation must be None, 'identity' or one of {sorted(ACTIVATIONS)}, got {layer.activation!r}"
-        )
-    return [(name, layer), (f"{name}_{layer.activation}", ACTIVATIONS[layer.activation]())]
+    return graph.add(f"{name}_{activation}", ACTIVATIONS[activation](), source)

@@ -10,13 +10,48 @@ Shape = tuple[int, ...]
 Params = dict[str, np.ndarray]
 
 
-class Layer(BaseEstimator, ABC):
+class Block(BaseEstimator, ABC):
+    """Base class of what a stack is made of: layers, and containers of layers.
+
+    ``__init__`` only assigns, so a block is cloned, searched and pickled like any estimator. The valid
+    values of the hyperparameters stand in ``_parameter_constraints``, as in scikit-learn.
+    """
+
+    _parameter_constraints: dict = {}
+
+    takes_vectors = False
+    """Whether the block takes vectors only, so that images are flattened before it."""
+
+    @abstractmethod
+    def connect(self, graph, name: str, source: int) -> int:
+        """Add the steps that this block stands for to the graph of a network.
+
+        Parameters
+        ----------
+        graph : Graph
+        name : str
+            Name of the block in the stack.
+        source : int
+            Step whose result the block takes.
+
+        Returns
+        -------
+        step : int
+            Step that gives the block's result.
+
+        Raises
+        ------
+        ValueError
+            If the block does not fit the shape of its input.
+        """
+
+
+class Layer(Block):
     """Base class of layers.
 
     A layer holds hyperparameters and nothing else: its weights belong to the network and are passed
     as ``params``, all that lives for one minibatch belongs to the ``unit`` of work. ``__init__`` only
-    assigns, so a layer is cloned, searched and pickled like any estimator. The valid values of the
-    hyperparameters stand in ``_parameter_constraints``, as in scikit-learn.
+    assigns, and the valid values of the hyperparameters stand in ``_parameter_constraints``.
 
     Shapes given to and returned by :meth:`output_shape` are those of one sample: ``(h, w, c)`` for
     images, ``(f,)`` for vectors. Arrays are C-contiguous, of shape ``(h, w, n, c)`` for n images and
@@ -58,14 +93,12 @@ class Layer(BaseEstimator, ABC):
     backward_reads: tuple[str, ...] = ()
     """Which of "X" and "Y" backward reads; the others may be gone by then."""
 
-    takes_vectors = False
-    """Whether the layer takes vectors only, so that images are flattened before it."""
+    is_random = False
+    """Whether training draws random numbers, so that the same step gives other results."""
 
-    _parameter_constraints: dict = {}
-
-    def expand(self, name: str) -> list[tuple[str, "Layer"]]:
-        """Return the named layers that this one stands for, itself by default."""
-        return [(name, self)]
+    def connect(self, graph, name, source):
+        """Add this layer; see :meth:`Block.connect`."""
+        return graph.add(name, self, source)
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """Return the shape of the result for one sample.
@@ -192,6 +225,35 @@ class MergingLayer(Layer):
         """Combine the partial statistics of the gradient, for ``backward`` to find in ``unit.merged``."""
 
 
+class JoiningLayer(Layer):
+    """A layer with several inputs, which containers use to join their branches.
+
+    Where other layers get a shape or an array, it gets a tuple of them; ``backward`` gets a tuple of
+    ``out`` with None for what nothing reads, and returns a tuple. Weight sharing and graphs beyond
+    containers are not offered, so the class is not part of the public names.
+    """
+
+
+class Activation(Layer):
+    """Base class of activations: the shape stays, the scale of initial weights follows ``name``."""
+
+    name: str
+    """What the ``activation`` parameters of layers and of the estimator call it."""
+
+
+class ElementwiseActivation(Activation):
+    """Base class of activations without parameters that work on each number alone."""
+
+    @abstractmethod
+    def slope(self, unit, out: np.ndarray) -> np.ndarray:
+        """Write the derivative at what ``backward_reads`` names into ``out``, and return it."""
+
+    def backward(self, params, dY, unit, *, need_dX, out):
+        """Compute the gradient; see :meth:`Layer.backward`."""
+        slope = self.slope(unit, unit.scratch("slope", dY.shape))
+        return np.multiply(dY, slope, out=out)
+
+
 def require_image(input_shape: Shape) -> None:
     """Raise a ValueError unless the shape is that of an image."""
     if len(input_shape) != 3:
@@ -222,3 +284,30 @@ def as_pair(value, name: str) -> tuple[int, int]:
 def is_integer(value) -> bool:
     """Whether a value is an integer and not a bool."""
     return isinstance(value, Integral) and not isinstance(value, bool | np.bool_)
+
+
+def check_divides(groups: int, total: int, what: str) -> None:
+    """Raise a ValueError unless a number of groups divides a number of things."""
+    if total % groups:
+        divisors = [number for number in range(1, total + 1) if total % number == 0]
+        raise ValueError(f"groups={groups} does not divide the {total} {what}; choose one of {divisors}")
+
+
+def check_padding(value, *, names: tuple[str, ...] = ("same", "valid")) -> None:
+    """Raise a ValueError unless a padding is one of some names, an int or a pair of ints or pairs."""
+
+    def is_size(entry):
+        return is_integer(entry) and entry >= 0
+
+    def is_pair(entry, is_valid):
+        return isinstance(entry, tuple | list) and len(entry) == 2 and all(map(is_valid, entry))
+
+    if isinstance(value, str):
+        valid = value in names
+    else:
+        valid = is_size(value) or is_pair(value, lambda axis: is_size(axis) or is_pair(axis, is_size))
+    if not valid:
+        shown = "".join(f"{name!r}, " for name in names)
+        raise ValueError(
+            f"padding must be {shown}an int >= 0, or a pair of ints or of (before, after), got {value!r}"
+        )

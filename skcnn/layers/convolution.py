@@ -1,5 +1,8 @@
 """Convolutional layers."""
 
+from abc import abstractmethod
+from math import prod
+
 import numpy as np
 
 from skcnn.initializers import initial_weight
@@ -11,13 +14,62 @@ from skcnn.kernels.convolution import (
     gather_columns,
     scatter_columns,
 )
+from skcnn.kernels.depthwise import (
+    depthwise_backward_images,
+    depthwise_backward_weight,
+    depthwise_forward,
+)
 from skcnn.kernels.reductions import channel_sums
-from skcnn.kernels.windows import resolve_padding, window_counts
-from skcnn.layers.activation import with_activation
-from skcnn.layers.base import Layer, as_pair, as_size, is_integer, require_image
+from skcnn.kernels.windows import sliding_windows
+from skcnn.layers.activation import connect_with_activation
+from skcnn.layers.base import Layer, as_pair, as_size, check_divides, check_padding, require_image
 
 
-class Conv2D(Layer):
+class Convolution(Layer):
+    """Base class of convolutions: the geometry of the windows, the bias and the activation."""
+
+    decayed_params = ("weight",)
+    backward_reads = ("X",)
+    _parameter_constraints: dict = {"use_bias": ["boolean"]}
+
+    @abstractmethod
+    def filter_count(self, channels):
+        """Return the number of channels of the result; raise a ValueError where there can be none."""
+
+    def connect(self, graph, name, source):
+        """Add this layer and its activation; see :meth:`Block.connect`."""
+        return connect_with_activation(graph, name, self, source)
+
+    def output_shape(self, input_shape):
+        """Return the number of windows and of filters; see :meth:`Layer.output_shape`."""
+        require_image(input_shape)
+        windows = self._windows(input_shape[:2])
+        if min(windows.counts) < 1:
+            dilated = "" if windows.dilation == (1, 1) else f" with dilation={windows.dilation}"
+            raise ValueError(
+                f"kernel_size={windows.size}{dilated} is larger than the padded image of "
+                f"{windows.padded_size} (height, width); use a smaller kernel or more padding"
+            )
+        return (*windows.counts, self.filter_count(input_shape[2]))
+
+    def _windows(self, image_size):
+        """Return the windows of an image of this height and width."""
+        check_padding(self.padding)
+        return sliding_windows(
+            image_size,
+            as_pair(self.kernel_size, "kernel_size"),
+            strides=as_pair(self.strides, "strides"),
+            dilation=as_pair(self.dilation, "dilation"),
+            padding=self.padding,
+        )
+
+    def _initial_params(self, shape, fan_in, fan_out, n_biases, **options):
+        """Return ``weight`` and ``bias``."""
+        params = {"weight": initial_weight(shape, fan_in, fan_out, **options)}
+        return params | {"bias": np.zeros(n_biases, options["dtype"])} if self.use_bias else params
+
+
+class Conv2D(Convolution):
     r"""Convolution of images with a bank of filters.
 
     Parameters
@@ -32,6 +84,11 @@ class Conv2D(Layer):
         Zeros around the image. "valid": none. "same": as many as give ``ceil(size / stride)``
         results, the odd one at the end, as in Keras. An int: that many on all four sides. A pair:
         one entry for height and one for width, each an int or a pair (before, after).
+    dilation : int or pair of int, default=1
+        Steps between neighbouring pixels of a window along height and width, in pixels.
+    groups : int, default=1
+        Number of groups of neighbouring channels, and of filters that see one of them each; must divide
+        both numbers.
     activation : str or None, default=None
         Name of the activation that follows, such as "relu".
     use_bias : bool, default=True
@@ -40,16 +97,20 @@ class Conv2D(Layer):
     Notes
     -----
     Input ``(h, w, c)``, result ``(h', w', filters)``, parameters ``weight`` of shape
-    ``(kh, kw, c, filters)`` and ``bias`` of shape ``(filters,)``:
+    ``(kh, kw, c / groups, filters)`` and ``bias`` of shape ``(filters,)``:
 
-    .. math:: y_{ijf} = b_f + \sum_{u, v, c} x_{i s + u, j s + v, c} \, w_{uvcf}
+    .. math:: y_{ijf} = b_f + \sum_{u, v, c} x_{i s + u d, j s + v d, c} \, w_{uvcf}
 
-    with :math:`x` padded; like all libraries of this field, a cross-correlation.
+    with strides :math:`s`, dilation :math:`d` and :math:`x` padded; the sum is over the channels of the
+    filter's group. Like in all libraries of this field, a cross-correlation.
 
     References
     ----------
     LeCun, Bottou, Bengio and Haffner (1998), "Gradient-based learning applied to document
     recognition", Proceedings of the IEEE.
+    Yu and Koltun (2016), "Multi-scale context aggregation by dilated convolutions", ICLR.
+    Krizhevsky, Sutskever and Hinton (2012), "ImageNet classification with deep convolutional neural
+    networks", NIPS, for groups.
 
     Examples
     --------
@@ -58,68 +119,68 @@ class Conv2D(Layer):
     (14, 14, 16)
     """
 
-    decayed_params = ("weight",)
-    backward_reads = ("X",)
-    _parameter_constraints: dict = {"use_bias": ["boolean"]}
-
-    def __init__(self, filters, kernel_size=3, *, strides=1, padding="same", activation=None, use_bias=True):
+    def __init__(
+        self,
+        filters,
+        kernel_size=3,
+        *,
+        strides=1,
+        padding="same",
+        dilation=1,
+        groups=1,
+        activation=None,
+        use_bias=True,
+    ):
         self.filters = filters
         self.kernel_size = kernel_size
         self.strides = strides
         self.padding = padding
+        self.dilation = dilation
+        self.groups = groups
         self.activation = activation
         self.use_bias = use_bias
 
-    def expand(self, name):
-        """Return this layer and its activation; see :meth:`Layer.expand`."""
-        return with_activation(name, self)
+    def filter_count(self, channels):
+        """Return ``filters``; see :meth:`Convolution.filter_count`."""
+        filters, groups = as_size(self.filters, "filters"), self._group_count()
+        check_divides(groups, channels, "channels")
+        check_divides(groups, filters, "filters")
+        return filters
 
-    def output_shape(self, input_shape):
-        """Return ``(h', w', filters)``; see :meth:`Layer.output_shape`."""
-        require_image(input_shape)
-        kernel_size, _, padding, counts = self._windows(input_shape)
-        if min(counts) < 1:
-            padded = tuple(size + sum(pad) for size, pad in zip(input_shape[:2], padding, strict=True))
-            raise ValueError(
-                f"kernel_size={kernel_size} is larger than the padded image of {padded} (height, width); "
-                "use a smaller kernel or more padding"
-            )
-        return (*counts, as_size(self.filters, "filters"))
-
-    def _windows(self, input_shape):
-        """Return (kernel_size, strides, padding, counts) as pairs for an input shape."""
-        kernel_size = as_pair(self.kernel_size, "kernel_size")
-        strides = as_pair(self.strides, "strides")
-        check_padding(self.padding)
-        padding = resolve_padding(self.padding, input_shape[:2], kernel_size, strides)
-        return kernel_size, strides, padding, window_counts(input_shape[:2], kernel_size, strides, padding)
+    def _group_count(self):
+        return as_size(self.groups, "groups")
 
     def init_params(self, input_shape, *, activation, dtype, rng):
         """Return ``weight`` and ``bias``; see :meth:`Layer.init_params`."""
         height, width = as_pair(self.kernel_size, "kernel_size")
-        channels, filters = input_shape[2], as_size(self.filters, "filters")
-        weight = initial_weight(
+        filters, groups = self.filter_count(input_shape[2]), self._group_count()
+        channels = input_shape[2] // groups
+        return self._initial_params(
             (height, width, channels, filters),
             height * width * channels,
-            height * width * filters,
+            height * width * filters // groups,
+            filters,
             activation=activation,
             dtype=dtype,
             rng=rng,
         )
-        return {"weight": weight, "bias": np.zeros(filters, dtype)} if self.use_bias else {"weight": weight}
 
     def multiply_adds(self, input_shape):
-        """Return ``h' * w' * filters * kh * kw * c``."""
-        return self.scratch_size(input_shape) * self.output_shape(input_shape)[2]
+        """Return ``h' * w' * filters * kh * kw * c / groups``."""
+        return self.scratch_size(input_shape) * self.filter_count(input_shape[2]) // self._group_count()
 
     def scratch_size(self, input_shape):
         """Return the size of the gathered columns of one image."""
-        kernel_size, _, _, counts = self._windows(input_shape)
-        return int(np.prod((*kernel_size, *counts))) * input_shape[2]
+        windows = self._windows(input_shape[:2])
+        return prod((*windows.size, *windows.counts)) * input_shape[2]
 
     def prepare(self, params, *, training):
-        """Return the weight as a matrix of shape (c * kh * kw, filters)."""
-        return np.ascontiguousarray(params["weight"].transpose(2, 0, 1, 3)).reshape(-1, self.filters)
+        """Return the weight as matrices, shape (groups, c / groups * kh * kw, filters / groups)."""
+        height, width, channels, filters = params["weight"].shape
+        groups = self._group_count()
+        by_group = params["weight"].reshape(height, width, channels, groups, filters // groups)
+        matrices = np.ascontiguousarray(by_group.transpose(3, 2, 0, 1, 4))
+        return matrices.reshape(groups, -1, filters // groups)
 
     def forward(self, params, X, unit, *, training, out):
         """Compute the result; see :meth:`Layer.forward`."""
@@ -129,7 +190,7 @@ class Conv2D(Layer):
 
     def backward(self, params, dY, unit, *, need_dX, out):
         """Compute the gradients; see :meth:`Layer.backward`."""
-        columns, padded, geometry = self._columns(unit.X, unit)
+        columns, padded, windows = self._columns(unit.X, unit)
         total = unit.accumulator("weight", unit.prepared.shape)
         share = unit.scratch("weight", unit.prepared.shape)
         np.add(total, convolution_backward_weight(columns, dY, out=share), out=total)
@@ -138,40 +199,147 @@ class Conv2D(Layer):
         if not need_dX:
             return None
         convolution_backward_columns(unit.prepared, dY, out=columns)  # the columns themselves are done with
-        return scatter_columns(columns, out, padded, **geometry)
+        return scatter_columns(columns, out, padded, windows)
 
     def finish(self, params, unit):
         """Turn the accumulated gradient back into the shape of the weight."""
         height, width, channels, filters = params["weight"].shape
         total = unit.accumulator("weight", unit.prepared.shape)
-        unit.add_gradient("weight", total.reshape(channels, height, width, filters).transpose(1, 2, 0, 3))
+        groups = self._group_count()
+        by_group = total.reshape(groups, channels, height, width, filters // groups)
+        unit.add_gradient("weight", by_group.transpose(2, 3, 1, 0, 4).reshape(params["weight"].shape))
 
     def _columns(self, X, unit):
-        """Gather the windows of X; return them, the memory of the padded images, and the geometry."""
+        """Gather the windows of X; return them, the memory of the padded images, and the windows."""
         height, width, n_images, channels = X.shape
-        kernel_size, strides, padding, counts = self._windows((height, width))
-        padded_size = (height + sum(padding[0]), width + sum(padding[1]))
-        padded = unit.scratch("padded", (channels, *padded_size, n_images))
-        columns = unit.scratch("columns", (channels, *kernel_size, *counts, n_images))
-        geometry = {"strides": strides, "padding": padding}
-        return gather_columns(X, columns, padded, **geometry), padded, geometry
+        windows = self._windows((height, width))
+        padded = unit.scratch("padded", (channels, *windows.padded_size, n_images))
+        columns = unit.scratch("columns", (channels, *windows.size, *windows.counts, n_images))
+        return gather_columns(X, columns, padded, windows), padded, windows
 
 
-def check_padding(padding) -> None:
-    """Raise a ValueError unless the padding is "same", "valid", an int or a pair of ints or pairs."""
+class DepthwiseConv2D(Convolution):
+    r"""Convolution of each channel by itself, with one or more filters of its own.
 
-    def is_size(value):
-        return is_integer(value) and value >= 0
+    Parameters
+    ----------
+    kernel_size : int or pair of int, default=3
+        Height and width of a filter, in pixels.
+    strides : int or pair of int, default=1
+        Steps between neighbouring windows along height and width, in pixels.
+    padding : {"same", "valid"}, int or pair, default="same"
+        Zeros around the image, as for :class:`Conv2D`.
+    dilation : int or pair of int, default=1
+        Steps between neighbouring pixels of a window along height and width, in pixels.
+    depth_multiplier : int, default=1
+        Number of filters of each channel.
+    activation : str or None, default=None
+        Name of the activation that follows, such as "relu".
+    use_bias : bool, default=True
+        Whether to add a bias to each channel of the result.
 
-    def is_pair(value, valid):
-        return isinstance(value, tuple | list) and len(value) == 2 and all(valid(entry) for entry in value)
+    Notes
+    -----
+    Input ``(h, w, c)``, result ``(h', w', c * depth_multiplier)``, parameters ``weight`` of shape
+    ``(kh, kw, c, depth_multiplier)`` and ``bias``:
 
-    if isinstance(padding, str):
-        valid = padding in ("same", "valid")
-    else:
-        valid = is_size(padding) or is_pair(padding, lambda axis: is_size(axis) or is_pair(axis, is_size))
-    if not valid:
-        raise ValueError(
-            "padding must be 'same', 'valid', an int >= 0, or a pair of ints or of (before, after), "
-            f"got {padding!r}"
+    .. math:: y_{i, j, c m + k} = b_{c m + k} + \sum_{u, v} x_{i s + u d, j s + v d, c} \, w_{uvck}
+
+    with :math:`m` filters a channel, strides :math:`s`, dilation :math:`d` and :math:`x` padded. It equals
+    :class:`Conv2D` with as many groups as channels.
+
+    References
+    ----------
+    Howard et al. (2017), "MobileNets: efficient convolutional neural networks for mobile vision
+    applications", arXiv:1704.04861.
+
+    Examples
+    --------
+    >>> from skcnn.layers import DepthwiseConv2D
+    >>> DepthwiseConv2D(5, depth_multiplier=2).output_shape((28, 28, 16))
+    (28, 28, 32)
+    """
+
+    def __init__(
+        self,
+        kernel_size=3,
+        *,
+        strides=1,
+        padding="same",
+        dilation=1,
+        depth_multiplier=1,
+        activation=None,
+        use_bias=True,
+    ):
+        self.kernel_size = kernel_size
+        self.strides = strides
+        self.padding = padding
+        self.dilation = dilation
+        self.depth_multiplier = depth_multiplier
+        self.activation = activation
+        self.use_bias = use_bias
+
+    def filter_count(self, channels):
+        """Return ``channels * depth_multiplier``; see :meth:`Convolution.filter_count`."""
+        return channels * self._multiplier()
+
+    def _multiplier(self):
+        return as_size(self.depth_multiplier, "depth_multiplier")
+
+    def init_params(self, input_shape, *, activation, dtype, rng):
+        """Return ``weight`` and ``bias``; see :meth:`Layer.init_params`."""
+        height, width = as_pair(self.kernel_size, "kernel_size")
+        return self._initial_params(
+            (height, width, input_shape[2], self._multiplier()),
+            height * width,
+            height * width * self._multiplier(),
+            self.filter_count(input_shape[2]),
+            activation=activation,
+            dtype=dtype,
+            rng=rng,
         )
+
+    def multiply_adds(self, input_shape):
+        """Return ``h' * w' * c * depth_multiplier * kh * kw``."""
+        return prod((*self.output_shape(input_shape), *self._windows(input_shape[:2]).size))
+
+    def scratch_size(self, input_shape):
+        """Return the size of the products, and of the repeated channels where there are several filters."""
+        repeated = self._multiplier() * prod(input_shape) if self._multiplier() > 1 else 0
+        return prod(self.output_shape(input_shape)) + repeated
+
+    def forward(self, params, X, unit, *, training, out):
+        """Compute the result; see :meth:`Layer.forward`."""
+        weight, windows = self._matrix(params), self._windows(X.shape[:2])
+        products = unit.scratch("products", out.shape)
+        depthwise_forward(self._repeated(X, unit), weight, out, products, windows)
+        return channelwise(np.add, out, params["bias"], out=out) if self.use_bias else out
+
+    def backward(self, params, dY, unit, *, need_dX, out):
+        """Compute the gradients; see :meth:`Layer.backward`."""
+        weight, windows = self._matrix(params), self._windows(unit.X.shape[:2])
+        products = unit.scratch("products", dY.shape)
+        X, share = self._repeated(unit.X, unit), unit.scratch("weight", weight.shape)
+        depthwise_backward_weight(X, dY, share, products, windows)
+        unit.add_gradient("weight", share.reshape(params["weight"].shape))
+        if self.use_bias:
+            unit.add_gradient("bias", channel_sums(dY))
+        if not need_dX:
+            return None
+        if self._multiplier() == 1:
+            return depthwise_backward_images(weight, dY, out, products, windows)
+        depthwise_backward_images(weight, dY, X, products, windows)  # the repeated images are done with
+        return X.reshape(*out.shape, self._multiplier()).sum(axis=-1, out=out)
+
+    def _matrix(self, params):
+        """Return the weight as a matrix of shape (kh * kw, c * depth_multiplier)."""
+        height, width, channels, multiplier = params["weight"].shape
+        return params["weight"].reshape(height * width, channels * multiplier)
+
+    def _repeated(self, X, unit):
+        """Return the images with each channel repeated for its filters."""
+        if self._multiplier() == 1:
+            return X
+        repeated = unit.scratch("repeated", (*X.shape, self._multiplier()))
+        np.copyto(repeated, X[..., np.newaxis])
+        return repeated.reshape(*X.shape[:3], -1)

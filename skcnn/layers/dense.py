@@ -4,7 +4,7 @@ import numpy as np
 
 from skcnn.initializers import initial_weight
 from skcnn.kernels.reductions import channel_sums
-from skcnn.layers.activation import with_activation
+from skcnn.layers.activation import connect_with_activation
 from skcnn.layers.base import Layer, as_size
 
 
@@ -47,14 +47,16 @@ class Dense(Layer):
         self.activation = activation
         self.use_bias = use_bias
 
-    def expand(self, name):
-        """Return this layer and its activation; see :meth:`Layer.expand`."""
-        return with_activation(name, self)
+    def connect(self, graph, name, source):
+        """Add this layer and its activation; see :meth:`Block.connect`."""
+        return connect_with_activation(graph, name, self, source)
 
     def output_shape(self, input_shape):
         """Return ``(units,)``; see :meth:`Layer.output_shape`."""
         if len(input_shape) != 1:
-            raise ValueError(f"expected a vector (features,), got shape {input_shape}")
+            raise ValueError(
+                f"expected a vector (features,), got shape {input_shape}: put Flatten() before it"
+            )
         return (as_size(self.units, "units"),)
 
     def init_params(self, input_shape, *, activation, dtype, rng):

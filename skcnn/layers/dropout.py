@@ -5,7 +5,7 @@ from numbers import Real
 import numpy as np
 from sklearn.utils._param_validation import Interval
 
-from skcnn.layers.base import Layer
+from skcnn.layers.base import Layer, require_image
 
 
 class Dropout(Layer):
@@ -33,6 +33,7 @@ class Dropout(Layer):
     (64,)
     """
 
+    is_random = True
     _parameter_constraints: dict = {"rate": [Interval(Real, 0, 1, closed="left")]}
 
     def __init__(self, rate=0.5):
@@ -53,3 +54,57 @@ class Dropout(Layer):
             return dY
         np.multiply(dY, 1 / (1 - float(self.rate)), out=out)
         return np.multiply(out, unit.buffer("kept", dY.shape, bool), out=out)
+
+
+class SpatialDropout2D(Layer):
+    r"""Zero a random share of the channels of each image in training; do nothing in prediction.
+
+    Neighbouring pixels of a channel are alike, so dropping them one by one takes little away.
+
+    Parameters
+    ----------
+    rate : float, default=0.5
+        Probability of zeroing a channel of an image, in [0, 1).
+
+    Notes
+    -----
+    The shape ``(h, w, c)`` stays. :math:`y_{ijc} = x_{ijc} m_c / (1 - p)` with
+    :math:`m_c \sim \mathrm{Bernoulli}(1 - p)`.
+
+    References
+    ----------
+    Tompson, Goroshin, Jain, LeCun and Bregler (2015), "Efficient object localization using convolutional
+    networks", CVPR.
+
+    Examples
+    --------
+    >>> from skcnn.layers import SpatialDropout2D
+    >>> SpatialDropout2D(0.25).output_shape((8, 8, 16))
+    (8, 8, 16)
+    """
+
+    is_random = True
+    _parameter_constraints: dict = {"rate": [Interval(Real, 0, 1, closed="left")]}
+
+    def __init__(self, rate=0.5):
+        self.rate = rate
+
+    def output_shape(self, input_shape):
+        """Return the shape of the input; see :meth:`Layer.output_shape`."""
+        require_image(input_shape)
+        return input_shape
+
+    def forward(self, params, X, unit, *, training, out):
+        """Compute the result; see :meth:`Layer.forward`."""
+        if not training or self.rate == 0:
+            return X
+        factors = unit.buffer("factors", X.shape[2:])
+        np.greater_equal(unit.rng.random(factors.shape, dtype=X.dtype), float(self.rate), out=factors)
+        np.multiply(factors, 1 / (1 - float(self.rate)), out=factors)
+        return np.multiply(X, factors, out=out)
+
+    def backward(self, params, dY, unit, *, need_dX, out):
+        """Compute the gradient; see :meth:`Layer.backward`."""
+        if self.rate == 0:
+            return dY
+        return np.multiply(dY, unit.buffer("factors", dY.shape[2:]), out=out)

@@ -1,5 +1,7 @@
 """Normalization layers."""
 
+from abc import abstractmethod
+from math import prod
 from numbers import Real
 
 import numpy as np
@@ -7,7 +9,7 @@ from sklearn.utils._param_validation import Interval
 
 from skcnn.kernels.channelwise import channelwise
 from skcnn.kernels.reductions import channel_sums, image_sums
-from skcnn.layers.base import MergingLayer
+from skcnn.layers.base import Layer, MergingLayer, as_size, check_divides
 
 
 class BatchNorm(MergingLayer):
@@ -74,7 +76,7 @@ class BatchNorm(MergingLayer):
 
     def multiply_adds(self, input_shape):
         """Return one for each activation."""
-        return int(np.prod(input_shape))
+        return prod(input_shape)
 
     def statistics(self, X, unit):
         """Return total weight, mean and sum of squared deviations of each channel.
@@ -167,3 +169,259 @@ class BatchNorm(MergingLayer):
         normalized = unit.scratch("normalized", unit.X.shape)
         channelwise(np.subtract, unit.X, unit.merged["mean"], out=normalized)
         return channelwise(np.multiply, normalized, unit.merged["inverse"], out=normalized)
+
+
+class SampleNorm(Layer):
+    r"""Base class of layers that normalize each sample by itself, over some of its numbers.
+
+    Notes
+    -----
+    With :math:`\mu` and :math:`\sigma^2` the mean and the biased variance over these numbers,
+    :math:`\hat x = (x - \mu) / \sqrt{\sigma^2 + \epsilon}` and :math:`y = \gamma_c \hat x + \beta_c`. For
+    :math:`g = \gamma_c \, \partial L / \partial y`, with bars for means over the same numbers,
+
+    .. math:: \frac{\partial L}{\partial x} = \frac{1}{\sqrt{\sigma^2 + \epsilon}}
+        \left(g - \overline{g} - \hat x \, \overline{g \hat x}\right).
+    """
+
+    backward_reads = ("X",)
+    _parameter_constraints: dict = {"epsilon": [Interval(Real, 0, None, closed="neither")]}
+
+    @abstractmethod
+    def means(self, X):
+        """Return the mean that belongs to each number of X, in a shape that broadcasts to that of X."""
+
+    def init_params(self, input_shape, *, activation, dtype, rng):
+        """Return ``scale`` and ``shift``; see :meth:`Layer.init_params`."""
+        return {"scale": np.ones(input_shape[-1], dtype), "shift": np.zeros(input_shape[-1], dtype)}
+
+    def multiply_adds(self, input_shape):
+        """Return one for each activation."""
+        return prod(input_shape)
+
+    def scratch_size(self, input_shape):
+        """Return three for each activation."""
+        return 3 * prod(input_shape)
+
+    def forward(self, params, X, unit, *, training, out):
+        """Compute the result; see :meth:`Layer.forward`."""
+        self._normalize(X, unit, out)
+        channelwise(np.multiply, out, params["scale"], out=out)
+        return channelwise(np.add, out, params["shift"], out=out)
+
+    def backward(self, params, dY, unit, *, need_dX, out):
+        """Compute the gradients; see :meth:`Layer.backward`."""
+        normalized = unit.scratch("normalized", dY.shape)
+        inverse = self._normalize(unit.X, unit, normalized)
+        products = np.multiply(normalized, dY, out=unit.scratch("products", dY.shape))
+        unit.add_gradient("scale", channel_sums(products))
+        unit.add_gradient("shift", channel_sums(dY))
+        if not need_dX:
+            return None
+        channelwise(np.multiply, products, params["scale"], out=products)
+        np.multiply(normalized, self.means(products), out=normalized)
+        channelwise(np.multiply, dY, params["scale"], out=dY)
+        np.subtract(dY, self.means(dY), out=out)
+        np.subtract(out, normalized, out=out)
+        return np.multiply(out, inverse, out=out)
+
+    def _normalize(self, X, unit, out):
+        """Write the normalized input into ``out`` and return the inverse deviations."""
+        np.subtract(X, self.means(X), out=out)
+        np.subtract(out, self.means(out), out=out)  # the mean was rounded, which shows where all are equal
+        squares = np.multiply(out, out, out=unit.scratch("squares", X.shape))
+        inverse = 1 / np.sqrt(self.means(squares) + X.dtype.type(self.epsilon))
+        np.multiply(out, inverse, out=out)
+        return inverse
+
+
+class LayerNorm(SampleNorm):
+    r"""Layer normalization: the channels of each pixel get zero mean and unit variance.
+
+    Parameters
+    ----------
+    epsilon : float, default=1e-5
+        Added to the variance, positive.
+
+    Notes
+    -----
+    The shape stays, ``(h, w, c)`` or ``(f,)``. With :math:`\mu` and :math:`\sigma^2` the mean and the
+    biased variance over the channels of a pixel, or over a vector,
+
+    .. math:: y_c = \gamma_c (x_c - \mu) / \sqrt{\sigma^2 + \epsilon} + \beta_c.
+
+    Parameters are ``scale`` :math:`\gamma` and ``shift`` :math:`\beta` of shape ``(c,)``. Nothing depends on
+    the minibatch.
+
+    References
+    ----------
+    Ba, Kiros and Hinton (2016), "Layer normalization", arXiv:1607.06450.
+
+    Examples
+    --------
+    >>> from skcnn.layers import LayerNorm
+    >>> LayerNorm().output_shape((28, 28, 32))
+    (28, 28, 32)
+    """
+
+    def __init__(self, epsilon=1e-5):
+        self.epsilon = epsilon
+
+    def means(self, X):
+        """Return the means over the last axis."""
+        channels = X.shape[-1]
+        shares = np.full(channels, 1 / channels, X.dtype)
+        return (X.reshape(-1, channels) @ shares).reshape(*X.shape[:-1], 1)
+
+
+class GroupNorm(SampleNorm):
+    r"""Group normalization: groups of channels of each image get zero mean and unit variance.
+
+    Parameters
+    ----------
+    groups : int, default=8
+        Number of groups of neighbouring channels; must divide their number. With as many groups as channels
+        this is instance normalization.
+    epsilon : float, default=1e-5
+        Added to the variance, positive.
+
+    Notes
+    -----
+    The shape stays, ``(h, w, c)`` or ``(f,)``. With :math:`\mu` and :math:`\sigma^2` the mean and the
+    biased variance over all pixels and the ``c / groups`` channels of a group,
+
+    .. math:: y_{ijc} = \gamma_c (x_{ijc} - \mu) / \sqrt{\sigma^2 + \epsilon} + \beta_c.
+
+    Parameters are ``scale`` :math:`\gamma` and ``shift`` :math:`\beta` of shape ``(c,)``. Nothing depends on
+    the minibatch.
+
+    References
+    ----------
+    Wu and He (2018), "Group normalization", ECCV.
+    Ulyanov, Vedaldi and Lempitsky (2016), "Instance normalization: the missing ingredient for fast
+    stylization", arXiv:1607.08022.
+
+    Examples
+    --------
+    >>> from skcnn.layers import GroupNorm
+    >>> GroupNorm(4).output_shape((28, 28, 32))
+    (28, 28, 32)
+    """
+
+    def __init__(self, groups=8, epsilon=1e-5):
+        self.groups = groups
+        self.epsilon = epsilon
+
+    def output_shape(self, input_shape):
+        """Return the shape of the input; see :meth:`Layer.output_shape`."""
+        check_divides(as_size(self.groups, "groups"), input_shape[-1], "channels")
+        return input_shape
+
+    def means(self, X):
+        """Return the means over pixels and groups, of shape (n, c)."""
+        sums = image_sums(X)
+        n_samples, channels = sums.shape
+        groups = as_size(self.groups, "groups")
+        by_group = sums.reshape(n_samples, groups, -1).sum(axis=-1)
+        by_group /= X.size // (n_samples * groups)
+        return np.repeat(by_group, channels // groups, axis=-1)
+
+
+class LocalResponseNorm(Layer):
+    r"""Local response normalization: neighbouring channels of a pixel inhibit each other.
+
+    Parameters
+    ----------
+    size : int, default=5
+        Number of neighbouring channels, the channel itself in the middle. Of an even number, one more stands
+        before it than behind it.
+    alpha : float, default=1e-4
+        Factor of the sum of squares, not divided by ``size``. Not negative.
+    beta : float, default=0.75
+        Exponent, not negative.
+    k : float, default=2.0
+        Added to the sum, positive.
+
+    Notes
+    -----
+    The shape stays, ``(h, w, c)`` or ``(f,)``. For :math:`N_c` the channels around :math:`c` that exist,
+
+    .. math:: y_c = x_c / d_c^\beta, \quad d_c = k + \alpha \sum_{j \in N_c} x_j^2,
+
+    .. math:: \frac{\partial L}{\partial x_c} = g_c d_c^{-\beta}
+        - 2 \alpha \beta x_c \sum_{j : c \in N_j} g_j x_j d_j^{-\beta - 1}
+        \quad \text{for} \quad g = \partial L / \partial y.
+
+    References
+    ----------
+    Krizhevsky, Sutskever and Hinton (2012), "ImageNet classification with deep convolutional neural
+    networks", NIPS, section 3.3.
+
+    Examples
+    --------
+    >>> from skcnn.layers import LocalResponseNorm
+    >>> LocalResponseNorm().output_shape((28, 28, 32))
+    (28, 28, 32)
+    """
+
+    backward_reads = ("X",)
+    _parameter_constraints: dict = {
+        "alpha": [Interval(Real, 0, None, closed="left")],
+        "beta": [Interval(Real, 0, None, closed="left")],
+        "k": [Interval(Real, 0, None, closed="neither")],
+    }
+
+    def __init__(self, size=5, alpha=1e-4, beta=0.75, k=2.0):
+        self.size = size
+        self.alpha = alpha
+        self.beta = beta
+        self.k = k
+
+    def output_shape(self, input_shape):
+        """Return the shape of the input; see :meth:`Layer.output_shape`."""
+        as_size(self.size, "size")
+        return input_shape
+
+    def multiply_adds(self, input_shape):
+        """Return one for each activation and channel."""
+        return prod(input_shape) * input_shape[-1]
+
+    def scratch_size(self, input_shape):
+        """Return three for each activation."""
+        return 3 * prod(input_shape)
+
+    def forward(self, params, X, unit, *, training, out):
+        """Compute the result; see :meth:`Layer.forward`."""
+        np.power(self._denominators(X, unit, out), -float(self.beta), out=out)
+        return np.multiply(out, X, out=out)
+
+    def backward(self, params, dY, unit, *, need_dX, out):
+        """Compute the gradient; see :meth:`Layer.backward`."""
+        denominators = self._denominators(unit.X, unit, unit.scratch("denominators", dY.shape))
+        powers = np.power(denominators, -float(self.beta), out=unit.scratch("powers", dY.shape))
+        np.multiply(dY, powers, out=dY)
+        shares = np.multiply(dY, unit.X, out=powers)
+        np.divide(shares, denominators, out=shares)
+        self._sum_neighbours(shares, self._neighbours(dY).T, out=out)
+        np.multiply(out, unit.X, out=out)
+        np.multiply(out, -2 * float(self.alpha) * float(self.beta), out=out)
+        return np.add(out, dY, out=out)
+
+    def _denominators(self, X, unit, out):
+        squares = np.multiply(X, X, out=unit.scratch("squares", X.shape))
+        self._sum_neighbours(squares, self._neighbours(X), out=out)
+        np.multiply(out, float(self.alpha), out=out)
+        return np.add(out, float(self.k), out=out)
+
+    def _neighbours(self, X):
+        """Return a matrix with a one where the row is among the channels around the column."""
+        channels = np.arange(X.shape[-1])
+        offsets = channels[:, np.newaxis] - channels
+        size = as_size(self.size, "size")
+        before, after = size // 2, (size - 1) // 2
+        return ((-before <= offsets) & (offsets <= after)).astype(X.dtype)
+
+    def _sum_neighbours(self, X, neighbours, out):
+        channels = X.shape[-1]
+        np.matmul(X.reshape(-1, channels), neighbours, out=out.reshape(-1, channels))
+        return out

@@ -9,38 +9,48 @@ from skcnn.kernels.pooling import (
     max_pool_forward,
 )
 from skcnn.kernels.reductions import image_sums
-from skcnn.kernels.windows import window_counts
-from skcnn.layers.base import Layer, as_pair, require_image
-
-NO_PADDING = ((0, 0), (0, 0))
+from skcnn.kernels.windows import sliding_windows
+from skcnn.layers.base import Layer, as_pair, check_padding, require_image
 
 
 class WindowPool2D(Layer):
     """Base class of layers that reduce windows of the image, channel by channel."""
 
-    def __init__(self, pool_size=2, *, strides=None):
+    _parameter_constraints: dict = {"ceil_mode": ["boolean"]}
+
+    def __init__(self, pool_size=2, *, strides=None, padding="valid", ceil_mode=False):
         self.pool_size = pool_size
         self.strides = strides
+        self.padding = padding
+        self.ceil_mode = ceil_mode
 
-    def _windows(self):
-        """Return window and strides as pairs."""
-        window = as_pair(self.pool_size, "pool_size")
-        return {
-            "window": window,
-            "strides": window if self.strides is None else as_pair(self.strides, "strides"),
-        }
+    def _windows(self, image_size):
+        """Return the windows of an image of this height and width."""
+        check_padding(self.padding)
+        size = as_pair(self.pool_size, "pool_size")
+        return sliding_windows(
+            image_size,
+            size,
+            strides=size if self.strides is None else as_pair(self.strides, "strides"),
+            padding=self.padding,
+            ceil_mode=self.ceil_mode,
+        )
 
     def output_shape(self, input_shape):
         """Return ``(h', w', c)``; see :meth:`Layer.output_shape`."""
         require_image(input_shape)
-        windows = self._windows()
-        counts = window_counts(input_shape[:2], padding=NO_PADDING, **windows)
-        if min(counts) < 1:
+        windows = self._windows(input_shape[:2])
+        if any(max(pad) >= length for pad, length in zip(windows.padding, windows.size, strict=True)):
             raise ValueError(
-                f"pool_size={windows['window']} is larger than the image of {tuple(input_shape[:2])} "
+                f"padding={self.padding!r} must be smaller than pool_size={windows.size}, or a window would "
+                "hold nothing but padding"
+            )
+        if min(windows.counts) < 1:
+            raise ValueError(
+                f"pool_size={windows.size} is larger than the padded image of {windows.padded_size} "
                 "(height, width): nothing would be left"
             )
-        return (*counts, input_shape[2])
+        return (*windows.counts, input_shape[2])
 
 
 class MaxPool2D(WindowPool2D):
@@ -53,11 +63,20 @@ class MaxPool2D(WindowPool2D):
     strides : int, pair of int or None, default=None
         Steps between windows; None: the size of the window, so that windows tile the image. Pixels
         at the end that fill no window are left out.
+    padding : {"valid", "same"}, int or pair, default="valid"
+        Pixels around the image, as for :class:`~skcnn.layers.Conv2D` and smaller than the window.
+        Padding is never a maximum.
+    ceil_mode : bool, default=False
+        Whether pixels at the end that fill no window get one that reaches beyond the padding.
 
     Notes
     -----
-    Input ``(h, w, c)``, result ``(h', w', c)`` with ``h' = (h - ph) // sh + 1``. The gradient of a
-    window goes to its first maximum in row order, as in PyTorch.
+    Input ``(h, w, c)``, result ``(h', w', c)`` with ``h' = (h + padding - ph) // sh + 1``, or rounded up with
+    ``ceil_mode``:
+
+    .. math:: y_{ijc} = \max_{u, v} x_{i s + u, j s + v, c}.
+
+    The gradient of a window goes to its first maximum in row order, as in PyTorch.
 
     References
     ----------
@@ -73,21 +92,21 @@ class MaxPool2D(WindowPool2D):
 
     def forward(self, params, X, unit, *, training, out):
         """Compute the result; see :meth:`Layer.forward`."""
-        position = larger = None
+        windows, position, larger = self._windows(X.shape[:2]), None, None
         if training:
             position = unit.buffer("position", out.shape, self._position_dtype())
             larger = unit.scratch("larger", out.shape, self._position_dtype())
-        return max_pool_forward(X, out, position, larger, **self._windows())
+        return max_pool_forward(X, out, position, larger, windows)
 
     def backward(self, params, dY, unit, *, need_dX, out):
         """Compute the gradient; see :meth:`Layer.backward`."""
         position = unit.buffer("position", dY.shape, self._position_dtype())
         share = unit.scratch("share", dY.shape)
-        return max_pool_backward(dY, position, out, share, **self._windows())
+        return max_pool_backward(dY, position, out, share, self._windows(out.shape[:2]))
 
     def _position_dtype(self):
         """Return the smallest type that numbers the pixels of a window."""
-        height, width = self._windows()["window"]
+        height, width = as_pair(self.pool_size, "pool_size")
         return np.min_scalar_type(height * width - 1)
 
 
@@ -101,10 +120,21 @@ class AvgPool2D(WindowPool2D):
     strides : int, pair of int or None, default=None
         Steps between windows; None: the size of the window, so that windows tile the image. Pixels
         at the end that fill no window are left out.
+    padding : {"valid", "same"}, int or pair, default="valid"
+        Pixels around the image, as for :class:`~skcnn.layers.Conv2D` and smaller than the window.
+    ceil_mode : bool, default=False
+        Whether pixels at the end that fill no window get one that reaches beyond the padding.
+    count_include_pad : bool, default=False
+        Whether padding counts as zeros, rather than not at all. What lies beyond the padding never counts.
 
     Notes
     -----
-    Input ``(h, w, c)``, result ``(h', w', c)`` with ``h' = (h - ph) // sh + 1``.
+    Input ``(h, w, c)``, result ``(h', w', c)`` with ``h' = (h + padding - ph) // sh + 1``, or rounded up with
+    ``ceil_mode``:
+
+    .. math:: y_{ijc} = \frac{1}{n_{ij}} \sum_{u, v} x_{i s + u, j s + v, c}
+
+    with :math:`n_{ij}` the pixels of the window that count.
 
     References
     ----------
@@ -117,13 +147,28 @@ class AvgPool2D(WindowPool2D):
     (3, 3, 16)
     """
 
+    _parameter_constraints: dict = {
+        **WindowPool2D._parameter_constraints,
+        "count_include_pad": ["boolean"],
+    }
+
+    def __init__(
+        self, pool_size=2, *, strides=None, padding="valid", ceil_mode=False, count_include_pad=False
+    ):
+        super().__init__(pool_size, strides=strides, padding=padding, ceil_mode=ceil_mode)
+        self.count_include_pad = count_include_pad
+
     def forward(self, params, X, unit, *, training, out):
         """Compute the result; see :meth:`Layer.forward`."""
-        return average_pool_forward(X, out, **self._windows())
+        return average_pool_forward(X, out, *self._areas_and_windows(X))
 
     def backward(self, params, dY, unit, *, need_dX, out):
         """Compute the gradient; see :meth:`Layer.backward`."""
-        return average_pool_backward(dY, out, **self._windows())
+        return average_pool_backward(dY, out, *self._areas_and_windows(out))
+
+    def _areas_and_windows(self, X):
+        windows = self._windows(X.shape[:2])
+        return windows.areas(with_padding=self.count_include_pad), windows
 
 
 class GlobalAvgPool2D(Layer):
@@ -157,4 +202,44 @@ class GlobalAvgPool2D(Layer):
         """Compute the gradient; see :meth:`Layer.backward`."""
         np.multiply(dY, 1 / (out.shape[0] * out.shape[1]), out=out[0, 0])
         out[...] = out[0, 0]
+        return out
+
+
+class GlobalMaxPool2D(Layer):
+    r"""Maximum of each channel over the whole image.
+
+    Notes
+    -----
+    Input ``(h, w, c)``, result ``(c,)``: :math:`y_c = \max_{ij} x_{ijc}`. The gradient goes to the first
+    maximum in row order, as in PyTorch.
+
+    References
+    ----------
+    Oquab, Bottou, Laptev and Sivic (2015), "Is object localization for free? Weakly-supervised learning
+    with convolutional neural networks", CVPR.
+
+    Examples
+    --------
+    >>> from skcnn.layers import GlobalMaxPool2D
+    >>> GlobalMaxPool2D().output_shape((7, 7, 64))
+    (64,)
+    """
+
+    def output_shape(self, input_shape):
+        """Return ``(c,)``; see :meth:`Layer.output_shape`."""
+        require_image(input_shape)
+        return input_shape[2:]
+
+    def forward(self, params, X, unit, *, training, out):
+        """Compute the result; see :meth:`Layer.forward`."""
+        pixels = X.reshape(-1, *X.shape[2:])
+        if training:
+            np.argmax(pixels, axis=0, out=unit.buffer("position", out.shape, np.intp))
+        return np.max(pixels, axis=0, out=out)
+
+    def backward(self, params, dY, unit, *, need_dX, out):
+        """Compute the gradient; see :meth:`Layer.backward`."""
+        out.fill(0)
+        position = unit.buffer("position", dY.shape, np.intp)
+        np.put_along_axis(out.reshape(-1, *dY.shape), position[np.newaxis], dY[np.newaxis], axis=0)
         return out

@@ -4,7 +4,8 @@ import math
 
 import numpy as np
 
-from skcnn.layers.base import Layer, require_image
+from skcnn.kernels.windows import as_padding, pad_image
+from skcnn.layers.base import Layer, check_padding, require_image
 
 
 class Flatten(Layer):
@@ -38,4 +39,53 @@ class Flatten(Layer):
         """Compute the gradient; see :meth:`Layer.backward`."""
         height, width, n_images, channels = out.shape
         np.copyto(out, dY.reshape(n_images, height, width, channels).transpose(1, 2, 0, 3))
+        return out
+
+
+class ZeroPad2D(Layer):
+    """Put zeros around each image.
+
+    Parameters
+    ----------
+    padding : int or pair, default=1
+        An int: that many pixels on all four sides. A pair: one entry for height and one for width, each an
+        int or a pair (before, after).
+
+    Notes
+    -----
+    Input ``(h, w, c)``, result ``(top + h + bottom, left + w + right, c)``.
+
+    References
+    ----------
+    Dumoulin and Visin (2016), "A guide to convolution arithmetic for deep learning", arXiv:1603.07285.
+
+    Examples
+    --------
+    >>> from skcnn.layers import ZeroPad2D
+    >>> ZeroPad2D(((0, 1), 2)).output_shape((7, 7, 64))
+    (8, 11, 64)
+    """
+
+    def __init__(self, padding=1):
+        self.padding = padding
+
+    def _padding(self):
+        """Return ((top, bottom), (left, right))."""
+        check_padding(self.padding, names=())
+        return as_padding(self.padding)
+
+    def output_shape(self, input_shape):
+        """Return the padded shape; see :meth:`Layer.output_shape`."""
+        require_image(input_shape)
+        (top, bottom), (left, right) = self._padding()
+        return (top + input_shape[0] + bottom, left + input_shape[1] + right, input_shape[2])
+
+    def forward(self, params, X, unit, *, training, out):
+        """Compute the result; see :meth:`Layer.forward`."""
+        return pad_image(X, self._padding(), out=out)
+
+    def backward(self, params, dY, unit, *, need_dX, out):
+        """Compute the gradient; see :meth:`Layer.backward`."""
+        (top, _), (left, _) = self._padding()
+        np.copyto(out, dY[top : top + out.shape[0], left : left + out.shape[1]])
         return out

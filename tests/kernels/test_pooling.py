@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import reference
-from reference import assert_close, garbage
+from reference import NO_PADDING, assert_close, garbage
 
 from skcnn.kernels.pooling import (
     average_pool_backward,
@@ -11,19 +11,31 @@ from skcnn.kernels.pooling import (
     max_pool_backward,
     max_pool_forward,
 )
+from skcnn.kernels.windows import sliding_windows
 
-# image size, window, strides, images, channels
+# image size, window, strides, padding, ceil mode, images, channels
 GEOMETRIES = [
-    ((6, 6), (2, 2), (2, 2), 3, 2),
-    ((7, 5), (2, 2), (2, 2), 2, 3),  # a row and a column are left out
-    ((7, 8), (3, 3), (2, 2), 2, 2),  # windows overlap
-    ((5, 5), (3, 2), (1, 1), 2, 1),
-    ((8, 9), (2, 3), (3, 5), 1, 2),  # strides larger than the window skip pixels
-    ((1, 9), (1, 2), (1, 2), 4, 2),
-    ((9, 1), (4, 1), (2, 1), 2, 2),
-    ((4, 5), (4, 5), (4, 5), 3, 2),  # window as large as the image
-    ((3, 4), (1, 1), (1, 1), 2, 2),
-    ((5, 6), (1, 1), (2, 3), 2, 2),
+    ((6, 6), (2, 2), (2, 2), NO_PADDING, False, 3, 2),
+    ((7, 5), (2, 2), (2, 2), NO_PADDING, False, 2, 3),  # a row and a column are left out
+    ((7, 5), (2, 2), (2, 2), NO_PADDING, True, 2, 3),  # ... or get windows of their own
+    ((7, 8), (3, 3), (2, 2), NO_PADDING, False, 2, 2),  # windows overlap
+    ((7, 8), (3, 3), (2, 2), NO_PADDING, True, 2, 2),
+    ((5, 5), (3, 2), (1, 1), NO_PADDING, False, 2, 1),
+    ((8, 9), (2, 3), (3, 5), NO_PADDING, False, 1, 2),  # strides larger than the window skip pixels
+    ((10, 9), (2, 3), (3, 4), NO_PADDING, True, 1, 2),
+    ((9, 9), (2, 2), (3, 3), NO_PADDING, True, 2, 1),  # a window more would begin behind the image
+    ((1, 9), (1, 2), (1, 2), NO_PADDING, False, 4, 2),
+    ((9, 1), (4, 1), (2, 1), NO_PADDING, True, 2, 2),
+    ((4, 5), (4, 5), (4, 5), NO_PADDING, False, 3, 2),  # window as large as the image
+    ((3, 4), (1, 1), (1, 1), NO_PADDING, False, 2, 2),
+    ((5, 6), (1, 1), (2, 3), NO_PADDING, False, 2, 2),
+    ((5, 6), (3, 3), (1, 1), ((1, 1), (1, 1)), False, 2, 2),  # as many windows as pixels
+    ((6, 5), (3, 2), (2, 2), ((2, 0), (0, 1)), False, 2, 3),  # padding on one side only
+    ((6, 5), (3, 2), (2, 2), ((2, 0), (0, 1)), True, 2, 3),
+    ((7, 7), (3, 3), (3, 3), ((1, 1), (2, 2)), True, 2, 1),  # a window beyond padding on both sides
+    ((2, 3), (5, 4), (2, 1), ((4, 3), (2, 3)), True, 2, 2),  # windows larger than the image
+    ((1, 1), (3, 3), (1, 1), ((1, 1), (2, 0)), False, 2, 2),
+    ((1, 7), (1, 3), (1, 2), ((0, 0), (1, 1)), True, 2, 2),
 ]
 
 
@@ -37,113 +49,169 @@ def dtype(request):
     return request.param
 
 
-def random_images(geometry, dtype, *, ties=False):
-    size, *_, n_images, channels = geometry
-    X = np.random.default_rng(5).standard_normal((*size, n_images, channels))
-    return (np.round(X) if ties else X).astype(dtype)
+@pytest.fixture(params=[False, True], ids=["pixels count", "padding counts"])
+def with_padding(request):
+    return request.param
 
 
-def max_pool(X, window, strides, position_dtype=np.uint8):
-    """Run the kernel on buffers full of garbage; return the maxima and their positions."""
-    out = garbage(reference.max_pool(X, window, strides).shape, X.dtype)
-    position, larger = garbage(out.shape, position_dtype), garbage(out.shape, position_dtype)
-    assert max_pool_forward(X, out, position, larger, window=window, strides=strides) is out
-    return out, position
+class Problem:
+    """Random images and output gradient of a geometry, the kernels on garbage, and the naive answers."""
+
+    def __init__(self, size, window, strides, padding, ceil_mode, n_images, channels, dtype=np.float64):
+        self.where = {"window": window, "strides": strides, "padding": padding, "ceil_mode": ceil_mode}
+        self.windows = sliding_windows(size, window, strides=strides, padding=padding, ceil_mode=ceil_mode)
+        self.X = np.random.default_rng(5).standard_normal((*size, n_images, channels)).astype(dtype)
+        naive = reference.NaiveWindows(size, window, strides, padding, ceil_mode=ceil_mode)
+        self.areas = {counts: naive.areas(with_padding=counts) for counts in (False, True)}
+        self.shape = (*naive.counts, n_images, channels)
+        self.dY = np.random.default_rng(6).standard_normal(self.shape).astype(dtype)
+
+    def max_pool(self, position_dtype=np.uint8):
+        out = garbage(self.shape, self.X.dtype)
+        position, larger = garbage(self.shape, position_dtype), garbage(self.shape, position_dtype)
+        assert max_pool_forward(self.X, out, position, larger, self.windows) is out
+        return out, position
+
+    def max_pool_backward(self, position):
+        dX, share = garbage(self.X.shape, self.X.dtype), garbage(self.shape, self.X.dtype)
+        assert max_pool_backward(self.dY, position, dX, share, self.windows) is dX
+        return dX
+
+    def average_pool(self, with_padding):
+        out = garbage(self.shape, self.X.dtype)
+        assert average_pool_forward(self.X, out, self.areas[with_padding], self.windows) is out
+        return out
+
+    def average_pool_backward(self, with_padding):
+        dX = garbage(self.X.shape, self.X.dtype)
+        areas = self.areas[with_padding]
+        assert average_pool_backward(self.dY.copy(), dX, areas, self.windows) is dX
+        return dX
+
+    def check_max_pool(self, position_dtype=np.uint8):
+        """Maxima must be exact; gradients are sums of a few terms."""
+        out, position = self.max_pool(position_dtype)
+        np.testing.assert_array_equal(out, reference.max_pool(self.X, **self.where))
+        expected = reference.max_pool_backward(self.X, self.dY, **self.where)
+        assert_close(self.max_pool_backward(position), expected)
 
 
-def check_max_pool(X, window, strides, position_dtype=np.uint8):
-    """Maxima must be exact; gradients are sums of a few terms."""
-    out, position = max_pool(X, window, strides, position_dtype)
-    np.testing.assert_array_equal(out, reference.max_pool(X, window, strides))
-    dY = np.random.default_rng(6).standard_normal(out.shape).astype(X.dtype)
-    dX, share = garbage(X.shape, X.dtype), garbage(out.shape, X.dtype)
-    assert max_pool_backward(dY, position, dX, share, window=window, strides=strides) is dX
-    assert_close(dX, reference.max_pool_backward(X, dY, window, strides))
+@pytest.fixture
+def problem(geometry, dtype):
+    return Problem(*geometry, dtype)
 
 
-def test_max_pool_is_the_naive_one(geometry, dtype):
-    check_max_pool(random_images(geometry, dtype), *geometry[1:3])
+def by_hand(X, window, strides, padding=NO_PADDING):
+    """A problem on the pixels of one image of one channel."""
+    problem = Problem(X.shape, window, strides, padding, False, 1, 1)
+    problem.X = np.asarray(X, np.float64)[:, :, np.newaxis, np.newaxis]
+    return problem
 
 
-def test_max_pool_sends_gradients_of_ties_to_the_first_maximum(geometry, dtype):
+def test_max_pool_is_the_naive_one(problem):
+    problem.check_max_pool()
+
+
+def test_max_pool_sends_gradients_of_ties_to_the_first_maximum(problem):
     """Rounded normal numbers: nearly every window holds its maximum several times."""
-    check_max_pool(random_images(geometry, dtype, ties=True), *geometry[1:3])
+    problem.X = np.round(problem.X)
+    problem.check_max_pool()
+
+
+def test_max_pool_of_negative_images_is_never_the_zero_of_the_padding(problem):
+    problem.X = -1 - np.abs(problem.X)
+    out, _ = problem.max_pool()
+    assert (out <= -1).all()
+    problem.check_max_pool()
 
 
 def test_max_pool_of_a_constant_image_has_its_maximum_at_the_first_pixel():
-    X = np.full((4, 6, 2, 1), -3.0)
-    out, position = max_pool(X, (2, 3), (2, 3))
+    out, position = by_hand(np.full((4, 6), -3.0), (2, 3), (2, 3)).max_pool()
     assert (out == -3).all()
     assert (position == 0).all()
 
 
+def test_max_pool_of_a_constant_image_has_its_maximum_at_the_first_pixel_behind_the_padding():
+    """Positions of 3 x 3 windows in row order: the first row and column of windows begin in the padding."""
+    _, position = by_hand(np.zeros((3, 3)), (3, 3), (1, 1), ((1, 1), (1, 1))).max_pool()
+    assert position[:, :, 0, 0].tolist() == [[4, 3, 3], [1, 0, 0], [1, 0, 0]]
+
+
 def test_max_pool_position_counts_in_row_order():
     """All four positions of a 2 x 2 window, and the first of two equal ones."""
-    X = np.zeros((2, 10, 1, 1))
+    X = np.zeros((2, 10))
     X[0, 0] = X[0, 3] = X[1, 4] = X[1, 7] = X[0, 9] = X[1, 8] = 1  # the last window: top right, bottom left
-    _, position = max_pool(X, (2, 2), (2, 2))
+    _, position = by_hand(X, (2, 2), (2, 2)).max_pool()
     assert position.ravel().tolist() == [0, 1, 2, 3, 1]
 
 
 def test_max_pool_of_windows_with_more_pixels_than_a_byte_counts():
     """Maxima at positions beyond 255 need a wider type, as the layer asks for."""
-    X = np.random.default_rng(8).standard_normal((17, 34, 2, 2))
-    X[16, 16] = X[16, 33] = 9  # position 288, the last one
-    _, position = max_pool(X, (17, 17), (17, 17), np.uint16)
+    problem = Problem((17, 34), (17, 17), (17, 17), NO_PADDING, False, 2, 2)
+    problem.X[16, 16] = problem.X[16, 33] = 9  # position 288, the last one
+    _, position = problem.max_pool(np.uint16)
     assert (position == 288).all()
-    check_max_pool(X, (17, 17), (17, 17), np.uint16)
+    problem.check_max_pool(np.uint16)
 
 
-def test_max_pool_in_prediction_needs_no_positions(geometry, dtype):
-    X = random_images(geometry, dtype)
-    window, strides = geometry[1:3]
-    out = garbage(reference.max_pool(X, window, strides).shape, dtype)
-    max_pool_forward(X, out, None, None, window=window, strides=strides)
-    np.testing.assert_array_equal(out, max_pool(X, window, strides)[0])
+def test_max_pool_in_prediction_needs_no_positions(problem):
+    out = garbage(problem.shape, problem.X.dtype)
+    max_pool_forward(problem.X, out, None, None, problem.windows)
+    np.testing.assert_array_equal(out, problem.max_pool()[0])
 
 
 def test_max_pool_keeps_values_that_are_all_minus_infinity():
-    X = np.full((2, 4, 1, 1), -np.inf)
-    X[1, 3] = -5
-    out, position = max_pool(X, (2, 2), (2, 2))
+    out, position = by_hand(np.array([[-np.inf] * 4, [-np.inf] * 3 + [-5]]), (2, 2), (2, 2)).max_pool()
     assert out.ravel().tolist() == [-np.inf, -5]
     assert position.ravel().tolist() == [0, 3]
 
 
-def test_average_pool_is_the_naive_one(geometry, dtype):
-    X = random_images(geometry, dtype)
-    window, strides = geometry[1:3]
-    expected = reference.avg_pool(X, window, strides)
-    out = garbage(expected.shape, dtype)
-    assert average_pool_forward(X, out, window=window, strides=strides) is out
-    assert_close(out, expected)
+def test_max_pool_passes_the_whole_gradient_on(geometry):
+    """Every window has a pixel on the image, so nothing is lost in the padding."""
+    problem = Problem(*geometry)
+    _, position = problem.max_pool()
+    dX = problem.max_pool_backward(position)
+    np.testing.assert_allclose(dX.sum(axis=(0, 1)), problem.dY.sum(axis=(0, 1)), rtol=0, atol=1e-12)
 
 
-def test_average_pool_gradient_is_the_naive_one(geometry, dtype):
-    X = random_images(geometry, dtype)
-    window, strides = geometry[1:3]
-    dY = np.random.default_rng(6).standard_normal(reference.avg_pool(X, window, strides).shape).astype(dtype)
-    expected = reference.avg_pool_backward(X, dY, window, strides)
-    dX = garbage(X.shape, dtype)
-    assert average_pool_backward(dY.copy(), dX, window=window, strides=strides) is dX
-    assert_close(dX, expected)
+def test_average_pool_is_the_naive_one(problem, with_padding):
+    expected = reference.avg_pool(problem.X, **problem.where, count_include_pad=with_padding)
+    assert_close(problem.average_pool(with_padding), expected)
 
 
-def test_average_pool_gradient_is_the_adjoint_of_its_forward(geometry):
-    """<pool(X), dY> = <X, dX>: pooling means is linear."""
-    X = random_images(geometry, np.float64)
-    window, strides = geometry[1:3]
-    Y = average_pool_forward(
-        X, garbage(reference.avg_pool(X, window, strides).shape), window=window, strides=strides
+def test_average_pool_gradient_is_the_naive_one(problem, with_padding):
+    expected = reference.avg_pool_backward(
+        problem.X, problem.dY, **problem.where, count_include_pad=with_padding
     )
-    dY = np.random.default_rng(9).standard_normal(Y.shape)
-    dX = average_pool_backward(dY.copy(), garbage(X.shape), window=window, strides=strides)
-    assert abs(np.vdot(Y, dY) - np.vdot(X, dX)) <= 1e-14 * np.linalg.norm(X) * np.linalg.norm(dY)
+    assert_close(problem.average_pool_backward(with_padding), expected)
 
 
-def test_forward_kernels_leave_the_images_alone(geometry):
-    X = random_images(geometry, np.float64)
-    X.setflags(write=False)
-    window, strides = geometry[1:3]
-    out, _ = max_pool(X, window, strides)
-    average_pool_forward(X, out, window=window, strides=strides)
+def test_average_pool_gradient_is_the_adjoint_of_its_forward(geometry, with_padding):
+    """<pool(X), dY> = <X, dX>: pooling means is linear."""
+    problem = Problem(*geometry)
+    Y, dX = problem.average_pool(with_padding), problem.average_pool_backward(with_padding)
+    size = np.linalg.norm(problem.X) * np.linalg.norm(problem.dY)
+    assert abs(np.vdot(Y, problem.dY) - np.vdot(problem.X, dX)) <= 1e-14 * size
+
+
+def test_average_of_a_constant_image_is_the_constant_where_padding_does_not_count(problem):
+    problem.X.fill(2.5)
+    assert_close(problem.average_pool(False), np.full(problem.shape, 2.5))
+
+
+def test_average_pool_with_padding_by_hand():
+    """Pixels 1 to 4 in a row, windows of three from one pixel before them: [pad 1 2], [2 3 4]."""
+    problem = by_hand(np.array([[1.0, 2.0, 3.0, 4.0]]), (1, 3), (1, 2), ((0, 0), (1, 0)))
+    assert_close(problem.average_pool(False).ravel(), [(1 + 2) / 2, 3])
+    assert_close(problem.average_pool(True).ravel(), [(0 + 1 + 2) / 3, 3])
+
+
+def test_forward_kernels_leave_the_images_alone(problem):
+    problem.X.setflags(write=False)
+    problem.max_pool()
+    problem.average_pool(False)
+
+
+def test_max_pool_backward_leaves_the_gradient_alone(problem):
+    problem.dY.setflags(write=False)
+    problem.max_pool_backward(problem.max_pool()[1])

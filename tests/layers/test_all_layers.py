@@ -16,19 +16,39 @@ from skcnn import execution
 from skcnn.execution import Batch, Executor
 from skcnn.gradient_check import layer_gradient_error
 from skcnn.layers import (
+    ELU,
+    GELU,
+    SELU,
     AvgPool2D,
     BatchNorm,
+    Block,
+    Container,
     Conv2D,
     Dense,
+    DepthwiseConv2D,
     Dropout,
     Flatten,
     GlobalAvgPool2D,
+    GlobalMaxPool2D,
+    GroupNorm,
+    HardSwish,
     Layer,
+    LayerNorm,
+    LeakyReLU,
+    LocalResponseNorm,
     MaxPool2D,
+    Mish,
+    PReLU,
     ReLU,
     Sigmoid,
+    SiLU,
+    Softmax,
+    Softplus,
+    SpatialDropout2D,
     Tanh,
+    ZeroPad2D,
 )
+from skcnn.layers.base import JoiningLayer
 from skcnn.network import Network, compile_steps
 from skcnn.random_streams import RandomStreams
 from skcnn.threads import worker_pool
@@ -41,39 +61,99 @@ ROWS = [
     (Conv2D(3, 3, padding=((2, 0), (1, 3))), (4, 4, 2)),
     (Conv2D(1, 2, padding=(3, (0, 4)), activation="relu"), (3, 3, 1)),
     (Conv2D(2, (1, 2), strides=(1, 5), padding="valid"), (1, 12, 2)),
+    (Conv2D(2, 3, dilation=2), (5, 6, 2)),
+    (Conv2D(2, (3, 2), strides=2, padding=((0, 2), 3), dilation=(2, 3)), (5, 4, 1)),
+    (Conv2D(6, 3, groups=2), (4, 5, 4)),
+    (Conv2D(3, 2, groups=3, padding="valid", use_bias=False), (3, 4, 3)),
+    (Conv2D(4, (1, 3), strides=(1, 2), dilation=(1, 2), groups=2, activation="prelu"), (1, 7, 2)),
+    (DepthwiseConv2D(), (5, 6, 3)),
+    (DepthwiseConv2D(3, strides=2, depth_multiplier=2), (6, 5, 2)),
+    (DepthwiseConv2D((2, 3), padding=((2, 0), (1, 3)), dilation=(2, 1), use_bias=False), (4, 4, 2)),
+    (DepthwiseConv2D((1, 2), strides=(1, 4), padding="valid", activation="silu"), (1, 9, 2)),
+    (DepthwiseConv2D(2, padding="valid", depth_multiplier=3), (2, 2, 1)),
     (Dense(4), (6,)),
     (Dense(3, activation="sigmoid"), (5,)),
     (Dense(7, activation="relu"), (3,)),
     (Dense(1, use_bias=False), (1,)),
     (ReLU(), (4, 5, 2)),
     (ReLU(), (6,)),
+    (LeakyReLU(), (4, 5, 2)),
+    (LeakyReLU(0.3), (6,)),
+    (LeakyReLU(0.0), (1, 5, 2)),
+    (PReLU(), (4, 5, 2)),
+    (PReLU(-0.5), (6,)),
+    (ELU(), (4, 5, 2)),
+    (ELU(0.4), (6,)),
+    (SELU(), (1, 7, 2)),
+    (SELU(), (5,)),
+    (GELU(), (3, 4, 2)),
+    (GELU(), (5,)),
+    (SiLU(), (3, 4, 2)),
+    (SiLU(), (5,)),
+    (HardSwish(), (4, 5, 2)),
+    (HardSwish(), (6,)),
+    (Mish(), (3, 4, 2)),
+    (Mish(), (5,)),
+    (Softplus(), (1, 7, 2)),
+    (Softplus(), (5,)),
     (Sigmoid(), (3, 4, 2)),
     (Sigmoid(), (5,)),
     (Tanh(), (1, 7, 2)),
     (Tanh(), (5,)),
+    (Softmax(), (3, 4, 3)),
+    (Softmax(), (6,)),
     (BatchNorm(), (4, 3, 2)),
     (BatchNorm(), (5,)),
     (BatchNorm(momentum=0.0, epsilon=0.1), (1, 6, 3)),
+    (LayerNorm(), (4, 3, 5)),
+    (LayerNorm(), (6,)),
+    (LayerNorm(epsilon=0.1), (1, 6, 3)),
+    (GroupNorm(2), (4, 3, 6)),
+    (GroupNorm(3), (3, 4, 3)),  # as many groups as channels: instance normalization
+    (GroupNorm(1, epsilon=0.1), (1, 6, 2)),
+    (GroupNorm(2), (8,)),
+    (LocalResponseNorm(), (3, 4, 7)),
+    (LocalResponseNorm(4, alpha=0.5, beta=2, k=0.7), (1, 5, 6)),
+    (LocalResponseNorm(3, alpha=2.0), (6,)),
+    (LocalResponseNorm(9, alpha=1.0, beta=0.5), (2, 3, 2)),
     (Dropout(), (4, 5, 2)),
     (Dropout(0.2), (9,)),
     (Dropout(0.0), (3, 3, 1)),
     (Dropout(0.0), (4,)),
+    (SpatialDropout2D(), (4, 5, 3)),
+    (SpatialDropout2D(0.2), (1, 6, 4)),
+    (SpatialDropout2D(0.0), (3, 3, 2)),
     (MaxPool2D(), (6, 6, 2)),
     (MaxPool2D(3, strides=2), (7, 8, 1)),
     (MaxPool2D((1, 3)), (1, 10, 2)),
     (MaxPool2D(2, strides=3), (6, 7, 3)),
     (MaxPool2D((4, 5)), (4, 5, 2)),
+    (MaxPool2D(3, strides=1, padding="same"), (4, 5, 2)),
+    (MaxPool2D((3, 2), strides=2, padding=((2, 0), (0, 1))), (6, 5, 2)),
+    (MaxPool2D(2, ceil_mode=True), (5, 7, 2)),
+    (MaxPool2D(3, strides=2, padding=1, ceil_mode=True), (6, 8, 1)),
     (AvgPool2D(), (6, 6, 2)),
     (AvgPool2D(3, strides=2), (7, 8, 1)),
     (AvgPool2D((2, 1), strides=(3, 1)), (6, 4, 2)),
     (AvgPool2D((4, 5)), (4, 5, 2)),
+    (AvgPool2D(3, strides=1, padding="same"), (4, 5, 2)),
+    (AvgPool2D((3, 2), strides=2, padding=((2, 0), (0, 1)), count_include_pad=True), (6, 5, 2)),
+    (AvgPool2D((1, 2), ceil_mode=True), (1, 7, 2)),
+    (AvgPool2D(3, strides=2, padding=1, ceil_mode=True, count_include_pad=True), (6, 8, 1)),
     (GlobalAvgPool2D(), (5, 4, 3)),
     (GlobalAvgPool2D(), (1, 1, 2)),
+    (GlobalMaxPool2D(), (5, 4, 3)),
+    (GlobalMaxPool2D(), (1, 7, 2)),
+    (GlobalMaxPool2D(), (1, 1, 2)),
     (Flatten(), (3, 4, 2)),
     (Flatten(), (1, 1, 1)),
+    (ZeroPad2D(), (3, 4, 2)),
+    (ZeroPad2D(((0, 2), (3, 1))), (1, 4, 2)),
+    (ZeroPad2D(0), (3, 2, 1)),
 ]
 
-DIFFERENT_IN_TRAINING = (BatchNorm, Dropout)
+RANDOM = (Dropout, SpatialDropout2D)
+DIFFERENT_IN_TRAINING = (BatchNorm, *RANDOM)
 
 N_SAMPLES = 7  # prime: no cut into shards and chunks comes out even
 WEIGHTS = np.array([0.5, 2.0, 1.0, 0.25, 3.0, 1.5, 0.75])
@@ -203,7 +283,7 @@ def test_gradients_are_right_in_shards_and_chunks(layer, input_shape, max_shards
 
 
 @CUTS
-@each([row for row in ROWS if not isinstance(row[0], Dropout) or row[0].rate == 0])
+@each([row for row in ROWS if not isinstance(row[0], RANDOM) or row[0].rate == 0])
 def test_shards_and_chunks_change_nothing(layer, input_shape, max_shards, chunk_bytes, monkeypatch):
     """Only random masks depend on the cut. Everything else is the same sum in another order."""
     whole = Run(layer, input_shape, weights=WEIGHTS)
@@ -277,8 +357,8 @@ def test_float32_gives_the_result_of_float64(layer, input_shape):
         params = random_params(layer, input_shape, np.float32)
         params = {key: value.astype(dtype) for key, value in params.items()}
         X = random_batch(input_shape, dtype)
-        # masks are drawn in the compute dtype, so those of Dropout differ
-        training = not isinstance(layer, Dropout)
+        # masks are drawn in the compute dtype, so those of dropout differ
+        training = not isinstance(layer, RANDOM)
         Y, unit = run_forward(layer, params, X, training=training, weights=WEIGHTS)
         dY = random_batch(layer.output_shape(input_shape), dtype, seed=14)
         dX = run_backward(layer, params, unit, dY) if training else Y
@@ -330,11 +410,20 @@ def test_prediction_is_the_forward_pass_of_training(layer, input_shape):
     np.testing.assert_array_equal(trained, predicted)
 
 
-@each(rows_of(Dropout))
+@each(rows_of(*RANDOM))
 def test_dropout_does_nothing_in_prediction(layer, input_shape):
     X = random_batch(input_shape)
     Y, _ = run_forward(layer, {}, X, training=False)
     np.testing.assert_array_equal(Y, X)
+
+
+@each_row
+def test_layers_say_whether_they_draw_random_numbers(layer, input_shape):
+    """Two generators give two results, unless there is nothing to draw."""
+    params, X = random_params(layer, input_shape), random_batch(input_shape)
+    first, second = (run_forward(layer, params, X, training=True, seed=seed)[0] for seed in (0, 1))
+    assert layer.is_random == isinstance(layer, RANDOM)
+    assert np.array_equal(first, second) == (not layer.is_random or layer.rate == 0)
 
 
 @each(rows_of(BatchNorm))
@@ -405,14 +494,27 @@ def subclasses(cls):
     return {cls}.union(*map(subclasses, cls.__subclasses__()))
 
 
+EXPORTED = [getattr(skcnn.layers, name) for name in skcnn.layers.__all__]
+
+
 def test_every_exported_layer_has_a_row():
-    exported = [getattr(skcnn.layers, name) for name in skcnn.layers.__all__]
-    assert classes_without_row([cls for cls in exported if isinstance(cls, type)], ROWS) == []
+    assert classes_without_row([cls for cls in EXPORTED if issubclass(cls, Layer)], ROWS) == []
+
+
+def test_what_is_exported_and_no_layer_is_a_container():
+    """Containers become steps of other layers and have tests of their own."""
+    others = {cls for cls in EXPORTED if not issubclass(cls, Layer)} - {Block}
+    assert others == {cls for cls in EXPORTED if issubclass(cls, Container)}
+    assert all(issubclass(cls, Block) for cls in EXPORTED)
 
 
 def test_every_layer_of_the_package_is_exported():
-    ours = {cls for cls in subclasses(Layer) if cls.__module__.startswith("skcnn.layers.")}
-    missing = {cls.__name__ for cls in ours if not inspect.isabstract(cls)} - set(skcnn.layers.__all__)
+    """But for those that only containers make: they have several inputs, so no stack can hold them."""
+    ours = {cls for cls in subclasses(Block) if cls.__module__.startswith("skcnn.layers.")}
+    made_by_containers = {cls for cls in ours if issubclass(cls, JoiningLayer)}
+    assert {cls.__name__ for cls in made_by_containers} == {"JoiningLayer", "Add", "Concatenate"}
+    assert not made_by_containers & set(EXPORTED)
+    missing = {cls for cls in ours - made_by_containers if not inspect.isabstract(cls)} - set(EXPORTED)
     assert missing == set()
 
 

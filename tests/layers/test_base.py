@@ -4,11 +4,28 @@ import threading
 
 import numpy as np
 import pytest
+from reference import initial_params, run_backward, run_forward
 
 from skcnn import execution
 from skcnn.execution import Batch, Executor
-from skcnn.layers import Activation, AvgPool2D, Conv2D, Dense, Flatten, Layer, MaxPool2D, MergingLayer, ReLU
-from skcnn.layers.base import as_pair, is_integer, require_image
+from skcnn.layers import (
+    Activation,
+    AvgPool2D,
+    Block,
+    Conv2D,
+    Dense,
+    DepthwiseConv2D,
+    ElementwiseActivation,
+    Flatten,
+    GroupNorm,
+    Layer,
+    LocalResponseNorm,
+    MaxPool2D,
+    MergingLayer,
+    ReLU,
+    ZeroPad2D,
+)
+from skcnn.layers.base import as_pair, as_size, check_divides, check_padding, is_integer, require_image
 from skcnn.network import Network, compile_steps
 from skcnn.random_streams import RandomStreams
 from skcnn.threads import worker_pool
@@ -73,7 +90,7 @@ def train(layers, X, *, weights=None, input_gradient=True):
         return gradients, executor.input_gradient() if input_gradient else None
 
 
-@pytest.mark.parametrize("abstract", [Layer, MergingLayer, Activation])
+@pytest.mark.parametrize("abstract", [Block, Layer, MergingLayer, Activation, ElementwiseActivation])
 def test_base_classes_cannot_be_made(abstract):
     with pytest.raises(TypeError, match="abstract"):
         abstract()
@@ -93,7 +110,10 @@ def test_layer_has_no_parameters_and_keeps_the_shape_by_default():
     assert layer.output_shape((3, 4, 5)) == (3, 4, 5)
     assert layer.init_params((3, 4, 5), activation=None, dtype=np.dtype("f4"), rng=None) == {}
     assert layer.multiply_adds((3, 4, 5)) == layer.scratch_size((3, 4, 5)) == 0
-    assert layer.expand("double") == [("double", layer)]
+    _, step = compile_steps([("double", layer)], (3, 4, 5))
+    assert (step.name, step.layer, step.inputs) == ("double", layer, (0,))
+    assert not layer.takes_vectors
+    assert not layer.is_random
     assert layer.decayed_params == layer.state_params == layer.backward_reads == ()
 
 
@@ -216,17 +236,27 @@ def test_is_integer_takes_numpy_integers_and_no_bools():
     assert not any(map(is_integer, (True, np.True_, 3.0, np.float64(3), "3", None)))
 
 
+def made_of_ints(value):
+    """Name of a test: the layer as it should be, and the shape of its input."""
+    return " ".join(str(value(int) if callable(value) else value).split())
+
+
 @pytest.mark.parametrize("integer", [np.int64, np.int8, np.uint8])
 @pytest.mark.parametrize(
     ("make", "input_shape"),
     [
         (lambda i: Conv2D(i(100), i(3), strides=i(2)), (224, 160, 3)),
         (lambda i: Conv2D(i(100), (i(3), i(5)), padding=(i(2), (i(1), i(0)))), (224, 160, 3)),
+        (lambda i: Conv2D(200, i(3), dilation=i(2), groups=i(100)), (224, 160, 300)),
+        (lambda i: DepthwiseConv2D(i(5), depth_multiplier=i(20)), (224, 160, 30)),
         (lambda i: MaxPool2D(i(20), strides=i(3)), (224, 160, 3)),
-        (lambda i: AvgPool2D((i(2), i(20))), (224, 160, 3)),
+        (lambda i: AvgPool2D((i(2), i(20)), padding=i(1), ceil_mode=True), (224, 160, 3)),
+        (lambda i: ZeroPad2D((i(100), (i(100), i(1)))), (224, 160, 3)),
+        (lambda i: GroupNorm(i(100)), (224, 160, 300)),
+        (lambda i: LocalResponseNorm(i(100)), (224, 160, 300)),
         (lambda i: Dense(i(100)), (300,)),
     ],
-    ids=["conv same", "conv", "max pool", "avg pool", "dense"],
+    ids=made_of_ints,
 )
 def test_numpy_integers_are_as_good_as_ints(make, input_shape, integer):
     """A grid from np.arange holds them. Their arithmetic wraps around, so it must not spread."""
@@ -236,6 +266,81 @@ def test_numpy_integers_are_as_good_as_ints(make, input_shape, integer):
     assert all(type(size) is int for size in shape)
     assert layer.multiply_adds(input_shape) == plain.multiply_adds(input_shape)
     assert layer.scratch_size(input_shape) == plain.scratch_size(input_shape)
+
+
+@pytest.mark.parametrize("integer", [np.int64, np.int8, np.uint8])
+@pytest.mark.parametrize(
+    ("make", "input_shape"),
+    [
+        (lambda i: Conv2D(i(6), i(3), strides=i(2), padding=i(1), dilation=i(2), groups=i(2)), (9, 8, 260)),
+        (lambda i: DepthwiseConv2D(i(5), depth_multiplier=i(20)), (5, 4, 3)),
+        (lambda i: MaxPool2D(i(20), strides=i(3), padding=i(2)), (21, 22, 2)),
+        (lambda i: AvgPool2D((i(2), i(20)), padding=i(1), ceil_mode=True), (6, 25, 2)),
+        (lambda i: Dense(i(5)), (300,)),
+        (lambda i: ZeroPad2D((i(3), (i(1), i(0)))), (4, 5, 2)),
+        (lambda i: GroupNorm(i(2)), (9, 8, 6)),
+        (lambda i: GroupNorm(i(100)), (300,)),
+        (lambda i: LocalResponseNorm(i(5), alpha=1.0), (2, 3, 7)),
+    ],
+    ids=made_of_ints,
+)
+def test_numpy_integers_compute_what_ints_do(make, input_shape, integer):
+    """Bit for bit, parameters, results and gradients."""
+    *pixels, features = input_shape
+    X = np.random.default_rng(1).standard_normal((*pixels, 3, features)).astype(np.float32)
+    results = []
+    for layer in (make(integer), make(int)):
+        params = initial_params(layer, input_shape, np.float32)
+        Y, unit = run_forward(layer, params, X, training=True)
+        dX = run_backward(layer, params, unit, Y)
+        results.append({"Y": Y, "dX": dX} | params | {f"d{key}": unit.gradients[key] for key in params})
+    for key, value in results[1].items():
+        np.testing.assert_array_equal(results[0][key], value)
+
+
+def test_as_size():
+    assert as_size(3, "filters") == 3
+    assert type(as_size(np.int8(3), "filters")) is int
+
+
+@pytest.mark.parametrize("value", [0, -1, 1.5, 1.0, "3", None, True, np.True_, (1,), [2]], ids=repr)
+def test_as_size_refuses(value):
+    with pytest.raises(ValueError) as info:
+        as_size(value, "filters")
+    assert str(info.value) == f"filters must be an int >= 1, got {value!r}"
+
+
+@pytest.mark.parametrize(("total", "divisors"), [(1, [1]), (7, [1, 7]), (12, [1, 2, 3, 4, 6, 12])])
+def test_check_divides_offers_the_divisors(total, divisors):
+    for groups in range(1, 15):
+        if groups in divisors:
+            check_divides(groups, total, "channels")
+            continue
+        with pytest.raises(ValueError) as info:
+            check_divides(groups, total, "channels")
+        assert str(info.value) == (
+            f"groups={groups} does not divide the {total} channels; choose one of {divisors}"
+        )
+
+
+@pytest.mark.parametrize("value", [0, 3, np.uint8(2), (1, 2), [0, (1, 2)], ((1, 2), [3, 4])], ids=repr)
+def test_check_padding_takes_ints_and_pairs(value):
+    check_padding(value)
+    check_padding(value, names=())
+
+
+@pytest.mark.parametrize("names", [("same", "valid"), ("same",), ()], ids=str)
+def test_check_padding_takes_the_names_that_it_is_given(names):
+    for value in ("same", "valid", "SAME", ""):
+        if value in names:
+            check_padding(value, names=names)
+            continue
+        with pytest.raises(ValueError) as info:
+            check_padding(value, names=names)
+        offered = "".join(f"{name!r}, " for name in names)
+        assert str(info.value) == (
+            f"padding must be {offered}an int >= 0, or a pair of ints or of (before, after), got {value!r}"
+        )
 
 
 def test_require_image():

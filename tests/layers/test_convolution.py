@@ -1,60 +1,95 @@
-"""Tests of the convolutional layer."""
+"""Tests of the convolutional layers."""
 
 import numpy as np
 import pytest
 import reference
-from reference import assert_close, run_backward, run_forward
+from reference import NO_PADDING, assert_close, initial_params, run_backward, run_forward
 
 from skcnn.layers import (
     AvgPool2D,
     BatchNorm,
     Conv2D,
     Dense,
+    DepthwiseConv2D,
     Dropout,
     Flatten,
     GlobalAvgPool2D,
+    GlobalMaxPool2D,
+    GroupNorm,
+    LayerNorm,
+    LeakyReLU,
+    LocalResponseNorm,
     MaxPool2D,
+    PReLU,
     ReLU,
     Sigmoid,
+    SpatialDropout2D,
     Tanh,
+    ZeroPad2D,
 )
 from skcnn.network import Network, compile_steps
 from skcnn.random_streams import RandomStreams
 
-# layer, input shape, strides, padding as ((top, bottom), (left, right)): worked out by hand
-FORWARD = [
-    (Conv2D(3), (5, 6, 2), (1, 1), ((1, 1), (1, 1))),
-    (Conv2D(2, 3, strides=2), (6, 7, 2), (2, 2), ((0, 1), (1, 1))),
-    (Conv2D(2, (2, 5), strides=(1, 3)), (4, 8, 1), (1, 3), ((0, 1), (1, 2))),
-    (Conv2D(4, 1, strides=4), (9, 10, 3), (4, 4), ((0, 0), (0, 0))),
-    (Conv2D(2, (1, 3)), (1, 8, 1), (1, 1), ((0, 0), (1, 1))),
-    (Conv2D(2, 7), (2, 3, 2), (1, 1), ((3, 3), (3, 3))),
-    (Conv2D(2, (3, 2), padding="valid"), (5, 4, 3), (1, 1), ((0, 0), (0, 0))),
-    (Conv2D(3, (4, 5), padding="valid"), (4, 5, 2), (1, 1), ((0, 0), (0, 0))),
-    (Conv2D(2, 2, strides=3, padding="valid"), (8, 6, 1), (3, 3), ((0, 0), (0, 0))),
-    (Conv2D(2, 3, padding=2), (3, 4, 2), (1, 1), ((2, 2), (2, 2))),
-    (Conv2D(2, 2, padding=(3, (0, 4)), use_bias=False), (2, 3, 2), (1, 1), ((3, 3), (0, 4))),
-    (Conv2D(1, [3, 2], strides=[2, 1], padding=[[2, 0], 1]), (4, 3, 2), (2, 1), ((2, 0), (1, 1))),
+each_dtype = pytest.mark.parametrize("dtype", [np.float64, np.float32], ids=["float64", "float32"])
+
+# layer, input shape, strides, padding as ((top, bottom), (left, right)), dilation: worked out by hand
+CONVOLUTIONS = [
+    (Conv2D(3), (5, 6, 2), (1, 1), ((1, 1), (1, 1)), (1, 1)),
+    (Conv2D(2, 3, strides=2), (6, 7, 2), (2, 2), ((0, 1), (1, 1)), (1, 1)),
+    (Conv2D(2, (2, 5), strides=(1, 3)), (4, 8, 1), (1, 3), ((0, 1), (1, 2)), (1, 1)),
+    (Conv2D(4, 1, strides=4), (9, 10, 3), (4, 4), NO_PADDING, (1, 1)),
+    (Conv2D(2, (1, 3)), (1, 8, 1), (1, 1), ((0, 0), (1, 1)), (1, 1)),
+    (Conv2D(2, 7), (2, 3, 2), (1, 1), ((3, 3), (3, 3)), (1, 1)),
+    (Conv2D(2, (3, 2), padding="valid"), (5, 4, 3), (1, 1), NO_PADDING, (1, 1)),
+    (Conv2D(3, (4, 5), padding="valid"), (4, 5, 2), (1, 1), NO_PADDING, (1, 1)),
+    (Conv2D(2, 2, strides=3, padding="valid"), (8, 6, 1), (3, 3), NO_PADDING, (1, 1)),
+    (Conv2D(2, 3, padding=2), (3, 4, 2), (1, 1), ((2, 2), (2, 2)), (1, 1)),
+    (Conv2D(2, 2, padding=(3, (0, 4)), use_bias=False), (2, 3, 2), (1, 1), ((3, 3), (0, 4)), (1, 1)),
+    (Conv2D(1, [3, 2], strides=[2, 1], padding=[[2, 0], 1]), (4, 3, 2), (2, 1), ((2, 0), (1, 1)), (1, 1)),
+    (Conv2D(2, 3, dilation=2), (5, 6, 2), (1, 1), ((2, 2), (2, 2)), (2, 2)),
+    (Conv2D(2, (2, 3), strides=2, dilation=(3, 1)), (6, 5, 2), (2, 2), ((1, 1), (1, 1)), (3, 1)),
+    (Conv2D(2, 2, dilation=[4, 5], padding="valid"), (5, 7, 1), (1, 1), NO_PADDING, (4, 5)),
+    (Conv2D(1, (1, 3), dilation=7, padding=(0, 7)), (1, 2, 2), (1, 1), ((0, 0), (7, 7)), (7, 7)),
+    (Conv2D(6, groups=2), (4, 5, 4), (1, 1), ((1, 1), (1, 1)), (1, 1)),
+    (Conv2D(3, 2, groups=3, padding="valid", use_bias=False), (3, 4, 3), (1, 1), NO_PADDING, (1, 1)),
+    (Conv2D(4, groups=4, strides=(1, 2)), (1, 5, 4), (1, 2), ((1, 1), (1, 1)), (1, 1)),
+    (Conv2D(2, 3, groups=2, dilation=2, padding=1), (5, 4, 6), (1, 1), ((1, 1), (1, 1)), (2, 2)),
+    (DepthwiseConv2D(), (5, 6, 3), (1, 1), ((1, 1), (1, 1)), (1, 1)),
+    (DepthwiseConv2D(3, strides=2, depth_multiplier=2), (6, 7, 2), (2, 2), ((0, 1), (1, 1)), (1, 1)),
+    (DepthwiseConv2D((2, 5), strides=(1, 3)), (4, 8, 1), (1, 3), ((0, 1), (1, 2)), (1, 1)),
+    (DepthwiseConv2D((1, 3), dilation=2, depth_multiplier=3), (1, 6, 2), (1, 1), ((0, 0), (2, 2)), (2, 2)),
+    (DepthwiseConv2D(2, strides=4, padding="valid", use_bias=False), (7, 9, 2), (4, 4), NO_PADDING, (1, 1)),
+    (DepthwiseConv2D([4, 5], padding="valid"), (4, 5, 2), (1, 1), NO_PADDING, (1, 1)),
+    (DepthwiseConv2D(2, padding=[[2, 0], 3], dilation=(2, 1)), (2, 1, 2), (1, 1), ((2, 0), (3, 3)), (2, 1)),
+    (DepthwiseConv2D(5, depth_multiplier=2), (1, 1, 3), (1, 1), ((2, 2), (2, 2)), (1, 1)),
 ]
 
 
-@pytest.mark.parametrize("dtype", [np.float64, np.float32], ids=["float64", "float32"])
-@pytest.mark.parametrize(("layer", "shape", "strides", "padding"), FORWARD, ids=str)
-def test_forward_and_backward(layer, shape, strides, padding, dtype):
+def oracle(layer):
+    """The naive loops of a layer, forward and backward."""
+    if isinstance(layer, DepthwiseConv2D):
+        return reference.depthwise_conv2d, reference.depthwise_conv2d_backward, {}
+    return reference.conv2d, reference.conv2d_backward, {"groups": layer.groups}
+
+
+@each_dtype
+@pytest.mark.parametrize(("layer", "shape", "strides", "padding", "dilation"), CONVOLUTIONS, ids=str)
+def test_forward_and_backward(layer, shape, strides, padding, dilation, dtype):
     """The naive convolution and its naive gradients, with the padding worked out by hand."""
+    forward, backward, where = oracle(layer)
+    where |= {"strides": strides, "padding": padding, "dilation": dilation}
     rng = np.random.default_rng(0)
-    params = layer.init_params(shape, activation=None, dtype=np.dtype(dtype), rng=rng)
+    params = initial_params(layer, shape, dtype)
     if layer.use_bias:
-        params["bias"] += rng.standard_normal(layer.filters).astype(dtype)
+        params["bias"] += rng.standard_normal(params["bias"].shape).astype(dtype)
     X = rng.standard_normal((*shape[:2], 3, shape[2])).astype(dtype)
     Y, unit = run_forward(layer, params, X, training=True)
-    where = {"strides": strides, "padding": padding}
-    assert_close(Y, reference.conv2d(X, params["weight"], params.get("bias"), **where))
+    assert_close(Y, forward(X, params["weight"], params.get("bias"), **where))
     dY = rng.standard_normal(Y.shape).astype(dtype)
     dX = run_backward(layer, params, unit, dY)
     for actual, expected in zip(
         [dX, unit.gradients["weight"], unit.gradients.get("bias")],
-        reference.conv2d_backward(X, params["weight"], dY, **where),
+        backward(X, params["weight"], dY, **where),
         strict=True,
     ):
         if actual is not None:
@@ -77,7 +112,10 @@ SAME = [
 
 @pytest.mark.parametrize(("size", "kernel", "stride", "outputs"), SAME)
 def test_same_padding_has_the_output_size_of_keras(size, kernel, stride, outputs):
-    assert Conv2D(2, kernel, strides=stride).output_shape((size, size, 1)) == (outputs, outputs, 2)
+    """Whatever the dilation."""
+    for dilation in (1, 3):
+        layer = Conv2D(2, kernel, strides=stride, dilation=dilation)
+        assert layer.output_shape((size, size, 1)) == (outputs, outputs, 2)
     assert Conv2D(2, (kernel, 1), strides=(stride, 1)).output_shape((size, 6, 1)) == (outputs, 6, 2)
     assert Conv2D(2, (1, kernel), strides=(1, stride)).output_shape((6, size, 1)) == (6, outputs, 2)
 
@@ -110,14 +148,78 @@ def test_a_kernel_is_not_flipped():
     assert Y.ravel().tolist() == [0, 1, 2, 3]
 
 
-def test_no_input_gradient_where_nothing_reads_it():
-    layer = Conv2D(2)
-    params = layer.init_params((4, 4, 1), activation=None, dtype=np.dtype("f8"), rng=np.random.default_rng(0))
-    Y, unit = run_forward(layer, params, np.ones((4, 4, 3, 1)), training=True)
+def test_dilation_reads_every_other_pixel():
+    """By hand: pixels 1 to 7 in a row, three ones with a pixel between each."""
+    layer = Conv2D(1, (1, 3), padding="valid", dilation=(1, 2), use_bias=False)
+    X = np.arange(1.0, 8).reshape(1, 7, 1, 1)
+    Y, _ = run_forward(layer, {"weight": np.ones((1, 3, 1, 1))}, X, training=False)
+    assert Y.ravel().tolist() == [1 + 3 + 5, 2 + 4 + 6, 3 + 5 + 7]
+
+
+def test_a_dilated_kernel_is_a_larger_one_with_zeros():
+    rng = np.random.default_rng(0)
+    X, weight = rng.standard_normal((7, 8, 2, 3)), rng.standard_normal((3, 2, 3, 4))
+    spread = np.zeros((5, 4, 3, 4))
+    spread[::2, ::3] = weight
+    where = {"strides": (2, 1), "padding": ((1, 2), 2), "use_bias": False}
+    dilated, _ = run_forward(
+        Conv2D(4, (3, 2), dilation=(2, 3), **where), {"weight": weight}, X, training=False
+    )
+    large, _ = run_forward(Conv2D(4, (5, 4), **where), {"weight": spread}, X, training=False)
+    assert_close(dilated, large)
+
+
+def test_groups_are_convolutions_side_by_side():
+    """Each of its share of the channels, with its share of the filters."""
+    rng = np.random.default_rng(0)
+    X, weight = rng.standard_normal((5, 4, 2, 6)), rng.standard_normal((3, 3, 2, 9))
+    Y, _ = run_forward(Conv2D(9, groups=3, use_bias=False), {"weight": weight}, X, training=False)
+    for group in range(3):
+        channels, filters = slice(2 * group, 2 * group + 2), slice(3 * group, 3 * group + 3)
+        share, _ = run_forward(
+            Conv2D(3, use_bias=False),
+            {"weight": np.ascontiguousarray(weight[..., filters])},
+            np.ascontiguousarray(X[..., channels]),
+            training=False,
+        )
+        assert_close(Y[..., filters], share)
+
+
+@pytest.mark.parametrize("multiplier", [1, 3])
+def test_depthwise_convolution_is_one_group_a_channel(multiplier):
+    """The same results and gradients as Conv2D, of the same weights."""
+    rng = np.random.default_rng(0)
+    X, weight = rng.standard_normal((5, 6, 2, 4)), rng.standard_normal((3, 2, 4, multiplier))
+    bias = rng.standard_normal(4 * multiplier)
+    where = {"strides": (2, 1), "padding": (1, (0, 2)), "dilation": (1, 2)}
+    depthwise = DepthwiseConv2D((3, 2), depth_multiplier=multiplier, **where)
+    grouped = Conv2D(4 * multiplier, (3, 2), groups=4, **where)
+    results = []
+    for layer, array in [(depthwise, weight), (grouped, weight.reshape(3, 2, 1, -1))]:
+        params = {"weight": array, "bias": bias}
+        Y, unit = run_forward(layer, params, X, training=True)
+        dX = run_backward(layer, params, unit, np.cos(np.arange(Y.size)).reshape(Y.shape))
+        results.append([Y, dX, unit.gradients["weight"].reshape(-1), unit.gradients["bias"]])
+    for actual, expected in zip(*results, strict=True):
+        assert_close(actual, expected)
+
+
+def test_filters_of_a_channel_stand_together():
+    """Channel c with m filters becomes channels c m to c m + m - 1, as in Keras and PyTorch."""
+    layer = DepthwiseConv2D(1, depth_multiplier=2, use_bias=False)
+    weight = np.array([[1.0, 10.0], [100.0, 1000.0]]).reshape(1, 1, 2, 2)
+    Y, _ = run_forward(layer, {"weight": weight}, np.array([2.0, 3.0]).reshape(1, 1, 1, 2), training=False)
+    assert Y.ravel().tolist() == [2, 20, 300, 3000]
+
+
+@pytest.mark.parametrize("layer", [Conv2D(2), Conv2D(2, groups=2), DepthwiseConv2D()], ids=str)
+def test_no_input_gradient_where_nothing_reads_it(layer):
+    params = initial_params(layer, (4, 4, 2))
+    Y, unit = run_forward(layer, params, np.ones((4, 4, 3, 2)), training=True)
     assert run_backward(layer, params, unit, np.ones_like(Y), need_dX=False) is None
     assert unit.gradients["bias"].tolist() == [48, 48]
-    assert unit.gradients["weight"][1, 1, 0, 0] == 48  # the middle of the kernel meets every pixel
-    assert unit.gradients["weight"][0, 0, 0, 1] == 27  # its corner meets 3 x 3 of 4 x 4
+    assert (unit.gradients["weight"][1, 1] == 48).all()  # the middle of the kernel meets every pixel
+    assert (unit.gradients["weight"][0, 0] == 27).all()  # its corner meets 3 x 3 of 4 x 4
 
 
 def test_multiply_adds_and_scratch_memory_are_counted():
@@ -127,44 +229,77 @@ def test_multiply_adds_and_scratch_memory_are_counted():
     assert layer.multiply_adds((28, 28, 3)) == 14 * 14 * 75 * 16
 
 
-def test_only_the_weight_decays():
-    steps = compile_steps([("conv", Conv2D(4)), ("flat", Flatten())], (5, 5, 2))
-    network = Network(steps, dtype=np.float32, streams=RandomStreams(0))
-    assert network.n_params == 3 * 3 * 2 * 4 + 4
-    assert network.n_decayed == 3 * 3 * 2 * 4
+def test_multiply_adds_of_groups_are_those_of_their_channels():
+    layer = Conv2D(16, 5, strides=2, groups=4, dilation=2)
+    assert layer.scratch_size((28, 28, 8)) == 14 * 14 * 25 * 8
+    assert layer.multiply_adds((28, 28, 8)) == 14 * 14 * 25 * 2 * 16
+    layer = DepthwiseConv2D(5, strides=2, depth_multiplier=3)
+    assert layer.multiply_adds((28, 28, 8)) == 14 * 14 * 25 * 8 * 3
 
 
-HE, GLOROT = "He", "Glorot"
+@pytest.mark.parametrize(
+    ("layer", "weight"),
+    [
+        (Conv2D(4), (3, 3, 2, 4)),
+        (Conv2D(4, (5, 1), groups=2), (5, 1, 1, 4)),
+        (DepthwiseConv2D((1, 2), depth_multiplier=5), (1, 2, 2, 5)),
+    ],
+    ids=str,
+)
+def test_only_the_weight_decays(layer, weight):
+    network = Network(compile_steps([("conv", layer)], (5, 5, 2)), dtype=np.float32, streams=RandomStreams(0))
+    assert network.params["conv"]["weight"].shape == weight
+    assert network.params["conv"]["bias"].shape == layer.output_shape((5, 5, 2))[2:]
+    assert network.n_decayed == np.prod(weight)
+    assert network.n_params == network.n_decayed + network.params["conv"]["bias"].size
 
 
-def scale_of(weight):
-    """Tell He from Glorot weights of a (5, 5, 8, 40) kernel.
+HE, LECUN, GLOROT = "He", "LeCun", "Glorot"
 
-    He is normal with variance 2 / fan-in, Glorot uniform with 2 / (fan-in + fan-out): deviations 0.1 and
-    0.0408. Those of n draws have a relative error of about 1 / sqrt(2 n), 0.8 percent; 4 are five of them.
+
+def scale_of(weight, fan_in, fan_out):
+    """Tell He, LeCun and Glorot weights from each other, of thousands of draws.
+
+    He is normal with variance 2 / fan-in, LeCun with 1 / fan-in, Glorot uniform with 2 / (fan-in + fan-out).
+    The largest of a uniform distribution is sqrt(3) deviations, of a normal one 0.3 percent are beyond
+    three. The deviation of n draws has a relative error of about 1 / sqrt(2 n), 1.6 percent of 2,000; 8 are
+    five of them.
     """
-    assert weight.shape == (5, 5, 8, 40)
-    assert abs(weight.mean()) < 5 * weight.std() / np.sqrt(weight.size)
-    he, glorot = np.sqrt(2 / (25 * 8)), np.sqrt(2 / (25 * (8 + 40)))
-    if weight.std() == pytest.approx(he, rel=0.04):
-        assert np.abs(weight).max() > 3 * he  # normal: 0.3 percent are beyond three deviations
-        return HE
-    assert weight.std() == pytest.approx(glorot, rel=0.04)
-    assert 0.99 < np.abs(weight).max() / (np.sqrt(3) * glorot) <= 1  # uniform: up to the bound
-    return GLOROT
+    assert weight.size >= 2000
+    deviation = weight.std()
+    assert abs(weight.mean()) < 5 * deviation / np.sqrt(weight.size)
+    if np.abs(weight).max() < 2 * deviation:
+        assert deviation == pytest.approx(np.sqrt(2 / (fan_in + fan_out)), rel=0.08)
+        return GLOROT
+    assert np.abs(weight).max() > 3 * deviation
+    (scale,) = (
+        name
+        for name, variance in [(HE, 2 / fan_in), (LECUN, 1 / fan_in)]
+        if deviation == pytest.approx(np.sqrt(variance), rel=0.08)
+    )
+    return scale
 
 
 CONV = Conv2D(40, 5)
 
 INITIAL_WEIGHTS = [
     ([Conv2D(40, 5, activation="relu")], HE),
+    ([Conv2D(40, 5, activation="swish")], HE),
+    ([Conv2D(40, 5, activation="selu")], LECUN),
     ([CONV, ReLU()], HE),
+    ([CONV, LeakyReLU()], HE),
+    ([CONV, PReLU()], HE),
     ([CONV, MaxPool2D(), ReLU()], HE),
     ([CONV, AvgPool2D(), ReLU()], HE),
     ([CONV, BatchNorm(), ReLU()], HE),
     ([CONV, BatchNorm(), MaxPool2D(), Dropout(0.1), ReLU()], HE),
     ([CONV, GlobalAvgPool2D(), ReLU()], HE),
     ([CONV, Flatten(), ReLU()], HE),
+    ([CONV, LayerNorm(), GroupNorm(4), LocalResponseNorm(), ReLU()], HE),
+    ([CONV, ZeroPad2D(), SpatialDropout2D(), GlobalMaxPool2D(), ReLU()], HE),
+    ([CONV, PReLU(), Tanh()], HE),
+    ([CONV, Tanh(), ReLU()], GLOROT),
+    ([CONV, DepthwiseConv2D(activation="relu")], GLOROT),
     ([CONV], GLOROT),
     ([Conv2D(40, 5, activation="tanh")], GLOROT),
     ([Conv2D(40, 5, activation="logistic")], GLOROT),
@@ -178,11 +313,34 @@ INITIAL_WEIGHTS = [
 
 @pytest.mark.parametrize(("layers", "scale"), INITIAL_WEIGHTS, ids=lambda value: " ".join(str(value).split()))
 def test_initial_weights_suit_the_activation_that_follows(layers, scale):
-    """He before a ReLU, through whatever has no weights; Glorot elsewhere."""
+    """He before a rectifier, LeCun before SELU, through whatever has no weights; Glorot elsewhere."""
     steps = compile_steps([(f"layer{index}", layer) for index, layer in enumerate(layers)], (4, 4, 8))
     network = Network(steps, dtype=np.float64, streams=RandomStreams(0))
-    assert scale_of(network.params["layer0"]["weight"]) == scale
+    assert scale_of(network.params["layer0"]["weight"], 25 * 8, 25 * 40) == scale
     assert (network.params["layer0"]["bias"] == 0).all()
+
+
+# layer, channels, inputs that a result sums over, results that an input reaches: worked out by hand
+FANS = [
+    (Conv2D(40, 5), 8, 25 * 8, 25 * 40),
+    (Conv2D(40, 5, groups=4), 8, 25 * 2, 25 * 10),
+    (Conv2D(100, (3, 4), groups=10), 40, 12 * 4, 12 * 10),
+    (Conv2D(60, (7, 5), groups=60), 60, 35, 35),
+    (Conv2D(40, 5, strides=3, dilation=2), 8, 25 * 8, 25 * 40),
+    (DepthwiseConv2D(5), 90, 25, 25),
+    (DepthwiseConv2D((3, 4), depth_multiplier=6), 40, 12, 12 * 6),
+]
+
+
+@pytest.mark.parametrize(("activation", "scale"), [("gelu", HE), ("selu", LECUN), (None, GLOROT)])
+@pytest.mark.parametrize(("layer", "channels", "fan_in", "fan_out"), FANS, ids=str)
+def test_initial_weights_follow_from_the_fans(layer, channels, fan_in, fan_out, activation, scale):
+    """A filter of a group sums over the channels of its group only, and these reach no other filters."""
+    params = layer.init_params(
+        (9, 9, channels), activation=activation, dtype=np.dtype("f8"), rng=np.random.default_rng(0)
+    )
+    assert scale_of(params["weight"], fan_in, fan_out) == scale
+    assert (params["bias"] == 0).all()
 
 
 def test_initial_weights_are_the_same_numbers_in_both_dtypes():
@@ -195,25 +353,29 @@ def test_initial_weights_are_the_same_numbers_in_both_dtypes():
 
 PAIR = "must be an int >= 1 or a pair of such ints"
 PADDING = "padding must be 'same', 'valid', an int >= 0, or a pair of ints or of (before, after)"
+LARGER = "is larger than the padded image of"
 
 WRONG = [
-    (Conv2D(0), "filters", "an int >= 1, got 0"),
-    (Conv2D(1.5), "filters", "an int >= 1, got 1.5"),
-    (Conv2D(True), "filters", "an int >= 1, got True"),
-    (Conv2D(None), "filters", "an int >= 1, got None"),
-    (Conv2D(2, use_bias="yes"), "'use_bias'", "bool"),
-    (Conv2D(2, 0), "kernel_size", f"{PAIR}, got 0"),
-    (Conv2D(2, 3.0), "kernel_size", f"{PAIR}, got 3.0"),
-    (Conv2D(2, "3"), "kernel_size", f"{PAIR}, got '3'"),
-    (Conv2D(2, None), "kernel_size", f"{PAIR}, got None"),
-    (Conv2D(2, True), "kernel_size", f"{PAIR}, got True"),
-    (Conv2D(2, (3, 3, 3)), "kernel_size", f"{PAIR}, got (3, 3, 3)"),
-    (Conv2D(2, (3, -1)), "kernel_size", f"{PAIR}, got (3, -1)"),
-    (Conv2D(2, strides=0), "strides", f"{PAIR}, got 0"),
-    (Conv2D(2, strides=(1, 0)), "strides", f"{PAIR}, got (1, 0)"),
-    (Conv2D(2, strides=None), "strides", f"{PAIR}, got None"),
     *(
-        (Conv2D(2, padding=padding), "padding", f"{PADDING}, got {padding!r}")
+        (Conv2D(**{"filters": 2, name: value}), f"{name} must be an int >= 1, got {value!r}")
+        for name in ("filters", "groups")
+        for value in (0, -1, 1.5, True, None, "2", (1, 2))
+    ),
+    *(
+        (DepthwiseConv2D(depth_multiplier=value), f"depth_multiplier must be an int >= 1, got {value!r}")
+        for value in (0, -1, 1.5, True, None, "2", (1, 2))
+    ),
+    (Conv2D(2, use_bias="yes"), "'use_bias' parameter of Conv2D must be"),
+    (DepthwiseConv2D(use_bias="yes"), "'use_bias' parameter of DepthwiseConv2D must be"),
+    *(
+        (make(**{name: value}), f"{name} {PAIR}, got {value!r}")
+        for make in (lambda **options: Conv2D(2, **options), DepthwiseConv2D)
+        for name in ("kernel_size", "strides", "dilation")
+        for value in (0, -1, 1.5, 3.0, "3", None, True, (3,), (3, 3, 3), (3, -1), (1, 0), (2, True))
+    ),
+    *(
+        (make(padding=padding), f"{PADDING}, got {padding!r}")
+        for make in (lambda padding: Conv2D(2, padding=padding), DepthwiseConv2D)
         for padding in [
             "full",
             "SAME",
@@ -232,38 +394,49 @@ WRONG = [
             (1, (2, 0.5)),
         ]
     ),
-    (Conv2D(2, 10, padding="valid"), "kernel_size=(10, 10)", "larger than the padded image of (8, 9)"),
-    (Conv2D(2, (1, 10), padding="valid"), "kernel_size=(1, 10)", "larger than the padded image of (8, 9)"),
+    (Conv2D(2, 10, padding="valid"), f"kernel_size=(10, 10) {LARGER} (8, 9)"),
+    (Conv2D(2, (1, 10), padding="valid"), f"kernel_size=(1, 10) {LARGER} (8, 9)"),
+    (Conv2D(2, (11, 2), padding=((1, 1), 2)), f"kernel_size=(11, 2) {LARGER} (10, 13)"),
+    (DepthwiseConv2D(9, padding="valid"), f"kernel_size=(9, 9) {LARGER} (8, 9)"),
+    (Conv2D(2, dilation=4, padding="valid"), f"kernel_size=(3, 3) with dilation=(4, 4) {LARGER} (8, 9)"),
     (
-        Conv2D(2, (11, 2), padding=((1, 1), 2)),
-        "kernel_size=(11, 2)",
-        "larger than the padded image of (10, 13)",
+        DepthwiseConv2D((2, 3), dilation=(1, 6), padding=(0, 1)),
+        f"kernel_size=(2, 3) with dilation=(1, 6) {LARGER} (8, 11)",
     ),
+    (
+        Conv2D(2, 10, padding="valid"),
+        "(height, width); use a smaller kernel or more padding",
+    ),
+    (Conv2D(8, groups=4), "groups=4 does not divide the 6 channels; choose one of [1, 2, 3, 6]"),
+    (Conv2D(7, groups=3), "groups=3 does not divide the 7 filters; choose one of [1, 7]"),
+    (Conv2D(12, groups=12), "groups=12 does not divide the 6 channels; choose one of [1, 2, 3, 6]"),
 ]
 
 
-@pytest.mark.parametrize(("layer", "parameter", "expected"), WRONG, ids=lambda value: str(value)[:60])
-def test_wrong_hyperparameters(layer, parameter, expected):
+@pytest.mark.parametrize(("layer", "expected"), WRONG, ids=lambda value: " ".join(str(value).split())[:70])
+def test_wrong_hyperparameters(layer, expected):
     """The message names the layer, the parameter, what was expected and what came."""
     with pytest.raises(ValueError) as info:
-        compile_steps([("conv", layer)], (8, 9, 1))
-    message = str(info.value)
-    assert message.startswith("layer 'conv', Conv2D(")
-    assert "on input of shape (8, 9, 1)" in message
-    assert parameter in message
+        compile_steps([("conv", layer)], (8, 9, 6))
+    message = " ".join(str(info.value).split())
+    assert message.startswith(f"layer 'conv', {type(layer).__name__}(")
+    assert "on input of shape (8, 9, 6)" in message
     assert expected in message
 
 
 def test_padding_makes_room_for_a_large_kernel():
     assert Conv2D(2, (11, 2), padding=((2, 1), 0)).output_shape((8, 9, 1)) == (1, 8, 2)
+    assert Conv2D(2, 3, dilation=4, padding=(1, 0)).output_shape((7, 9, 1)) == (1, 1, 2)
 
 
-def test_vectors_are_refused():
+@pytest.mark.parametrize("layer", [Conv2D(3), DepthwiseConv2D()])
+def test_vectors_are_refused(layer):
     with pytest.raises(ValueError, match=r"layer 'conv'.*expected an image .*, got shape \(64,\)"):
-        compile_steps([("conv", Conv2D(3))], (64,))
+        compile_steps([("conv", layer)], (64,))
 
 
-def test_activation_becomes_a_layer_of_its_own():
-    steps = compile_steps([("conv", Conv2D(3, activation="tanh"))], (4, 4, 1))
+@pytest.mark.parametrize("layer", [Conv2D(2, activation="tanh"), DepthwiseConv2D(activation="tanh")])
+def test_activation_becomes_a_layer_of_its_own(layer):
+    steps = compile_steps([("conv", layer)], (4, 4, 2))
     assert [step.name for step in steps] == ["input", "conv", "conv_tanh"]
-    assert [step.output_shape for step in steps[1:]] == [(4, 4, 3)] * 2
+    assert [step.output_shape for step in steps[1:]] == [(4, 4, 2)] * 2

@@ -1,4 +1,4 @@
-"""Tests of dropout."""
+"""Tests of the dropout layers."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ from reference import run_backward, run_forward
 
 from skcnn import execution
 from skcnn.execution import Batch, Executor
-from skcnn.layers import Dropout, Flatten
+from skcnn.layers import Dropout, Flatten, SpatialDropout2D
 from skcnn.network import Network, compile_steps
 from skcnn.random_streams import RandomStreams
 from skcnn.threads import worker_pool
@@ -38,6 +38,9 @@ def factors(*layers, input_shape=(50,), n_samples=6, seed=0, numbers=(0,)):
         return results
 
 
+BOTH = pytest.mark.parametrize("dropout", [Dropout, SpatialDropout2D])
+
+
 @pytest.mark.parametrize("dtype", [np.float64, np.float32], ids=["float64", "float32"])
 @pytest.mark.parametrize("rate", [0.0, 0.1, 0.5, 0.9])
 @pytest.mark.parametrize("shape", [(100, 1000), (20, 10, 50, 10)], ids=["vectors", "images"])
@@ -65,28 +68,71 @@ def test_neighbours_are_dropped_independently():
         assert abs(both.mean() - 0.16) < 5 * np.sqrt(2 * 0.16 * 0.84 / both.size)
 
 
+@BOTH
 @pytest.mark.parametrize("rate", [0.0, 0.25, 0.8])
-def test_backward_drops_and_scales_as_forward_did(rate):
-    X = np.ones((30, 20))
-    Y, unit = run_forward(Dropout(rate), {}, X, training=True)
+def test_backward_drops_and_scales_as_forward_did(rate, dropout):
+    X = np.ones((3, 2, 30, 20))
+    Y, unit = run_forward(dropout(rate), {}, X, training=True)
     dY = np.random.default_rng(1).standard_normal(X.shape)
-    dX = run_backward(Dropout(rate), {}, unit, dY)
+    dX = run_backward(dropout(rate), {}, unit, dY)
     np.testing.assert_allclose(dX, dY * Y, rtol=1e-15)
 
 
+@BOTH
 @pytest.mark.parametrize("dtype", [np.float64, np.float32], ids=["float64", "float32"])
-def test_rate_from_a_numpy_array_gives_the_same_bits(dtype):
+def test_rate_from_a_numpy_array_gives_the_same_bits(dtype, dropout):
     """A grid from np.linspace holds np.float64, which must not turn a float32 computation into float64."""
-    X = np.random.default_rng(0).standard_normal((40, 50)).astype(dtype)
-    expected, _ = run_forward(Dropout(0.3), {}, X, training=True)
-    Y, _ = run_forward(Dropout(np.float64(0.3)), {}, X, training=True)
+    X = np.random.default_rng(0).standard_normal((2, 1, 40, 50)).astype(dtype)
+    expected, _ = run_forward(dropout(0.3), {}, X, training=True)
+    Y, _ = run_forward(dropout(np.float64(0.3)), {}, X, training=True)
     np.testing.assert_array_equal(Y, expected)
 
 
-def test_prediction_gives_the_input():
+@BOTH
+def test_prediction_gives_the_input(dropout):
     X = np.random.default_rng(0).standard_normal((3, 4, 5, 2))
-    Y, _ = run_forward(Dropout(0.9), {}, X, training=False)
+    Y, _ = run_forward(dropout(0.9), {}, X, training=False)
     np.testing.assert_array_equal(Y, X)
+
+
+class TestSpatialDropout2D:
+    """Whole channels of an image, each by itself."""
+
+    @pytest.mark.parametrize("dtype", [np.float64, np.float32], ids=["float64", "float32"])
+    @pytest.mark.parametrize("rate", [0.0, 0.1, 0.5, 0.9])
+    def test_share_and_scale_of_the_channels_that_are_kept(self, rate, dtype):
+        """Of n = 100,000 channels (1 - rate) n are kept, within five deviations sqrt(n rate (1 - rate))."""
+        X = np.random.default_rng(0).uniform(1, 2, (2, 1, 200, 500)).astype(dtype)
+        Y, _ = run_forward(SpatialDropout2D(rate), {}, X, training=True, seed=3)
+        kept = Y != 0
+        assert abs(kept[0].sum() - (1 - rate) * kept[0].size) <= 5 * np.sqrt(kept[0].size * rate * (1 - rate))
+        np.testing.assert_allclose(Y[kept], X[kept] / (1 - rate), rtol=4 * np.finfo(dtype).eps)
+
+    @pytest.mark.parametrize("shape", [(5, 4, 30, 20), (1, 7, 30, 20)], ids=str)
+    def test_all_pixels_of_a_channel_are_dropped_or_none(self, shape):
+        Y, _ = run_forward(SpatialDropout2D(0.4), {}, np.ones(shape), training=True)
+        assert set(Y[0, 0].ravel()) == {0, 1 / (1 - 0.4)}
+        np.testing.assert_array_equal(Y, np.broadcast_to(Y[0, 0], shape))
+
+    def test_images_and_channels_are_dropped_independently(self):
+        """Both of two neighbours, along either axis, with probability rate squared; five deviations."""
+        Y, _ = run_forward(SpatialDropout2D(0.4), {}, np.ones((2, 1, 500, 400)), training=True, seed=5)
+        dropped = Y[0, 0] == 0
+        for both in (dropped[1:] & dropped[:-1], dropped[:, 1:] & dropped[:, :-1]):
+            # neighbouring pairs share an element, which at most doubles the variance
+            assert abs(both.mean() - 0.16) < 5 * np.sqrt(2 * 0.16 * 0.84 / both.size)
+
+    def test_masks_of_steps_and_chunks_differ(self, monkeypatch):
+        """Images that go through the layer one at a time do not share a mask."""
+        monkeypatch.setattr(execution, "CHUNK_BYTES", 1)
+        first, second = factors(SpatialDropout2D(0.5), input_shape=(2, 1, 1000), numbers=(0, 1))
+        masks = [*first.transpose(2, 0, 1, 3), *second.transpose(2, 0, 1, 3)]
+        for one, other in zip(masks, masks[1:], strict=False):
+            assert abs(agreement(one[0, 0], other[0, 0]) - 0.5) < 5 * 0.5 / np.sqrt(1000)
+
+    def test_vectors_are_refused(self):
+        with pytest.raises(ValueError, match=r"layer 'drop'.*expected an image .*, got shape \(64,\)"):
+            compile_steps([("drop", SpatialDropout2D())], (64,))
 
 
 def test_mask_is_that_of_its_key():
@@ -151,10 +197,11 @@ def test_mask_does_not_depend_on_the_number_of_threads(n_threads, monkeypatch):
     np.testing.assert_array_equal(factors(Dropout(0.5), numbers=(0, 1)), expected)
 
 
+@BOTH
 @pytest.mark.parametrize("rate", [1.0, -0.1, 2, "0.5", None, float("nan")], ids=repr)
-def test_wrong_hyperparameters(rate):
+def test_wrong_hyperparameters(rate, dropout):
     with pytest.raises(ValueError) as info:
-        compile_steps([("drop", Dropout(rate))], (4,))
-    message = str(info.value)
-    assert message.startswith("layer 'drop', Dropout(rate=")
-    assert f"'rate' parameter of Dropout must be a float in the range [0.0, 1.0). Got {rate!r}" in message
+        compile_steps([("drop", dropout(rate))], (4, 4, 1))
+    message, name = str(info.value), dropout.__name__
+    assert message.startswith(f"layer 'drop', {name}(rate=")
+    assert f"'rate' parameter of {name} must be a float in the range [0.0, 1.0). Got {rate!r}" in message

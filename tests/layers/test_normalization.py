@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import reference
-from reference import NaiveUnit, assert_close, run_backward, run_forward
+from reference import NaiveUnit, assert_close, initial_params, run_backward, run_forward
 
-from skcnn.layers import BatchNorm
+from skcnn.layers import BatchNorm, GroupNorm, LayerNorm, LocalResponseNorm
 from skcnn.network import compile_steps
 
 SHAPES = [(4, 3, 2), (1, 6, 3), (5,), (1,)]
@@ -198,22 +198,249 @@ def test_constant_channel_gives_the_shift(dtype):
     assert after["running_variance"][1] < np.finfo(dtype).eps
 
 
+# layer, input shape
+SAMPLE_NORMS = [
+    (LayerNorm(), (4, 3, 5)),
+    (LayerNorm(epsilon=0.5), (1, 6, 4)),
+    (LayerNorm(), (7,)),
+    (LayerNorm(), (2, 3, 1)),  # one channel: nothing is left but the shift
+    (LayerNorm(), (1,)),
+    (GroupNorm(2), (4, 3, 6)),
+    (GroupNorm(3, epsilon=0.5), (1, 5, 3)),
+    (GroupNorm(1), (3, 2, 2)),
+    (GroupNorm(4), (1, 1, 8)),
+    (GroupNorm(), (3, 2, 8)),
+    (GroupNorm(2), (6,)),
+    (GroupNorm(5), (5,)),  # one number in each group
+]
+
+
+def oracle(layer):
+    """The naive loops of a layer that normalizes each sample by itself, forward and backward."""
+    if isinstance(layer, LayerNorm):
+        return reference.layer_norm, reference.layer_norm_backward, ()
+    return reference.group_norm, reference.group_norm_backward, (layer.groups,)
+
+
+@each_dtype
+@pytest.mark.parametrize(("layer", "shape"), SAMPLE_NORMS, ids=str)
+def test_layer_and_group_norm(layer, shape, dtype):
+    """Against naive loops, with gradients by the matrix of all derivatives."""
+    forward, backward, groups = oracle(layer)
+    params, X = fresh_params(layer, shape, dtype), random_batch(shape, dtype)
+    Y, unit = run_forward(layer, params, X, training=True)
+    assert_close(Y, forward(X, params["scale"], params["shift"], *groups, epsilon=layer.epsilon))
+    dY = random_batch(shape, dtype, seed=2)
+    dX = run_backward(layer, params, unit, dY)
+    expected_dX, dscale, dshift = backward(X, params["scale"], dY, *groups, epsilon=layer.epsilon)
+    # with one number in each group the gradient is what rounding leaves of the difference of equal numbers
+    largest = max(np.abs(expected_dX).max(), np.abs(dY).max())
+    np.testing.assert_allclose(dX, expected_dX, rtol=0, atol=reference.TOLERANCE[dX.dtype] * largest)
+    assert_close(unit.gradients["scale"], dscale)
+    assert_close(unit.gradients["shift"], dshift)
+
+
+@pytest.mark.parametrize("layer", [LayerNorm(), GroupNorm(2)], ids=str)
+def test_no_input_gradient_where_nothing_reads_it(layer):
+    params, X = fresh_params(layer, (3, 2, 4)), random_batch((3, 2, 4))
+    Y, unit = run_forward(layer, params, X, training=True)
+    assert run_backward(layer, params, unit, np.ones_like(Y), need_dX=False) is None
+    assert unit.gradients["shift"].tolist() == [30] * 4
+
+
+def test_layer_norm_gives_each_pixel_zero_mean_and_unit_variance():
+    layer, X = LayerNorm(epsilon=1e-12), random_batch((3, 4, 6))
+    Y, _ = run_forward(layer, initial_params(layer, (3, 4, 6)), X, training=True)
+    np.testing.assert_allclose(Y.mean(axis=-1), 0, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(Y.var(axis=-1), 1, rtol=1e-10)
+
+
+def test_group_norm_gives_each_group_of_an_image_zero_mean_and_unit_variance():
+    layer, X = GroupNorm(3, epsilon=1e-12), random_batch((3, 4, 6))
+    Y, _ = run_forward(layer, initial_params(layer, (3, 4, 6)), X, training=True)
+    groups = Y.reshape(3, 4, 5, 3, 2)
+    np.testing.assert_allclose(groups.mean(axis=(0, 1, 4)), 0, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(groups.var(axis=(0, 1, 4)), 1, rtol=1e-10)
+
+
+def test_group_norm_of_one_group_is_layer_norm_of_vectors():
+    X, dY = random_batch((7,)), random_batch((7,), seed=2)
+    results = []
+    for layer in (GroupNorm(1), LayerNorm()):
+        params = fresh_params(layer, (7,))
+        Y, unit = run_forward(layer, params, X, training=True)
+        results.append((Y, run_backward(layer, params, unit, dY)))
+    for actual, expected in zip(*results, strict=True):
+        assert_close(actual, expected)
+
+
+def test_group_norm_of_as_many_groups_as_channels_is_batch_norm_of_one_image():
+    X = random_batch((4, 3, 2), n_samples=1)
+    group, batch = GroupNorm(2), BatchNorm()
+    Y, _ = run_forward(group, fresh_params(group, (4, 3, 2)), X, training=True)
+    expected, _ = run_forward(batch, fresh_params(batch, (4, 3, 2)), X, training=True)
+    assert_close(Y, expected)
+
+
 @pytest.mark.parametrize(
-    ("layer", "parameter", "expected"),
-    [
-        (BatchNorm(momentum=1.0), "'momentum'", "a float in the range [0.0, 1.0). Got 1.0"),
-        (BatchNorm(momentum=-0.1), "'momentum'", "a float in the range [0.0, 1.0). Got -0.1"),
-        (BatchNorm(momentum="0.9"), "'momentum'", "a float in the range [0.0, 1.0). Got '0.9'"),
-        (BatchNorm(epsilon=0.0), "'epsilon'", "a float in the range (0.0, inf). Got 0.0"),
-        (BatchNorm(epsilon=-1e-5), "'epsilon'", "a float in the range (0.0, inf). Got -1e-05"),
-        (BatchNorm(epsilon=None), "'epsilon'", "a float in the range (0.0, inf). Got None"),
-    ],
-    ids=str,
+    ("layer", "shape"), [(LayerNorm(1e-12), (3, 4, 6)), (GroupNorm(2, 1e-12), (3, 4, 6))]
 )
-def test_wrong_hyperparameters(layer, parameter, expected):
+def test_scale_and_offset_of_a_sample_do_not_matter(layer, shape):
+    """But for epsilon; with normalization of each sample there is no minibatch to compare with."""
+    params, X = fresh_params(layer, shape), random_batch(shape)
+    Y, _ = run_forward(layer, params, X, training=True)
+    factors, offsets = np.array([0.1, 2, 30, 4, 5]), np.array([1.0, -20, 3, 0, 5])
+    other, _ = run_forward(layer, params, X * factors[:, np.newaxis] + offsets[:, np.newaxis], training=True)
+    np.testing.assert_allclose(other, Y, rtol=0, atol=1e-8)
+
+
+@pytest.mark.parametrize("mean", [1e4, 1e6])
+@pytest.mark.parametrize(
+    ("layer", "shape"), [(LayerNorm(), (3, 4, 16)), (GroupNorm(2), (5, 4, 6)), (GroupNorm(2), (16,))], ids=str
+)
+def test_large_mean_in_float32_does_not_ruin_the_result(layer, shape, mean):
+    """E[x^2] - E[x]^2 in float32 would be off by more than the variance.
+
+    A sum of K numbers is off by a few eps * mean, which over a deviation of two is that of the results.
+    """
+    X = (random_batch(shape) + mean).astype(np.float32)
+    forward, _, groups = oracle(layer)
+    params = initial_params(layer, shape, np.float32)
+    Y, _ = run_forward(layer, params, X, training=True)
+    expected = forward(X, params["scale"], params["shift"], *groups)
+    np.testing.assert_allclose(Y, expected, rtol=0, atol=8 * np.finfo(np.float32).eps * mean / 2)
+
+
+@each_dtype
+@pytest.mark.parametrize(("layer", "shape"), [(LayerNorm(), (3, 4, 5)), (GroupNorm(2), (3, 4, 6))], ids=str)
+def test_equal_numbers_give_the_shift(layer, shape, dtype):
+    """Rounding must not turn into a tiny variance, and this into large results."""
+    params = fresh_params(layer, shape, dtype)
+    X = np.full((*shape[:2], 2, shape[2]), 0.1, dtype)
+    Y, unit = run_forward(layer, params, X, training=True)
+    # what rounding leaves of 0.1 - 0.1, a few eps / 10, over sqrt(epsilon) = 0.003
+    tolerance = 4 * np.finfo(dtype).eps * 0.1 / np.sqrt(layer.epsilon)
+    np.testing.assert_allclose(Y, np.broadcast_to(params["shift"], Y.shape), rtol=0, atol=2 * tolerance)
+    assert np.isfinite(run_backward(layer, params, unit, np.ones_like(Y))).all()
+
+
+def test_sample_norms_have_no_state_and_nothing_decays():
+    for layer in (LayerNorm(), GroupNorm(2)):
+        params = initial_params(layer, (4, 4, 6))
+        assert params["scale"].tolist() == [1] * 6
+        assert params["shift"].tolist() == [0] * 6
+        assert layer.state_params == layer.decayed_params == ()
+
+
+# size, alpha, beta, k, input shape
+LOCAL_RESPONSES = [
+    (5, 1e-4, 0.75, 2.0, (3, 4, 7)),
+    (5, 0.5, 0.75, 2.0, (3, 4, 7)),
+    (4, 0.5, 2.0, 0.7, (1, 5, 6)),  # an even number: two channels before, one behind
+    (1, 2.0, 0.5, 1.0, (3, 2, 3)),
+    (2, 1.0, 1.0, 0.1, (6,)),
+    (9, 1.0, 0.5, 1.0, (2, 3, 2)),  # more neighbours than channels
+    (3, 1.0, 0.75, 1, (1,)),
+    (3, 0.0, 0.75, 2.0, (2, 2, 4)),
+    (3, 1.0, 0.0, 2.0, (5,)),
+]
+
+
+@each_dtype
+@pytest.mark.parametrize(("size", "alpha", "beta", "k", "shape"), LOCAL_RESPONSES, ids=str)
+def test_local_response_norm(size, alpha, beta, k, shape, dtype):
+    layer, X = LocalResponseNorm(size, alpha, beta, k), random_batch(shape, dtype)
+    Y, unit = run_forward(layer, {}, X, training=True)
+    assert_close(Y, reference.local_response_norm(X, size, alpha, beta, k))
+    dY = random_batch(shape, dtype, seed=2)
+    dX = run_backward(layer, {}, unit, dY)
+    assert_close(dX, reference.local_response_norm_backward(X, dY, size, alpha, beta, k))
+
+
+def test_local_response_by_hand():
+    """Squares 1, 4, 9, 16 and neighbourhoods of two: 1, 1 + 4, 4 + 9, 9 + 16, each plus k = 1."""
+    X = np.array([[1.0, 2, 3, 4]])
+    Y, _ = run_forward(LocalResponseNorm(2, alpha=1.0, beta=1.0, k=1.0), {}, X, training=False)
+    np.testing.assert_allclose(Y, [[1 / 2, 2 / 6, 3 / 14, 4 / 26]], rtol=1e-15)
+
+
+def test_local_response_inhibits_neighbours_only():
+    layer = LocalResponseNorm(3, alpha=1.0)
+    X = np.ones((1, 1, 1, 6))
+    before, _ = run_forward(layer, {}, X, training=False)
+    X[..., 2] = 100
+    after, _ = run_forward(layer, {}, X, training=False)
+    assert (after < before)[0, 0, 0, [1, 3]].all()
+    assert (after == before)[0, 0, 0, [0, 4, 5]].all()
+
+
+def test_local_response_without_effect():
+    X = random_batch((3, 4, 5))
+    for layer in (LocalResponseNorm(alpha=0.0, k=1.0), LocalResponseNorm(beta=0.0)):
+        Y, _ = run_forward(layer, {}, X, training=False)
+        np.testing.assert_array_equal(Y, X)
+
+
+def test_parameters_of_numpy_give_the_same_bits():
+    """A grid from np.linspace holds np.float64, which must not turn a float32 computation into float64."""
+    X = random_batch((3, 4, 6), np.float32)
+    for make in (
+        lambda f: LayerNorm(f(0.1)),
+        lambda f: GroupNorm(2, f(0.1)),
+        lambda f: LocalResponseNorm(3, f(0.1), f(0.3), f(0.7)),
+    ):
+        plain, numpy = (
+            run_forward(layer, initial_params(layer, (3, 4, 6), np.float32), X, training=True)[0]
+            for layer in (make(float), make(np.float64))
+        )
+        assert numpy.dtype == np.float32
+        np.testing.assert_array_equal(numpy, plain)
+
+
+POSITIVE, NOT_NEGATIVE = "a float in the range (0.0, inf)", "a float in the range [0.0, inf)"
+
+WRONG = [
+    *(
+        (BatchNorm, "momentum", value, "a float in the range [0.0, 1.0)")
+        for value in (1.0, -0.1, "0.9", None, float("nan"))
+    ),
+    *(
+        (norm, "epsilon", value, POSITIVE)
+        for norm in (BatchNorm, LayerNorm, GroupNorm)
+        for value in (0.0, -1e-5, "1", None, float("nan"))
+    ),
+    *(
+        (LocalResponseNorm, parameter, value, NOT_NEGATIVE)
+        for parameter in ("alpha", "beta")
+        for value in (-0.1, "1", None, float("nan"))
+    ),
+    *((LocalResponseNorm, "k", value, POSITIVE) for value in (0, 0.0, -1.0, "2", None, float("nan"))),
+]
+
+
+@pytest.mark.parametrize(("norm", "parameter", "value", "expected"), WRONG, ids=str)
+def test_wrong_numbers(norm, parameter, value, expected):
     with pytest.raises(ValueError) as info:
-        compile_steps([("norm", layer)], (4, 4, 1))
+        compile_steps([("norm", norm(**{parameter: value}))], (4, 4, 8))
     message = str(info.value)
-    assert message.startswith("layer 'norm', BatchNorm(")
-    assert parameter in message
-    assert expected in message
+    assert message.startswith(f"layer 'norm', {norm.__name__}({parameter}=")
+    assert f"'{parameter}' parameter of {norm.__name__} must be {expected}. Got {value!r}" in message
+
+
+@pytest.mark.parametrize("value", [0, -1, 1.5, 2.0, True, None, "2", (1, 2)], ids=repr)
+@pytest.mark.parametrize(("norm", "parameter"), [(GroupNorm, "groups"), (LocalResponseNorm, "size")])
+def test_wrong_sizes(norm, parameter, value):
+    with pytest.raises(ValueError) as info:
+        compile_steps([("norm", norm(**{parameter: value}))], (4, 4, 8))
+    message = str(info.value)
+    assert message.startswith(f"layer 'norm', {norm.__name__}({parameter}=")
+    assert message.endswith(f"{parameter} must be an int >= 1, got {value!r}")
+
+
+@pytest.mark.parametrize("shape", [(4, 4, 6), (6,)], ids=str)
+def test_groups_must_divide_the_channels(shape):
+    with pytest.raises(ValueError) as info:
+        compile_steps([("norm", GroupNorm(4))], shape)
+    message = str(info.value)
+    assert message.startswith(f"layer 'norm', GroupNorm(groups=4), on input of shape {shape}: ")
+    assert message.endswith("groups=4 does not divide the 6 channels; choose one of [1, 2, 3, 6]")

@@ -3,26 +3,72 @@
 import numpy as np
 import pytest
 import reference
-from reference import assert_close, run_backward, run_forward
+from reference import NO_PADDING, assert_close, run_backward, run_forward
 
-from skcnn.layers import AvgPool2D, GlobalAvgPool2D, MaxPool2D
+from skcnn.layers import AvgPool2D, GlobalAvgPool2D, GlobalMaxPool2D, MaxPool2D
 from skcnn.network import compile_steps
 
-# pool_size, strides, input shape -> window, strides and output shape, worked out by hand
+# hyperparameters, input shape -> window, strides, padding and output shape, worked out by hand
 GEOMETRIES = [
-    (2, None, (6, 8, 2), (2, 2), (2, 2), (3, 4, 2)),
-    (2, None, (7, 5, 1), (2, 2), (2, 2), (3, 2, 1)),
-    (3, 2, (7, 8, 3), (3, 3), (2, 2), (3, 3, 3)),
-    ((2, 3), None, (4, 7, 2), (2, 3), (2, 3), (2, 2, 2)),
-    ([1, 2], [1, 1], (3, 4, 2), (1, 2), (1, 1), (3, 3, 2)),
-    (2, (3, 4), (8, 10, 1), (2, 2), (3, 4), (3, 3, 1)),
-    ((4, 5), None, (4, 5, 2), (4, 5), (4, 5), (1, 1, 2)),
-    (1, None, (3, 2, 2), (1, 1), (1, 1), (3, 2, 2)),
-    ((1, 2), 3, (1, 9, 1), (1, 2), (3, 3), (1, 3, 1)),
+    ({"pool_size": 2}, (6, 8, 2), (2, 2), (2, 2), NO_PADDING, (3, 4, 2)),
+    ({"pool_size": 2}, (7, 5, 1), (2, 2), (2, 2), NO_PADDING, (3, 2, 1)),
+    ({"pool_size": 3, "strides": 2}, (7, 8, 3), (3, 3), (2, 2), NO_PADDING, (3, 3, 3)),
+    ({"pool_size": (2, 3)}, (4, 7, 2), (2, 3), (2, 3), NO_PADDING, (2, 2, 2)),
+    ({"pool_size": [1, 2], "strides": [1, 1]}, (3, 4, 2), (1, 2), (1, 1), NO_PADDING, (3, 3, 2)),
+    ({"pool_size": 2, "strides": (3, 4)}, (8, 10, 1), (2, 2), (3, 4), NO_PADDING, (3, 3, 1)),
+    ({"pool_size": (4, 5)}, (4, 5, 2), (4, 5), (4, 5), NO_PADDING, (1, 1, 2)),
+    ({"pool_size": 1}, (3, 2, 2), (1, 1), (1, 1), NO_PADDING, (3, 2, 2)),
+    ({"pool_size": (1, 2), "strides": 3}, (1, 9, 1), (1, 2), (3, 3), NO_PADDING, (1, 3, 1)),
+    (
+        {"pool_size": 3, "strides": 1, "padding": "same"},
+        (4, 5, 2),
+        (3, 3),
+        (1, 1),
+        ((1, 1), (1, 1)),
+        (4, 5, 2),
+    ),
+    ({"pool_size": 2, "padding": "same"}, (5, 6, 2), (2, 2), (2, 2), ((0, 1), (0, 0)), (3, 3, 2)),
+    (
+        {"pool_size": (1, 4), "strides": 1, "padding": "same"},
+        (1, 6, 1),
+        (1, 4),
+        (1, 1),
+        ((0, 0), (1, 2)),
+        (1, 6, 1),
+    ),
+    ({"pool_size": 3, "strides": 2, "padding": 1}, (7, 8, 2), (3, 3), (2, 2), ((1, 1), (1, 1)), (4, 4, 2)),
+    ({"pool_size": 3, "padding": [[2, 0], (0, 1)]}, (4, 5, 2), (3, 3), (3, 3), ((2, 0), (0, 1)), (2, 2, 2)),
+    (
+        {"pool_size": (4, 3), "strides": 1, "padding": (3, 2)},
+        (1, 2, 2),
+        (4, 3),
+        (1, 1),
+        ((3, 3), (2, 2)),
+        (4, 4, 2),
+    ),
+    ({"pool_size": 2, "ceil_mode": True}, (7, 5, 1), (2, 2), (2, 2), NO_PADDING, (4, 3, 1)),
+    ({"pool_size": 3, "strides": 2, "ceil_mode": True}, (7, 8, 2), (3, 3), (2, 2), NO_PADDING, (3, 4, 2)),
+    ({"pool_size": 2, "strides": 3, "ceil_mode": True}, (9, 10, 2), (2, 2), (3, 3), NO_PADDING, (3, 4, 2)),
+    (
+        {"pool_size": 3, "strides": 2, "padding": 1, "ceil_mode": True},
+        (6, 8, 2),
+        (3, 3),
+        (2, 2),
+        ((1, 1), (1, 1)),
+        (4, 5, 2),
+    ),
+    (
+        {"pool_size": (1, 4), "strides": (1, 3), "padding": (0, (3, 2)), "ceil_mode": True},
+        (1, 7, 1),
+        (1, 4),
+        (1, 3),
+        ((0, 0), (3, 2)),
+        (1, 4, 1),
+    ),
 ]
 
 each_geometry = pytest.mark.parametrize(
-    ("pool_size", "strides", "input_shape", "window", "steps", "output_shape"), GEOMETRIES, ids=str
+    ("options", "input_shape", "window", "steps", "padding", "output_shape"), GEOMETRIES, ids=str
 )
 each_dtype = pytest.mark.parametrize("dtype", [np.float64, np.float32], ids=["float64", "float32"])
 
@@ -39,34 +85,75 @@ def forward_and_backward(layer, X):
 
 @each_dtype
 @each_geometry
-def test_max_pool(pool_size, strides, input_shape, window, steps, output_shape, dtype):
-    layer = MaxPool2D(pool_size, strides=strides)
+def test_max_pool(options, input_shape, window, steps, padding, output_shape, dtype):
+    """Random images, and their rounded negatives: maxima are many, and below the zeros of a padding."""
+    layer, where = MaxPool2D(**options), {"ceil_mode": options.get("ceil_mode", False)}
     assert layer.output_shape(input_shape) == output_shape
-    X = random_images(input_shape, dtype)
-    Y, dY, dX = forward_and_backward(layer, X)
-    np.testing.assert_array_equal(Y, reference.max_pool(X, window, steps))
-    assert_close(dX, reference.max_pool_backward(X, dY, window, steps))
+    random = random_images(input_shape, dtype)
+    for X in (random, np.round(random) - 10):
+        Y, dY, dX = forward_and_backward(layer, X)
+        np.testing.assert_array_equal(Y, reference.max_pool(X, window, steps, padding, **where))
+        assert_close(dX, reference.max_pool_backward(X, dY, window, steps, padding, **where))
 
 
 @each_dtype
+@pytest.mark.parametrize("count_include_pad", [False, True])
 @each_geometry
-def test_avg_pool(pool_size, strides, input_shape, window, steps, output_shape, dtype):
-    layer = AvgPool2D(pool_size, strides=strides)
+def test_avg_pool(options, input_shape, window, steps, padding, output_shape, count_include_pad, dtype):
+    layer = AvgPool2D(**options, count_include_pad=count_include_pad)
+    where = {"ceil_mode": options.get("ceil_mode", False), "count_include_pad": count_include_pad}
     assert layer.output_shape(input_shape) == output_shape
     X = random_images(input_shape, dtype)
     Y, dY, dX = forward_and_backward(layer, X)
-    assert_close(Y, reference.avg_pool(X, window, steps))
-    assert_close(dX, reference.avg_pool_backward(X, dY, window, steps))
+    assert_close(Y, reference.avg_pool(X, window, steps, padding, **where))
+    assert_close(dX, reference.avg_pool_backward(X, dY, window, steps, padding, **where))
 
 
 @each_dtype
 @pytest.mark.parametrize("shape", [(4, 5, 3), (1, 1, 2), (1, 6, 1)], ids=str)
-def test_global_avg_pool_is_the_mean_over_the_whole_image(shape, dtype):
-    X = random_images(shape, dtype)
-    Y, dY, dX = forward_and_backward(GlobalAvgPool2D(), X)
-    size = shape[:2]
-    assert_close(Y, reference.avg_pool(X, size, size)[0, 0])
-    assert_close(dX, reference.avg_pool_backward(X, dY[np.newaxis, np.newaxis], size, size))
+def test_global_pools_are_those_of_a_window_as_large_as_the_image(shape, dtype):
+    size, random = shape[:2], random_images(shape, dtype)
+    for X in (random, np.round(random) - 10):
+        Y, dY, dX = forward_and_backward(GlobalAvgPool2D(), X)
+        assert_close(Y, reference.avg_pool(X, size, size)[0, 0])
+        assert_close(dX, reference.avg_pool_backward(X, dY[np.newaxis, np.newaxis], size, size))
+        Y, dY, dX = forward_and_backward(GlobalMaxPool2D(), X)
+        np.testing.assert_array_equal(Y, reference.max_pool(X, size, size)[0, 0])
+        expected = reference.max_pool_backward(X, dY[np.newaxis, np.newaxis], size, size)
+        np.testing.assert_array_equal(dX, expected)
+
+
+def test_global_max_pool_of_equal_pixels_passes_the_gradient_to_the_first():
+    *_, dY, dX = forward_and_backward(GlobalMaxPool2D(), np.zeros((3, 4, 2, 2)))
+    np.testing.assert_array_equal(dX[0, 0], dY)
+    assert np.count_nonzero(dX) == dY.size
+
+
+def test_average_in_ceil_mode_by_hand():
+    """Pixels 1 to 5 and windows of two: the last one holds pixel 5 and nothing that counts beyond it."""
+    X = np.arange(1.0, 6).reshape(1, 5, 1, 1)
+    for counts in (False, True):
+        layer = AvgPool2D((1, 2), ceil_mode=True, count_include_pad=counts)
+        Y, _ = run_forward(layer, {}, X, training=False)
+        assert Y.ravel().tolist() == [1.5, 3.5, 5]
+
+
+@pytest.mark.parametrize(
+    ("counts", "expected"), [(False, [1.5, 3, 4.5]), (True, [1, 3, 3])], ids=["pixels", "padding, too"]
+)
+def test_average_with_padding_by_hand(counts, expected):
+    """Windows [0 1 2], [2 3 4] and [4 5 0] of pixels 1 to 5."""
+    X = np.arange(1.0, 6).reshape(1, 5, 1, 1)
+    layer = AvgPool2D((1, 3), strides=(1, 2), padding=(0, 1), count_include_pad=counts)
+    Y, _ = run_forward(layer, {}, X, training=False)
+    assert_close(Y.ravel(), expected)
+
+
+def test_same_padding_keeps_the_size_at_unit_strides():
+    """As in the pooling branch of Inception: the maximum of each pixel and its neighbours."""
+    X = np.arange(1.0, 7).reshape(1, 6, 1, 1)
+    Y, _ = run_forward(MaxPool2D(3, strides=1, padding="same"), {}, X, training=False)
+    assert Y.ravel().tolist() == [2, 3, 4, 5, 6, 6]
 
 
 def test_pixels_that_fill_no_window_get_no_gradient():
@@ -104,9 +191,9 @@ POOLS = pytest.mark.parametrize("pool", [MaxPool2D, AvgPool2D])
 
 
 @POOLS
-@pytest.mark.parametrize("value", [0, -2, 2.0, "2", (2,), (1, 2, 3), (2, 0), True], ids=repr)
+@pytest.mark.parametrize("value", [0, -2, 1.5, 2.0, "2", (2,), (1, 2, 3), (2, 0), True], ids=repr)
 @pytest.mark.parametrize("parameter", ["pool_size", "strides"])
-def test_wrong_hyperparameters(pool, parameter, value):
+def test_wrong_sizes(pool, parameter, value):
     with pytest.raises(ValueError) as info:
         compile_steps([("pool", pool(**{parameter: value}))], (8, 8, 1))
     message = str(info.value)
@@ -123,6 +210,50 @@ def test_pool_size_cannot_be_none(pool):
 
 
 @POOLS
+@pytest.mark.parametrize("padding", ["full", -1, 0.5, None, True, (1,), (0, -1), ((0, 1, 0), 0)], ids=repr)
+def test_wrong_padding(pool, padding):
+    with pytest.raises(ValueError) as info:
+        compile_steps([("pool", pool(3, padding=padding))], (8, 8, 1))
+    message = str(info.value)
+    assert message.startswith(f"layer 'pool', {pool.__name__}(")
+    assert message.endswith(
+        "padding must be 'same', 'valid', an int >= 0, or a pair of ints or of (before, after), "
+        f"got {padding!r}"
+    )
+
+
+@POOLS
+@pytest.mark.parametrize(
+    ("pool_size", "padding"), [(2, 2), (1, 1), ((2, 3), (1, (0, 3))), ((3, 2), ((0, 1), (2, 0))), (2, (0, 5))]
+)
+@pytest.mark.parametrize("ceil_mode", [False, True])
+def test_padding_must_be_smaller_than_the_window(pool, pool_size, padding, ceil_mode):
+    """On each of the four sides, or a window would see nothing of the image."""
+    with pytest.raises(ValueError) as info:
+        compile_steps([("pool", pool(pool_size, padding=padding, ceil_mode=ceil_mode))], (8, 8, 1))
+    message = str(info.value)
+    shown = pool_size if isinstance(pool_size, tuple) else (pool_size, pool_size)
+    assert message.startswith(f"layer 'pool', {pool.__name__}(")
+    assert message.endswith(
+        f"padding={padding!r} must be smaller than pool_size={shown}, or a window would hold nothing but "
+        "padding"
+    )
+
+
+@pytest.mark.parametrize(
+    ("pool", "parameter"),
+    [(MaxPool2D, "ceil_mode"), (AvgPool2D, "ceil_mode"), (AvgPool2D, "count_include_pad")],
+)
+@pytest.mark.parametrize("value", ["yes", None, 2.0], ids=repr)
+def test_wrong_switches(pool, parameter, value):
+    with pytest.raises(ValueError) as info:
+        compile_steps([("pool", pool(**{parameter: value}))], (8, 8, 1))
+    message = " ".join(str(info.value).split())
+    assert message.startswith(f"layer 'pool', {pool.__name__}({parameter}={value!r})")
+    assert f"The '{parameter}' parameter of {pool.__name__} must be" in message
+
+
+@POOLS
 @pytest.mark.parametrize(("pool_size", "window"), [(3, (3, 3)), ((1, 9), (1, 9)), ((5, 5), (5, 5))])
 def test_pooling_to_nothing_is_an_error(pool, pool_size, window):
     with pytest.raises(ValueError) as info:
@@ -130,11 +261,16 @@ def test_pooling_to_nothing_is_an_error(pool, pool_size, window):
     message = str(info.value)
     assert message.startswith(f"layer 'pool', {pool.__name__}(")
     assert message.endswith(
-        f"pool_size={window} is larger than the image of (2, 8) (height, width): nothing would be left"
+        f"pool_size={window} is larger than the padded image of (2, 8) (height, width): nothing would be left"
     )
 
 
-@pytest.mark.parametrize("layer", [MaxPool2D(), AvgPool2D(), GlobalAvgPool2D()])
+@POOLS
+def test_padding_makes_room_for_a_large_window(pool):
+    assert pool((5, 3), strides=1, padding=((3, 1), 0)).output_shape((2, 8, 4)) == (2, 6, 4)
+
+
+@pytest.mark.parametrize("layer", [MaxPool2D(), AvgPool2D(), GlobalAvgPool2D(), GlobalMaxPool2D()])
 def test_vectors_are_refused(layer):
     with pytest.raises(ValueError, match=r"layer 'pool'.*expected an image .*, got shape \(64,\)"):
         compile_steps([("pool", layer)], (64,))

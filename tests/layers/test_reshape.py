@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from reference import run_backward, run_forward
+from reference import assert_close, garbage, initial_params, run_backward, run_forward
 
-from skcnn.layers import Flatten
+from skcnn.layers import Conv2D, Flatten, ZeroPad2D
 from skcnn.network import compile_steps
 
 SHAPES = [(3, 4, 2), (1, 7, 3), (5, 1, 1), (1, 1, 1)]
@@ -30,6 +30,69 @@ def test_backward_undoes_forward(shape):
     np.testing.assert_array_equal(run_backward(Flatten(), {}, unit, Y), X)
 
 
-def test_vectors_are_refused():
-    with pytest.raises(ValueError, match=r"layer 'flat'.*expected an image .* got shape \(6,\)"):
-        compile_steps([("flat", Flatten())], (6,))
+# padding, the same as ((top, bottom), (left, right))
+PADDINGS = [
+    (1, ((1, 1), (1, 1))),
+    (0, ((0, 0), (0, 0))),
+    ((2, 1), ((2, 2), (1, 1))),
+    ((0, (0, 3)), ((0, 0), (0, 3))),
+    (((0, 1), 2), ((0, 1), (2, 2))),
+    ([[1, 2], (3, 4)], ((1, 2), (3, 4))),
+]
+
+each_padding = pytest.mark.parametrize(("padding", "pairs"), PADDINGS, ids=str)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32], ids=["float64", "float32"])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@each_padding
+def test_zeros_are_put_around_each_image(padding, pairs, shape, dtype):
+    layer, X = ZeroPad2D(padding), random_images(shape).astype(dtype)
+    Y, _ = run_forward(layer, {}, X, training=False)
+    expected = np.pad(X, [*pairs, (0, 0), (0, 0)])
+    assert layer.output_shape(shape) == (*expected.shape[:2], shape[2])
+    np.testing.assert_array_equal(Y, expected)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@each_padding
+def test_gradients_of_the_zeros_are_left_out(padding, pairs, shape):
+    layer, X = ZeroPad2D(padding), random_images(shape)
+    Y, unit = run_forward(layer, {}, X, training=True)
+    inside = np.pad(np.ones(X.shape, bool), [*pairs, (0, 0), (0, 0)])
+    dY = garbage(Y.shape)
+    dY[inside] = X.ravel()
+    np.testing.assert_array_equal(run_backward(layer, {}, unit, dY), X)
+
+
+@each_padding
+def test_zeros_and_a_convolution_without_padding_are_a_convolution_with_padding(padding, pairs):
+    X = random_images((5, 6, 2))
+    conv = Conv2D(3, padding=padding)
+    params = initial_params(conv, (5, 6, 2))
+    padded, _ = run_forward(ZeroPad2D(padding), {}, X, training=False)
+    Y, _ = run_forward(Conv2D(3, padding="valid"), params, padded, training=False)
+    expected, _ = run_forward(conv, params, X, training=False)
+    assert_close(Y, expected)
+
+
+@pytest.mark.parametrize(
+    "padding",
+    ["same", "valid", "", -1, 1.5, True, None, (1,), (1, 2, 3), (1, -1), ((1, 2, 3), 0), (1, (2, "0"))],
+    ids=repr,
+)
+def test_wrong_padding(padding):
+    """The names of Conv2D mean nothing here, so they are not offered."""
+    with pytest.raises(ValueError) as info:
+        compile_steps([("pad", ZeroPad2D(padding))], (4, 4, 1))
+    message = str(info.value)
+    assert message.startswith("layer 'pad', ZeroPad2D(padding=")
+    assert message.endswith(
+        f"padding must be an int >= 0, or a pair of ints or of (before, after), got {padding!r}"
+    )
+
+
+@pytest.mark.parametrize("layer", [Flatten(), ZeroPad2D()], ids=str)
+def test_vectors_are_refused(layer):
+    with pytest.raises(ValueError, match=r"layer 'reshape'.*expected an image .* got shape \(6,\)"):
+        compile_steps([("reshape", layer)], (6,))

@@ -1,0 +1,286 @@
+"""Containers: layers made of layers. They become steps of the network and are never run as such."""
+
+from abc import abstractmethod
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.utils._param_validation import StrOptions
+
+from skcnn.layers.activation import connect_activation
+from skcnn.layers.base import Block, JoiningLayer
+from skcnn.layers.convolution import Conv2D
+from skcnn.layers.dense import Dense
+from skcnn.layers.naming import LayerParametersMixin, check_layers, is_named, is_passthrough, named_layers
+from skcnn.layers.normalization import BatchNorm, GroupNorm, LayerNorm
+
+
+class Container(LayerParametersMixin, Block):
+    """Base class of containers: their layers are found by name, ``residual_1__conv2d_1__filters``."""
+
+    @abstractmethod
+    def connect(self, graph, name, source):
+        """Add the steps of the layers; see :meth:`Block.connect`."""
+
+    @property
+    def takes_vectors(self):
+        """Whether the layers that come first take vectors only."""
+        blocks = self._first_blocks()
+        return bool(blocks) and all(block.takes_vectors for _, block in blocks)
+
+    def _first_blocks(self):
+        """Return the blocks that read the input of the container."""
+        return self._blocks()[:1]
+
+    def _blocks(self):
+        """Return the entries of the stack that are layers, with their names."""
+        return [
+            (name, block)
+            for name, block in self._entries(getattr(self, self._stack))
+            if isinstance(block, Block)
+        ]
+
+    def _checked_blocks(self, name):
+        """Return the layers under their names in the network; raise a ValueError if there is none."""
+        stack = getattr(self, self._stack)
+        check_layers(stack, self._entries(stack), self.get_params(deep=False), parameter=self._stack)
+        blocks = [(f"{name}__{child}", block) for child, block in self._blocks()]
+        if not blocks:
+            raise ValueError(f"{self._stack} must hold at least one layer, got {stack!r}")
+        return blocks
+
+
+class Sequential(Container):
+    r"""Layers behind one another, as one layer: a branch of :class:`Parallel`, or a stage with a name.
+
+    Parameters
+    ----------
+    layers : list or tuple
+        Layers, "passthrough" for none, or pairs of a name and one of these.
+
+    Notes
+    -----
+    Input of the shape that the first layer takes, result of the last layer's shape:
+    :math:`y = F_k(\dots F_2(F_1(x)))`.
+
+    Examples
+    --------
+    >>> from skcnn.layers import Conv2D, MaxPool2D, Sequential
+    >>> stage = Sequential([("conv", Conv2D(16)), ("pool", MaxPool2D())])
+    >>> stage.set_params(conv__filters=32).get_params()["conv__filters"]
+    32
+    """
+
+    _parameter_constraints: dict = {"layers": [list, tuple]}
+
+    def __init__(self, layers):
+        self.layers = layers
+
+    def connect(self, graph, name, source):
+        """Add the layers one behind the other; see :meth:`Block.connect`."""
+        return graph.connect_all(self._checked_blocks(name), source)
+
+
+class Residual(Container):
+    r"""A branch of layers whose result is added to its input.
+
+    Parameters
+    ----------
+    layers : list or tuple
+        The branch: layers, "passthrough" for none, or pairs of a name and one of these.
+    projection : "auto" or layer, default="auto"
+        What the input passes before the addition. "auto": nothing where the shapes are equal. Else a
+        convolution of one pixel with strides, for vectors a dense layer, that gives the shape of the
+        branch; behind it a copy of the last layer of the branch if that is a normalization.
+    activation : str or None, default=None
+        Name of the activation behind the addition, such as "relu".
+
+    Notes
+    -----
+    Input ``(h, w, c)`` or ``(f,)``, result of the shape of the branch: :math:`y = F(x) + P x` with the
+    branch :math:`F` and the projection :math:`P`.
+
+    References
+    ----------
+    He, Zhang, Ren and Sun (2016), "Deep residual learning for image recognition", CVPR.
+
+    Examples
+    --------
+    >>> from skcnn import ConvNetClassifier
+    >>> from skcnn.layers import BatchNorm, Conv2D, ReLU, Residual
+    >>> block = Residual(
+    ...     [Conv2D(8, use_bias=False), BatchNorm(), ReLU(), Conv2D(8, use_bias=False), BatchNorm()],
+    ...     activation="relu",
+    ... )
+    >>> clf = ConvNetClassifier([("conv1", Conv2D(8)), ("res1", block)])
+    >>> clf.set_params(res1__conv2d_2__kernel_size=5).get_params()["res1__conv2d_2__kernel_size"]
+    5
+    """
+
+    _parameter_constraints: dict = {"layers": [list, tuple], "projection": [StrOptions({"auto"}), Block]}
+
+    def __init__(self, layers, *, projection="auto", activation=None):
+        self.layers = layers
+        self.projection = projection
+        self.activation = activation
+
+    def connect(self, graph, name, source):
+        """Add the branch, the projection and their sum; see :meth:`Block.connect`."""
+        end = graph.connect_all(self._checked_blocks(name), source)
+        if isinstance(self.projection, Block):
+            projection = [self.projection]
+        else:
+            projection = projection_between(graph.shape(source), graph.shape(end), graph.steps[end].layer)
+        names = (f"{name}__projection", f"{name}__projection__norm")
+        skip = graph.connect_all(list(zip(names, projection, strict=False)), source)
+        if graph.shape(skip) != graph.shape(end):
+            raise ValueError(
+                f"the projection gives {graph.shape(skip)} and the branch {graph.shape(end)}: shapes must be "
+                "equal to be added"
+            )
+        return connect_activation(graph, name, self.activation, graph.add(name, Add(), skip, end))
+
+
+def projection_between(input_shape, branch_shape, last_layer) -> list[Block]:
+    """Return the layers that turn one shape into another, none where they are equal.
+
+    Parameters
+    ----------
+    input_shape, branch_shape : tuple of int
+    last_layer : Layer
+        The last layer of the branch.
+
+    Raises
+    ------
+    ValueError
+        If neither a convolution of one pixel nor a dense layer can do it.
+    """
+    if input_shape == branch_shape:
+        return []
+    is_normalization = isinstance(last_layer, BatchNorm | GroupNorm | LayerNorm)
+    normalization = [clone(last_layer)] if is_normalization else []
+    if len(input_shape) == len(branch_shape) == 1:
+        projection = Dense(branch_shape[0], use_bias=not is_normalization)
+        return [projection, *normalization]
+    if len(input_shape) == len(branch_shape) == 3:
+        strides = tuple(-(-size // left) for size, left in zip(input_shape, branch_shape[:2], strict=False))
+        projection = Conv2D(
+            branch_shape[2], 1, strides=strides, padding="valid", use_bias=not is_normalization
+        )
+        if projection.output_shape(input_shape) == branch_shape:
+            return [projection, *normalization]
+    raise ValueError(
+        f"the branch turns {input_shape} into {branch_shape}, which no convolution of one pixel with strides "
+        "does: use padding='same' in the branch, or give a layer that does it as projection"
+    )
+
+
+class Parallel(Container):
+    """Branches of layers that read the same input; their channels are put side by side.
+
+    Parameters
+    ----------
+    branches : list or tuple
+        A layer, a list of layers, "passthrough" for the input itself, or pairs of a name and one of these.
+        Unnamed lists are called ``branch_1``, ``branch_2`` and so on.
+
+    Notes
+    -----
+    Input ``(h, w, c)``, result ``(h', w', sum of the channels of the branches)``; the branches must agree in
+    height and width. For branches that end in vectors, result ``(sum of their lengths,)``.
+
+    References
+    ----------
+    Szegedy et al. (2015), "Going deeper with convolutions", CVPR.
+    Huang, Liu, van der Maaten and Weinberger (2017), "Densely connected convolutional networks", CVPR.
+
+    Examples
+    --------
+    >>> from skcnn import ConvNetClassifier
+    >>> from skcnn.layers import Conv2D, MaxPool2D, Parallel
+    >>> block = Parallel([
+    ...     Conv2D(8, 1),
+    ...     [Conv2D(4, 1), Conv2D(8, 3, activation="relu")],
+    ...     ("pooled", [MaxPool2D(3, strides=1, padding="same"), Conv2D(8, 1)]),
+    ... ])
+    >>> params = ConvNetClassifier([("mixed", block)]).get_params()
+    >>> params["mixed__branch_1__conv2d_2__activation"], params["mixed__pooled__conv2d_1__filters"]
+    ('relu', 8)
+    """
+
+    _stack = "branches"
+    _parameter_constraints: dict = {"branches": [list, tuple]}
+
+    def __init__(self, branches):
+        self.branches = branches
+
+    def connect(self, graph, name, source):
+        """Add the branches and their concatenation; see :meth:`Block.connect`."""
+        self._checked_blocks(name)
+        ends = [
+            source if is_passthrough(branch) else graph.connect(f"{name}__{child}", branch, source)
+            for child, branch in self._entries(self.branches)
+        ]
+        return ends[0] if len(ends) == 1 else graph.add(name, Concatenate(), *ends)
+
+    def _first_blocks(self):
+        return self._blocks()
+
+    def _entries(self, stack):
+        """Return the branches with their names; a list of layers becomes a Sequential."""
+        if not isinstance(stack, list | tuple):
+            return []
+        entries, n_lists = [], 0
+        for entry in stack:
+            if isinstance(entry, list | tuple) and not is_named(entry):
+                n_lists += 1
+                entry = (f"branch_{n_lists}", entry)
+            entries.append(entry)
+        return [
+            (name, Sequential(branch) if isinstance(branch, list | tuple) else branch)
+            for name, branch in named_layers(entries)
+        ]
+
+
+class Add(JoiningLayer):
+    """Sum of the results of several steps of equal shape."""
+
+    def output_shape(self, input_shape):
+        """Return the common shape; see :meth:`Layer.output_shape`."""
+        if len(set(input_shape)) > 1:
+            raise ValueError(f"expected results of equal shape to add up, got {input_shape}")
+        return input_shape[0]
+
+    def forward(self, params, X, unit, *, training, out):
+        """Compute the result; see :meth:`Layer.forward`."""
+        first, second, *others = X
+        np.add(first, second, out=out)
+        for other in others:
+            np.add(out, other, out=out)
+        return out
+
+    def backward(self, params, dY, unit, *, need_dX, out):
+        """Return the gradient once for each input; see :meth:`Layer.backward`."""
+        return (dY,) * len(out)
+
+
+class Concatenate(JoiningLayer):
+    """Results of several steps side by side, along the channels."""
+
+    def output_shape(self, input_shape):
+        """Return the shape with the sum of the channels; see :meth:`Layer.output_shape`."""
+        if len({shape[:-1] for shape in input_shape}) > 1 or len(set(map(len, input_shape))) > 1:
+            raise ValueError(f"expected branches of equal height and width, got {input_shape}")
+        return (*input_shape[0][:-1], sum(shape[-1] for shape in input_shape))
+
+    def forward(self, params, X, unit, *, training, out):
+        """Compute the result; see :meth:`Layer.forward`."""
+        np.copyto(unit.buffer("channels", (len(X),), np.intp), [array.shape[-1] for array in X])
+        return np.concatenate(X, axis=-1, out=out)
+
+    def backward(self, params, dY, unit, *, need_dX, out):
+        """Cut the gradient; see :meth:`Layer.backward`."""
+        ends = np.cumsum(unit.buffer("channels", (len(out),), np.intp))
+        for share, part in zip(out, np.split(dY, ends[:-1], axis=-1), strict=True):
+            if share is not None:
+                np.copyto(share, part)
+        return out

@@ -1,0 +1,163 @@
+"""Activations that multiply a number by a gate between zero and one that depends on it."""
+
+import math
+
+import numpy as np
+from scipy.special import expit, ndtr
+
+from skcnn.layers.base import ElementwiseActivation
+
+
+class SiLU(ElementwiseActivation):
+    r"""Sigmoid linear unit, also called swish.
+
+    Notes
+    -----
+    The shape stays. :math:`y = x \sigma(x)`, with :math:`\sigma(x) = 1 / (1 + e^{-x})` and derivative
+    :math:`\sigma(x) (1 + x (1 - \sigma(x)))`.
+
+    References
+    ----------
+    Elfwing, Uchibe and Doya (2018), "Sigmoid-weighted linear units for neural network function
+    approximation in reinforcement learning", Neural Networks.
+    Ramachandran, Zoph and Le (2017), "Searching for activation functions", arXiv:1710.05941.
+
+    Examples
+    --------
+    >>> from skcnn.layers import SiLU
+    >>> SiLU().output_shape((8, 8, 16))
+    (8, 8, 16)
+    """
+
+    name = "silu"
+    backward_reads = ("X",)
+
+    def forward(self, params, X, unit, *, training, out):
+        """Compute the result; see :meth:`Layer.forward`."""
+        return np.multiply(expit(X, out=out), X, out=out)
+
+    def slope(self, unit, out):
+        """Return the derivative."""
+        gate = expit(unit.X, out=unit.scratch("gate", out.shape))
+        np.subtract(1, gate, out=out)
+        np.multiply(out, unit.X, out=out)
+        np.add(out, 1, out=out)
+        return np.multiply(out, gate, out=out)
+
+
+class GELU(ElementwiseActivation):
+    r"""Gaussian error linear unit.
+
+    Notes
+    -----
+    The shape stays. :math:`y = x \Phi(x)`, with :math:`\Phi` the distribution function of the normal
+    distribution and :math:`\varphi` its density; derivative :math:`\Phi(x) + x \varphi(x)`.
+
+    References
+    ----------
+    Hendrycks and Gimpel (2016), "Gaussian error linear units (GELUs)", arXiv:1606.08415.
+
+    Examples
+    --------
+    >>> from skcnn.layers import GELU
+    >>> GELU().output_shape((8, 8, 16))
+    (8, 8, 16)
+    """
+
+    name = "gelu"
+    backward_reads = ("X",)
+
+    def forward(self, params, X, unit, *, training, out):
+        """Compute the result; see :meth:`Layer.forward`."""
+        return np.multiply(ndtr(X, out=out), X, out=out)
+
+    def slope(self, unit, out):
+        """Return the derivative."""
+        density = np.multiply(unit.X, unit.X, out=unit.scratch("density", out.shape))
+        np.multiply(density, -0.5, out=density)
+        np.exp(density, out=density)
+        np.multiply(density, unit.X, out=density)
+        np.multiply(density, 1 / math.sqrt(2 * math.pi), out=density)
+        return np.add(ndtr(unit.X, out=out), density, out=out)
+
+
+class HardSwish(ElementwiseActivation):
+    r"""Swish with a gate of straight lines.
+
+    Notes
+    -----
+    The shape stays. :math:`y = x \min(\max(x + 3, 0), 6) / 6`; derivative 0 up to -3, 1 from 3 on and
+    :math:`(2 x + 3) / 6` between.
+
+    References
+    ----------
+    Howard et al. (2019), "Searching for MobileNetV3", ICCV.
+
+    Examples
+    --------
+    >>> from skcnn.layers import HardSwish
+    >>> HardSwish().output_shape((8, 8, 16))
+    (8, 8, 16)
+    """
+
+    name = "hard_swish"
+    backward_reads = ("X",)
+
+    def forward(self, params, X, unit, *, training, out):
+        """Compute the result; see :meth:`Layer.forward`."""
+        return np.multiply(self._gate(X, out), X, out=out)
+
+    def slope(self, unit, out):
+        """Return the derivative."""
+        gate = self._gate(unit.X, out)
+        rises = np.abs(unit.X, out=unit.scratch("rises", out.shape))
+        np.less(rises, 3, out=rises)
+        np.multiply(rises, unit.X, out=rises)
+        np.multiply(rises, 1 / 6, out=rises)
+        return np.add(gate, rises, out=out)
+
+    def _gate(self, X, out):
+        np.add(X, 3, out=out)
+        np.clip(out, 0, 6, out=out)
+        return np.multiply(out, 1 / 6, out=out)
+
+
+class Mish(ElementwiseActivation):
+    r"""Number times the hyperbolic tangent of its softplus.
+
+    Notes
+    -----
+    The shape stays. :math:`y = x t` with :math:`t = \tanh(\log(1 + e^x))`, and derivative
+    :math:`t + x (1 - t^2) \sigma(x)`.
+
+    References
+    ----------
+    Misra (2020), "Mish: a self regularized non-monotonic activation function", BMVC.
+
+    Examples
+    --------
+    >>> from skcnn.layers import Mish
+    >>> Mish().output_shape((8, 8, 16))
+    (8, 8, 16)
+    """
+
+    name = "mish"
+    backward_reads = ("X",)
+
+    def forward(self, params, X, unit, *, training, out):
+        """Compute the result; see :meth:`Layer.forward`."""
+        return np.multiply(self._gate(X, out), X, out=out)
+
+    def slope(self, unit, out):
+        """Return the derivative."""
+        gate = self._gate(unit.X, unit.scratch("gate", out.shape))
+        rise = expit(unit.X, out=unit.scratch("rise", out.shape))
+        np.multiply(rise, unit.X, out=rise)
+        np.multiply(gate, gate, out=out)
+        np.subtract(1, out, out=out)
+        np.multiply(out, rise, out=out)
+        return np.add(out, gate, out=out)
+
+    def _gate(self, X, out):
+        np.logaddexp(X, 0, out=out)
+        return np.tanh(out, out=out)

@@ -1,0 +1,192 @@
+"""Names in a stack of layers, and parameters that are searched by these names."""
+
+from difflib import get_close_matches
+from functools import partial
+
+from skcnn.layers.base import Block
+
+RESERVED_NAMES = ("input", "output")
+
+NamedBlocks = list[tuple[str, Block]]
+
+
+def named_layers(layers) -> list[tuple[str, object]]:
+    """Return the entries of a stack with their names, given or made from class and position.
+
+    Tolerates anything, since parameters are not validated before ``fit``.
+
+    Examples
+    --------
+    >>> from skcnn.layers import Conv2D, ReLU
+    >>> [name for name, _ in named_layers([Conv2D(8), ReLU(), ("last", Conv2D(8))])]
+    ['conv2d_1', 'relu_1', 'last']
+    """
+    named, counts = [], {}
+    for entry in layers if isinstance(layers, list | tuple) else ():
+        if is_named(entry):
+            named.append(tuple(entry))
+            continue
+        kind = entry if isinstance(entry, str) else type(entry).__name__.lower()
+        counts[kind] = counts.get(kind, 0) + 1
+        named.append((f"{kind}_{counts[kind]}", entry))
+    return named
+
+
+def is_named(entry) -> bool:
+    """Whether an entry of a stack is a pair of a name and a layer."""
+    return isinstance(entry, tuple) and len(entry) == 2 and isinstance(entry[0], str)
+
+
+def is_passthrough(entry) -> bool:
+    """Whether an entry of a stack stands for no layer."""
+    return isinstance(entry, str) and entry == "passthrough"
+
+
+def check_layers(stack, named: list[tuple[str, object]], parameter_names, *, parameter="layers") -> None:
+    """Raise a ValueError unless the entries of a stack are layers or "passthrough" under valid names.
+
+    Parameters
+    ----------
+    stack : list or tuple
+        As given.
+    named : list of (str, object)
+        The entries with their names.
+    parameter_names : collection of str
+        Names that layers must not have.
+    parameter : str
+        Named in messages.
+
+    Raises
+    ------
+    ValueError
+        If an entry is neither, or a name is taken, reserved or contains "__".
+    """
+    seen = set()
+    for position, (name, entry) in enumerate(named):
+        if not (isinstance(entry, Block) or is_passthrough(entry)):
+            raise ValueError(
+                f"{parameter}[{position}] must be a layer, 'passthrough' or a pair (name, layer), "
+                f"got {stack[position]!r}"
+            )
+        if "__" in name or not name:
+            raise ValueError(f"layer names must not be empty or contain '__', got {name!r}")
+        if name in parameter_names or name in RESERVED_NAMES:
+            raise ValueError(f"layer name {name!r} is the name of a parameter or reserved; choose another")
+        if name in seen:
+            raise ValueError(f"layer names must be unique, got {name!r} twice")
+        seen.add(name)
+
+
+class LayerParametersMixin:
+    """``get_params`` and ``set_params`` that reach into a stack of layers, as in a Pipeline.
+
+    ``{"conv1__filters": 16}`` sets a parameter of a layer, ``{"norm1": BatchNorm()}`` or
+    ``{"norm1": "passthrough"}`` replaces one. The first ``set_params`` by name rewrites the stack to
+    pairs of name and layer, so that names made from positions stick.
+    """
+
+    _stack = "layers"
+    """Name of the parameter that holds the stack."""
+
+    def _entries(self, stack) -> list[tuple[str, object]]:
+        """Return the entries of a stack with their names."""
+        return named_layers(stack)
+
+    def get_params(self, deep=True):
+        """Get parameters of the estimator and, if deep, of its layers.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+            Whether to return the layers by name and their parameters, too.
+
+        Returns
+        -------
+        params : dict
+        """
+        params = super().get_params(deep=deep)
+        if not deep:
+            return params
+        own = super().get_params(deep=False)
+        for name, layer in self._entries(own[self._stack]):
+            if name in own:
+                continue
+            params[name] = layer
+            if isinstance(layer, Block):
+                params.update({f"{name}__{key}": value for key, value in layer.get_params().items()})
+        return params
+
+    def set_params(self, **params):
+        """Set parameters of the estimator or of its layers.
+
+        Parameters
+        ----------
+        **params : dict
+            Parameters of the estimator, ``name=layer`` and ``name__parameter=value``.
+
+        Returns
+        -------
+        self : estimator instance
+
+        Raises
+        ------
+        ValueError
+            If there is no such parameter; nothing has been set by then. The message says which one was
+            probably meant.
+        """
+        for assign in self._assignments(params, type(self).__name__):
+            assign()
+        return self
+
+    def _assignments(self, params, estimator_name, prefix=""):
+        """Return what sets parameters, as calls to make once every name is known to be valid."""
+        own = super().get_params(deep=False)
+        given = {key: value for key, value in params.items() if key in own}
+        entries = self._entries((own | given)[self._stack])
+        names = {name for name, _ in entries}
+        replaced = {key: value for key, value in params.items() if key in names and key not in own}
+        entries = [(name, replaced.get(name, layer)) for name, layer in entries]
+        layers = own | given | dict(entries)
+
+        nested = {}
+        for key, value in params.items():
+            if key in own or key in replaced:
+                continue
+            name = max((name for name in layers if key.startswith(f"{name}__")), key=len, default=None)
+            layer, parameter = layers.get(name), key.removeprefix(f"{name}__")
+            has_stack = isinstance(layer, LayerParametersMixin)  # and finds out itself
+            if not isinstance(layer, Block) or not (has_stack or parameter in layer.get_params()):
+                raise ValueError(self._unknown_parameter(key, layers, estimator_name, prefix))
+            nested.setdefault(name, {})[parameter] = value
+
+        assignments = [partial(setattr, self, key, value) for key, value in given.items()]
+        for name, values in nested.items():
+            if isinstance(layers[name], LayerParametersMixin):
+                assignments += layers[name]._assignments(values, estimator_name, f"{prefix}{name}__")
+            else:
+                assignments.append(partial(layers[name].set_params, **values))
+        if replaced or nested.keys() & names:
+            assignments.append(partial(setattr, self, self._stack, entries))
+        return assignments
+
+    def _unknown_parameter(self, key, layers, estimator_name, prefix):
+        """Return the message for a parameter that does not exist."""
+        name = key.partition("__")[0]
+        invalid = f"Invalid parameter {prefix + key!r} for estimator {estimator_name}"
+        if isinstance(layers.get(name), str):
+            return f"{invalid}: {prefix + name!r} is {layers[name]!r}, which has no parameters."
+        if layers[self._stack] is None and "__" in key:
+            return (
+                f"{invalid}: with {self._stack}=None there are no layers to set parameters of; give them as "
+                f"{self._stack}=[...]."
+            )
+        valid = list(layers)
+        for layer_name, layer in layers.items():
+            if isinstance(layer, Block):
+                valid.extend(f"{layer_name}__{parameter}" for parameter in layer.get_params())
+        close = get_close_matches(key, valid, n=1)
+        return (
+            f"{invalid}. Did you mean {prefix + close[0]!r}?"
+            if close
+            else f"{invalid}. Valid parameters are: {sorted(prefix + parameter for parameter in valid)}."
+        )

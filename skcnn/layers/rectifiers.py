@@ -1,0 +1,264 @@
+"""Activations that let positive numbers pass."""
+
+from numbers import Real
+
+import numpy as np
+from scipy.special import expit
+from sklearn.utils._param_validation import Interval
+
+from skcnn.kernels.channelwise import channelwise
+from skcnn.kernels.reductions import channel_sums
+from skcnn.layers.base import Activation, ElementwiseActivation
+
+
+class ReLU(ElementwiseActivation):
+    r"""Rectified linear unit.
+
+    Notes
+    -----
+    The shape stays. :math:`y = \max(x, 0)`, with derivative 0 at 0.
+
+    References
+    ----------
+    Nair and Hinton (2010), "Rectified linear units improve restricted Boltzmann machines", ICML.
+
+    Examples
+    --------
+    >>> from skcnn.layers import ReLU
+    >>> ReLU().output_shape((8, 8, 16))
+    (8, 8, 16)
+    """
+
+    name = "relu"
+    backward_reads = ("Y",)
+
+    def forward(self, params, X, unit, *, training, out):
+        """Compute the result; see :meth:`Layer.forward`."""
+        return np.maximum(X, 0, out=out)
+
+    def slope(self, unit, out):
+        """Return 1 where the result is positive, else 0."""
+        return np.greater(unit.Y, 0, out=out)
+
+
+class LeakyReLU(ElementwiseActivation):
+    r"""Rectified linear unit that lets a little of the negative numbers pass.
+
+    Parameters
+    ----------
+    negative_slope : float, default=0.01
+        Factor of negative numbers, in [0, 1].
+
+    Notes
+    -----
+    The shape stays. :math:`y = \max(x, a x)`, with derivative :math:`a` at 0.
+
+    References
+    ----------
+    Maas, Hannun and Ng (2013), "Rectifier nonlinearities improve neural network acoustic models", ICML.
+
+    Examples
+    --------
+    >>> from skcnn.layers import LeakyReLU
+    >>> LeakyReLU(0.2).output_shape((8, 8, 16))
+    (8, 8, 16)
+    """
+
+    name = "leaky_relu"
+    backward_reads = ("Y",)
+    _parameter_constraints: dict = {"negative_slope": [Interval(Real, 0, 1, closed="both")]}
+
+    def __init__(self, negative_slope=0.01):
+        self.negative_slope = negative_slope
+
+    def forward(self, params, X, unit, *, training, out):
+        """Compute the result; see :meth:`Layer.forward`."""
+        np.multiply(X, float(self.negative_slope), out=out)
+        return np.maximum(X, out, out=out)
+
+    def slope(self, unit, out):
+        """Return 1 where the result is positive, else ``negative_slope``."""
+        positive = np.greater(unit.Y, 0, out=unit.scratch("positive", out.shape, bool))
+        out.fill(self.negative_slope)
+        np.copyto(out, 1, where=positive)
+        return out
+
+
+class PReLU(Activation):
+    r"""Rectified linear unit with a trained slope for negative numbers.
+
+    Parameters
+    ----------
+    initial_slope : float, default=0.25
+        Slope of each channel before training.
+
+    Notes
+    -----
+    The shape stays. :math:`y = \max(x, 0) + a_c \min(x, 0)`, with parameter ``slope`` :math:`a` of shape
+    ``(c,)``, to which weight decay does not apply. The derivative at 0 is :math:`a_c`.
+
+    References
+    ----------
+    He, Zhang, Ren and Sun (2015), "Delving deep into rectifiers: surpassing human-level performance on
+    ImageNet classification", ICCV.
+
+    Examples
+    --------
+    >>> from skcnn.layers import PReLU
+    >>> PReLU().output_shape((8, 8, 16))
+    (8, 8, 16)
+    """
+
+    name = "prelu"
+    backward_reads = ("X",)
+    _parameter_constraints: dict = {"initial_slope": [Interval(Real, None, None, closed="neither")]}
+
+    def __init__(self, initial_slope=0.25):
+        self.initial_slope = initial_slope
+
+    def init_params(self, input_shape, *, activation, dtype, rng):
+        """Return ``slope``; see :meth:`Layer.init_params`."""
+        return {"slope": np.full(input_shape[-1], self.initial_slope, dtype)}
+
+    def forward(self, params, X, unit, *, training, out):
+        """Compute the result; see :meth:`Layer.forward`."""
+        negative = np.minimum(X, 0, out=unit.scratch("negative", X.shape))
+        channelwise(np.multiply, negative, params["slope"], out=negative)
+        np.maximum(X, 0, out=out)
+        return np.add(out, negative, out=out)
+
+    def backward(self, params, dY, unit, *, need_dX, out):
+        """Compute the gradients; see :meth:`Layer.backward`."""
+        products = np.minimum(unit.X, 0, out=unit.scratch("products", dY.shape))
+        np.multiply(products, dY, out=products)
+        unit.add_gradient("slope", channel_sums(products))
+        if not need_dX:
+            return None
+        positive = np.greater(unit.X, 0, out=unit.scratch("positive", dY.shape, bool))
+        channelwise(np.multiply, dY, params["slope"], out=out)
+        np.copyto(out, dY, where=positive)
+        return out
+
+
+class ELU(ElementwiseActivation):
+    r"""Exponential linear unit.
+
+    Parameters
+    ----------
+    alpha : float, default=1.0
+        Minus the limit for large negative numbers, positive.
+
+    Notes
+    -----
+    The shape stays. :math:`y = x` for :math:`x > 0`, else :math:`y = \alpha (e^x - 1)`, with derivative
+    :math:`y + \alpha`.
+
+    References
+    ----------
+    Clevert, Unterthiner and Hochreiter (2016), "Fast and accurate deep network learning by exponential
+    linear units (ELUs)", ICLR.
+
+    Examples
+    --------
+    >>> from skcnn.layers import ELU
+    >>> ELU().output_shape((8, 8, 16))
+    (8, 8, 16)
+    """
+
+    name = "elu"
+    backward_reads = ("Y",)
+    _parameter_constraints: dict = {"alpha": [Interval(Real, 0, None, closed="neither")]}
+
+    def __init__(self, alpha=1.0):
+        self.alpha = alpha
+
+    def forward(self, params, X, unit, *, training, out):
+        """Compute the result; see :meth:`Layer.forward`."""
+        return scaled_elu(X, float(self.alpha), 1.0, unit, out)
+
+    def slope(self, unit, out):
+        """Return 1 where the result is positive, else the result plus ``alpha``."""
+        return scaled_elu_slope(float(self.alpha), 1.0, unit, out)
+
+
+class SELU(ElementwiseActivation):
+    r"""Scaled exponential linear unit: zero mean and unit variance are a fixed point of the layers.
+
+    Notes
+    -----
+    The shape stays. :math:`y = \lambda x` for :math:`x > 0`, else :math:`y = \lambda \alpha (e^x - 1)`,
+    with :math:`\lambda = 1.0507...` and :math:`\alpha = 1.6733...`. Weights in front of it start with
+    variance one over the number of inputs, as the paper asks.
+
+    References
+    ----------
+    Klambauer, Unterthiner, Mayr and Hochreiter (2017), "Self-normalizing neural networks", NIPS.
+
+    Examples
+    --------
+    >>> from skcnn.layers import SELU
+    >>> SELU().output_shape((100,))
+    (100,)
+    """
+
+    name = "selu"
+    backward_reads = ("Y",)
+    _ALPHA = 1.6732632423543772848170429916717
+    _SCALE = 1.0507009873554804934193349852946
+
+    def forward(self, params, X, unit, *, training, out):
+        """Compute the result; see :meth:`Layer.forward`."""
+        return scaled_elu(X, self._ALPHA, self._SCALE, unit, out)
+
+    def slope(self, unit, out):
+        """Return the scale where the result is positive, else the result plus scale times alpha."""
+        return scaled_elu_slope(self._ALPHA, self._SCALE, unit, out)
+
+
+def scaled_elu(X, alpha: float, scale: float, unit, out: np.ndarray) -> np.ndarray:
+    """Compute ``scale * x`` for positive x, else ``scale * alpha * expm1(x)``."""
+    negative = np.minimum(X, 0, out=unit.scratch("negative", X.shape))
+    np.expm1(negative, out=negative)
+    np.multiply(negative, alpha, out=negative)
+    np.maximum(X, 0, out=out)
+    np.add(out, negative, out=out)
+    return out if scale == 1 else np.multiply(out, scale, out=out)
+
+
+def scaled_elu_slope(alpha: float, scale: float, unit, out: np.ndarray) -> np.ndarray:
+    """Compute the derivative of :func:`scaled_elu` from its result."""
+    positive = np.greater(unit.Y, 0, out=unit.scratch("positive", out.shape, bool))
+    np.add(unit.Y, scale * alpha, out=out)
+    np.copyto(out, scale, where=positive)
+    return out
+
+
+class Softplus(ElementwiseActivation):
+    r"""Smooth rectifier.
+
+    Notes
+    -----
+    The shape stays. :math:`y = \log(1 + e^x)`, with derivative :math:`1 / (1 + e^{-x})`.
+
+    References
+    ----------
+    Dugas, Bengio, Bélisle, Nadeau and Garcia (2001), "Incorporating second-order functional knowledge
+    for better option pricing", NIPS.
+
+    Examples
+    --------
+    >>> from skcnn.layers import Softplus
+    >>> Softplus().output_shape((8, 8, 16))
+    (8, 8, 16)
+    """
+
+    name = "softplus"
+    backward_reads = ("X",)
+
+    def forward(self, params, X, unit, *, training, out):
+        """Compute the result; see :meth:`Layer.forward`."""
+        return np.logaddexp(X, 0, out=out)
+
+    def slope(self, unit, out):
+        """Return the logistic sigmoid."""
+        return expit(unit.X, out=out)

@@ -1,0 +1,900 @@
+"""Containers: the steps they become, gradients, results against their parts alone, and wrong use."""
+
+import pickle
+import re
+from copy import deepcopy
+
+import joblib
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+from reference import assert_close
+from sklearn import config_context
+from sklearn.base import clone
+
+from skcnn import (
+    AvgPool2D,
+    BatchNorm,
+    Conv2D,
+    ConvNetClassifier,
+    Dense,
+    Dropout,
+    Flatten,
+    GlobalAvgPool2D,
+    GlobalMaxPool2D,
+    GroupNorm,
+    Layer,
+    LayerNorm,
+    MaxPool2D,
+    Parallel,
+    PReLU,
+    ReLU,
+    Residual,
+    Sequential,
+    Softmax,
+    Tanh,
+    ZeroPad2D,
+    execution,
+)
+from skcnn.execution import Batch, Executor
+from skcnn.gradient_check import layer_gradient_error
+from skcnn.network import Network, compile_steps
+from skcnn.random_streams import RandomStreams
+from skcnn.threads import worker_pool
+
+N_SAMPLES = 7  # prime: no cut into shards and chunks comes out even
+WEIGHTS = np.array([0.5, 2.0, 1.0, 0.25, 3.0, 1.5, 0.75])
+IMAGE, VECTOR = (5, 4, 2), (6,)
+
+
+def same_pool():
+    return MaxPool2D(3, strides=1, padding="same")
+
+
+def bottleneck(last):
+    return [Conv2D(2, 1, activation="tanh"), Conv2D(4, strides=2, use_bias=False), last]
+
+
+BLOCKS = {
+    "sum": (Residual([Conv2D(2, activation="tanh"), Conv2D(2)]), IMAGE),
+    "sum of nothing but pooling": (Residual([same_pool()]), IMAGE),
+    "sum and activation": (Residual([Conv2D(2), BatchNorm()], activation="relu"), IMAGE),
+    "sum and trained activation": (Residual([Conv2D(2)], activation="prelu"), IMAGE),
+    "more channels": (Residual([Conv2D(3)]), IMAGE),
+    "strides": (Residual([Conv2D(2, strides=2)]), IMAGE),
+    "strides along one axis": (Residual([Conv2D(2, strides=(1, 3))], activation="tanh"), (5, 7, 2)),
+    "pooling in the branch": (Residual([Conv2D(3), MaxPool2D()]), (7, 6, 2)),
+    "activation first": (Residual([BatchNorm(), Tanh(), Conv2D(2), BatchNorm(), Tanh(), Conv2D(2)]), IMAGE),
+    "batch norm last": (Residual(bottleneck(BatchNorm()), activation="relu"), IMAGE),
+    "group norm last": (Residual(bottleneck(GroupNorm(2))), IMAGE),
+    "layer norm last": (Residual(bottleneck(LayerNorm()), activation="tanh"), IMAGE),
+    "own projection": (Residual([Conv2D(3, 5)], projection=Conv2D(3, 3, activation="tanh")), IMAGE),
+    "own projection, many layers": (
+        Residual([Conv2D(3, strides=2)], projection=Sequential([AvgPool2D(2, ceil_mode=True), Conv2D(3, 1)])),
+        IMAGE,
+    ),
+    "own projection where none is needed": (Residual([Conv2D(2)], projection=Conv2D(2, 1)), IMAGE),
+    "own projection to vectors": (
+        Residual([Flatten(), Dense(3)], projection=Sequential([GlobalAvgPool2D(), Dense(3)])),
+        IMAGE,
+    ),
+    "random branch": (Residual([Dropout(0.3), Conv2D(2), Dropout(0.5)]), IMAGE),
+    "vectors": (Residual([Dense(4, activation="tanh"), Dense(6)]), VECTOR),
+    "vectors of another length": (Residual([Dense(4, activation="tanh"), BatchNorm()]), VECTOR),
+    "normalized vectors": (Residual([Dense(4), LayerNorm()], activation="sigmoid"), VECTOR),
+    "layers side by side": (Parallel([Conv2D(3, 1), Conv2D(1, 3), same_pool()]), IMAGE),
+    "lists side by side": (
+        Parallel([[Conv2D(2, 1), Conv2D(3, activation="tanh")], [same_pool(), Conv2D(2, 1)]]),
+        IMAGE,
+    ),
+    "named branches": (Parallel([("wide", Conv2D(2, 5)), ("deep", [Conv2D(2), Tanh(), Conv2D(1)])]), IMAGE),
+    "the input between": (Parallel([Conv2D(1), "passthrough", Conv2D(2, 1)]), IMAGE),
+    "the input twice": (Parallel(["passthrough", Conv2D(1), "passthrough"]), IMAGE),
+    "one branch": (Parallel([[Conv2D(2), Tanh()]]), IMAGE),
+    "branches that shrink": (Parallel([Conv2D(2, strides=2), MaxPool2D(2, ceil_mode=True)]), IMAGE),
+    "branches to vectors": (Parallel([GlobalAvgPool2D(), [Flatten(), Dense(3)], GlobalMaxPool2D()]), IMAGE),
+    "vectors side by side": (Parallel([Dense(2), "passthrough", [Dense(3, activation="tanh")]]), VECTOR),
+    "norms in all branches": (
+        Parallel([[Conv2D(2), BatchNorm(), Tanh()], [BatchNorm(), Conv2D(1)], BatchNorm()]),
+        IMAGE,
+    ),
+    "sequence": (Sequential([Conv2D(2), BatchNorm(), Tanh(), MaxPool2D(), Flatten(), Dense(3)]), IMAGE),
+    "sequence with gaps": (Sequential(["passthrough", Conv2D(2), ("norm", "passthrough"), Tanh()]), IMAGE),
+    "sums behind sums": (
+        Sequential([Residual([Conv2D(2)]), Residual([Conv2D(3)]), Residual([Tanh()])]),
+        IMAGE,
+    ),
+    "dense block": (
+        Sequential([Parallel(["passthrough", [BatchNorm(), Tanh(), Conv2D(2)]]) for _ in range(3)]),
+        IMAGE,
+    ),
+    "nested": (
+        Residual(
+            [
+                BatchNorm(),
+                Parallel(
+                    [
+                        Residual([Conv2D(2), BatchNorm()], activation="tanh"),
+                        [
+                            Sequential([Conv2D(1), Parallel([BatchNorm(), "passthrough"])]),
+                            Conv2D(2, strides=1),
+                        ],
+                        "passthrough",
+                    ]
+                ),
+                Sequential([Residual([Sequential([Conv2D(3), GroupNorm(3)])])]),
+            ],
+            activation="tanh",
+        ),
+        IMAGE,
+    ),
+}
+
+RANDOM = ("random branch",)
+
+each_block = pytest.mark.parametrize("name", list(BLOCKS))
+each_sure_block = pytest.mark.parametrize("name", [name for name in BLOCKS if name not in RANDOM])
+
+
+class Recorder:
+    """A linear loss that keeps the scores; the targets are the numbers of the rows."""
+
+    def __init__(self, n_outputs):
+        self.coefficients = np.random.default_rng(2).standard_normal((N_SAMPLES, n_outputs))
+        self.scores = np.full((N_SAMPLES, n_outputs), np.nan)
+
+    def gradient(self, scores, targets, weights, out):
+        rows = targets[:, 0]
+        self.scores[rows] = scores
+        np.copyto(out, self.coefficients[rows])
+        return float((scores * self.coefficients[rows]).sum())
+
+
+def samples(shape):
+    """Random samples as users give them: images (n_samples, height, width, channels)."""
+    return np.random.default_rng(1).standard_normal((N_SAMPLES, *shape))
+
+
+def build(blocks, input_shape, dtype=np.float64):
+    """Return a network whose parameters and running statistics are not what they start as."""
+    steps = compile_steps(blocks, input_shape)
+    if len(steps[-1].output_shape) == 3:
+        steps = compile_steps([*blocks, ("flatten", Flatten())], input_shape)
+    network = Network(steps, dtype=dtype, streams=RandomStreams(3))
+    rng = np.random.default_rng(4)
+    network.vector += 0.2 * rng.standard_normal(network.n_params).astype(dtype)
+    for where, value in network.state().items():
+        if where[1] != "n_updates":
+            network.set_state({where: value + rng.uniform(0.2, 0.5, value.shape)})
+    return network
+
+
+class Run:
+    """One training step and one prediction, and all that comes out of them."""
+
+    def __init__(self, network, X, *, weights=WEIGHTS, input_gradient=True, small_pieces=False):
+        def read(rows, out):
+            np.copyto(out, X[rows].transpose(1, 2, 0, 3) if X.ndim == 4 else X[rows])
+
+        numbers = np.arange(N_SAMPLES)[:, np.newaxis]
+        batch = Batch(N_SAMPLES, read, numbers, np.ones(N_SAMPLES), weights)
+        options = {"streams": RandomStreams(5), "small_pieces": small_pieces}
+        recorder = Recorder(network.n_outputs)
+        with worker_pool() as pool:
+            executor = Executor(network, pool, training=True, input_gradient=input_gradient, **options)
+            self.loss = executor.gradients(batch, recorder)
+            self.gradient = executor.reduce().copy()
+            self.dX = executor.input_gradient() if input_gradient else None
+            self.state = {where: np.copy(value) for where, value in executor.state.items()}
+            self.trained = recorder.scores
+            self.predicted = np.full_like(recorder.scores, np.nan, dtype=network.dtype)
+            Executor(network, pool, training=False, **options).predict(batch, self.predicted)
+
+    def arrays(self):
+        """Return everything by name, to compare two runs."""
+        named = {name: value for name, value in vars(self).items() if isinstance(value, np.ndarray)}
+        return named | self.state | {"loss": np.array([self.loss])}
+
+
+def run(name, **options):
+    block, input_shape = BLOCKS[name]
+    return Run(build([("block", block)], input_shape), samples(input_shape), **options)
+
+
+# gradients
+
+
+@pytest.mark.parametrize("weights", [None, WEIGHTS], ids=["equal weights", "unequal weights"])
+@each_block
+def test_gradients_are_right(name, weights):
+    """In several shards and chunks; no kink of a maximum is crossed with these seeds."""
+    assert layer_gradient_error(*BLOCKS[name], n_samples=N_SAMPLES, weights=weights) < 1e-7
+
+
+@each_block
+def test_gradients_are_right_behind_and_before_other_layers(name):
+    block, input_shape = BLOCKS[name]
+    first = Tanh() if input_shape == VECTOR else Conv2D(2, activation="tanh")
+    layers = [first, block, BatchNorm(), Tanh(), ("end", Residual([BatchNorm(), Tanh()]))]
+    assert layer_gradient_error(Sequential(layers), input_shape, weights=WEIGHTS, n_samples=N_SAMPLES) < 1e-7
+
+
+@each_block
+def test_parameter_gradients_do_not_need_that_of_the_input(name):
+    """A block at the start of a network, whose steps that read the images get None to write it to."""
+    with_dX, without_dX = run(name), run(name, input_gradient=False)
+    assert without_dX.loss == with_dX.loss
+    assert_array_equal(without_dX.gradient, with_dX.gradient)
+
+
+# bits, shards and chunks
+
+
+@each_block
+def test_threads_change_no_bit(name, monkeypatch):
+    """Fewer threads than shards and more; shards of two rows, chunks of one or two."""
+    monkeypatch.setattr(execution, "PREDICTION_ROWS", 2)
+    runs = []
+    for n_threads in (1, 2, 5):
+        monkeypatch.setenv("SKCNN_NUM_THREADS", str(n_threads))
+        runs.append(run(name, small_pieces=True).arrays())
+    for other in runs[1:]:
+        assert other.keys() == runs[0].keys()
+        for where, value in runs[0].items():
+            assert_array_equal(other[where], value, err_msg=str(where))
+
+
+@each_sure_block
+def test_shards_and_chunks_change_nothing(name):
+    """But the order of sums; statistics of norms in branches are those of the whole minibatch."""
+    whole, pieces = run(name).arrays(), run(name, small_pieces=True).arrays()
+    assert pieces.keys() == whole.keys()
+    for where, value in whole.items():
+        np.testing.assert_allclose(
+            pieces[where],
+            value,
+            rtol=0,
+            atol=1e-12 * max(1, np.abs(value).max(initial=0)),
+            err_msg=str(where),
+        )
+
+
+@each_sure_block
+def test_dtype_is_kept_and_float32_gives_the_result_of_float64(name):
+    block, input_shape = BLOCKS[name]
+    double = build([("block", block)], input_shape)
+    single = build([("block", block)], input_shape, np.float32)
+    np.copyto(single.vector, double.vector)
+    results = [Run(network, samples(input_shape), weights=None) for network in (single, double)]
+    assert results[0].predicted.dtype == results[0].gradient.dtype == results[0].dX.dtype == np.float32
+    for part in ("predicted", "trained", "dX", "gradient"):
+        value, expected = (getattr(result, part) for result in results)
+        # the norms in these blocks divide by deviations down to a tenth, one behind another
+        np.testing.assert_allclose(value, expected, rtol=0, atol=1e-4 * np.abs(expected).max(initial=1))
+
+
+# results against those of the parts alone
+
+
+class Parts:
+    """Runs layers with the parameters that they have in a larger network, each list on its own."""
+
+    def __init__(self, network, part):
+        self.network, self.part = network, part
+
+    def __call__(self, X, *blocks):
+        """Return the result for samples in the layout of users; layers have their full names."""
+        alone = build(list(blocks), X.shape[1:])
+        for name, values in alone.params.items():
+            for key, value in values.items():
+                np.copyto(value, self.network.params[name][key])
+        shape = compile_steps(list(blocks), X.shape[1:])[-1].output_shape
+        return getattr(Run(alone, X), self.part).reshape(N_SAMPLES, *shape)
+
+
+def beside(*results):
+    return np.concatenate(results, axis=-1)
+
+
+def strided(parts, X):
+    branch = parts(X, ("block__conv2d_1", Conv2D(3, strides=2)))
+    return branch + parts(X, ("block__projection", Conv2D(3, 1, strides=2)))
+
+
+def strided_and_normalized(parts, X):
+    branch = parts(
+        X,
+        ("block__conv2d_1", Conv2D(4, activation="tanh")),
+        ("block__conv2d_2", Conv2D(3, strides=(2, 1), use_bias=False)),
+        ("block__batchnorm_1", BatchNorm(epsilon=0.1)),
+    )
+    shortcut = parts(
+        X,
+        ("block__projection", Conv2D(3, 1, strides=(2, 1), padding="valid", use_bias=False)),
+        ("block__projection__norm", BatchNorm(epsilon=0.1)),
+    )
+    return np.maximum(branch + shortcut, 0)
+
+
+def of_vectors(parts, X):
+    branch = parts(X, ("block__dense_1", Dense(4, use_bias=False)), ("block__layernorm_1", LayerNorm()))
+    shortcut = parts(
+        X, ("block__projection", Dense(4, use_bias=False)), ("block__projection__norm", LayerNorm())
+    )
+    return np.tanh(branch + shortcut)
+
+
+def mixed(parts, X):
+    first = parts(X, ("block__conv2d_1", Conv2D(3, 1)))
+    second = parts(X, ("block__branch_1__conv2d_1", Conv2D(2)), ("block__branch_1__batchnorm_1", BatchNorm()))
+    third = parts(X, ("block__pooled__maxpool2d_1", same_pool()), ("block__pooled__conv", Conv2D(1, 1)))
+    return beside(first, second, X, third)
+
+
+def deep(parts, X):
+    first = np.tanh(X + parts(X, ("block__unit__parallel_1__residual_1__conv2d_1", Conv2D(2))))
+    second = parts(X, ("block__unit__parallel_1__branch_1__batchnorm_1", BatchNorm()))
+    both = beside(first, second)
+    both = both + parts(both, ("block__unit__residual_1__inner", Conv2D(4)))
+    return parts(both, ("block__last", Conv2D(1, activation="relu")))
+
+
+def images_to_vectors(parts, X):
+    vectors = parts(X, ("block__branch_1__flatten_1", Flatten()), ("block__branch_1__dense_1", Dense(3)))
+    return beside(X.mean(axis=(1, 2)), vectors, X.max(axis=(1, 2)))
+
+
+RESULTS = {
+    "sum": (Residual([Conv2D(2)]), IMAGE, lambda parts, X: X + parts(X, ("block__conv2d_1", Conv2D(2)))),
+    "strides": (Residual([Conv2D(3, strides=2)]), (5, 6, 2), strided),
+    "normalized projection": (
+        Residual(
+            [Conv2D(4, activation="tanh"), Conv2D(3, strides=(2, 1), use_bias=False), BatchNorm(epsilon=0.1)],
+            activation="relu",
+        ),
+        IMAGE,
+        strided_and_normalized,
+    ),
+    "own projection": (
+        Residual([Conv2D(2)], projection=Sequential([Tanh(), ("conv", Conv2D(2, 5))])),
+        IMAGE,
+        lambda parts, X: (
+            parts(X, ("block__conv2d_1", Conv2D(2)))
+            + parts(np.tanh(X), ("block__projection__conv", Conv2D(2, 5)))
+        ),
+    ),
+    "vectors": (Residual([Dense(4, use_bias=False), LayerNorm()], activation="tanh"), VECTOR, of_vectors),
+    "side by side": (
+        Parallel(
+            [
+                Conv2D(3, 1),
+                [Conv2D(2), BatchNorm()],
+                "passthrough",
+                ("pooled", [same_pool(), ("conv", Conv2D(1, 1))]),
+            ]
+        ),
+        IMAGE,
+        mixed,
+    ),
+    "vectors side by side": (
+        Parallel(["passthrough", Tanh(), "passthrough"]),
+        VECTOR,
+        lambda parts, X: beside(X, np.tanh(X), X),
+    ),
+    "images to vectors": (
+        Parallel([GlobalAvgPool2D(), [Flatten(), Dense(3)], GlobalMaxPool2D()]),
+        IMAGE,
+        images_to_vectors,
+    ),
+    "sequence": (
+        Sequential([("conv", Conv2D(2)), ("norm", "passthrough"), ("activation", Tanh())]),
+        IMAGE,
+        lambda parts, X: np.tanh(parts(X, ("block__conv", Conv2D(2)))),
+    ),
+    "nested": (
+        Sequential(
+            [
+                (
+                    "unit",
+                    Sequential(
+                        [
+                            Parallel([Residual([Conv2D(2)], activation="tanh"), [BatchNorm()]]),
+                            Residual([("inner", Conv2D(4))]),
+                        ]
+                    ),
+                ),
+                ("last", Conv2D(1, activation="relu")),
+            ]
+        ),
+        IMAGE,
+        deep,
+    ),
+}
+
+
+@pytest.mark.parametrize("part", ["trained", "predicted"])
+@pytest.mark.parametrize("name", list(RESULTS))
+def test_results_are_those_of_the_parts_put_together_by_hand(name, part):
+    block, input_shape, by_hand = RESULTS[name]
+    network = build([("block", block)], input_shape)
+    X = samples(input_shape)
+    expected = by_hand(Parts(network, part), X).reshape(N_SAMPLES, -1)
+    assert_close(getattr(Run(network, X), part), expected)
+
+
+# steps
+
+
+def described(steps):
+    """Return steps as "name: names of inputs -> shape"."""
+    return [
+        f"{step.name}: {', '.join(steps[source].name for source in step.inputs)} -> {step.output_shape}"
+        for step in steps[1:]
+    ]
+
+
+def test_a_sum_of_equal_shapes_needs_no_projection():
+    steps = compile_steps([("res1", Residual([Conv2D(2), ReLU(), Conv2D(2)]))], IMAGE)
+    assert described(steps) == [
+        "res1__conv2d_1: input -> (5, 4, 2)",
+        "res1__relu_1: res1__conv2d_1 -> (5, 4, 2)",
+        "res1__conv2d_2: res1__relu_1 -> (5, 4, 2)",
+        "res1: input, res1__conv2d_2 -> (5, 4, 2)",
+    ]
+
+
+def test_a_projection_is_normalized_as_the_branch_is():
+    block = Residual([Conv2D(3, strides=2, activation="relu"), BatchNorm(0.5)], activation="tanh")
+    steps = compile_steps([("first", Conv2D(2)), ("res1", block)], IMAGE)
+    assert described(steps)[1:] == [
+        "res1__conv2d_1: first -> (3, 2, 3)",
+        "res1__conv2d_1_relu: res1__conv2d_1 -> (3, 2, 3)",
+        "res1__batchnorm_1: res1__conv2d_1_relu -> (3, 2, 3)",
+        "res1__projection: first -> (3, 2, 3)",
+        "res1__projection__norm: res1__projection -> (3, 2, 3)",
+        "res1: res1__projection__norm, res1__batchnorm_1 -> (3, 2, 3)",
+        "res1_tanh: res1 -> (3, 2, 3)",
+    ]
+    by_name = {step.name: step.layer for step in steps}
+    projection, norm = by_name["res1__projection"], by_name["res1__projection__norm"]
+    assert (projection.kernel_size, projection.use_bias) == (1, False)
+    assert norm is not block.layers[1]
+    assert norm.get_params() == block.layers[1].get_params()
+
+
+@pytest.mark.parametrize(
+    ("layers", "input_shape", "strides"),
+    [
+        ([Conv2D(3, strides=2)], (8, 8, 2), (2, 2)),
+        ([Conv2D(3, strides=2)], (7, 5, 2), (2, 2)),
+        ([Conv2D(3, strides=(1, 3))], (4, 8, 2), (1, 3)),
+        ([Conv2D(3), MaxPool2D(2)], (8, 6, 2), (2, 2)),
+        ([MaxPool2D((4, 1))], (8, 6, 2), (4, 1)),
+        ([Conv2D(3)], (1, 1, 2), (1, 1)),
+        ([Conv2D(2, strides=5)], (1, 4, 2), (1, 4)),
+    ],
+)
+def test_strides_of_the_projection_are_those_of_the_branch(layers, input_shape, strides):
+    steps = compile_steps([("res1", Residual(layers))], input_shape)
+    projection = next(step for step in steps if step.name == "res1__projection")
+    assert projection.layer.strides == strides
+    assert projection.layer.use_bias
+
+
+def test_branches_read_one_step_and_end_side_by_side():
+    block = Parallel([Conv2D(3), [Conv2D(1), ReLU()], ("pooled", [same_pool()]), "passthrough", [Tanh()]])
+    steps = compile_steps([("first", Conv2D(2)), ("mixed", block)], IMAGE)
+    assert described(steps)[1:] == [
+        "mixed__conv2d_1: first -> (5, 4, 3)",
+        "mixed__branch_1__conv2d_1: first -> (5, 4, 1)",
+        "mixed__branch_1__relu_1: mixed__branch_1__conv2d_1 -> (5, 4, 1)",
+        "mixed__pooled__maxpool2d_1: first -> (5, 4, 2)",
+        "mixed__branch_2__tanh_1: first -> (5, 4, 2)",
+        "mixed: mixed__conv2d_1, mixed__branch_1__relu_1, mixed__pooled__maxpool2d_1, first, "
+        "mixed__branch_2__tanh_1 -> (5, 4, 10)",
+    ]
+
+
+def test_a_sequence_is_its_layers():
+    stage = Sequential([Conv2D(2), "passthrough", ("inner", Sequential([ReLU()])), Conv2D(1)])
+    assert described(compile_steps([("stage", stage), ("next", Flatten())], IMAGE)) == [
+        "stage__conv2d_1: input -> (5, 4, 2)",
+        "stage__inner__relu_1: stage__conv2d_1 -> (5, 4, 2)",
+        "stage__conv2d_2: stage__inner__relu_1 -> (5, 4, 1)",
+        "next: stage__conv2d_2 -> (20,)",
+    ]
+
+
+def test_one_object_in_several_places_has_weights_of_its_own_in_each():
+    block = Residual([Conv2D(2)])
+    network = build([("a", block), ("b", block), ("c", Parallel([("d", block), ("e", block)]))], IMAGE)
+    names = ["a__conv2d_1", "b__conv2d_1", "c__d__conv2d_1", "c__e__conv2d_1"]
+    assert list(network.params) == names
+    assert network.n_params == 4 * (3 * 3 * 2 * 2 + 2)
+
+
+def test_parameters_have_the_names_of_their_steps():
+    block = Residual([Conv2D(3, strides=2), BatchNorm(), PReLU()], activation="prelu")
+    network = build([("res1", block), ("side", Parallel([[Flatten(), Dense(2)], GlobalAvgPool2D()]))], IMAGE)
+    assert set(network.params) == {
+        "res1__conv2d_1",
+        "res1__batchnorm_1",
+        "res1__prelu_1",
+        "res1__projection",
+        "res1_prelu",
+        "side__branch_1__dense_1",
+    }
+    assert network.params["res1__projection"]["weight"].shape == (1, 1, 2, 3)
+    assert network.params["side__branch_1__dense_1"]["weight"].shape == (3 * 2 * 3, 2)
+    assert {name for name, _ in network.state()} == {"res1__batchnorm_1"}
+
+
+def test_multiply_adds_are_those_of_the_parts():
+    """Convolutions of 3 by 3 and of one pixel with stride two, the latter from two channels to three."""
+    branch, projection = 3 * 2 * 3 * (9 * 2), 3 * 2 * 3 * 2
+    network = build([("res1", Residual([Conv2D(3, strides=2)]))], IMAGE)
+    assert network.multiply_adds() == branch + projection
+    beside_pooling = Parallel([[Conv2D(3, strides=2)], MaxPool2D(2, ceil_mode=True)])
+    assert build([("mixed", beside_pooling)], IMAGE).multiply_adds() == branch
+
+
+def test_compiling_leaves_containers_as_they_are():
+    for block, input_shape in BLOCKS.values():
+        before = joblib.hash(block)
+        compile_steps([("block", block)], input_shape)
+        assert joblib.hash(block) == before
+
+
+@each_block
+def test_containers_survive_cloning_and_pickling(name):
+    block, input_shape = BLOCKS[name]
+    expected = described(compile_steps([("block", block)], input_shape))
+    for copy in (
+        clone(block),
+        pickle.loads(pickle.dumps(block)),
+        type(block)(**block.get_params(deep=False)),
+    ):
+        assert described(compile_steps([("block", copy)], input_shape)) == expected
+
+
+# the estimator
+
+N_IMAGES = 24
+X = np.random.default_rng(0).normal(size=(N_IMAGES, 6, 5, 1))
+Y = np.arange(N_IMAGES) % 3
+X.setflags(write=False)
+Y.setflags(write=False)
+
+
+def make_net(layers, **params):
+    return ConvNetClassifier(layers, **({"max_iter": 2, "batch_size": 8, "random_state": 0} | params))
+
+
+def small_stack():
+    return [
+        ("res1", Residual([("conv1", Conv2D(2)), BatchNorm(), Dropout(0.2)], activation="relu")),
+        (
+            "mixed",
+            Parallel([[Conv2D(2, 1)], ("pooled", [same_pool(), ("conv", Conv2D(1, 1))]), "passthrough"]),
+        ),
+        ("head", Sequential([Flatten(), Residual([Dense(4), LayerNorm()])])),
+    ]
+
+
+def assert_same_model(net, other):
+    """Whatever the layers are called."""
+    assert_array_equal(net.network_.vector, other.network_.vector)
+    states = (net.network_.state().values(), other.network_.state().values())
+    for value, other_value in zip(*states, strict=True):
+        assert_array_equal(value, other_value)
+    assert_array_equal(net.predict_proba(X), other.predict_proba(X))
+    assert net.loss_curve_ == other.loss_curve_
+
+
+def test_containers_train():
+    net = make_net(small_stack(), max_iter=30, learning_rate_init=0.02).fit(X, Y)
+    assert net.loss_curve_[-1] < 0.5 * net.loss_curve_[0]
+
+
+def test_fit_leaves_the_containers_that_it_was_given():
+    layers = small_stack()
+    before = joblib.hash(layers)
+    net = make_net(layers).fit(X, Y)
+    net.predict(X)
+    net.partial_fit(X, Y)
+    assert joblib.hash(layers) == before
+    assert net.layers is layers
+
+
+def test_a_pickled_estimator_gives_the_same_bits_and_goes_on_the_same_way():
+    net = make_net(small_stack(), warm_start=True).fit(X, Y)
+    copy = pickle.loads(pickle.dumps(net))
+    assert_same_model(copy, net)
+    assert_same_model(copy.fit(X, Y), net.fit(X, Y))
+
+
+def test_partial_fit_and_warm_start_go_on_as_one_fit_does():
+    whole = make_net(small_stack(), max_iter=4).fit(X, Y)
+    again = make_net(small_stack(), warm_start=True).fit(X, Y).fit(X, Y)
+    assert_array_equal(again.network_.vector, whole.network_.vector)
+    parts = make_net(small_stack())
+    for _ in range(4):
+        parts.partial_fit(X, Y, classes=[0, 1, 2])
+    assert_array_equal(parts.network_.vector, whole.network_.vector)
+
+
+def test_a_network_of_containers_is_the_same_with_any_number_of_threads(monkeypatch):
+    monkeypatch.setattr(execution, "SHARD_MULTIPLY_ADDS", 1)
+    nets = []
+    for n_threads in (1, 2, 5):
+        monkeypatch.setenv("SKCNN_NUM_THREADS", str(n_threads))
+        nets.append(make_net(small_stack()).fit(X, Y))
+    for other in nets[1:]:
+        assert_same_model(other, nets[0])
+
+
+def test_the_layers_that_containers_stand_for_train_to_the_same_bits():
+    """A sequence changes the names alone, and with them nothing that is drawn."""
+    layers = [("conv", Conv2D(2)), ("norm", BatchNorm()), ("drop", Dropout(0.2)), ("dense", Dense(3))]
+    with_containers = [("stage", Sequential([*layers[:3], ("flat", Flatten())])), layers[3]]
+    net, other = make_net(layers).fit(X, Y), make_net(with_containers).fit(X, Y)
+    assert_same_model(net, other)
+
+
+def large_stack():
+    """Return a container of many layers, longer than what the text of an estimator shows."""
+    return [("large", Sequential([(f"conv{number}", Conv2D(1, 1)) for number in range(40)]))]
+
+
+CHANGES = [
+    (small_stack, "res1__conv1__filters", 3, "res1"),
+    (small_stack, "res1__activation", None, "res1"),
+    (small_stack, "res1__batchnorm_1__epsilon", 0.1, "res1"),
+    (small_stack, "res1__projection", Conv2D(2, 1), "res1"),
+    (small_stack, "res1__dropout_1", "passthrough", "res1"),
+    (small_stack, "mixed__branch_1__conv2d_1__use_bias", False, "mixed"),
+    (small_stack, "mixed__pooled__maxpool2d_1__pool_size", 5, "mixed"),
+    (small_stack, "mixed__passthrough_1", ReLU(), "mixed"),
+    (small_stack, "head__residual_1__dense_1__units", 5, "head"),
+    *((large_stack, f"large__conv{number}__activation", "relu", "large") for number in (0, 20, 35)),
+]
+
+
+@pytest.mark.parametrize(("stack", "name", "value", "refused"), CHANGES, ids=[row[1] for row in CHANGES])
+def test_a_layer_changed_inside_of_a_container_ends_a_warm_start(stack, name, value, refused):
+    net = make_net(stack(), warm_start=True, max_iter=1).fit(X, Y)
+    net.set_params(**{name: clone(value, safe=False)})
+    weights = net.network_.vector.copy()
+    with pytest.raises(ValueError, match=f"training cannot go on: layer '{refused}"):
+        net.fit(X, Y)
+    assert_array_equal(net.network_.vector, weights)
+    net.set_params(warm_start=False).fit(X, Y)
+
+
+@pytest.mark.parametrize("stack", [small_stack, large_stack])
+def test_names_that_stick_do_not_end_a_warm_start(stack):
+    """The same layers in other words: pairs in place of bare layers, a sequence in place of a list."""
+    net = make_net(stack(), warm_start=True, max_iter=1).fit(X, Y)
+    params = net.get_params()
+    same = [name for name in params if name.endswith(("filters", "rate", "units", "pool_size"))]
+    net.set_params(**{name: params[name] for name in same})
+    assert net.fit(X, Y).t_ == 2 * N_IMAGES
+
+
+def test_a_warm_start_does_not_depend_on_how_estimators_are_shown():
+    net = make_net(small_stack(), warm_start=True, max_iter=1).fit(X, Y)
+    with config_context(print_changed_only=False):
+        net.fit(X, Y)
+    assert net.t_ == 2 * N_IMAGES
+
+
+# wrong use
+
+
+WRONG = {
+    # what containers hold
+    "empty sequence": (("a", Sequential([])), ("'a'", r"layers must hold at least one layer, got \[\]")),
+    "empty branch": (("a", Residual(())), ("'a'", r"layers must hold at least one layer, got \(\)")),
+    "no branches": (("a", Parallel([])), ("'a'", r"branches must hold at least one layer, got \[\]")),
+    "empty list": (("a", Parallel([Conv2D(2), []])), ("'a__branch_1'", "layers must hold at least one")),
+    "passthrough only": (("a", Residual(["passthrough"])), ("'a'", "at least one layer")),
+    "passthrough side by side": (("a", Parallel(["passthrough"] * 2)), ("'a'", "at least one layer")),
+    "a layer for a list": (("a", Sequential(Conv2D(2))), ("'a'", "layers", "list", r"Conv2D\(filters=2\)")),
+    "a generator": (
+        ("a", Sequential(Conv2D(n) for n in (2, 3))),
+        ("'a'", "cannot be copied", "generator"),
+    ),
+    "a dict": (("a", Parallel({"b": Conv2D(2)})), ("'a'", "'branches' parameter .* 'list'", "'b'")),
+    "a number": (("a", Residual([Conv2D(2), 3])), ("'a'", r"layers\[1\] must be a layer", "got 3")),
+    "None": (("a", Parallel([None, ReLU()])), ("'a'", r"branches\[0\] must be a layer", "got None")),
+    "a class": (("a", Sequential([Conv2D])), ("'a'", r"layers\[0\] must be a layer", "got .*Conv2D")),
+    "other text": (("a", Sequential(["skip"])), ("'a'", r"layers\[0\] must be a layer", "got 'skip'")),
+    "a list in a sequence": (("a", Sequential([[ReLU()]])), ("'a'", r"layers\[0\]", r"got \[ReLU\(\)\]")),
+    "None in a list": (("a", Parallel([ReLU(), ("b", [None])])), ("'a__b'", r"layers\[0\]", "got None")),
+    "a number in a branch": (
+        ("a", Parallel([("b", (Conv2D(2), 3))])),
+        ("'a__b'", r"layers\[1\] must be a layer", "got 3"),
+    ),
+    "a class for a projection": (
+        ("a", Residual([Conv2D(2)], projection=Conv2D)),
+        ("'a'", "'projection' parameter", "'auto'"),
+    ),
+    "a list for a projection": (
+        ("a", Residual([Conv2D(2)], projection=[Conv2D(2)])),
+        ("'a'", "'projection' parameter", "'auto'"),
+    ),
+    "passthrough for a projection": (
+        ("a", Residual([Conv2D(2)], projection="passthrough")),
+        ("'a'", "'projection' parameter", "'auto'"),
+    ),
+    "unknown activation": (
+        ("a", Residual([Conv2D(2)], activation="rely")),
+        ("'a'", "activation must be", "'relu'", "got 'rely'"),
+    ),
+    "a layer for an activation": (
+        ("a", Residual([Conv2D(2)], activation=ReLU())),
+        ("'a'", "activation must be", r"got ReLU\(\)"),
+    ),
+    # hyperparameters of layers inside
+    "kernel of zero": (
+        ("a", Sequential([("b", Residual([("c", Conv2D(2, 0))]))])),
+        ("'a__b__c'", "kernel_size must be", "got 0"),
+    ),
+    "no units in a list": (
+        ("a", Parallel([[Flatten(), Dense(0)], GlobalAvgPool2D()])),
+        ("'a__branch_1__dense_1'", "units", "0"),
+    ),
+    "projection without filters": (
+        ("a", Residual([Conv2D(2)], projection=Conv2D(0))),
+        ("'a__projection'", "filters must be", "got 0"),
+    ),
+    "activation inside": (
+        ("a", Parallel([Conv2D(2, activation="rely")])),
+        ("'a__conv2d_1'", "activation must be", "got 'rely'"),
+    ),
+    # shapes
+    "kernel too large": (
+        ("a", Sequential([ReLU(), Conv2D(2, 7, padding="valid")])),
+        ("'a__conv2d_1'", r"\(7, 7\)", r"\(6, 5\)"),
+    ),
+    "pooling to nothing": (
+        ("a", Residual([MaxPool2D(), MaxPool2D(), MaxPool2D()])),
+        ("'a__maxpool2d_3'", r"pool_size=\(2, 2\)"),
+    ),
+    "convolution of vectors": (
+        ("a", Sequential([Flatten(), ("b", Sequential([Conv2D(2)]))])),
+        ("'a__b__conv2d_1'", "expected an image", r"\(30,\)"),
+    ),
+    "dense layer behind images": (
+        ("a", Parallel([ReLU(), [Conv2D(2), Dense(3)]])),
+        ("'a__branch_1__dense_1'", "expected a vector", r"\(6, 5, 2\)", "Flatten"),
+    ),
+    "valid padding": (
+        ("a", Residual([Conv2D(2, padding="valid")])),
+        ("'a'", r"\(6, 5, 1\) into \(4, 3, 2\)", "padding='same'", "projection"),
+    ),
+    "branch that grows": (
+        ("a", Residual([ZeroPad2D(2)])),
+        ("'a'", r"\(6, 5, 1\) into \(10, 9, 1\)", "projection"),
+    ),
+    "branch that becomes a vector": (
+        ("a", Residual([Flatten(), Dense(4)])),
+        ("'a'", r"\(6, 5, 1\) into \(4,\)", "projection"),
+    ),
+    "projection of other channels": (
+        ("a", Residual([Conv2D(2)], projection=Conv2D(3))),
+        ("'a'", "must be equal to be added", r"\(6, 5, 3\)", r"\(6, 5, 2\)"),
+    ),
+    "projection of another size": (
+        ("a", Residual([Conv2D(2, strides=2)], projection=Conv2D(2))),
+        ("'a'", "must be equal to be added", r"\(6, 5, 2\)", r"\(3, 3, 2\)"),
+    ),
+    "projection that is a vector": (
+        ("a", Residual([Conv2D(2)], projection=Sequential([Flatten(), Dense(2)]))),
+        ("'a'", "must be equal to be added", r"\(2,\)", r"\(6, 5, 2\)"),
+    ),
+    "projection that does not fit": (
+        ("a", Sequential([Flatten(), Residual([Dense(3)], projection=Conv2D(3))])),
+        ("'a__residual_1__projection'", "expected an image", r"\(30,\)"),
+    ),
+    "branches of different sizes": (
+        ("a", Parallel([Conv2D(2), MaxPool2D()])),
+        ("'a'", "equal height and width", r"\(6, 5, 2\), \(3, 2, 1\)"),
+    ),
+    "branches of images and vectors": (
+        ("a", Sequential([("b", Parallel([Conv2D(2), GlobalAvgPool2D(), "passthrough"]))])),
+        ("'a__b'", r"\(6, 5, 2\), \(1,\), \(6, 5, 1\)"),
+    ),
+    "vectors and images": (
+        ("a", Parallel([[Flatten(), Dense(2)], Conv2D(2)])),
+        ("'a'", r"\(2,\), \(6, 5, 2\)"),
+    ),
+    "layers of images and of vectors": (
+        ("a", Parallel([Conv2D(2), Dense(3)])),
+        ("'a__dense_1'", "expected a vector", r"\(6, 5, 1\)", r"put Flatten\(\) before it"),
+    ),
+    # names
+    "two underscores": (("a", Residual([("b__c", ReLU())])), ("'a'", "contain '__', got 'b__c'")),
+    "empty name": (("a", Parallel([("", [ReLU()])])), ("'a'", "not be empty")),
+    "name of projection": (("a", Residual([("projection", ReLU())])), ("'a'", "'projection' is the name")),
+    "name of activation": (("a", Residual([("activation", ReLU())])), ("'a'", "'activation' is the name")),
+    "name of layers": (("a", Sequential([("layers", ReLU())])), ("'a'", "'layers' is the name")),
+    "name of branches": (("a", Parallel([("branches", ReLU())])), ("'a'", "'branches' is the name")),
+    "name twice": (("a", Residual([("b", ReLU()), ("b", Tanh())])), ("'a'", "unique, got 'b' twice")),
+    "name twice in a branch": (
+        ("a", Parallel([[ReLU()], ("b", [("c", ReLU()), ("c", ReLU())])])),
+        ("'a__b'", "unique, got 'c' twice"),
+    ),
+    "made name twice": (
+        ("a", Parallel([("branch_1", ReLU()), [Tanh()]])),
+        ("'a'", "unique, got 'branch_1' twice"),
+    ),
+    "name of an inner activation": (
+        ("a", Residual([("b", Conv2D(2, activation="relu")), ("b_relu", ReLU())])),
+        ("'a__b_relu'", "unique, got 'a__b_relu' twice"),
+    ),
+    "name of the activation behind": (
+        ("a_relu", ReLU()),
+        ("a", Residual([ReLU()], activation="relu")),
+        ("'a'", "unique, got 'a_relu' twice"),
+    ),
+    # softmax
+    "softmax behind a sum": (
+        ("a", Residual([Dense(3)], activation="softmax")),
+        ("'a_softmax'", "at the end", "leave it out"),
+    ),
+    "softmax at the end of a sequence": (
+        ("a", Sequential([Dense(3), ("b", Softmax())])),
+        ("'a__b'", "at the end", "leave it out"),
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def fitted_net():
+    return make_net([("a", Residual([Conv2D(2)]))], max_iter=1).fit(X, Y)
+
+
+@pytest.mark.parametrize("name", list(WRONG))
+def test_wrong_use_is_refused_with_the_name_of_the_innermost_layer(name, fitted_net):
+    """By a ValueError at fit that says what to change, and leaves the estimator as it was."""
+    *layers, patterns = WRONG[name]
+    for net in (make_net(layers), deepcopy(fitted_net).set_params(layers=layers)):
+        attributes = dict(vars(net))
+        with pytest.raises(ValueError) as caught:
+            net.fit(X, Y)
+        message = str(caught.value)
+        for pattern in patterns:
+            assert re.search(pattern, message), f"{pattern!r} not found in: {message}"
+        named = re.match("layer '[^']+'", message)
+        assert named, message
+        assert message.count(named[0]) == message.count("layer '") == 1
+        assert message.count(" on input of shape ") <= 1
+        assert vars(net).keys() == attributes.keys()
+        assert all(vars(net)[key] is value for key, value in attributes.items())
+
+
+def test_long_containers_are_refused_with_a_message_that_can_be_read():
+    layers = [Conv2D(2, activation="relu") for _ in range(100)]
+    with pytest.raises(ValueError, match="^layer 'a', .*which no convolution of one pixel") as caught:
+        make_net([("a", Residual([*layers, Conv2D(2, padding="valid")]))]).fit(X, Y)
+    assert len(str(caught.value)) < 2000
+
+
+def test_a_layer_of_the_user_inside_of_containers_is_trained():
+    class Halve(Layer):
+        def forward(self, params, X, unit, *, training, out):
+            return np.multiply(X, 0.5, out=out)
+
+        def backward(self, params, dY, unit, *, need_dX, out):
+            return np.multiply(dY, 0.5, out=dY)
+
+    block = Residual([Conv2D(2), Halve(), Parallel([Halve(), Conv2D(2)])])
+    assert layer_gradient_error(block, IMAGE) < 1e-7
+
+
+def test_a_branch_may_be_a_tuple_as_well_as_a_list():
+    as_lists = Parallel([[Conv2D(2), ReLU()], ("b", [Conv2D(3)])])
+    as_tuples = Parallel(((Conv2D(2), ReLU()), ("b", (Conv2D(3),))))
+    steps, other_steps = (compile_steps([("a", block)], (4, 4, 1)) for block in (as_lists, as_tuples))
+    assert [repr(step) for step in steps] == [repr(step) for step in other_steps]

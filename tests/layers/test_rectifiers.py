@@ -1,0 +1,194 @@
+"""Tests of rectifiers: parameters, conventions at zero, self-normalization.
+
+Their formulas are in test_activation.py.
+"""
+
+import numpy as np
+import pytest
+import reference
+from reference import assert_close, initial_params, run_backward, run_forward
+
+from skcnn.layers import ELU, SELU, Dense, LeakyReLU, PReLU, ReLU, Softplus
+from skcnn.network import Network, compile_steps
+from skcnn.random_streams import RandomStreams
+
+each_dtype = pytest.mark.parametrize("dtype", [np.float64, np.float32], ids=["float64", "float32"])
+
+
+def forward_and_slope(layer, X):
+    X = np.asarray(X)
+    params = initial_params(layer, X.shape[-1:], X.dtype)
+    Y, unit = run_forward(layer, params, X, training=True)
+    return Y, run_backward(layer, params, unit, np.ones_like(Y))
+
+
+@each_dtype
+@pytest.mark.parametrize(
+    ("layer", "expected"),
+    [
+        (ReLU(), 0),
+        (LeakyReLU(), 0.01),
+        (LeakyReLU(0.5), 0.5),
+        (PReLU(), 0.25),
+        (PReLU(-1.5), -1.5),
+        (ELU(), 1),
+        (ELU(0.5), 0.5),
+        (SELU(), reference.SELU_ALPHA * reference.SELU_SCALE),
+        (Softplus(), 0.5),
+    ],
+    ids=repr,
+)
+def test_slope_at_zero_is_that_of_negative_numbers(layer, expected, dtype):
+    """The limit from below, as documented; there is no kink in a softplus or an ELU with alpha 1."""
+    _, slope = forward_and_slope(layer, np.array([[0.0, -0.0]], dtype))
+    np.testing.assert_array_equal(slope, np.full((1, 2), expected, dtype))
+
+
+@pytest.mark.parametrize("layer", [ReLU(), LeakyReLU(0.3), PReLU(0.3), ELU(0.3), SELU()], ids=repr)
+def test_zero_stays_zero(layer):
+    Y, _ = forward_and_slope(layer, [[0.0, -0.0]])
+    assert (Y == 0).all()
+
+
+@pytest.mark.parametrize("layer", [ReLU(), LeakyReLU(0.3), PReLU(0.3), ELU(0.3)], ids=repr)
+def test_positive_numbers_pass_bit_for_bit(layer):
+    X = np.array([[1e-300, 0.1, 1.0, 3.7, 1e300]])
+    Y, slope = forward_and_slope(layer, X)
+    np.testing.assert_array_equal(Y, X)
+    np.testing.assert_array_equal(slope, 1)
+
+
+@pytest.mark.parametrize("layer", [LeakyReLU(0.0), PReLU(0.0)], ids=repr)
+def test_slope_of_zero_is_a_relu(layer):
+    X = np.random.default_rng(0).standard_normal((5, 6))
+    for actual, expected in zip(forward_and_slope(layer, X), forward_and_slope(ReLU(), X), strict=True):
+        np.testing.assert_array_equal(actual, expected)
+
+
+@pytest.mark.parametrize("layer", [LeakyReLU(1.0), LeakyReLU(1), PReLU(1.0), PReLU(1)], ids=repr)
+def test_slope_of_one_is_the_identity(layer):
+    X = np.random.default_rng(0).standard_normal((5, 6))
+    Y, slope = forward_and_slope(layer, X)
+    np.testing.assert_array_equal(Y, X)
+    np.testing.assert_array_equal(slope, 1)
+
+
+@each_dtype
+@pytest.mark.parametrize("alpha", [0.3, 1, 2.5])
+def test_elu_goes_from_minus_alpha_to_its_input(alpha, dtype):
+    X = np.array([[-50.0, -1.0, 0.0, 2.0]], dtype)
+    Y, slope = forward_and_slope(ELU(alpha), X)
+    assert_close(Y, [[-alpha, alpha * np.expm1(-1), 0, 2]])
+    assert_close(slope, [[0, alpha * np.exp(-1), alpha, 1]])
+
+
+@pytest.mark.parametrize("make", [LeakyReLU, PReLU, ELU])
+def test_parameters_from_a_numpy_array_give_the_same_bits(make):
+    """A grid from np.linspace holds np.float64, which must not turn a float32 computation into float64."""
+    X = np.random.default_rng(0).standard_normal((4, 5)).astype(np.float32)
+    plain, numpy = (forward_and_slope(make(number), X) for number in (0.3, np.float64(0.3)))
+    for expected, actual in zip(plain, numpy, strict=True):
+        assert actual.dtype == np.float32
+        np.testing.assert_array_equal(actual, expected)
+
+
+class TestPReLU:
+    """The rectifier with a trained parameter."""
+
+    shapes = pytest.mark.parametrize("shape", [(3, 4, 5, 2), (1, 1, 1, 3), (6, 4)], ids=str)
+
+    @each_dtype
+    @shapes
+    def test_each_channel_has_its_slope(self, shape, dtype):
+        """All numbers and gradients one by one; the gradient of a slope sums the negative inputs."""
+        rng = np.random.default_rng(0)
+        X, dY = rng.standard_normal((2, *shape)).astype(dtype)
+        X.flat[0] = 0
+        slope = rng.standard_normal(shape[-1]).astype(dtype)
+        Y, unit = run_forward(PReLU(), {"slope": slope}, X, training=True)
+        dX = run_backward(PReLU(), {"slope": slope}, unit, dY)
+        expected_Y, expected_dX, expected_slope = np.zeros(shape), np.zeros(shape), np.zeros(shape[-1])
+        for index in np.ndindex(shape):
+            x, a, gradient = float(X[index]), float(slope[index[-1]]), float(dY[index])
+            expected_Y[index] = x if x > 0 else a * x
+            expected_dX[index] = gradient if x > 0 else a * gradient
+            expected_slope[index[-1]] += 0 if x > 0 else x * gradient
+        assert_close(Y, expected_Y)
+        assert_close(dX, expected_dX)
+        assert_close(unit.gradients["slope"], expected_slope)
+
+    @each_dtype
+    def test_slopes_begin_at_the_initial_slope(self, dtype):
+        params = initial_params(PReLU(0.1), (4, 4, 3), dtype)
+        assert list(params) == ["slope"]
+        assert params["slope"].dtype == dtype
+        np.testing.assert_array_equal(params["slope"], np.full(3, 0.1, dtype))
+
+    def test_slopes_do_not_decay(self):
+        network = Network(compile_steps([("a", PReLU())], (4,)), dtype="f4", streams=RandomStreams(0))
+        assert (network.n_params, network.n_decayed) == (4, 0)
+
+    def test_no_input_gradient_where_nothing_reads_it(self):
+        Y, unit = run_forward(PReLU(), {"slope": np.ones(2)}, np.array([[-3.0, 4.0]]), training=True)
+        assert run_backward(PReLU(), {"slope": np.ones(2)}, unit, np.ones_like(Y), need_dX=False) is None
+        assert unit.gradients["slope"].tolist() == [-3, 0]
+
+
+def test_selu_gives_zero_mean_and_unit_variance_to_normal_numbers():
+    """Klambauer et al. (2017), by quadrature: the fixed point that alpha and scale were chosen for."""
+    points, weights = np.polynomial.hermite_e.hermegauss(200)
+    weights = weights / weights.sum()
+    Y, _ = forward_and_slope(SELU(), points[np.newaxis])
+    # quadrature converges slowly over the kink at zero, to 1e-3 with 200 points
+    assert abs(weights @ Y[0]) < 5e-3
+    assert abs(weights @ Y[0] ** 2 - 1) < 5e-3
+
+
+def dense_layers(X, activation, n_layers, units):
+    """Yield the activations of a stack of dense layers with their initial weights."""
+    layers = [(f"dense{number}", Dense(units, activation=activation)) for number in range(n_layers)]
+    steps = compile_steps(layers, X.shape[1:])
+    network = Network(steps, dtype=X.dtype, streams=RandomStreams(0))
+    for step in steps[1:]:
+        X, _ = run_forward(step.layer, network.params.get(step.name, {}), X, training=False)
+        if step.name.endswith(activation):
+            yield X
+
+
+@pytest.mark.parametrize(("mean", "variance"), [(0.0, 1.0), (0.1, 1.5), (-0.1, 0.8)])
+def test_selu_normalizes_its_results_through_many_layers(mean, variance):
+    """Theorem 1 of Klambauer et al. (2017): means in [-0.1, 0.1] and variances in [0.8, 1.5] stay there."""
+    X = mean + np.sqrt(variance) * np.random.default_rng(0).standard_normal((300, 300))
+    for Y in dense_layers(X, "selu", n_layers=12, units=300):
+        assert -0.1 <= Y.mean() <= 0.1
+        assert 0.8 <= Y.var() <= 1.5
+
+
+@pytest.mark.parametrize("value", [-0.1, 1.1, 2, "0.1", None, float("nan"), [0.1]], ids=repr)
+def test_leaky_relu_needs_a_slope_between_zero_and_one(value):
+    with pytest.raises(ValueError) as info:
+        compile_steps([("leaky", LeakyReLU(value))], (4,))
+    message = str(info.value)
+    assert message.startswith("layer 'leaky', LeakyReLU(negative_slope=")
+    assert (
+        f"'negative_slope' parameter of LeakyReLU must be a float in the range [0.0, 1.0]. Got {value!r}"
+        in (message)
+    )
+
+
+@pytest.mark.parametrize("value", [0, 0.0, -1.0, "1", None, float("nan")], ids=repr)
+def test_elu_needs_a_positive_alpha(value):
+    with pytest.raises(ValueError) as info:
+        compile_steps([("elu", ELU(value))], (4,))
+    message = str(info.value)
+    assert message.startswith("layer 'elu', ELU(alpha=")
+    assert f"'alpha' parameter of ELU must be a float in the range (0.0, inf). Got {value!r}" in message
+
+
+@pytest.mark.parametrize("value", ["0.25", None, float("nan"), float("inf"), [0.25, 0.5]], ids=repr)
+def test_prelu_needs_a_finite_number(value):
+    with pytest.raises(ValueError) as info:
+        compile_steps([("prelu", PReLU(value))], (2,))
+    message = str(info.value)
+    assert message.startswith("layer 'prelu', PReLU(initial_slope=")
+    assert "'initial_slope' parameter of PReLU must be a float in the range (-inf, inf)." in message

@@ -1,0 +1,225 @@
+"""What layers compute, in PyTorch: images (n, channels, height, width), parameters in the shapes of skcnn.
+
+Parameters and images are turned from the layouts of skcnn by operations that PyTorch differentiates, so its
+gradients come out in the layouts of skcnn, too.
+"""
+
+from itertools import count
+
+import numpy as np
+import pytest
+from parity.drawing import as_pair, padding_of, window_of
+
+from skcnn.layers import (
+    BatchNorm,
+    Container,
+    Conv2D,
+    Dense,
+    GroupNorm,
+    LayerNorm,
+)
+from skcnn.layers.activation import ACTIVATIONS, LINEAR
+from skcnn.layers.naming import is_passthrough, named_layers
+
+torch = pytest.importorskip("torch", reason="layers are held against PyTorch, which is not installed")
+functional = torch.nn.functional
+torch.set_num_threads(1)
+
+
+def pad(X, padding, value=0.0):
+    (top, bottom), (left, right) = padding
+    return functional.pad(X, (left, right, top, bottom), value=value)
+
+
+def is_symmetric(padding):
+    return all(before == after for before, after in padding)
+
+
+def convolve(layer, X, weight, bias, groups):
+    """Let PyTorch pad where it can; it has one number an axis, and "same" for strides of one.
+
+    Its gradient of the weight fails where the weight is not contiguous.
+    """
+    weight = weight.clone(memory_format=torch.contiguous_format)
+    padding = padding_of(layer, X.shape[2:], window_of(layer))
+    if layer.padding == "same" and as_pair(layer.strides) == (1, 1):
+        own = "same"
+    elif is_symmetric(padding):
+        own = [before for before, _ in padding]
+    else:
+        X, own = pad(X, padding), 0
+    return functional.conv2d(X, weight, bias, as_pair(layer.strides), own, as_pair(layer.dilation), groups)
+
+
+def conv2d(layer, X, weight, bias=None):
+    return convolve(layer, X, weight.permute(3, 2, 0, 1), bias, layer.groups)
+
+
+def depthwise(layer, X, weight, bias=None):
+    height, width, channels, multiplier = weight.shape
+    filters = weight.permute(2, 3, 0, 1).reshape(channels * multiplier, 1, height, width)
+    return convolve(layer, X, filters, bias, channels)
+
+
+def pool_options(layer):
+    """Return what PyTorch names as skcnn does, except for the padding."""
+    strides = layer.pool_size if layer.strides is None else layer.strides
+    return {"kernel_size": layer.pool_size, "stride": strides, "ceil_mode": layer.ceil_mode}
+
+
+def pools_with_own_padding(layer, padding):
+    """Whether PyTorch takes this padding: the same on both sides, and at most half a window."""
+    return is_symmetric(padding) and all(
+        2 * before <= length for (before, _), length in zip(padding, window_of(layer), strict=True)
+    )
+
+
+def without_windows_behind(layer, Y, X, padding):
+    """Drop windows that begin behind the image, as PyTorch does by itself where the padding is its own."""
+    strides = as_pair(pool_options(layer)["stride"])
+    height, width = (
+        -(-(before + size) // stride)
+        for (before, _), size, stride in zip(padding, X.shape[2:], strides, strict=True)
+    )
+    return Y[:, :, :height, :width]
+
+
+def max_pool(layer, X):
+    padding, options = padding_of(layer, X.shape[2:], window_of(layer)), pool_options(layer)
+    if pools_with_own_padding(layer, padding):
+        return functional.max_pool2d(X, padding=[before for before, _ in padding], **options)
+    Y = functional.max_pool2d(pad(X, padding, -np.inf), **options)
+    return without_windows_behind(layer, Y, X, padding)
+
+
+def average_pool(layer, X):
+    padding, options = padding_of(layer, X.shape[2:], window_of(layer)), pool_options(layer)
+    if pools_with_own_padding(layer, padding):
+        own = [before for before, _ in padding]
+        included = layer.count_include_pad
+        return functional.avg_pool2d(X, padding=own, count_include_pad=included, **options)
+    if layer.count_include_pad:
+        Y = functional.avg_pool2d(pad(X, padding), **options)
+    else:
+        sums, areas = (
+            functional.avg_pool2d(pad(image, padding), divisor_override=1, **options)
+            for image in (X, torch.ones_like(X))
+        )
+        Y = sums / areas
+    return without_windows_behind(layer, Y, X, padding)
+
+
+def batch_norm(layer, X, scale, shift, running_mean=None, running_variance=None, n_updates=None):
+    """Use the minibatch in training, where no running statistics are given, and these in prediction.
+
+    The function in ``functional`` refuses minibatches with one value for each channel.
+    """
+    training = running_mean is None
+    return torch.batch_norm(
+        X, scale, shift, running_mean, running_variance, training, 0.0, layer.epsilon, False
+    )
+
+
+def layer_norm(layer, X, scale, shift):
+    pixels = X.movedim(1, -1)
+    return functional.layer_norm(pixels, pixels.shape[-1:], scale, shift, layer.epsilon).movedim(-1, 1)
+
+
+def group_norm(layer, X, scale, shift):
+    """Normalize groups; the function in ``functional`` refuses a single sample of groups of one value."""
+    return torch.group_norm(X, layer.groups, scale, shift, layer.epsilon)
+
+
+def local_response_norm(layer, X):
+    """Normalize images, or vectors as images of one pixel; PyTorch divides alpha by the size."""
+    images = X.reshape(*X.shape, *[1] * (4 - X.ndim))
+    alpha = layer.alpha * layer.size
+    return functional.local_response_norm(images, layer.size, alpha, layer.beta, layer.k).reshape(X.shape)
+
+
+def zero_pad(layer, X):
+    return pad(X, tuple(as_pair(axis) for axis in as_pair(layer.padding)))
+
+
+def dropout(layer, X, mask=None):
+    """Drop what the layer has dropped in training: PyTorch draws other numbers."""
+    return functional.dropout(X, layer.rate, training=False) if mask is None else X * mask / (1 - layer.rate)
+
+
+def flatten(layer, X):
+    """Flatten pixels in row order, channels within a pixel; vectors stay."""
+    return X.movedim(1, -1).flatten(1)
+
+
+def sequential(container, X, name, network):
+    return network.chain(container.layers, X, name)
+
+
+def residual(container, X, name, network):
+    branch = network.chain(container.layers, X, name)
+    if container.projection != "auto":
+        shortcut = network(f"{name}__projection", container.projection, X)
+    elif branch.shape == X.shape:
+        shortcut = X
+    else:
+        shortcut = projection(container, X, branch, name, network)
+    return branch + shortcut
+
+
+def projection(container, X, branch, name, network):
+    """Apply what Residual makes by itself: one pixel with strides, and a copy of a last normalization."""
+    strides = tuple(-(-size // left) for size, left in zip(X.shape[2:], branch.shape[2:], strict=True))
+    units = branch.shape[1]
+    layer = Conv2D(units, 1, strides=strides, padding="valid") if strides else Dense(units)
+    shortcut = network(f"{name}__projection", layer, X)
+    last = container.layers[-1]
+    if isinstance(last, BatchNorm | GroupNorm | LayerNorm):
+        shortcut = network(f"{name}__projection__norm", last, shortcut)
+    return shortcut
+
+
+def parallel(container, X, name, network):
+    numbers = count(1)
+    branches = named_layers(
+        [
+            (f"branch_{next(numbers)}", branch) if isinstance(branch, list) else branch
+            for branch in container.branches
+        ]
+    )
+    results = [
+        network.chain(branch, X, f"{name}__{child}")
+        if isinstance(branch, list)
+        else network(f"{name}__{child}", branch, X)
+        for child, branch in branches
+    ]
+    return torch.cat(results, dim=1)
+
+
+class TorchNetwork:
+    """Applies blocks with the parameters of a skcnn network, found by the names of its steps.
+
+    Functions take a layer, its input and its parameters by name; for a container the input, the name of the
+    container and this network.
+    """
+
+    def __init__(self, functions, parameters):
+        self.functions = functions
+        self.parameters = parameters
+
+    def __call__(self, name, block, X):
+        """Apply a block and the activation that it names."""
+        if is_passthrough(block):
+            return X
+        function = self.functions[type(block)]
+        if isinstance(block, Container):
+            Y = function(block, X, name, self)
+        else:
+            Y = function(block, X, **self.parameters.get(name, {}))
+        activation = getattr(block, "activation", None)
+        return Y if activation in LINEAR else self(f"{name}_{activation}", ACTIVATIONS[activation](), Y)
+
+    def chain(self, layers, X, name):
+        """Apply layers one behind the other."""
+        for child, block in named_layers(layers):
+            X = self(f"{name}__{child}", block, X)
+        return X

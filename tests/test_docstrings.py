@@ -1,0 +1,60 @@
+"""Every public piece of the network says what it computes, on which shapes, and where that comes from."""
+
+import inspect
+
+import pytest
+
+import skcnn.layers
+from skcnn.architecture import lenet5, small_resnet, small_vgg, teaching_network
+from skcnn.averaging import AVERAGING
+from skcnn.lbfgs import minimize_lbfgs
+from skcnn.losses import LOSSES
+from skcnn.optimizers import OPTIMIZERS
+from skcnn.schedules import SCHEDULES
+
+LAYERS = [getattr(skcnn.layers, name) for name in skcnn.layers.__all__]
+LAYERS = [layer for layer in LAYERS if not inspect.isabstract(layer)]
+STACKS = [lenet5, small_resnet, small_vgg, teaching_network]
+PIECES = [*LAYERS, *LOSSES.values(), *OPTIMIZERS.values(), *SCHEDULES.values(), *AVERAGING.values(), *STACKS]
+
+WITHOUT_SOURCE = {"Flatten", "Sequential", "ConstantRate", "InverseScalingRate", "AdaptiveRate"}
+"""They only reorder, or say in their notes that they are scikit-learn's."""
+
+each_piece = pytest.mark.parametrize("piece", PIECES, ids=lambda piece: piece.__name__)
+
+
+def sections(piece):
+    """Return the lines of a docstring that head a section."""
+    lines = inspect.cleandoc(piece.__doc__).splitlines()
+    return [line for line, rule in zip(lines, lines[1:], strict=False) if line and set(rule) == {"-"}]
+
+
+@each_piece
+def test_there_is_an_example(piece):
+    assert "Examples" in sections(piece)
+    assert ">>> " in piece.__doc__
+
+
+@each_piece
+def test_the_source_is_named(piece):
+    assert ("References" in sections(piece)) != (piece.__name__ in WITHOUT_SOURCE)
+
+
+@pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: layer.__name__)
+def test_layers_say_their_equation_and_shapes(layer):
+    notes = layer.__doc__.partition("Notes\n")[2].partition("References\n")[0]
+    assert notes
+    assert "shape" in notes or "Input ``" in notes
+    assert ":math:" in notes or ".. math::" in notes or "result ``" in notes
+
+
+@each_piece
+def test_every_parameter_is_documented(piece):
+    documented = piece.__doc__.partition("Parameters\n")[2].partition("Notes\n")[0]
+    for name in inspect.signature(piece).parameters:
+        if name not in ("initial", "n_epochs", "warmup"):  # those of every schedule
+            assert name in documented, f"{name} is not documented"
+
+
+def test_lbfgs_names_its_source():
+    assert "References" in sections(minimize_lbfgs)

@@ -1,0 +1,237 @@
+"""What solver, schedule and averaging mean for the estimator: when it ends, what it keeps, how it goes on."""
+
+import pickle
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
+from sklearn.datasets import load_digits
+
+from skcnn import BatchNorm, Conv2D, ConvNetClassifier, GlobalAvgPool2D, ReLU, Residual
+
+X, Y = load_digits(return_X_y=True)
+X, Y = X[:300], Y[:300]
+N_BATCHES = 3
+CLASSES = np.arange(10)
+
+
+def make_net(**params):
+    defaults = {
+        "conv_layer_sizes": (8,),
+        "hidden_layer_sizes": (32,),
+        "batch_size": 100,
+        "max_iter": 4,
+        "learning_rate_init": 1e-2,
+        "random_state": 0,
+    }
+    return ConvNetClassifier(**(defaults | params))
+
+
+def state_of(net):
+    return [value for values in net.network_.params.values() for value in values.values()]
+
+
+def assert_same_bits(net, other):
+    for value, other_value in zip(state_of(net), state_of(other), strict=True):
+        assert_array_equal(value, other_value)
+
+
+def learning_rates(net):
+    return [record["learning_rate"] for record in net.history_]
+
+
+# L-BFGS
+
+
+def test_lbfgs_trains_on_all_samples_at_once():
+    net = make_net(solver="lbfgs", max_iter=40).fit(X, Y)
+    assert net.score(X, Y) > 0.95
+    assert net.n_iter_ == len(net.loss_curve_) == len(net.history_) == 40
+    assert net.t_ == 40 * len(X)
+    assert (np.diff(net.loss_curve_) < 0).all()
+    assert net.loss_ == net.best_loss_ == net.loss_curve_[-1]
+    assert set(net.history_[0]) == {"epoch", "loss", "seconds"}
+
+
+@pytest.mark.parametrize("name", ["batch_size", "learning_rate_init", "momentum", "clip_norm", "shuffle"])
+def test_lbfgs_does_not_use_what_belongs_to_minibatches(name):
+    other = {"batch_size": 7, "learning_rate_init": 0.5, "momentum": 0.1, "clip_norm": 1e-3, "shuffle": False}
+    assert_same_bits(
+        make_net(solver="lbfgs").fit(X, Y), make_net(solver="lbfgs", **{name: other[name]}).fit(X, Y)
+    )
+
+
+def test_lbfgs_ends_where_the_gradient_is_small():
+    net = make_net(solver="lbfgs", max_iter=500, tol=1e-2, alpha=0.1).fit(X, Y)
+    assert net.n_iter_ < 100
+
+
+def test_lbfgs_has_no_partial_fit():
+    net = make_net(solver="lbfgs")
+    assert not hasattr(net, "partial_fit")
+    assert hasattr(net.set_params(solver="adam"), "partial_fit")
+
+
+def test_lbfgs_with_early_stopping_keeps_the_best_iterate():
+    net = make_net(solver="lbfgs", max_iter=60, early_stopping=True, n_iter_no_change=3).fit(X, Y)
+    assert net.n_iter_ < 60
+    best = int(np.argmax(net.validation_scores_)) + 1
+    assert best < net.n_iter_
+    again = make_net(solver="lbfgs", max_iter=best, early_stopping=True, n_iter_no_change=60).fit(X, Y)
+    assert_same_bits(net, again)
+
+
+def test_lbfgs_goes_on_with_warm_start_from_where_it_was():
+    net = make_net(solver="lbfgs", max_iter=5, warm_start=True).fit(X, Y)
+    first = net.loss_
+    net.fit(X, Y)
+    assert len(net.loss_curve_) == 10
+    assert net.loss_curve_[5] < first
+
+
+def test_lbfgs_ends_in_time():
+    assert make_net(solver="lbfgs", max_iter=10_000, max_time=1e-9).fit(X, Y).n_iter_ == 1
+
+
+def test_lbfgs_computes_in_float32():
+    net = make_net(solver="lbfgs", dtype="float32", max_iter=40).fit(X, Y)
+    assert net.network_.vector.dtype == np.float32
+    assert net.score(X, Y) > 0.9
+
+
+def test_lbfgs_prints_its_iterations(capsys):
+    make_net(solver="lbfgs", max_iter=3, verbose=True).fit(X, Y)
+    assert [line.split()[1] for line in capsys.readouterr().out.splitlines()] == ["1", "2", "3"]
+
+
+# schedules
+
+
+def test_step_schedule_counts_epochs_of_all_calls():
+    params = {"learning_rate": "step", "step_size": 2, "step_factor": 0.5}
+    expected = [0.01, 0.01, 0.005, 0.005]
+    assert_allclose(learning_rates(make_net(**params).fit(X, Y)), expected, rtol=1e-15)
+    net = make_net(**params)
+    for _ in range(4):
+        net.partial_fit(X, Y, CLASSES)
+    assert_allclose(learning_rates(net), expected, rtol=1e-15)
+
+
+def test_cosine_ends_near_zero_and_begins_anew_with_each_call():
+    net = make_net(learning_rate="cosine", warm_start=True).fit(X, Y).fit(X, Y)
+    shares = (np.arange(1, 5) * N_BATCHES - 1) / (4 * N_BATCHES)  # before the last step of each epoch
+    expected = 0.01 * (1 + np.cos(np.pi * shares)) / 2
+    assert_allclose(learning_rates(net), [*expected, *expected], rtol=1e-12)
+
+
+def test_warmup_rises_step_by_step():
+    net = make_net(warmup=2.0).fit(X, Y)
+    assert_allclose(learning_rates(net), [0.005, 0.01, 0.01, 0.01], rtol=1e-15)
+
+
+def test_warmup_is_not_repeated_by_partial_fit():
+    net = make_net(warmup=2.0)
+    for _ in range(3):
+        net.partial_fit(X, Y, CLASSES)
+    assert_allclose(learning_rates(net), [0.005, 0.01, 0.01], rtol=1e-15)
+
+
+# averaging
+
+EACH_AVERAGING = pytest.mark.parametrize(
+    "params", [{"averaging": "ema"}, {"averaging": "swa", "averaging_start": 0.5}], ids=str
+)
+
+
+@EACH_AVERAGING
+def test_averaging_changes_the_weights_but_not_the_training(params):
+    net, plain = make_net(**params).fit(X, Y), make_net().fit(X, Y)
+    assert net.loss_curve_ == plain.loss_curve_
+    assert not np.array_equal(net.network_.vector, plain.network_.vector)
+
+
+def test_average_of_epochs_is_that_of_the_last_quarter():
+    """Two of eight epochs; the weights at their ends are those of shorter trainings."""
+    net = make_net(averaging="swa", max_iter=8).fit(X, Y)
+    ends = [make_net(max_iter=n_epochs).fit(X, Y).network_.vector for n_epochs in (7, 8)]
+    assert_allclose(net.network_.vector, np.mean(ends, axis=0), rtol=1e-12, atol=1e-15)
+
+
+def test_without_an_epoch_to_average_the_last_weights_are_kept():
+    net = make_net(averaging="swa", averaging_start=0.99, max_time=1e-9).fit(X, Y)
+    assert_same_bits(net, make_net(max_time=1e-9).fit(X, Y))
+
+
+def test_running_statistics_belong_to_the_average():
+    """With one minibatch they are the statistics of that minibatch, computed by hand from the average."""
+    net = make_net(averaging="ema", batch_size=300, input_scaling=None).fit(X, Y)
+    weight = net.network_.params["conv1"]["weight"]
+    images = np.pad(X.reshape(-1, 8, 8), ((0, 0), (1, 1), (1, 1)))
+    windows = np.lib.stride_tricks.sliding_window_view(images, (3, 3), axis=(1, 2))
+    maps = np.einsum("nhwuv,uvf->nhwf", windows, weight[:, :, 0])
+    assert_allclose(net.network_.params["norm1"]["running_mean"], maps.mean(axis=(0, 1, 2)), rtol=1e-10)
+    assert_allclose(net.network_.params["norm1"]["running_variance"], maps.var(axis=(0, 1, 2)), rtol=1e-10)
+
+
+@EACH_AVERAGING
+def test_average_predicts_about_as_well(params):
+    net, plain = make_net(max_iter=20, **params).fit(X, Y), make_net(max_iter=20).fit(X, Y)
+    assert net.score(X, Y) > plain.score(X, Y) - 0.02
+
+
+def test_moving_average_goes_on_bit_by_bit_with_warm_start():
+    whole = make_net(averaging="ema", max_iter=4).fit(X, Y)
+    halves = make_net(averaging="ema", max_iter=2, warm_start=True).fit(X, Y)
+    halves = pickle.loads(pickle.dumps(halves)).fit(X, Y)
+    assert_same_bits(whole, halves)
+
+
+def test_moving_average_goes_on_bit_by_bit_with_partial_fit():
+    whole = make_net(averaging="ema", max_iter=3).fit(X, Y)
+    net = make_net(averaging="ema")
+    for _ in range(3):
+        net.partial_fit(X, Y, CLASSES)
+    assert_same_bits(whole, net)
+
+
+def test_training_goes_on_from_the_last_weights_when_averaging_is_switched_off():
+    whole = make_net(max_iter=4).fit(X, Y)
+    net = make_net(averaging="ema", max_iter=2, warm_start=True).fit(X, Y)
+    net.set_params(averaging=None).fit(X, Y)
+    assert_array_equal(net.network_.vector, whole.network_.vector)
+
+
+@EACH_AVERAGING
+def test_early_stopping_scores_the_average(params):
+    params = {**params, "averaging_start": 0.0, "early_stopping": True}  # so that max_iter does not matter
+    net, plain = make_net(max_iter=6, **params).fit(X, Y), make_net(max_iter=6, early_stopping=True).fit(X, Y)
+    assert net.validation_scores_[-1] != plain.validation_scores_[-1]
+    best = int(np.argmax(net.validation_scores_)) + 1
+    assert_same_bits(net, make_net(max_iter=best, **params).fit(X, Y))
+
+
+@EACH_AVERAGING
+def test_pickle_carries_no_average(params):
+    net, plain = make_net(**params).fit(X, Y), make_net().fit(X, Y)
+    assert len(pickle.dumps(net)) < len(pickle.dumps(plain)) + 500
+
+
+# going on
+
+
+def test_another_loss_takes_effect_with_warm_start():
+    net = make_net(warm_start=True).fit(X, Y)
+    net.set_params(loss="hinge").fit(X, Y)
+    assert not hasattr(net, "predict_proba")
+    assert net.out_activation_ == "identity"
+
+
+def test_warm_start_refuses_a_change_deep_within_a_container():
+    branch = [layer for _ in range(30) for layer in (Conv2D(4), BatchNorm(), ReLU())]
+    layers = [("conv1", Conv2D(4)), ("res1", Residual(branch)), ("pool", GlobalAvgPool2D())]
+    net = make_net(layers=layers, warm_start=True, max_iter=1).fit(X[:20], Y[:20])
+    changed = clone(net).set_params(res1__conv2d_20__kernel_size=1)
+    net.set_params(layers=changed.layers)
+    with pytest.raises(ValueError, match=r"training cannot go on: layer 'res1__conv2d_20'"):
+        net.fit(X[:20], Y[:20])

@@ -1,0 +1,98 @@
+"""Which methods predict, depending on the loss."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.datasets import load_digits
+from sklearn.metrics import log_loss
+from sklearn.model_selection import cross_val_predict, cross_val_score
+
+from skcnn import ConvNetClassifier
+from skcnn.losses import LOSSES
+
+X, Y = load_digits(return_X_y=True)
+X, Y = X[:500], Y[:500]
+
+PROBABILITIES = ["predict_proba", "predict_log_proba"]
+
+
+def make_net(**params):
+    defaults = {"conv_layer_sizes": (8,), "max_iter": 10, "learning_rate_init": 5e-3, "dtype": "float32"}
+    return ConvNetClassifier(random_state=0, **(defaults | params))
+
+
+@pytest.mark.parametrize("loss", sorted(LOSSES))
+@pytest.mark.parametrize("method", PROBABILITIES)
+def test_losses_say_whether_there_are_probabilities(loss, method):
+    net = make_net(loss=loss)
+    expected = loss in ("log_loss", "focal")
+    assert hasattr(net, method) is expected
+    assert hasattr(net.fit(X[:100], Y[:100]), method) is expected
+    assert net.out_activation_ == ("softmax" if expected else "identity")
+
+
+@pytest.mark.parametrize("method", PROBABILITIES)
+def test_missing_probabilities_say_what_to_do(method):
+    net = make_net(loss="hinge").fit(X[:100], Y[:100])
+    with pytest.raises(AttributeError, match=method) as caught:
+        getattr(net, method)
+    assert "loss='hinge': use decision_function, or CalibratedClassifierCV" in str(caught.value.__cause__)
+
+
+def test_a_fitted_model_keeps_its_methods_until_it_is_fitted_again():
+    net = make_net(loss="hinge").fit(X[:100], Y[:100])
+    net.set_params(loss="log_loss")
+    assert not hasattr(net, "predict_proba")
+    assert hasattr(net.fit(X[:100], Y[:100]), "predict_proba")
+
+
+@pytest.mark.parametrize("loss", [3, None, "unknown", ["hinge"]], ids=repr)
+def test_asking_for_methods_tolerates_any_loss(loss):
+    assert hasattr(make_net(loss=loss), "predict_proba") in (True, False)
+
+
+@pytest.mark.parametrize("loss", ["hinge", "squared_hinge"])
+def test_hinge_predicts_the_class_of_the_largest_score(loss):
+    net = make_net(loss=loss).fit(X, Y)
+    scores = net.decision_function(X)
+    assert scores.shape == (len(X), 10)
+    assert_array_equal(net.predict(X), net.classes_[scores.argmax(axis=1)])
+    assert net.score(X, Y) > 0.95
+
+
+@pytest.mark.parametrize("loss", ["hinge", "squared_hinge"])
+def test_of_two_classes_the_decision_is_the_sign(loss):
+    labels = np.where(Y % 2, "odd", "even")
+    net = make_net(loss=loss).fit(X, labels)
+    scores = net.decision_function(X)
+    assert scores.shape == (len(X),)
+    assert_array_equal(net.predict(X), np.where(scores > 0, "odd", "even"))
+
+
+@pytest.mark.parametrize("loss", ["hinge", "squared_hinge"])
+def test_hinge_is_calibrated(loss):
+    images, labels = load_digits(return_X_y=True)
+    calibrated = CalibratedClassifierCV(make_net(loss=loss), cv=3)
+    probabilities = cross_val_predict(calibrated, images, labels, cv=2, method="predict_proba")
+    assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-6)
+    assert log_loss(labels, probabilities) < 0.7  # ignorance is 2.3
+    assert (probabilities.argmax(axis=1) == labels).mean() > 0.85
+
+
+@pytest.mark.parametrize("scoring", [None, "accuracy", "f1_macro"])
+def test_hinge_is_cross_validated(scoring):
+    assert cross_val_score(make_net(loss="hinge"), X, Y, cv=2, scoring=scoring).mean() > 0.8
+
+
+def test_focal_loss_of_gamma_zero_is_the_cross_entropy():
+    """To rounding, which three steps of Adam hardly amplify."""
+    options = {"dtype": "float64", "max_iter": 1, "batch_size": 200}
+    focal = make_net(loss="focal", focal_gamma=0.0, **options).fit(X, Y)
+    plain = make_net(**options).fit(X, Y)
+    assert_allclose(focal.predict_proba(X), plain.predict_proba(X), rtol=1e-9)
+
+
+def test_focal_loss_is_less_certain():
+    focal, plain = (make_net(loss=loss).fit(X, Y) for loss in ("focal", "log_loss"))
+    assert focal.predict_proba(X).max(axis=1).mean() < plain.predict_proba(X).max(axis=1).mean()
