@@ -74,6 +74,7 @@ def minimize_lbfgs(
                 f"{step.layer!r}, is random in training: leave it out or choose another solver"
             )
     resume(network, state)
+    state.change_solver("lbfgs")
     batch = make_batch(data, np.arange(len(data.images)), network, objective, number=0)
     executor = Executor(network, pool, training=True, streams=RandomStreams(state.seed))
     blank = {where: np.zeros_like(value) for where, value in network.state().items()}

@@ -43,6 +43,10 @@ class TrainingState:
         How often training had stopped to improve and went on.
     n_averaged : int
         How many weights the average was taken of.
+    solver : str
+        Class of the optimizer that the slots belong to.
+    n_updates : int
+        Steps that it has taken.
     slots : dict of str to ndarray of shape (n_params,)
         Arrays of the optimizer and, with averaging, "average". "trained" is there while the network holds the
         average, and is what training goes on from.
@@ -54,7 +58,15 @@ class TrainingState:
     n_samples_seen: int = 0
     n_plateaus: int = 0
     n_averaged: int = 0
+    solver: str = ""
+    n_updates: int = 0
     slots: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def change_solver(self, solver: str) -> None:
+        """Forget the slots of another optimizer."""
+        if self.solver != solver:
+            self.solver, self.n_updates = solver, 0
+            self.slots = {name: slot for name, slot in self.slots.items() if name in ("average", "trained")}
 
     def copy(self) -> "TrainingState":
         """Return a copy that shares nothing."""
@@ -163,9 +175,12 @@ def train_epochs(
     streams = RandomStreams(state.seed)
     executor = Executor(network, pool, training=True, streams=streams)
     averaging, schedule = objective.averaging, objective.schedule
+    state.change_solver(type(objective.optimizer).__name__)
     for name in (*objective.optimizer.slot_names, *(("average",) if averaging else ())):
         state.slots.setdefault(name, np.zeros_like(network.vector))
-    if averaging and averaging.has_horizon:
+    if averaging is None:
+        state.slots.pop("average", None)
+    if averaging is None or averaging.has_horizon:
         state.n_averaged = 0
     resume(network, state)
     n_samples = len(data.images)
@@ -244,7 +259,9 @@ def train_step(
     def update(block):
         slots = {name: slot[block] for name, slot in state.slots.items()}
         weights = network.vector[block]
-        optimizer.update(weights, gradient[block], slots, step=state.step + 1, learning_rate=learning_rate)
+        optimizer.update(
+            weights, gradient[block], slots, step=state.n_updates + 1, learning_rate=learning_rate
+        )
         if averaging and averaging.each_step:
             averaging.update(slots["average"], weights, state.n_averaged)
 
@@ -253,6 +270,7 @@ def train_step(
     if not all(is_finite(values) for values in (network.vector, *network.state().values())):
         raise DivergenceError(f"a weight or running statistic ceased to be finite at step {state.step + 1}")
     state.step += 1
+    state.n_updates += 1
     state.n_samples_seen += len(rows)
     if averaging and averaging.each_step:
         state.n_averaged += 1

@@ -25,7 +25,7 @@ from small_trainings import (
 from skcnn import ConvNetClassifier
 from skcnn.averaging import AVERAGING, Averaging, ExponentialAverage, StochasticWeightAverage
 from skcnn.execution import Executor
-from skcnn.losses import LogLoss
+from skcnn.losses import LOSSES, LogLoss
 from skcnn.optimizers import Adam
 from skcnn.random_streams import RandomStreams
 from skcnn.threads import worker_pool
@@ -358,16 +358,20 @@ def test_without_averaging_any_more_training_goes_on_from_the_best_weights():
     np.testing.assert_allclose(model.network_.vector, best, rtol=0, atol=1e-9)
 
 
+class InterruptedAtTen(InterruptedLoss):
+    def __init__(self):
+        super().__init__(10)
+
+
 def test_training_goes_on_from_where_an_interrupted_lbfgs_stood(monkeypatch):
     """Not from the last weights before the average that L-BFGS began with."""
     model, X, y = fitted_with_average()
     model.set_params(solver="lbfgs", averaging=None, max_iter=50, tol=1e-9)
     monkeypatch.setenv("SKCNN_NUM_THREADS", "1")  # the loss is computed in the main thread
     with monkeypatch.context() as patch, default_handler(), pytest.raises(KeyboardInterrupt):
-        patch.setattr(model, "_make", lambda component: InterruptedLoss(10))
+        patch.setitem(LOSSES, "log_loss", InterruptedAtTen)
         with pytest.warns(UserWarning, match="interrupted"):
             model.fit(X, y)
     vector = model.network_.vector.copy()
-    vars(model).pop("_make", None)
     model.set_params(solver="adam", max_iter=1, learning_rate_init=1e-12).fit(X, y)
     np.testing.assert_allclose(model.network_.vector, vector, rtol=0, atol=1e-9)

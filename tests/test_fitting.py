@@ -202,6 +202,15 @@ def test_training_goes_on_from_the_last_weights_when_averaging_is_switched_off()
     assert_array_equal(net.network_.vector, whole.network_.vector)
 
 
+def test_an_average_that_was_interrupted_begins_anew():
+    """What it had before a call without averaging is as if it had never been."""
+    net = make_net(averaging="ema", max_iter=2, warm_start=True).fit(X, Y)
+    other = make_net(max_iter=2, warm_start=True).fit(X, Y)
+    for estimator in (net, other):
+        estimator.set_params(averaging=None).fit(X, Y).set_params(averaging="ema").fit(X, Y)
+    assert_same_bits(net, other)
+
+
 @EACH_AVERAGING
 def test_early_stopping_scores_the_average(params):
     params = {**params, "averaging_start": 0.0, "early_stopping": True}  # so that max_iter does not matter
@@ -235,3 +244,24 @@ def test_warm_start_refuses_a_change_deep_within_a_container():
     net.set_params(layers=changed.layers)
     with pytest.raises(ValueError, match=r"training cannot go on: layer 'res1__conv2d_20'"):
         net.fit(X[:20], Y[:20])
+
+
+@pytest.mark.parametrize("solver", ["sgd", "rmsprop", "nadam"])
+@pytest.mark.parametrize("between", [{"solver": "adam"}, {"solver": "lbfgs"}], ids=str)
+def test_another_solver_with_warm_start_begins_without_the_slots_of_the_one_before(between, solver):
+    """As if the training until then had left nothing but its weights and counts."""
+    net = make_net(warm_start=True, max_iter=2).fit(X, Y)
+    net.set_params(**between).fit(X, Y)
+    other = pickle.loads(pickle.dumps(net))
+    other._training_state.slots.clear()
+    other._training_state.n_updates = 0
+    for estimator in (net, other):
+        estimator.set_params(solver=solver).fit(X, Y)
+    assert_same_bits(net, other)
+    assert net._training_state.n_updates == 2 * N_BATCHES
+
+
+def test_the_same_solver_with_warm_start_keeps_its_slots():
+    whole = make_net(solver="nadam", max_iter=4).fit(X, Y)
+    halves = make_net(solver="nadam", max_iter=2, warm_start=True).fit(X, Y).fit(X, Y)
+    assert_same_bits(whole, halves)
