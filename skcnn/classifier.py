@@ -409,11 +409,7 @@ class ConvNetClassifier(LayerParametersMixin, FittingMixin, PredictionMixin, Cla
         """
         given = {"X_val": X_val, "y_val": y_val, "sample_weight_val": sample_weight_val}
         self._check_validation_arguments(given)
-        if self.solver == "lbfgs" and self.averaging is not None:
-            raise ValueError(
-                f"averaging={self.averaging!r} averages over steps, of which solver='lbfgs' has none: set "
-                "averaging=None or choose another solver"
-            )
+        self._check_averaging()
         fresh = not (self.warm_start and hasattr(self, "network_"))
         return self._fit(X, y, sample_weight, fresh=fresh, given_validation=given)
 
@@ -449,21 +445,7 @@ class ConvNetClassifier(LayerParametersMixin, FittingMixin, PredictionMixin, Cla
             If X is sparse or holds objects that are not numbers.
         """
         fresh = not hasattr(self, "network_")
-        if isinstance(self.class_weight, str) and self.class_weight == "balanced":
-            raise ValueError(
-                "class_weight='balanced' is not supported by partial_fit, which does not see all samples: "
-                "give the weights as a dict"
-            )
-        if SCHEDULES[self.learning_rate].has_horizon:
-            raise ValueError(
-                f"learning_rate={self.learning_rate!r} is not supported by partial_fit, which does not know "
-                "how many epochs are to come: choose 'constant' or 'step', or call fit"
-            )
-        if self.averaging is not None and AVERAGING[self.averaging].has_horizon:
-            raise ValueError(
-                f"averaging={self.averaging!r} is not supported by partial_fit, which does not know how many "
-                "epochs are to come: choose 'ema', or call fit"
-            )
+        self._check_needs_no_foresight()
         if fresh and classes is None:
             raise ValueError("classes must be passed on the first call to partial_fit")
         if classes is not None:

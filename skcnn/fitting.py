@@ -116,6 +116,31 @@ class FittingMixin:
                 "X_val and y_val are given, but early_stopping=False: set it to True to use them"
             )
 
+    def _check_averaging(self):
+        if self.solver == "lbfgs" and self.averaging is not None:
+            raise ValueError(
+                f"averaging={self.averaging!r} averages over steps, of which solver='lbfgs' has none: set "
+                "averaging=None or choose another solver"
+            )
+
+    def _check_needs_no_foresight(self):
+        """Raise a ValueError for what needs to know more than partial_fit can."""
+        if isinstance(self.class_weight, str) and self.class_weight == "balanced":
+            raise ValueError(
+                "class_weight='balanced' is not supported by partial_fit, which does not see all samples: "
+                "give the weights as a dict"
+            )
+        if SCHEDULES[self.learning_rate].has_horizon:
+            raise ValueError(
+                f"learning_rate={self.learning_rate!r} is not supported by partial_fit, which does not know "
+                "how many epochs are to come: choose 'constant' or 'step', or call fit"
+            )
+        if self.averaging is not None and AVERAGING[self.averaging].has_horizon:
+            raise ValueError(
+                f"averaging={self.averaging!r} is not supported by partial_fit, which does not know how many "
+                "epochs are to come: choose 'ema', or call fit"
+            )
+
     def _check_samples(self, X, y, sample_weight, *, fresh, partial, classes):
         """Validate training samples; on a fresh start, set what follows from them."""
         X = self._check_images(X, y, reset=fresh)

@@ -74,7 +74,6 @@ def minimize_lbfgs(
                 f"{step.layer!r}, is random in training: leave it out or choose another solver"
             )
     resume(network, state)
-    state.change_solver("lbfgs")
     batch = make_batch(data, np.arange(len(data.images)), network, objective, number=0)
     executor = Executor(network, pool, training=True, streams=RandomStreams(state.seed))
     blank = {where: np.zeros_like(value) for where, value in network.state().items()}
@@ -100,6 +99,7 @@ def minimize_lbfgs(
     def end_iteration(intermediate_result):
         nonlocal accepted, start_time
         accepted = network.snapshot()
+        state.change_solver("lbfgs")
         state.epoch += 1
         state.step += 1
         state.n_samples_seen += batch.n_rows
