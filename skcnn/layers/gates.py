@@ -146,11 +146,11 @@ class Mish(ElementwiseActivation):
 
     def forward(self, params, X, unit, *, training, out):
         """Compute the result; see :meth:`Layer.forward`."""
-        return np.multiply(self._gate(X, out), X, out=out)
+        return np.multiply(self._gate(X, unit, out), X, out=out)
 
     def slope(self, unit, out):
         """Return the derivative."""
-        gate = self._gate(unit.X, unit.scratch("gate", out.shape))
+        gate = self._gate(unit.X, unit, unit.scratch("gate", out.shape))
         rise = expit(unit.X, out=unit.scratch("rise", out.shape))
         np.multiply(rise, unit.X, out=rise)
         np.multiply(gate, gate, out=out)
@@ -158,6 +158,11 @@ class Mish(ElementwiseActivation):
         np.multiply(out, rise, out=out)
         return np.add(out, gate, out=out)
 
-    def _gate(self, X, out):
-        np.logaddexp(X, 0, out=out)
-        return np.tanh(out, out=out)
+    def _gate(self, X, unit, out):
+        """Return the hyperbolic tangent, which is m / (m + 2) for m = n (n + 2) and n = exp(x)."""
+        n = np.minimum(X, 20, out=unit.scratch("n", X.shape))  # beyond, the gate is one to the last digit
+        np.exp(n, out=n)
+        np.add(n, 2, out=out)
+        np.multiply(out, n, out=out)
+        np.add(out, 2, out=n)
+        return np.divide(out, n, out=out)

@@ -257,7 +257,12 @@ class Softplus(ElementwiseActivation):
 
     def forward(self, params, X, unit, *, training, out):
         """Compute the result; see :meth:`Layer.forward`."""
-        return np.logaddexp(X, 0, out=out)
+        smooth = np.abs(X, out=unit.scratch("smooth", X.shape))  # log(1 + exp(-|x|)), which cannot overflow
+        np.negative(smooth, out=smooth)
+        np.exp(smooth, out=smooth)
+        np.log1p(smooth, out=smooth)
+        np.maximum(X, 0, out=out)
+        return np.add(out, smooth, out=out)
 
     def slope(self, unit, out):
         """Return the logistic sigmoid."""
