@@ -47,7 +47,7 @@ def layer_gradient_error(
 
     Parameters
     ----------
-    layer : Layer
+    layer : Layer or container
     input_shape : tuple of int
         Shape of one sample, ``(h, w, c)`` or ``(f,)``.
     n_samples : int, default=5
