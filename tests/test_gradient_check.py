@@ -282,7 +282,7 @@ class MaskInSelf(MaskInScratch):
 
 @pytest.mark.parametrize("layer", [MaskInScratch(), MaskInSelf()], ids=lambda layer: type(layer).__name__)
 def test_layers_that_forget_what_an_earlier_chunk_needs_fail(layer, monkeypatch):
-    monkeypatch.setenv("SKCNN_NUM_THREADS", "1")  # threads that race for one mask may not even agree on its size
+    monkeypatch.setenv("SKCNN_NUM_THREADS", "1")  # threads would race for the mask
     assert layer_gradient_error(layer, (4, 5, 2)) > 0.1
 
 
