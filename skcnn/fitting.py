@@ -78,7 +78,7 @@ class FittingMixin:
         steps_before = state.step
         try:
             with worker_pool() as pool:
-                model._train(data, validation, pool, max_iter=1 if partial else self.max_iter)
+                model._train(data, validation, pool, partial=partial)
         except KeyboardInterrupt:
             if state.step > steps_before:
                 self._take_over(model, keep_state=partial)
@@ -232,16 +232,20 @@ class FittingMixin:
                     f"built, {step.name!r} is {step.layer!r} now; set warm_start=False to start anew"
                 )
 
-    def _train(self, data, validation, pool, *, max_iter):
+    def _train(self, data, validation, pool, *, partial):
         """Train the network and keep the record, until one of the reasons to end."""
-        state, objective = self._training_state, self._objective(max_iter)
+        state, objective = self._training_state, self._objective(1 if partial else self.max_iter)
         batch_size = self._batch_size(len(data.images))
         deadline = math.inf if self.max_time is None else time.perf_counter() + self.max_time
+
+        options = {"batch_size": batch_size, "pool": pool}
+        if partial and state.n_averaged:  # these samples alone may be too few for statistics
+            options["statistics"] = self.network_.copy().state()
 
         def averaged():
             if objective.averaging is None:
                 return self.network_
-            return averaged_network(self.network_, data, state, objective, batch_size=batch_size, pool=pool)
+            return averaged_network(self.network_, data, state, objective, **options)
 
         monitor = Monitor(self, objective, state, validation, averaged, pool=pool, deadline=deadline)
         self.n_iter_, is_complete = 0, False

@@ -100,6 +100,7 @@ def minimize_lbfgs(
         nonlocal accepted, start_time
         accepted = network.snapshot()
         state.change_solver("lbfgs")
+        state.forget_average()
         state.epoch += 1
         state.step += 1
         state.n_samples_seen += batch.n_rows

@@ -62,12 +62,12 @@ class Schedule(ABC):
             raise ValueError(f"warmup={warmup} must be less than max_iter={n_epochs} epochs")
 
     def rate(self, position: Position) -> float:
-        """Return the learning rate of a step."""
+        """Return the learning rate of a step, a python float: numpy's would turn float32 into float64."""
         n_warmup = round(self.warmup * position.steps_per_epoch)
         if position.step < n_warmup:
-            return self.initial * (position.step + 1) / n_warmup
+            return float(self.initial * (position.step + 1) / n_warmup)
         n_steps = self.n_epochs * position.steps_per_epoch - n_warmup
-        return self.rate_after_warmup(position, position.step - n_warmup, n_steps)
+        return float(self.rate_after_warmup(position, position.step - n_warmup, n_steps))
 
     @abstractmethod
     def rate_after_warmup(self, position: Position, step: int, n_steps: int) -> float:

@@ -44,7 +44,7 @@ class TrainingState:
     n_averaged : int
         How many weights the average was taken of.
     solver : str
-        Class of the optimizer that the slots belong to.
+        The optimizer that the slots belong to, with its hyperparameters.
     n_updates : int
         Steps that it has taken.
     slots : dict of str to ndarray of shape (n_params,)
@@ -63,10 +63,15 @@ class TrainingState:
     slots: dict[str, np.ndarray] = field(default_factory=dict)
 
     def change_solver(self, solver: str) -> None:
-        """Forget the slots of another optimizer."""
+        """Forget the slots of another optimizer; with other decay rates they would have another scale."""
         if self.solver != solver:
             self.solver, self.n_updates = solver, 0
             self.slots = {name: slot for name, slot in self.slots.items() if name in ("average", "trained")}
+
+    def forget_average(self) -> None:
+        """Let the next average begin anew."""
+        self.n_averaged = 0
+        self.slots.pop("average", None)
 
     def copy(self) -> "TrainingState":
         """Return a copy that shares nothing."""
@@ -175,13 +180,11 @@ def train_epochs(
     streams = RandomStreams(state.seed)
     executor = Executor(network, pool, training=True, streams=streams)
     averaging, schedule = objective.averaging, objective.schedule
-    state.change_solver(type(objective.optimizer).__name__)
+    state.change_solver(f"{type(objective.optimizer).__name__} {vars(objective.optimizer)}")
+    if averaging is None or averaging.has_horizon:
+        state.forget_average()
     for name in (*objective.optimizer.slot_names, *(("average",) if averaging else ())):
         state.slots.setdefault(name, np.zeros_like(network.vector))
-    if averaging is None:
-        state.slots.pop("average", None)
-    if averaging is None or averaging.has_horizon:
-        state.n_averaged = 0
     resume(network, state)
     n_samples = len(data.images)
     n_batches = -(-n_samples // batch_size)
@@ -315,9 +318,16 @@ def check_scores(network: Network, data: TrainingData, rows: np.ndarray, pool, s
 
 
 def averaged_network(
-    network: Network, data: TrainingData, state: TrainingState, objective: Objective, *, batch_size: int, pool
+    network: Network,
+    data: TrainingData,
+    state: TrainingState,
+    objective: Objective,
+    *,
+    batch_size: int,
+    pool,
+    statistics: dict | None = None,
 ) -> Network:
-    """Return a network with the average of the weights, its running statistics computed anew.
+    """Return a network with the average of the weights and running statistics that belong to it.
 
     Parameters
     ----------
@@ -328,8 +338,11 @@ def averaged_network(
     state : TrainingState
     objective : Objective
     batch_size : int
-        Largest number of samples of a minibatch, whose statistics are averaged.
+        Largest number of samples of a minibatch.
     pool : WorkerPool
+    statistics : dict of (str, str) to ndarray, default=None
+        Running statistics to go on from, as training does, where these samples are not all there are. None:
+        the statistics of the minibatches are averaged.
 
     References
     ----------
@@ -340,20 +353,23 @@ def averaged_network(
         return network
     averaged = network.copy()
     np.copyto(averaged.vector, state.slots["average"])
-    blank = {where: np.zeros_like(value) for where, value in averaged.state().items()}
-    if not blank:
+    if not averaged.state():
         return averaged
+    blank = {where: np.zeros_like(value) for where, value in averaged.state().items()}
     executor = Executor(averaged, pool, training=True, streams=RandomStreams(state.seed))
-    sums, total_weight = dict.fromkeys(blank, 0.0), 0.0
+    sums, total_weight, latest = dict.fromkeys(blank, 0.0), 0.0, statistics
     for rows in np.array_split(np.arange(len(data.images)), -(-len(data.images) // batch_size)):
-        averaged.set_state(blank)  # running statistics that start at zero become those of the minibatch
+        # running statistics that start at zero become those of the minibatch
+        averaged.set_state(blank if statistics is None else latest)
         batch = make_batch(data, rows, averaged, objective, number=int(rows[0]))
-        statistics = executor.statistics(batch)
+        latest = executor.statistics(batch)
         weight = float(len(rows) if batch.weights is None else batch.weights.sum())
-        sums = {where: total + weight * statistics[where] for where, total in sums.items()}
+        sums = {where: total + weight * latest[where] for where, total in sums.items()}
         total_weight += weight
-    means = {where: total / total_weight for where, total in sums.items() if blank[where].dtype.kind == "f"}
-    averaged.set_state(statistics | means)
+    averaged.set_state(latest)
+    if statistics is None:
+        floats = [where for where, value in blank.items() if value.dtype.kind == "f"]
+        averaged.set_state({where: sums[where] / total_weight for where in floats})
     return averaged
 
 

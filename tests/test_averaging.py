@@ -375,3 +375,12 @@ def test_training_goes_on_from_where_an_interrupted_lbfgs_stood(monkeypatch):
     vector = model.network_.vector.copy()
     model.set_params(solver="adam", max_iter=1, learning_rate_init=1e-12).fit(X, y)
     np.testing.assert_allclose(model.network_.vector, vector, rtol=0, atol=1e-9)
+
+
+def test_after_lbfgs_an_exponential_average_begins_anew():
+    """The weights from before have nothing to do with those that it averages now."""
+    model, X, y = fitted_with_average()
+    model.set_params(solver="lbfgs", averaging=None, max_iter=30).fit(X, y)
+    vector = model.network_.vector.copy()
+    model.set_params(solver="adam", averaging="ema", max_iter=1, learning_rate_init=1e-12).fit(X, y)
+    np.testing.assert_allclose(model.network_.vector, vector, rtol=0, atol=1e-9)

@@ -188,11 +188,46 @@ def test_moving_average_goes_on_bit_by_bit_with_warm_start():
 
 
 def test_moving_average_goes_on_bit_by_bit_with_partial_fit():
-    whole = make_net(averaging="ema", max_iter=3).fit(X, Y)
-    net = make_net(averaging="ema")
+    whole = make_net(averaging="ema", max_iter=3, normalization=None).fit(X, Y)
+    net = make_net(averaging="ema", normalization=None)
     for _ in range(3):
         net.partial_fit(X, Y, CLASSES)
     assert_same_bits(whole, net)
+
+
+def test_a_few_samples_do_not_spoil_the_statistics_of_an_average():
+    """A call with two of them moves running statistics, as in training; it does not replace them."""
+    net = make_net(averaging="ema")
+    for _ in range(10):
+        net.partial_fit(X, Y, CLASSES)
+    before = net.network_.params["norm1"]["running_mean"].copy()
+    net.partial_fit(X[:2], Y[:2])
+    after = net.network_.params["norm1"]["running_mean"]
+    assert 0 < np.abs(after - before).max() < 0.2 * np.abs(before).max()
+    assert net.score(X, Y) > 0.9
+
+
+def test_an_average_begins_anew_after_lbfgs():
+    net = make_net(averaging="ema", warm_start=True).fit(X, Y)
+    net.set_params(averaging=None, solver="lbfgs", max_iter=40).fit(X, Y)
+    score = net.score(X, Y)
+    net.set_params(averaging="ema", solver="adam", learning_rate_init=1e-5, max_iter=1).fit(X, Y)
+    assert abs(net.score(X, Y) - score) < 0.05
+
+
+@pytest.mark.parametrize(
+    "params",
+    [{"learning_rate": "step", "step_factor": 0.1, "step_size": 2}, {"warmup": 2.0}, {"solver": "rmsprop"}],
+    ids=str,
+)
+def test_hyperparameters_of_numpy_give_the_bits_of_python_numbers(params):
+    params = {**params, "batch_size": 100, "learning_rate_init": 0.01, "beta_2": 0.9, "epsilon": 1e-8}
+    params["dtype"] = "float32"
+    as_numpy = {
+        name: value if isinstance(value, str) else (np.int64 if isinstance(value, int) else np.float64)(value)
+        for name, value in params.items()
+    }
+    assert_same_bits(make_net(**params).fit(X, Y), make_net(**as_numpy).fit(X, Y))
 
 
 def test_training_goes_on_from_the_last_weights_when_averaging_is_switched_off():

@@ -169,6 +169,28 @@ def test_an_iteration_counts_as_an_epoch_and_as_a_step_over_all_samples():
     assert (state.epoch, state.step, state.n_samples_seen, state.slots) == (5, 8, 160, {})
 
 
+def test_the_search_begins_with_the_weights_that_training_goes_on_from():
+    """Not with their average that the network holds; slots of an optimizer are forgotten."""
+    network, other, data = normalized_network(), normalized_network(), make_data()
+    state = TrainingState(seed=7, slots={"trained": network.vector.copy(), "velocity": network.vector.copy()})
+    network.vector *= 0.5
+    losses = losses_of(minimize(network, data, state=state, n_epochs=4))
+    assert losses == losses_of(minimize(other, data, n_epochs=4))
+    np.testing.assert_array_equal(network.vector, other.vector)
+    assert state.slots == {}
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_search_to_the_very_end_stays_downhill(dtype):
+    """Where rounding errors leave nothing to gain, in float32 long before the gradient is that small."""
+    network, data = make_network(dtype=dtype), make_data(dtype=dtype)
+    losses = losses_of(minimize(network, data, alpha=0.1, tol=1e-12, n_epochs=500))
+    assert 10 < len(losses) < 100
+    assert losses == sorted(losses, reverse=True)
+    tolerance = 1e-12 if dtype == np.float64 else 1e-5
+    assert naive_loss(network, data, alpha=0.1) == pytest.approx(losses[-1], rel=tolerance)
+
+
 @pytest.mark.parametrize("last", [1, 2, 5])
 def test_the_search_stops_at_the_iteration_that_is_not_to_go_on(last):
     """With the network and the state that it has there, on the way of a search that goes on."""

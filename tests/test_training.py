@@ -391,6 +391,22 @@ def test_going_on_from_a_state_gives_the_bits_of_one_run(optimizer, dtype):
     assert [record["loss"] for record in records] == [record["loss"] for record in expected]
 
 
+@pytest.mark.parametrize(
+    "second", [Adam(), OPTIMIZERS["nadam"](), OPTIMIZERS["rmsprop"]()], ids=["adam", "nadam", "rmsprop"]
+)
+def test_another_optimizer_begins_with_slots_of_zeros_and_its_first_step(second):
+    """Slots of the same name may mean something else, and corrections for their start count its own steps."""
+    network, state, data = full_network(), TrainingState(seed=7), make_data()
+    train(network, data, objective(optimizer=OPTIMIZERS["adagrad"]()), 2, state)
+    other = copy.deepcopy(network)
+    other_state = TrainingState(seed=7, epoch=2, step=8, n_samples_seen=40)
+    for trained, its_state in [(network, state), (other, other_state)]:
+        train(trained, data, objective(optimizer=second), 1, its_state)
+    assert all_bits(network, state) == all_bits(other, other_state)
+    assert state.slots.keys() == set(second.slot_names)
+    assert (state.step, state.n_updates) == (12, 4)
+
+
 def test_training_gives_the_same_bits_on_any_number_of_threads(monkeypatch):
     cut_finely(monkeypatch)
     results = []

@@ -145,7 +145,7 @@ class LayerParametersMixin:
         entries = self._entries((own | given)[self._stack])
         names = {name for name, _ in entries}
         replaced = {key: value for key, value in params.items() if key in names and key not in own}
-        entries = [(name, replaced.get(name, layer)) for name, layer in entries]
+        entries = self._entries([(name, replaced.get(name, layer)) for name, layer in entries])
         layers = own | given | dict(entries)
 
         nested = {}

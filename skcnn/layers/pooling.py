@@ -200,8 +200,9 @@ class GlobalAvgPool2D(Layer):
 
     def backward(self, params, dY, unit, *, need_dX, out):
         """Compute the gradient; see :meth:`Layer.backward`."""
-        np.multiply(dY, 1 / (out.shape[0] * out.shape[1]), out=out[0, 0])
-        out[...] = out[0, 0]
+        share = unit.scratch("share", dY.shape)
+        np.multiply(dY, 1 / (out.shape[0] * out.shape[1]), out=share)
+        np.copyto(out, share)
         return out
 
 

@@ -898,3 +898,9 @@ def test_a_branch_may_be_a_tuple_as_well_as_a_list():
     as_tuples = Parallel(((Conv2D(2), ReLU()), ("b", (Conv2D(3),))))
     steps, other_steps = (compile_steps([("a", block)], (4, 4, 1)) for block in (as_lists, as_tuples))
     assert [repr(step) for step in steps] == [repr(step) for step in other_steps]
+
+
+def test_a_branch_is_replaced_by_a_list_and_a_layer_of_it_is_changed_in_one_call():
+    block = Parallel([Conv2D(2), ReLU()])
+    block.set_params(relu_1=[Conv2D(3), Conv2D(4)], relu_1__conv2d_2__filters=5)
+    assert compile_steps([("a", block)], (4, 4, 1))[-1].output_shape == (4, 4, 2 + 5)
