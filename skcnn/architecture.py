@@ -16,7 +16,7 @@ from skcnn.layers import (
     Softmax,
 )
 from skcnn.layers.activation import ACTIVATIONS, LINEAR
-from skcnn.layers.base import Shape, as_pair, is_integer
+from skcnn.layers.base import Shape, as_pair, as_size, is_integer
 from skcnn.layers.naming import NamedBlocks, check_layers, is_passthrough, named_layers
 from skcnn.network import Graph, Step
 
@@ -221,8 +221,9 @@ def lenet5(activation: str = "tanh") -> NamedBlocks:
 
     Notes
     -----
-    As in the paper but for three details: pooling has no trained factors, every filter of the second
-    convolution sees all channels, and the output is the estimator's.
+    The paper in outline: its pooling has trained factors, biases and an activation of its own, its activation
+    is a scaled tanh, its second convolution sees only some of the channels, and its output is one of radial
+    basis functions.
 
     References
     ----------
@@ -280,8 +281,8 @@ def small_vgg(
     ['conv1_1', 'norm1_1', 'relu1_1', 'pool1', 'dense1']
     """
     layers = []
-    for block, count in enumerate(filters, start=1):
-        for number in range(1, convolutions + 1):
+    for block, count in enumerate(_sizes(filters, "filters"), start=1):
+        for number in range(1, as_size(convolutions, "convolutions") + 1):
             layers += [
                 (f"conv{block}_{number}", Conv2D(count, use_bias=False)),
                 (f"norm{block}_{number}", BatchNorm()),
@@ -317,9 +318,12 @@ def small_resnet(filters: tuple[int, ...] = (16, 32, 64), blocks: int = 1) -> Na
     >>> [name for name, _ in small_resnet(filters=(16, 32), blocks=2)]
     ['conv1', 'norm1', 'relu1', 'res1_1', 'res1_2', 'res2_1', 'res2_2', 'pool']
     """
+    filters = _sizes(filters, "filters")
+    if not filters:
+        raise ValueError("filters must hold at least one number, got ()")
     layers = [("conv1", Conv2D(filters[0], use_bias=False)), ("norm1", BatchNorm()), ("relu1", ReLU())]
     for stage, count in enumerate(filters, start=1):
-        for number in range(1, blocks + 1):
+        for number in range(1, as_size(blocks, "blocks") + 1):
             strides = 2 if stage > 1 and number == 1 else 1
             branch = [
                 ("conv1", Conv2D(count, strides=strides, use_bias=False)),

@@ -90,8 +90,8 @@ class ConvNetClassifier(LayerParametersMixin, FittingMixin, PredictionMixin, Cla
     solver : {"adam", "adamw", "nadam", "rmsprop", "adagrad", "sgd", "lbfgs"}, default="adam"
         Optimizer. "lbfgs": all samples at once, for small data, as in
         :class:`~sklearn.neural_network.MLPClassifier`. An iteration is an epoch, ``tol`` is also the largest
-        component of the gradient at which training ends, and of the parameters from ``batch_size`` to
-        ``averaging_start`` none is used. It needs layers that are not random in training.
+        component of the gradient at which training ends, and the parameters from ``batch_size`` to
+        ``clip_norm`` are not used. It needs layers that are not random in training.
     alpha : float, default=1e-4
         ``alpha / 2 * sum(weight ** 2)`` is added to the mean loss; biases and normalization are left out.
         With "adamw", each step multiplies these weights by ``1 - learning rate * alpha`` instead.
@@ -119,7 +119,7 @@ class ConvNetClassifier(LayerParametersMixin, FittingMixin, PredictionMixin, Cla
     beta_1, beta_2 : float, default=0.9 and 0.999
         Decay rates of "adam", "adamw" and "nadam", in [0, 1); "rmsprop" uses ``beta_2``.
     epsilon : float, default=1e-8
-        Added to the denominator of all solvers but "sgd".
+        Added to the denominator of all solvers but "sgd" and "lbfgs".
     clip_norm : float or None, default=None
         Largest Euclidean norm of the gradient of a minibatch; longer ones are scaled down.
     averaging : {"ema", "swa"} or None, default=None
@@ -176,7 +176,7 @@ class ConvNetClassifier(LayerParametersMixin, FittingMixin, PredictionMixin, Cla
     n_params_ : int
         Number of trained weights.
     loss_ : float
-        Loss of the last epoch, penalty included; nan if none was completed.
+        Loss of the last epoch, penalty included (not with "adamw"); nan if none was completed.
     best_loss_ : float or None
         Smallest loss of an epoch; None if the last epoch was one with early stopping.
     loss_curve_ : list of float

@@ -239,6 +239,10 @@ class FittingMixin:
         deadline = math.inf if self.max_time is None else time.perf_counter() + self.max_time
 
         options = {"batch_size": batch_size, "pool": pool}
+        if self.shuffle:  # batches of one class, where samples are sorted, would have too small a variance
+            options["order"] = (
+                RandomStreams(state.seed).generator("shuffle", 0, 1).permutation(len(data.images))
+            )
         if partial and state.n_averaged:  # these samples alone may be too few for statistics
             options["statistics"] = self.network_.copy().state()
 
@@ -254,9 +258,14 @@ class FittingMixin:
             self._minimize(data, objective, monitor, batch_size=batch_size, deadline=deadline, pool=pool)
             is_complete = True
         except DivergenceError as error:
+            advice = (
+                "Other images or input_scaling"
+                if self.solver == "lbfgs"
+                else f"A smaller learning_rate_init than {self.learning_rate_init} or clip_norm"
+            )
             warnings.warn(
-                f"Training diverged: {error}. The weights of the last good epoch are kept. A smaller "
-                f"learning_rate_init than {self.learning_rate_init} or clip_norm may help.",
+                f"Training diverged: {error}. The weights of the last good epoch are kept. {advice} may "
+                "help.",
                 ConvergenceWarning,
                 stacklevel=5,
             )

@@ -78,9 +78,10 @@ def minimize_lbfgs(
     executor = Executor(network, pool, training=True, streams=RandomStreams(state.seed))
     blank = {where: np.zeros_like(value) for where, value in network.state().items()}
     accepted, start_time, last_loss = network.snapshot(), time.perf_counter(), None
+    evaluated_start = None
 
     def loss_and_gradient(weights):
-        nonlocal last_loss
+        nonlocal last_loss, evaluated_start
         np.copyto(network.vector, weights, casting="same_kind")
         network.set_state(blank)  # running statistics that start at zero become those of the samples
         with uninterrupted():
@@ -94,6 +95,7 @@ def minimize_lbfgs(
             # much worse, for the line search to turn back, but not so much that its next step is nil
             return last_loss + 10 * (1 + abs(last_loss)), np.zeros_like(weights)
         last_loss = loss
+        evaluated_start = evaluated_start or network.snapshot()
         return loss, gradient.astype(np.float64)
 
     def end_iteration(intermediate_result):
@@ -109,11 +111,13 @@ def minimize_lbfgs(
         if not goes_on({"epoch": state.epoch, "loss": float(intermediate_result.fun), "seconds": seconds}):
             raise StopIteration
 
-    start = network.vector.astype(np.float64)
+    start, first_epoch = network.vector.astype(np.float64), state.epoch
     options = {"maxiter": objective.n_epochs, "gtol": tol, "ftol": 0, "maxcor": HISTORY}
     try:
         minimize(
             loss_and_gradient, start, jac=True, method="L-BFGS-B", callback=end_iteration, options=options
         )
+        if state.epoch == first_epoch:  # the start was good enough: what it lacked are running statistics
+            accepted = evaluated_start
     finally:
         network.restore(accepted)

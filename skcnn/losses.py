@@ -163,12 +163,14 @@ class FocalLoss(SoftmaxLoss):
         \frac{\partial L}{\partial s_j} = a_j - p_j \sum_k a_k, \quad
         a_k = t_k \left(\gamma p_k (1 - p_k)^{\gamma - 1} \log p_k - (1 - p_k)^\gamma\right).
 
-    The minimum over all distributions is not at the probabilities of the classes: the softmax is less
-    certain than they are.
+    The softmax form of the paper's loss. Its minimum over all distributions is not at the probabilities of
+    the classes: the softmax is mostly less certain than they are.
 
     References
     ----------
     Lin, Goyal, Girshick, He and Dollár (2017), "Focal loss for dense object detection", ICCV.
+    Charoenphakdee, Vongkulbhisal, Chairatanakul and Sugiyama (2021), "On focal loss for class-posterior
+    probability estimation: a theoretical perspective", CVPR.
 
     Examples
     --------
@@ -284,10 +286,13 @@ class SquaredHinge(Hinge):
     -----
     For scores :math:`s` and targets :math:`t` that sum to one, with margin 1,
 
-    .. math:: L = \sum_y t_y \sum_{k \ne y} \max(0, 1 + s_k - s_y)^2.
+    .. math:: L = \sum_y t_y \sum_{k \ne y} \max(0, 1 + s_k - s_y)^2,
+
+    the form of Weston and Watkins with squares; Tang squares the hinges of one class against the rest.
 
     References
     ----------
+    Weston and Watkins (1999), "Support vector machines for multi-class pattern recognition", ESANN.
     Tang (2013), "Deep learning using linear support vector machines", arXiv:1306.0239.
 
     Examples

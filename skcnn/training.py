@@ -325,6 +325,7 @@ def averaged_network(
     *,
     batch_size: int,
     pool,
+    order: np.ndarray | None = None,
     statistics: dict | None = None,
 ) -> Network:
     """Return a network with the average of the weights and running statistics that belong to it.
@@ -340,6 +341,8 @@ def averaged_network(
     batch_size : int
         Largest number of samples of a minibatch.
     pool : WorkerPool
+    order : ndarray of shape (n_samples,), default=None
+        Order in which the samples make up minibatches; None: as they come.
     statistics : dict of (str, str) to ndarray, default=None
         Running statistics to go on from, as training does, where these samples are not all there are. None:
         the statistics of the minibatches are averaged.
@@ -358,7 +361,8 @@ def averaged_network(
     blank = {where: np.zeros_like(value) for where, value in averaged.state().items()}
     executor = Executor(averaged, pool, training=True, streams=RandomStreams(state.seed))
     sums, total_weight, latest = dict.fromkeys(blank, 0.0), 0.0, statistics
-    for rows in np.array_split(np.arange(len(data.images)), -(-len(data.images) // batch_size)):
+    order = np.arange(len(data.images)) if order is None else order
+    for rows in np.array_split(order, -(-len(order) // batch_size)):
         # running statistics that start at zero become those of the minibatch
         averaged.set_state(blank if statistics is None else latest)
         batch = make_batch(data, rows, averaged, objective, number=int(rows[0]))

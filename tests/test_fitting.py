@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.datasets import load_digits
 
-from skcnn import BatchNorm, Conv2D, ConvNetClassifier, GlobalAvgPool2D, ReLU, Residual
+from skcnn import BatchNorm, Conv2D, ConvNetClassifier, Dropout, GlobalAvgPool2D, ReLU, Residual
 
 X, Y = load_digits(return_X_y=True)
 X, Y = X[:300], Y[:300]
@@ -166,12 +166,18 @@ def test_without_an_epoch_to_average_the_last_weights_are_kept():
 def test_running_statistics_belong_to_the_average():
     """With one minibatch they are the statistics of that minibatch, computed by hand from the average."""
     net = make_net(averaging="ema", batch_size=300, input_scaling=None).fit(X, Y)
+    mean, variance = statistics_by_hand(net, X)
+    assert_allclose(net.network_.params["norm1"]["running_mean"], mean, rtol=1e-10)
+    assert_allclose(net.network_.params["norm1"]["running_variance"], variance, rtol=1e-10)
+
+
+def statistics_by_hand(net, images):
+    """Return mean and variance of the results of the first convolution."""
     weight = net.network_.params["conv1"]["weight"]
-    images = np.pad(X.reshape(-1, 8, 8), ((0, 0), (1, 1), (1, 1)))
+    images = np.pad(images.reshape(-1, 8, 8), ((0, 0), (1, 1), (1, 1)))
     windows = np.lib.stride_tricks.sliding_window_view(images, (3, 3), axis=(1, 2))
     maps = np.einsum("nhwuv,uvf->nhwf", windows, weight[:, :, 0])
-    assert_allclose(net.network_.params["norm1"]["running_mean"], maps.mean(axis=(0, 1, 2)), rtol=1e-10)
-    assert_allclose(net.network_.params["norm1"]["running_variance"], maps.var(axis=(0, 1, 2)), rtol=1e-10)
+    return maps.mean(axis=(0, 1, 2)), maps.var(axis=(0, 1, 2))
 
 
 @EACH_AVERAGING
@@ -205,6 +211,26 @@ def test_a_few_samples_do_not_spoil_the_statistics_of_an_average():
     after = net.network_.params["norm1"]["running_mean"]
     assert 0 < np.abs(after - before).max() < 0.2 * np.abs(before).max()
     assert net.score(X, Y) > 0.9
+
+
+@pytest.mark.parametrize("averaging", ["ema", "swa"])
+def test_statistics_of_an_average_do_not_suffer_from_samples_in_order(averaging):
+    """Minibatches of one class each would have a third of the variance of all samples."""
+    images = np.random.default_rng(0).normal(size=(300, 8, 8)) * 0.3 + 2 * Y[:, np.newaxis, np.newaxis]
+    order = np.argsort(Y, kind="stable")
+    net = make_net(averaging=averaging, input_scaling=None).fit(images[order], Y[order])
+    _, variance = statistics_by_hand(net, images)
+    assert_allclose(net.network_.params["norm1"]["running_variance"], variance, rtol=0.05)
+
+
+def test_lbfgs_that_is_content_with_the_start_has_its_statistics():
+    net = make_net(solver="lbfgs", tol=100.0).fit(X, Y)
+    assert net.n_iter_ == 0
+    assert net.network_.params["norm1"]["running_mean"].any()
+
+
+def test_dropout_of_nothing_goes_with_lbfgs():
+    assert make_net(layers=[Dropout(0.0)], solver="lbfgs").fit(X, Y).n_iter_ == 4
 
 
 def test_an_average_begins_anew_after_lbfgs():

@@ -45,7 +45,10 @@ class Container(LayerParametersMixin, Block):
         check_layers(stack, self._entries(stack), self.get_params(deep=False), parameter=self._stack)
         blocks = [(f"{name}__{child}", block) for child, block in self._blocks()]
         if not blocks:
-            raise ValueError(f"{self._stack} must hold at least one layer, got {stack!r}")
+            raise ValueError(
+                f"{self._stack} must hold at least one layer that is not 'passthrough', got {stack!r}; put "
+                "'passthrough' in the place of the container itself"
+            )
         return blocks
 
 
@@ -162,7 +165,9 @@ def projection_between(input_shape, branch_shape, last_layer) -> list[Block]:
         projection = Dense(branch_shape[0], use_bias=not is_normalization)
         return [projection, *normalization]
     if len(input_shape) == len(branch_shape) == 3:
-        strides = tuple(-(-size // left) for size, left in zip(input_shape, branch_shape[:2], strict=False))
+        strides = tuple(
+            -(-size // left) for size, left in zip(input_shape[:2], branch_shape[:2], strict=True)
+        )
         projection = Conv2D(
             branch_shape[2], 1, strides=strides, padding="valid", use_bias=not is_normalization
         )

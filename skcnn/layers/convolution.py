@@ -43,7 +43,7 @@ class Convolution(Layer):
     def output_shape(self, input_shape):
         """Return the number of windows and of filters; see :meth:`Layer.output_shape`."""
         require_image(input_shape)
-        windows = self._windows(input_shape[:2])
+        windows = self.windows(input_shape[:2])
         if min(windows.counts) < 1:
             dilated = "" if windows.dilation == (1, 1) else f" with dilation={windows.dilation}"
             raise ValueError(
@@ -52,7 +52,7 @@ class Convolution(Layer):
             )
         return (*windows.counts, self.filter_count(input_shape[2]))
 
-    def _windows(self, image_size):
+    def windows(self, image_size):
         """Return the windows of an image of this height and width."""
         check_padding(self.padding)
         return sliding_windows(
@@ -171,7 +171,7 @@ class Conv2D(Convolution):
 
     def scratch_size(self, input_shape):
         """Return the size of the gathered columns of one image."""
-        windows = self._windows(input_shape[:2])
+        windows = self.windows(input_shape[:2])
         return prod((*windows.size, *windows.counts)) * input_shape[2]
 
     def prepare(self, params, *, training):
@@ -212,7 +212,7 @@ class Conv2D(Convolution):
     def _columns(self, X, unit):
         """Gather the windows of X; return them, the memory of the padded images, and the windows."""
         height, width, n_images, channels = X.shape
-        windows = self._windows((height, width))
+        windows = self.windows((height, width))
         padded = unit.scratch("padded", (channels, *windows.padded_size, n_images))
         columns = unit.scratch("columns", (channels, *windows.size, *windows.counts, n_images))
         return gather_columns(X, columns, padded, windows), padded, windows
@@ -301,7 +301,7 @@ class DepthwiseConv2D(Convolution):
 
     def multiply_adds(self, input_shape):
         """Return ``h' * w' * c * depth_multiplier * kh * kw``."""
-        return prod((*self.output_shape(input_shape), *self._windows(input_shape[:2]).size))
+        return prod((*self.output_shape(input_shape), *self.windows(input_shape[:2]).size))
 
     def scratch_size(self, input_shape):
         """Return the size of the products, and of the repeated channels where there are several filters."""
@@ -310,14 +310,14 @@ class DepthwiseConv2D(Convolution):
 
     def forward(self, params, X, unit, *, training, out):
         """Compute the result; see :meth:`Layer.forward`."""
-        weight, windows = self._matrix(params), self._windows(X.shape[:2])
+        weight, windows = self._matrix(params), self.windows(X.shape[:2])
         products = unit.scratch("products", out.shape)
         depthwise_forward(self._repeated(X, unit), weight, out, products, windows)
         return channelwise(np.add, out, params["bias"], out=out) if self.use_bias else out
 
     def backward(self, params, dY, unit, *, need_dX, out):
         """Compute the gradients; see :meth:`Layer.backward`."""
-        weight, windows = self._matrix(params), self._windows(unit.X.shape[:2])
+        weight, windows = self._matrix(params), self.windows(unit.X.shape[:2])
         products = unit.scratch("products", dY.shape)
         X, share = self._repeated(unit.X, unit), unit.scratch("weight", weight.shape)
         depthwise_backward_weight(X, dY, share, products, windows)
@@ -329,7 +329,11 @@ class DepthwiseConv2D(Convolution):
         if self._multiplier() == 1:
             return depthwise_backward_images(weight, dY, out, products, windows)
         depthwise_backward_images(weight, dY, X, products, windows)  # the repeated images are done with
-        return X.reshape(*out.shape, self._multiplier()).sum(axis=-1, out=out)
+        shares = X.reshape(*out.shape, self._multiplier())
+        np.copyto(out, shares[..., 0])
+        for number in range(1, self._multiplier()):  # a sum over a short last axis is slow
+            np.add(out, shares[..., number], out=out)
+        return out
 
     def _matrix(self, params):
         """Return the weight as a matrix of shape (kh * kw, c * depth_multiplier)."""

@@ -33,11 +33,15 @@ class Dropout(Layer):
     (64,)
     """
 
-    is_random = True
     _parameter_constraints: dict = {"rate": [Interval(Real, 0, 1, closed="left")]}
 
     def __init__(self, rate=0.5):
         self.rate = rate
+
+    @property
+    def is_random(self):
+        """Whether anything is dropped."""
+        return self.rate > 0
 
     def forward(self, params, X, unit, *, training, out):
         """Compute the result; see :meth:`Layer.forward`."""
@@ -83,11 +87,15 @@ class SpatialDropout2D(Layer):
     (8, 8, 16)
     """
 
-    is_random = True
     _parameter_constraints: dict = {"rate": [Interval(Real, 0, 1, closed="left")]}
 
     def __init__(self, rate=0.5):
         self.rate = rate
+
+    @property
+    def is_random(self):
+        """Whether anything is dropped."""
+        return self.rate > 0
 
     def output_shape(self, input_shape):
         """Return the shape of the input; see :meth:`Layer.output_shape`."""

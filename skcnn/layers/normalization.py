@@ -230,13 +230,16 @@ class SampleNorm(Layer):
         np.subtract(X, self.means(X), out=out)
         np.subtract(out, self.means(out), out=out)  # the mean was rounded, which shows where all are equal
         squares = np.multiply(out, out, out=unit.scratch("squares", X.shape))
-        inverse = 1 / np.sqrt(self.means(squares) + X.dtype.type(self.epsilon))
+        smallest = np.finfo(X.dtype).tiny  # an epsilon for float64 may be zero in float32
+        inverse = 1 / np.sqrt(self.means(squares) + X.dtype.type(max(self.epsilon, smallest)))
         np.multiply(out, inverse, out=out)
         return inverse
 
 
 class LayerNorm(SampleNorm):
     r"""Layer normalization: the channels of each pixel get zero mean and unit variance.
+
+    The paper normalizes over all numbers of a sample, which for images is ``GroupNorm(1)``.
 
     Parameters
     ----------
@@ -383,8 +386,8 @@ class LocalResponseNorm(Layer):
         return input_shape
 
     def multiply_adds(self, input_shape):
-        """Return one for each activation and channel."""
-        return prod(input_shape) * input_shape[-1]
+        """Return one for each activation and neighbour."""
+        return prod(input_shape) * min(as_size(self.size, "size"), input_shape[-1])
 
     def scratch_size(self, input_shape):
         """Return three for each activation."""
@@ -402,26 +405,25 @@ class LocalResponseNorm(Layer):
         np.multiply(dY, powers, out=dY)
         shares = np.multiply(dY, unit.X, out=powers)
         np.divide(shares, denominators, out=shares)
-        self._sum_neighbours(shares, self._neighbours(dY).T, out=out)
+        self._sum_neighbours(shares, out, transposed=True)
         np.multiply(out, unit.X, out=out)
         np.multiply(out, -2 * float(self.alpha) * float(self.beta), out=out)
         return np.add(out, dY, out=out)
 
     def _denominators(self, X, unit, out):
         squares = np.multiply(X, X, out=unit.scratch("squares", X.shape))
-        self._sum_neighbours(squares, self._neighbours(X), out=out)
+        self._sum_neighbours(squares, out)
         np.multiply(out, float(self.alpha), out=out)
         return np.add(out, float(self.k), out=out)
 
-    def _neighbours(self, X):
-        """Return a matrix with a one where the row is among the channels around the column."""
-        channels = np.arange(X.shape[-1])
-        offsets = channels[:, np.newaxis] - channels
+    def _sum_neighbours(self, X, out, *, transposed=False):
+        """Add up the channels around each one; transposed, those that it is around of."""
         size = as_size(self.size, "size")
         before, after = size // 2, (size - 1) // 2
-        return ((-before <= offsets) & (offsets <= after)).astype(X.dtype)
-
-    def _sum_neighbours(self, X, neighbours, out):
-        channels = X.shape[-1]
-        np.matmul(X.reshape(-1, channels), neighbours, out=out.reshape(-1, channels))
-        return out
+        if transposed:
+            before, after = after, before
+        np.copyto(out, X)
+        for offset in range(1, min(before, X.shape[-1] - 1) + 1):
+            np.add(out[..., offset:], X[..., :-offset], out=out[..., offset:])
+        for offset in range(1, min(after, X.shape[-1] - 1) + 1):
+            np.add(out[..., :-offset], X[..., offset:], out=out[..., :-offset])

@@ -24,7 +24,7 @@ class WindowPool2D(Layer):
         self.padding = padding
         self.ceil_mode = ceil_mode
 
-    def _windows(self, image_size):
+    def windows(self, image_size):
         """Return the windows of an image of this height and width."""
         check_padding(self.padding)
         size = as_pair(self.pool_size, "pool_size")
@@ -39,7 +39,7 @@ class WindowPool2D(Layer):
     def output_shape(self, input_shape):
         """Return ``(h', w', c)``; see :meth:`Layer.output_shape`."""
         require_image(input_shape)
-        windows = self._windows(input_shape[:2])
+        windows = self.windows(input_shape[:2])
         if any(max(pad) >= length for pad, length in zip(windows.padding, windows.size, strict=True)):
             raise ValueError(
                 f"padding={self.padding!r} must be smaller than pool_size={windows.size}, or a window would "
@@ -61,13 +61,14 @@ class MaxPool2D(WindowPool2D):
     pool_size : int or pair of int, default=2
         Height and width of a window, in pixels.
     strides : int, pair of int or None, default=None
-        Steps between windows; None: the size of the window, so that windows tile the image. Pixels
-        at the end that fill no window are left out.
+        Steps between windows; None: the size of the window, so that windows tile the image. Without
+        ``ceil_mode``, pixels at the end that fill no window are left out.
     padding : {"valid", "same"}, int or pair, default="valid"
         Pixels around the image, as for :class:`~skcnn.layers.Conv2D` and smaller than the window.
         Padding is never a maximum.
     ceil_mode : bool, default=False
-        Whether pixels at the end that fill no window get one that reaches beyond the padding.
+        Whether pixels at the end that fill no window get one that reaches beyond the padding; none begins
+        behind the image.
 
     Notes
     -----
@@ -92,7 +93,7 @@ class MaxPool2D(WindowPool2D):
 
     def forward(self, params, X, unit, *, training, out):
         """Compute the result; see :meth:`Layer.forward`."""
-        windows, position, larger = self._windows(X.shape[:2]), None, None
+        windows, position, larger = self.windows(X.shape[:2]), None, None
         if training:
             position = unit.buffer("position", out.shape, self._position_dtype())
             larger = unit.scratch("larger", out.shape, self._position_dtype())
@@ -102,7 +103,7 @@ class MaxPool2D(WindowPool2D):
         """Compute the gradient; see :meth:`Layer.backward`."""
         position = unit.buffer("position", dY.shape, self._position_dtype())
         share = unit.scratch("share", dY.shape)
-        return max_pool_backward(dY, position, out, share, self._windows(out.shape[:2]))
+        return max_pool_backward(dY, position, out, share, self.windows(out.shape[:2]))
 
     def _position_dtype(self):
         """Return the smallest type that numbers the pixels of a window."""
@@ -118,12 +119,13 @@ class AvgPool2D(WindowPool2D):
     pool_size : int or pair of int, default=2
         Height and width of a window, in pixels.
     strides : int, pair of int or None, default=None
-        Steps between windows; None: the size of the window, so that windows tile the image. Pixels
-        at the end that fill no window are left out.
+        Steps between windows; None: the size of the window, so that windows tile the image. Without
+        ``ceil_mode``, pixels at the end that fill no window are left out.
     padding : {"valid", "same"}, int or pair, default="valid"
         Pixels around the image, as for :class:`~skcnn.layers.Conv2D` and smaller than the window.
     ceil_mode : bool, default=False
-        Whether pixels at the end that fill no window get one that reaches beyond the padding.
+        Whether pixels at the end that fill no window get one that reaches beyond the padding; none begins
+        behind the image.
     count_include_pad : bool, default=False
         Whether padding counts as zeros, rather than not at all. What lies beyond the padding never counts.
 
@@ -167,7 +169,7 @@ class AvgPool2D(WindowPool2D):
         return average_pool_backward(dY, out, *self._areas_and_windows(out))
 
     def _areas_and_windows(self, X):
-        windows = self._windows(X.shape[:2])
+        windows = self.windows(X.shape[:2])
         return windows.areas(with_padding=self.count_include_pad), windows
 
 

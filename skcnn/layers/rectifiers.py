@@ -78,10 +78,8 @@ class LeakyReLU(ElementwiseActivation):
 
     def slope(self, unit, out):
         """Return 1 where the result is positive, else ``negative_slope``."""
-        positive = np.greater(unit.Y, 0, out=unit.scratch("positive", out.shape, bool))
-        out.fill(self.negative_slope)
-        np.copyto(out, 1, where=positive)
-        return out
+        np.greater(unit.Y, 0, out=out)
+        return np.maximum(out, float(self.negative_slope), out=out)
 
 
 class PReLU(Activation):
@@ -134,10 +132,10 @@ class PReLU(Activation):
         unit.add_gradient("slope", channel_sums(products))
         if not need_dX:
             return None
-        positive = np.greater(unit.X, 0, out=unit.scratch("positive", dY.shape, bool))
-        channelwise(np.multiply, dY, params["slope"], out=out)
-        np.copyto(out, dY, where=positive)
-        return out
+        slopes = np.greater(unit.X, 0, out=products)  # 1 or 0
+        channelwise(np.multiply, slopes, 1 - params["slope"], out=slopes)
+        channelwise(np.add, slopes, params["slope"], out=slopes)
+        return np.multiply(dY, slopes, out=out)
 
 
 class ELU(ElementwiseActivation):
@@ -150,8 +148,8 @@ class ELU(ElementwiseActivation):
 
     Notes
     -----
-    The shape stays. :math:`y = x` for :math:`x > 0`, else :math:`y = \alpha (e^x - 1)`, with derivative
-    :math:`y + \alpha`.
+    The shape stays. :math:`y = x` for :math:`x > 0`, with derivative 1, else
+    :math:`y = \alpha (e^x - 1)`, with derivative :math:`y + \alpha`.
 
     References
     ----------
@@ -227,10 +225,11 @@ def scaled_elu(X, alpha: float, scale: float, unit, out: np.ndarray) -> np.ndarr
 
 def scaled_elu_slope(alpha: float, scale: float, unit, out: np.ndarray) -> np.ndarray:
     """Compute the derivative of :func:`scaled_elu` from its result."""
-    positive = np.greater(unit.Y, 0, out=unit.scratch("positive", out.shape, bool))
-    np.add(unit.Y, scale * alpha, out=out)
-    np.copyto(out, scale, where=positive)
-    return out
+    np.minimum(unit.Y, 0, out=out)
+    np.add(out, scale * alpha, out=out)
+    positive = np.greater(unit.Y, 0, out=unit.scratch("positive", out.shape))  # 1 or 0
+    np.multiply(positive, scale - scale * alpha, out=positive)
+    return np.add(out, positive, out=out)
 
 
 class Softplus(ElementwiseActivation):

@@ -693,9 +693,18 @@ def test_a_warm_start_does_not_depend_on_how_estimators_are_shown():
 
 WRONG = {
     # what containers hold
-    "empty sequence": (("a", Sequential([])), ("'a'", r"layers must hold at least one layer, got \[\]")),
-    "empty branch": (("a", Residual(())), ("'a'", r"layers must hold at least one layer, got \(\)")),
-    "no branches": (("a", Parallel([])), ("'a'", r"branches must hold at least one layer, got \[\]")),
+    "empty sequence": (
+        ("a", Sequential([])),
+        ("'a'", r"layers must hold at least one layer that is not .passthrough., got \[\]"),
+    ),
+    "empty branch": (
+        ("a", Residual(())),
+        ("'a'", r"layers must hold at least one layer that is not .passthrough., got \(\)"),
+    ),
+    "no branches": (
+        ("a", Parallel([])),
+        ("'a'", r"branches must hold at least one layer that is not .passthrough., got \[\]"),
+    ),
     "empty list": (("a", Parallel([Conv2D(2), []])), ("'a__branch_1'", "layers must hold at least one")),
     "passthrough only": (("a", Residual(["passthrough"])), ("'a'", "at least one layer")),
     "passthrough side by side": (("a", Parallel(["passthrough"] * 2)), ("'a'", "at least one layer")),
