@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from skcnn.layers import (
+    Activation,
     AvgPool2D,
     BatchNorm,
     Conv2D,
@@ -440,3 +441,16 @@ def test_a_layer_of_scalar_and_state_parameters_is_laid_out_too():
     network.vector[0] = 5
     assert network.params["scale"]["factor"] == 5
     assert set(network.state()) == {("scale", "count")}
+
+
+def test_an_activation_without_a_name_stands_for_none():
+    class Cube(Activation):
+        def forward(self, params, X, unit, *, training, out):
+            return np.power(X, 3, out=out)
+
+        def backward(self, params, dY, unit, *, need_dX, out):
+            raise AssertionError("not called here")
+
+    steps = compile_steps([("conv", Conv2D(2)), ("cube", Cube())], INPUT_SHAPE)
+    assert following_activation(steps, 1) is None
+    Network(steps, dtype=np.float32, streams=RandomStreams(0))

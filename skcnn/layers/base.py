@@ -237,8 +237,8 @@ class JoiningLayer(Layer):
 class Activation(Layer):
     """Base class of activations: the shape stays, the scale of initial weights follows ``name``."""
 
-    name: str
-    """What the ``activation`` parameters of layers and of the estimator call it."""
+    name: str | None = None
+    """What the ``activation`` parameters of layers and of the estimator call it; None for one of your own."""
 
 
 class ElementwiseActivation(Activation):
