@@ -447,6 +447,8 @@ class ConvNetClassifier(LayerParametersMixin, FittingMixin, PredictionMixin, Cla
             If X is sparse or holds objects that are not numbers.
         """
         fresh = not hasattr(self, "network_")
+        if not fresh:
+            self._validate_params()  # which scikit-learn does in the first call only
         self._check_needs_no_foresight()
         if fresh and classes is None:
             raise ValueError("classes must be passed on the first call to partial_fit")

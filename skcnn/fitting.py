@@ -50,8 +50,6 @@ class FittingMixin:
     def _fit(self, X, y, sample_weight, *, fresh, classes=None, given_validation=None, partial=False):
         """Train a copy, and take over its attributes when all went well."""
         model = copy.copy(self)
-        if not fresh:
-            self._validate_params()
         samples = model._check_samples(X, y, sample_weight, fresh=fresh, partial=partial, classes=classes)
         model._continue_state(fresh)
         state = model._training_state

@@ -1070,6 +1070,13 @@ def test_partial_fit_after_fit_draws_other_numbers():
     assert len(set(draws)) == len(draws) == 9
 
 
+@pytest.mark.parametrize("name", ["learning_rate", "averaging", "solver", "loss", "class_weight"])
+def test_partial_fit_names_parameters_that_became_invalid(name):
+    net = make_net().partial_fit(X, Y, classes=[0, 1, 2]).set_params(**{name: "unknown"})
+    with pytest.raises(ValueError, match=f"{name}' parameter .* Got 'unknown' instead"):
+        net.partial_fit(X, Y)
+
+
 def test_partial_fit_validates_parameters_set_in_between():
     net = make_net().partial_fit(X, Y, classes=[0, 1, 2])
     with pytest.raises(ValueError, match="'solver' parameter"):
