@@ -74,50 +74,107 @@ def minimize_lbfgs(
                 f"{step.layer!r}, is random in training: leave it out or choose another solver"
             )
     resume(network, state)
-    batch = make_batch(data, np.arange(len(data.images)), network, objective, number=0)
-    executor = Executor(network, pool, training=True, streams=RandomStreams(state.seed))
-    blank = {where: np.zeros_like(value) for where, value in network.state().items()}
-    accepted, start_time, last_loss = network.snapshot(), time.perf_counter(), None
-    evaluated_start = None
-
-    def loss_and_gradient(weights):
-        nonlocal last_loss, evaluated_start
-        np.copyto(network.vector, weights, casting="same_kind")
-        network.set_state(blank)  # running statistics that start at zero become those of the samples
-        with uninterrupted():
-            loss = executor.gradients(batch, objective.loss)
-            gradient = executor.reduce()
-            loss += add_penalty(network, gradient, objective.alpha)
-        network.set_state(executor.state)
-        if not (np.isfinite(loss) and np.isfinite(gradient).all()):
-            if last_loss is None:
-                raise DivergenceError(f"the loss at the start is {loss}, or its gradient is not finite")
-            # much worse, for the line search to turn back, but not so much that its next step is nil
-            return last_loss + 10 * (1 + abs(last_loss)), np.zeros_like(weights)
-        last_loss = loss
-        evaluated_start = evaluated_start or network.snapshot()
-        return loss, gradient.astype(np.float64)
-
-    def end_iteration(intermediate_result):
-        nonlocal accepted, start_time
-        accepted = network.snapshot()
-        state.change_solver("lbfgs")
-        state.forget_average()
-        state.epoch += 1
-        state.step += 1
-        state.n_samples_seen += batch.n_rows
-        seconds = time.perf_counter() - start_time
-        start_time = time.perf_counter()
-        if not goes_on({"epoch": state.epoch, "loss": float(intermediate_result.fun), "seconds": seconds}):
-            raise StopIteration
-
-    start, first_epoch = network.vector.astype(np.float64), state.epoch
+    search = FullBatch(network, data, state, objective, pool=pool, goes_on=goes_on)
+    start = network.vector.astype(np.float64)
     options = {"maxiter": objective.n_epochs, "gtol": tol, "ftol": 0, "maxcor": HISTORY}
     try:
-        minimize(
-            loss_and_gradient, start, jac=True, method="L-BFGS-B", callback=end_iteration, options=options
-        )
-        if state.epoch == first_epoch:  # the start was good enough: what it lacked are running statistics
-            accepted = evaluated_start
+        minimize(search, start, jac=True, method="L-BFGS-B", callback=search.end_iteration, options=options)
+        search.end()
     finally:
-        network.restore(accepted)
+        network.restore(search.accepted)
+
+
+class FullBatch:
+    """The loss of all samples as a function of the weights, and what is kept of the search for its minimum.
+
+    Parameters
+    ----------
+    network, data, state, objective, pool, goes_on
+        As for :func:`minimize_lbfgs`.
+
+    Attributes
+    ----------
+    accepted : object
+        Snapshot of the network at the last iterate.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        data: TrainingData,
+        state: TrainingState,
+        objective: Objective,
+        *,
+        pool,
+        goes_on: Callable[[dict], bool],
+    ):
+        self.accepted = network.snapshot()
+        self._network = network
+        self._state = state
+        self._objective = objective
+        self._goes_on = goes_on
+        self._batch = make_batch(data, np.arange(len(data.images)), network, objective, number=0)
+        self._executor = Executor(network, pool, training=True, streams=RandomStreams(state.seed))
+        self._blank = {where: np.zeros_like(value) for where, value in network.state().items()}
+        self._start = None
+        self._last_loss = None
+        self._n_iterations = 0
+        self._start_time = time.perf_counter()
+
+    def __call__(self, weights: np.ndarray) -> tuple[float, np.ndarray]:
+        """Return the loss and its gradient, and leave the network with these weights.
+
+        Parameters
+        ----------
+        weights : ndarray of shape (n_params,), float64
+
+        Returns
+        -------
+        loss : float
+        gradient : ndarray of shape (n_params,), float64
+
+        Raises
+        ------
+        DivergenceError
+            If the loss at the start is not finite.
+        """
+        network = self._network
+        np.copyto(network.vector, weights, casting="same_kind")
+        network.set_state(self._blank)  # running statistics that start at zero become those of the samples
+        with uninterrupted():
+            loss = self._executor.gradients(self._batch, self._objective.loss)
+            gradient = self._executor.reduce()
+            loss += add_penalty(network, gradient, self._objective.alpha)
+        network.set_state(self._executor.state)
+        if not (np.isfinite(loss) and np.isfinite(gradient).all()):
+            if self._last_loss is None:
+                raise DivergenceError(f"the loss at the start is {loss}, or its gradient is not finite")
+            # much worse, for the line search to turn back, but not so much that its next step is nil
+            return self._last_loss + 10 * (1 + abs(self._last_loss)), np.zeros_like(weights)
+        self._last_loss = loss
+        self._start = self._start or network.snapshot()
+        return loss, gradient.astype(np.float64)
+
+    def end_iteration(self, intermediate_result) -> None:
+        """Accept the iterate that the network holds, and end the search where that is enough."""
+        self.accepted = self._network.snapshot()
+        self._n_iterations += 1
+        self._state.change_solver("lbfgs")
+        self._state.forget_average()
+        self._state.epoch += 1
+        self._state.step += 1
+        self._state.n_samples_seen += self._batch.n_rows
+        record = {
+            "epoch": self._state.epoch,
+            "loss": float(intermediate_result.fun),
+            "seconds": time.perf_counter() - self._start_time,
+        }
+        goes_on = self._goes_on(record)
+        self._start_time = time.perf_counter()  # validation is not counted
+        if not goes_on:
+            raise StopIteration
+
+    def end(self) -> None:
+        """Where the start was good enough, keep it with the running statistics that it lacked."""
+        if self._n_iterations == 0:
+            self.accepted = self._start

@@ -1,6 +1,7 @@
 """What solver, schedule and averaging mean for the estimator: when it ends, what it keeps, how it goes on."""
 
 import pickle
+import time
 
 import numpy as np
 import pytest
@@ -227,6 +228,21 @@ def test_lbfgs_that_is_content_with_the_start_has_its_statistics():
     net = make_net(solver="lbfgs", tol=100.0).fit(X, Y)
     assert net.n_iter_ == 0
     assert net.network_.params["norm1"]["running_mean"].any()
+
+
+@pytest.mark.parametrize("solver", ["lbfgs", "adam"])
+def test_seconds_of_an_epoch_are_those_of_training(solver):
+    """However long a score takes: here longer than all epochs together may."""
+
+    def slow(estimator, X, y):
+        time.sleep(0.3)
+        return 0.0
+
+    net = make_net(solver=solver, early_stopping=True, scoring=slow)
+    start = time.perf_counter()
+    net.fit(X, Y)
+    elapsed = time.perf_counter() - start
+    assert sum(record["seconds"] for record in net.history_) < elapsed - 4 * 0.3
 
 
 def test_dropout_of_nothing_goes_with_lbfgs():
