@@ -177,33 +177,21 @@ def train_epochs(
         If a loss, weight or running statistic is not finite. Network and state are back at the last start
         of an epoch from which the loss was finite.
     """
-    streams = RandomStreams(state.seed)
-    executor = Executor(network, pool, training=True, streams=streams)
+    prepare_state(network, state, objective)
+    executor = Executor(network, pool, training=True, streams=RandomStreams(state.seed))
     averaging, schedule = objective.averaging, objective.schedule
-    state.change_solver(f"{type(objective.optimizer).__name__} {vars(objective.optimizer)}")
-    if averaging is None or averaging.has_horizon:
-        state.forget_average()
-    for name in (*objective.optimizer.slot_names, *(("average",) if averaging else ())):
-        state.slots.setdefault(name, np.zeros_like(network.vector))
-    resume(network, state)
-    n_samples = len(data.images)
-    n_batches = -(-n_samples // batch_size)
+    n_batches = -(-len(data.images) // batch_size)
     first_epoch = state.epoch
     trusted = None
     while True:
         start_time = time.perf_counter()
         start_of_epoch = network.snapshot(), state.copy()
         trusted = trusted or start_of_epoch
-        order = (
-            streams.generator("shuffle", state.epoch).permutation(n_samples)
-            if shuffle
-            else np.arange(n_samples)
-        )
         first_step = (state.epoch - (first_epoch if schedule.has_horizon else 0)) * n_batches
-        n_samples_seen, n_plateaus = state.n_samples_seen, state.n_plateaus
+        position = Position(first_step, n_batches, state.n_samples_seen, state.n_plateaus)
         loss_sum = n_seen = 0
-        for index, rows in enumerate(np.array_split(order, n_batches)):
-            rate = schedule.rate(Position(first_step + index, n_batches, n_samples_seen, n_plateaus))
+        for index, rows in enumerate(np.array_split(order_of_epoch(data, state, shuffle), n_batches)):
+            rate = schedule.rate(replace(position, step=first_step + index))
             with uninterrupted(), restored_on_divergence(network, state, trusted):
                 loss_sum += len(rows) * train_step(executor, data, rows, state, objective, rate)
             trusted = start_of_epoch  # its loss was finite
@@ -223,6 +211,25 @@ def train_epochs(
             "learning_rate": rate,
             "seconds": time.perf_counter() - start_time,
         }
+
+
+def prepare_state(network: Network, state: TrainingState, objective: Objective) -> None:
+    """Give the state the slots of the optimizer and of the average, and the network its trained weights."""
+    optimizer, averaging = objective.optimizer, objective.averaging
+    state.change_solver(f"{type(optimizer).__name__} {vars(optimizer)}")
+    if averaging is None or averaging.has_horizon:
+        state.forget_average()
+    for name in (*optimizer.slot_names, *(("average",) if averaging else ())):
+        state.slots.setdefault(name, np.zeros_like(network.vector))
+    resume(network, state)
+
+
+def order_of_epoch(data: TrainingData, state: TrainingState, shuffle: bool) -> np.ndarray:
+    """Return the order in which an epoch takes the samples."""
+    n_samples = len(data.images)
+    if not shuffle:
+        return np.arange(n_samples)
+    return RandomStreams(state.seed).generator("shuffle", state.epoch).permutation(n_samples)
 
 
 def resume(network: Network, state: TrainingState) -> None:

@@ -130,11 +130,10 @@ class Residual(Container):
         """Add the branch, the projection and their sum; see :meth:`Block.connect`."""
         end = graph.connect_all(self._checked_blocks(name), source)
         if isinstance(self.projection, Block):
-            projection = [self.projection]
+            projection = {"projection": self.projection}
         else:
             projection = projection_between(graph.shape(source), graph.shape(end), graph.steps[end].layer)
-        names = (f"{name}__projection", f"{name}__projection__norm")
-        skip = graph.connect_all(list(zip(names, projection, strict=False)), source)
+        skip = graph.connect_all([(f"{name}__{child}", block) for child, block in projection.items()], source)
         if graph.shape(skip) != graph.shape(end):
             raise ValueError(
                 f"the projection gives {graph.shape(skip)} and the branch {graph.shape(end)}: shapes must be "
@@ -143,8 +142,8 @@ class Residual(Container):
         return connect_activation(graph, name, self.activation, graph.add(name, Add(), skip, end))
 
 
-def projection_between(input_shape, branch_shape, last_layer) -> list[Block]:
-    """Return the layers that turn one shape into another, none where they are equal.
+def projection_between(input_shape, branch_shape, last_layer) -> dict[str, Block]:
+    """Return the layers by name that turn one shape into another, none where they are equal.
 
     Parameters
     ----------
@@ -158,12 +157,12 @@ def projection_between(input_shape, branch_shape, last_layer) -> list[Block]:
         If neither a convolution of one pixel nor a dense layer can do it.
     """
     if input_shape == branch_shape:
-        return []
+        return {}
     is_normalization = isinstance(last_layer, BatchNorm | GroupNorm | LayerNorm)
-    normalization = [clone(last_layer)] if is_normalization else []
+    normalization = {"projection__norm": clone(last_layer)} if is_normalization else {}
     if len(input_shape) == len(branch_shape) == 1:
         projection = Dense(branch_shape[0], use_bias=not is_normalization)
-        return [projection, *normalization]
+        return {"projection": projection} | normalization
     if len(input_shape) == len(branch_shape) == 3:
         strides = tuple(
             -(-size // left) for size, left in zip(input_shape[:2], branch_shape[:2], strict=True)
@@ -172,7 +171,7 @@ def projection_between(input_shape, branch_shape, last_layer) -> list[Block]:
             branch_shape[2], 1, strides=strides, padding="valid", use_bias=not is_normalization
         )
         if projection.output_shape(input_shape) == branch_shape:
-            return [projection, *normalization]
+            return {"projection": projection} | normalization
     raise ValueError(
         f"the branch turns {input_shape} into {branch_shape}, which no convolution of one pixel with strides "
         "does: use padding='same' in the branch, or give a layer that does it as projection"
