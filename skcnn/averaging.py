@@ -58,10 +58,8 @@ class ExponentialAverage(Averaging):
 
     References
     ----------
-    Polyak and Juditsky (1992), "Acceleration of stochastic approximation by averaging", SIAM Journal on
-    Control and Optimization.
-    Tan and Le (2019), "EfficientNet: rethinking model scaling for convolutional neural networks", ICML, for
-    its use; the growing decay is that of TensorFlow's ``ExponentialMovingAverage``.
+    Szegedy, Vanhoucke, Ioffe, Shlens and Wojna (2016), "Rethinking the Inception architecture for computer
+    vision", CVPR, section 8; the growing decay is that of TensorFlow's ``ExponentialMovingAverage``.
 
     Examples
     --------
@@ -97,6 +95,8 @@ class StochasticWeightAverage(Averaging):
     ----------
     Izmailov, Podoprikhin, Garipov, Vetrov and Wilson (2018), "Averaging weights leads to wider optima and
     better generalization", UAI.
+    Polyak and Juditsky (1992), "Acceleration of stochastic approximation by averaging", SIAM Journal on
+    Control and Optimization.
 
     Examples
     --------

@@ -154,7 +154,7 @@ class StepRate(Schedule):
 
     References
     ----------
-    He, Zhang, Ren and Sun (2016), "Deep residual learning for image recognition", CVPR, section 3.4.
+    He, Zhang, Ren and Sun (2016), "Deep residual learning for image recognition", CVPR, section 4.2.
 
     Examples
     --------
