@@ -91,8 +91,8 @@ class ConvNetClassifier(LayerParametersMixin, FittingMixin, PredictionMixin, Cla
         Optimizer. "lbfgs": all samples at once, for small data, as in
         :class:`~sklearn.neural_network.MLPClassifier`. An iteration is an epoch, ``tol`` is also the largest
         component of the gradient at which training ends, and the parameters from ``batch_size`` to
-        ``clip_norm`` are not used;
-        ``averaging`` must be None. It needs layers that are not random in training.
+        ``clip_norm`` are not used; ``averaging`` must be None. It needs layers that are not random in
+        training.
     alpha : float, default=1e-4
         ``alpha / 2 * sum(weight ** 2)`` is added to the mean loss; biases and normalization are left out.
         With "adamw", each step multiplies these weights by ``1 - learning rate * alpha`` instead.
