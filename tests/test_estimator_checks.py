@@ -6,6 +6,7 @@ a script, in a process of its own, and prints the outcomes.
 
 import json
 import os
+import re
 import subprocess
 import sys
 import warnings
@@ -54,8 +55,13 @@ ESTIMATORS = {
 MAY_FAIL = {
     # the split is drawn from the rows there are: removing or repeating rows makes it another split
     "early stopping": {WEIGHT_EQUIVALENCE},
-    # sums are rounded to 1e-7 of their size, the tolerance of this check
-    "float32": {WEIGHT_EQUIVALENCE},
+    # sums are rounded to 1e-7 of their size, the tolerance of these checks; some BLAS libraries compute the
+    # last rows of a matrix in another order than the others
+    "float32": {
+        WEIGHT_EQUIVALENCE,
+        "check_methods_sample_order_invariance",
+        "check_methods_subset_invariance",
+    },
 }
 
 
@@ -126,9 +132,14 @@ def test_early_stopping_fails_weight_equivalence_alone_because_its_split_is_rand
     assert "AssertionError" in outcomes["early stopping"][WEIGHT_EQUIVALENCE][1]
 
 
-def test_float32_fails_at_most_weight_equivalence_by_its_rounding(outcomes):
-    failed = {name for name, (status, _) in outcomes["float32"].items() if status != "passed"}
-    assert failed <= {WEIGHT_EQUIVALENCE}
+def test_float32_fails_at_most_by_its_rounding(outcomes):
+    """Sums of positions in the batch differ by roundings of numbers below 4; training makes more of it."""
+    for name, (status, exception) in outcomes["float32"].items():
+        if status == "passed":
+            continue
+        assert name in MAY_FAIL["float32"]
+        (difference,) = re.findall(r"Max absolute difference[^:]*: ([-+.e\d]+)", exception)
+        assert 0 < float(difference) < (1e-2 if name == WEIGHT_EQUIVALENCE else 1e-5)
 
 
 if __name__ == "__main__":
