@@ -12,10 +12,12 @@ from skcnn.threads import worker_pool
 
 def gives_probabilities(estimator) -> bool:
     """Whether the loss gives probabilities; else an AttributeError."""
-    loss = getattr(estimator, "_loss", None) or LOSSES.get(estimator.loss, LogLoss)
+    fitted = getattr(estimator, "_loss", None)
+    loss = LOSSES.get(estimator.loss, LogLoss) if fitted is None else type(fitted)
     if not loss.gives_probabilities:
+        name = next(name for name, known in LOSSES.items() if known is loss)
         raise AttributeError(
-            f"probabilities are not available with loss={estimator.loss!r}: use decision_function, or "
+            f"probabilities are not available with loss={name!r}: use decision_function, or "
             "CalibratedClassifierCV"
         )
     return True

@@ -1,6 +1,7 @@
 """Learning rates as functions of the progress of training."""
 
 import math
+import sys
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
@@ -63,7 +64,7 @@ class Schedule(ABC):
 
     def rate(self, position: Position) -> float:
         """Return the learning rate of a step, a python float: numpy's would turn float32 into float64."""
-        n_warmup = round(self.warmup * position.steps_per_epoch)
+        n_warmup = round(min(self.warmup * position.steps_per_epoch, sys.maxsize))
         if position.step < n_warmup:
             return float(self.initial * (position.step + 1) / n_warmup)
         n_steps = self.n_epochs * position.steps_per_epoch - n_warmup
@@ -99,7 +100,8 @@ class InverseScalingRate(Schedule):
 
     Notes
     -----
-    As in scikit-learn's MLPClassifier, ``initial / (t + 1) ** 0.5``, renewed after each epoch.
+    As in scikit-learn's MLPClassifier, ``initial / (t + 1) ** 0.5``, renewed after each epoch. A sample
+    counts once, whatever its weight.
 
     Examples
     --------
@@ -235,6 +237,8 @@ class OneCycleRate(Schedule):
 
     def rate_after_warmup(self, position, step, n_steps):
         """Return the learning rate; see :meth:`Schedule.rate_after_warmup`."""
+        if n_steps == 1:
+            return self.initial  # no room for a rise and a fall
         peak, last = self.rising_share * n_steps - 1, n_steps - 1
         if step <= peak:
             return along_cosine(self.initial / self.first_divisor, self.initial, step / peak)

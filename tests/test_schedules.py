@@ -187,3 +187,7 @@ def test_without_a_horizon_the_warm_up_may_be_longer_than_a_call(name):
 def test_one_cycle_with_a_warm_up_is_refused():
     with pytest.raises(ValueError, match=r"learning_rate='one_cycle' warms up by itself: set warmup=0"):
         SCHEDULES["one_cycle"](0.2, n_epochs=5, warmup=1.0)
+
+
+def test_one_cycle_of_a_single_step_takes_it_at_the_initial_rate():
+    assert SCHEDULES["one_cycle"](0.2, n_epochs=1).rate(Position(step=0, steps_per_epoch=1)) == 0.2
