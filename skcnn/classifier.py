@@ -95,7 +95,8 @@ class ConvNetClassifier(LayerParametersMixin, FittingMixin, PredictionMixin, Cla
         training.
     alpha : float, default=1e-4
         ``alpha / 2 * sum(weight ** 2)`` is added to the mean loss; biases and normalization are left out.
-        With "adamw", each step multiplies these weights by ``1 - learning rate * alpha`` instead.
+        With "adamw", each step multiplies these weights by ``1 - learning rate * alpha`` instead, which must
+        be positive.
     batch_size : int or "auto", default="auto"
         Largest number of samples of a minibatch. The minibatches of an epoch are of equal size, give or take
         one sample. "auto": 64 for up to 10,000 samples, 128 above.
@@ -405,14 +406,16 @@ class ConvNetClassifier(LayerParametersMixin, FittingMixin, PredictionMixin, Cla
         Warns
         -----
         UserWarning
-            If there are too few samples to split off validation samples, or on an interrupt by Ctrl-C,
-            which is raised after the last complete step, or with early stopping the best epoch, is kept.
+            If there are too few samples to split off validation samples, if training ends before "swa"
+            averages anything, or on an interrupt by Ctrl-C, which is raised after the last complete step, or
+            with early stopping the best epoch, is kept; the last step has weights that are not averaged.
         ConvergenceWarning
-            If the loss or a weight ceases to be finite; weights of the last good epoch are kept.
+            If the loss or a weight ceases to be finite; weights of the last good epoch are kept. If "lbfgs"
+            finds no smaller loss though the gradient is larger than ``tol``.
         """
         given = {"X_val": X_val, "y_val": y_val, "sample_weight_val": sample_weight_val}
         self._check_validation_arguments(given)
-        self._check_averaging()
+        self._check_solver()
         fresh = not (self.warm_start and hasattr(self, "network_"))
         return self._fit(X, y, sample_weight, fresh=fresh, given_validation=given)
 
@@ -450,6 +453,7 @@ class ConvNetClassifier(LayerParametersMixin, FittingMixin, PredictionMixin, Cla
         fresh = not hasattr(self, "network_")
         if not fresh:
             self._validate_params()  # which scikit-learn does in the first call only
+        self._check_solver()
         self._check_needs_no_foresight()
         if fresh and classes is None:
             raise ValueError("classes must be passed on the first call to partial_fit")

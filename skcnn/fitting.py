@@ -61,15 +61,15 @@ class FittingMixin:
         validation_samples = None
         if self.early_stopping and not partial:
             samples, validation_samples = model._split(samples, given_validation, state.seed)
-        if fresh:
+        if fresh or not partial:  # calls of partial_fit share one scale, or a chunk's weights would be lost
             model._mean_weight = mean_of_weights(samples.loss_weights(by_class))
+        if fresh:
             model._build(samples, state.seed)
         else:
             if not partial:  # each partial_fit is to be cheap
                 model._check_architecture()
             model.network_ = model.network_.copy()
-        model._loss = model._make(LOSSES[self.loss])
-        model.out_activation_ = model._loss.out_activation
+        model._set_loss()
         data = samples.training_data(model._image_format, by_class, model._mean_weight)
         validation = None if validation_samples is None else Validation(model, validation_samples, by_class)
 
@@ -86,6 +86,13 @@ class FittingMixin:
             raise
         self._take_over(model, keep_state=partial)
         return self
+
+    def _set_loss(self):
+        """Set the loss; values of another one are not comparable."""
+        before, self._loss = getattr(self, "_loss", None), self._make(LOSSES[self.loss])
+        self.out_activation_ = self._loss.out_activation
+        if before is not None and (type(before), vars(before)) != (type(self._loss), vars(self._loss)):
+            self.best_loss_ = None
 
     def _continue_state(self, fresh):
         """Set the training state to a copy of the last one, or to a new one that goes on counting."""
@@ -114,11 +121,17 @@ class FittingMixin:
                 "X_val and y_val are given, but early_stopping=False: set it to True to use them"
             )
 
-    def _check_averaging(self):
+    def _check_solver(self):
+        """Raise a ValueError for parameters that do not go together with the solver."""
         if self.solver == "lbfgs" and self.averaging is not None:
             raise ValueError(
                 f"averaging={self.averaging!r} averages over steps, of which solver='lbfgs' has none: set "
                 "averaging=None or choose another solver"
+            )
+        if self.solver == "adamw" and self.learning_rate_init * self.alpha >= 1:
+            raise ValueError(
+                "solver='adamw' multiplies weights by 1 - learning_rate_init * alpha, which must be "
+                f"positive, got learning_rate_init={self.learning_rate_init} and alpha={self.alpha}"
             )
 
     def _check_needs_no_foresight(self):
@@ -233,42 +246,31 @@ class FittingMixin:
     def _train(self, data, validation, pool, *, partial):
         """Train the network and keep the record, until one of the reasons to end."""
         state, objective = self._training_state, self._objective(1 if partial else self.max_iter)
-        batch_size = self._batch_size(len(data.images))
+        options = {"batch_size": self._batch_size(len(data.images)), "pool": pool}
         deadline = math.inf if self.max_time is None else time.perf_counter() + self.max_time
-
-        options = {"batch_size": batch_size, "pool": pool}
-        if self.shuffle:  # batches of one class, where samples are sorted, would have too small a variance
-            options["order"] = (
-                RandomStreams(state.seed).generator("shuffle", 0, 1).permutation(len(data.images))
-            )
-        if partial and state.n_averaged:  # these samples alone may be too few for statistics
-            options["statistics"] = self.network_.copy().state()
-
-        def averaged():
-            if objective.averaging is None:
-                return self.network_
-            return averaged_network(self.network_, data, state, objective, **options)
-
-        monitor = Monitor(self, objective, state, validation, averaged, pool=pool, deadline=deadline)
-        self.n_iter_, is_complete = 0, False
+        averaged = self._averager(data, objective, partial=partial, **options)
+        monitor = Monitor(
+            objective,
+            state,
+            validation,
+            averaged,
+            tol=self.tol,
+            patience=self.n_iter_no_change,
+            pool=pool,
+            deadline=deadline,
+            verbose=self.verbose,
+        )
+        is_complete = False
         try:
-            monitor.begin()
-            self._minimize(data, objective, monitor, batch_size=batch_size, deadline=deadline, pool=pool)
+            if validation is not None and self.validation_scores_ is not None:
+                monitor.begin(self.network_)
+            self._minimize(data, objective, monitor, deadline=deadline, **options)
             is_complete = True
         except DivergenceError as error:
-            advice = (
-                "Other images or input_scaling"
-                if self.solver == "lbfgs"
-                else f"A smaller learning_rate_init than {self.learning_rate_init} or clip_norm"
-            )
-            warnings.warn(
-                f"Training diverged: {error}. The weights of the last good epoch are kept. {advice} may "
-                "help.",
-                ConvergenceWarning,
-                stacklevel=5,
-            )
+            self._warn_of_divergence(error)
             is_complete = True
         finally:
+            self._take_records(monitor)
             self.t_ = state.n_samples_seen
             if monitor.best is not None:
                 kept = monitor.best
@@ -277,8 +279,38 @@ class FittingMixin:
             else:
                 kept = self.network_.snapshot()
             if objective.averaging:  # training goes on from the last weights, not from an average of them
-                state.slots["trained"] = self.network_.vector.copy()
+                state.trained = self.network_.vector.copy()
             self.network_.restore(kept)
+        if objective.averaging and not state.n_averaged:
+            warnings.warn(
+                f"averaging={self.averaging!r} averaged nothing: training ended after {self.n_iter_} epochs, "
+                f"before averaging_start={self.averaging_start} of max_iter={self.max_iter} was reached",
+                stacklevel=5,
+            )
+
+    def _averager(self, data, objective, *, partial, batch_size, pool):
+        """Return a function that gives the network to predict with, of averaged weights if that is wanted."""
+        state, options = self._training_state, {"batch_size": batch_size, "pool": pool}
+        if objective.averaging is None:
+            return lambda: self.network_
+        if self.shuffle:  # batches of one class, where samples are sorted, would have too small a variance
+            generator = RandomStreams(state.seed).generator("shuffle", 0, 1)
+            options["order"] = generator.permutation(len(data.images))
+        if partial and state.n_averaged:  # these samples alone may be too few for statistics
+            options["statistics"] = self.network_.copy().state()
+        return lambda: averaged_network(self.network_, data, state, objective, **options)
+
+    def _warn_of_divergence(self, error):
+        advice = (
+            "Other images or input_scaling"
+            if self.solver == "lbfgs"
+            else f"A smaller learning_rate_init than {self.learning_rate_init} or clip_norm"
+        )
+        warnings.warn(
+            f"Training diverged: {error}. The weights of the last good epoch are kept. {advice} may help.",
+            ConvergenceWarning,
+            stacklevel=6,
+        )
 
     def _minimize(self, data, objective, monitor, *, batch_size, deadline, pool):
         """Let the solver work until the monitor says that it is enough."""
@@ -312,6 +344,11 @@ class FittingMixin:
         }
         if self.solver == "lbfgs":
             return Objective(**options)
+        smallest = np.finfo(self.network_.dtype).smallest_subnormal
+        if self.epsilon < smallest:
+            raise ValueError(
+                f"epsilon={self.epsilon} is zero in {self.network_.dtype}, expected at least {smallest}"
+            )
         schedule, averaging = SCHEDULES[self.learning_rate], AVERAGING.get(self.averaging)
         return Objective(
             **options,
@@ -343,21 +380,16 @@ class FittingMixin:
         self.loss_ = math.nan
         self.n_iter_ = self.t_ = 0
 
-    def _add_record(self, record, score):
-        """Add an epoch to the record, in new lists that the estimator before does not share."""
-        self.n_iter_ += 1
-        self.loss_ = record["loss"]
-        self.loss_curve_ = [*self.loss_curve_, self.loss_]
-        if score is None:
-            self.best_loss_ = min(self.loss_curve_)
-        else:
-            record["validation_score"] = score
-            self.best_loss_ = None
-            self.validation_scores_ = [*(self.validation_scores_ or []), score]
-            self.best_validation_score_ = max(self.validation_scores_)
-        self.history_ = [*self.history_, record]
-        if self.verbose:
-            shown = "" if score is None else f"  validation score {score:9.5f}"
-            print(
-                f"epoch {record['epoch']:4d}  loss {record['loss']:10.5f}{shown}  {record['seconds']:8.2f} s"
-            )
+    def _take_records(self, monitor):
+        """Add what was recorded, in new lists that the estimator before does not share."""
+        self.n_iter_ = len(monitor.records)
+        self.history_ = [*self.history_, *monitor.records]
+        losses = [record["loss"] for record in monitor.records]
+        scores = [record["validation_score"] for record in monitor.records if "validation_score" in record]
+        self.loss_curve_ = [*self.loss_curve_, *losses]
+        self.loss_ = self.loss_curve_[-1] if self.loss_curve_ else math.nan
+        if scores:
+            self.validation_scores_ = [*(self.validation_scores_ or []), *scores]
+            self.best_validation_score_, self.best_loss_ = monitor.best_score, None
+        elif losses:
+            self.best_loss_ = min(losses if self.best_loss_ is None else [self.best_loss_, *losses])

@@ -1,9 +1,13 @@
 """Training on all samples at once by L-BFGS, for small data."""
 
+import math
 import time
+import warnings
 from collections.abc import Callable
+from contextlib import suppress
 
 import numpy as np
+from sklearn.exceptions import ConvergenceWarning
 
 from skcnn.execution import Executor
 from skcnn.network import Network
@@ -22,6 +26,9 @@ from skcnn.training import (
 HISTORY = 20
 """Steps that the curvature is estimated from. With the usual ten, rounding errors grow faster: what separates
 weights from repetitions was a thousand times larger after twenty iterations."""
+
+ABNORMAL = 2
+"""Status of scipy where the line search failed."""
 
 
 def minimize_lbfgs(
@@ -76,10 +83,32 @@ def minimize_lbfgs(
     resume(network, state)
     search = FullBatch(network, data, state, objective, pool=pool, goes_on=goes_on)
     start = network.vector.astype(np.float64)
-    options = {"maxiter": objective.n_epochs, "gtol": tol, "ftol": 0, "maxcor": HISTORY}
+    options = {
+        "maxiter": objective.n_epochs,
+        "maxfun": math.inf,
+        "gtol": tol,
+        "ftol": 0,
+        "maxcor": HISTORY,
+    }
     try:
-        minimize(search, start, jac=True, method="L-BFGS-B", callback=search.end_iteration, options=options)
-        search.end()
+        result = minimize(
+            search,
+            start,
+            jac=True,
+            method="L-BFGS-B",
+            callback=lambda intermediate_result: search.end_iteration(float(intermediate_result.fun)),
+            options=options,
+        )
+        if search.n_iterations == 0:
+            search.keep_start()
+        if result.status == ABNORMAL:
+            warnings.warn(
+                f"L-BFGS ended after {search.n_iterations} iterations because it found no smaller loss along "
+                f"its direction, though components of the gradient are still larger than tol={tol}: rounding "
+                f"errors of {network.dtype} may be as large, or the loss has a kink there",
+                ConvergenceWarning,
+                stacklevel=7,
+            )
     finally:
         network.restore(search.accepted)
 
@@ -96,6 +125,7 @@ class FullBatch:
     ----------
     accepted : object
         Snapshot of the network at the last iterate.
+    n_iterations : int
     """
 
     def __init__(
@@ -109,6 +139,7 @@ class FullBatch:
         goes_on: Callable[[dict], bool],
     ):
         self.accepted = network.snapshot()
+        self.n_iterations = 0
         self._network = network
         self._state = state
         self._objective = objective
@@ -118,7 +149,6 @@ class FullBatch:
         self._blank = {where: np.zeros_like(value) for where, value in network.state().items()}
         self._start = None
         self._last_loss = None
-        self._n_iterations = 0
         self._start_time = time.perf_counter()
 
     def __call__(self, weights: np.ndarray) -> tuple[float, np.ndarray]:
@@ -152,13 +182,13 @@ class FullBatch:
             # much worse, for the line search to turn back, but not so much that its next step is nil
             return self._last_loss + 10 * (1 + abs(self._last_loss)), np.zeros_like(weights)
         self._last_loss = loss
-        self._start = self._start or network.snapshot()
+        self._start = self._start or (network.snapshot(), loss)
         return loss, gradient.astype(np.float64)
 
-    def end_iteration(self, intermediate_result) -> None:
+    def end_iteration(self, loss: float) -> None:
         """Accept the iterate that the network holds, and end the search where that is enough."""
         self.accepted = self._network.snapshot()
-        self._n_iterations += 1
+        self.n_iterations += 1
         self._state.change_solver("lbfgs")
         self._state.forget_average()
         self._state.epoch += 1
@@ -166,7 +196,7 @@ class FullBatch:
         self._state.n_samples_seen += self._batch.n_rows
         record = {
             "epoch": self._state.epoch,
-            "loss": float(intermediate_result.fun),
+            "loss": loss,
             "seconds": time.perf_counter() - self._start_time,
         }
         goes_on = self._goes_on(record)
@@ -174,7 +204,9 @@ class FullBatch:
         if not goes_on:
             raise StopIteration
 
-    def end(self) -> None:
-        """Where the start was good enough, keep it with the running statistics that it lacked."""
-        if self._n_iterations == 0:
-            self.accepted = self._start
+    def keep_start(self) -> None:
+        """Accept the start, with the running statistics that it lacked, as if an iteration had led there."""
+        snapshot, loss = self._start
+        self._network.restore(snapshot)
+        with suppress(StopIteration):
+            self.end_iteration(loss)

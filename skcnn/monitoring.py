@@ -57,71 +57,94 @@ class Progress:
 
 
 class Monitor:
-    """Keeps the record of training, scores each epoch, and says when to end.
+    """Keeps the records of a training, scores each epoch, and says when to end.
 
     Parameters
     ----------
-    model : ConvNetClassifier
-        Whose record it keeps.
     objective : Objective
     state : TrainingState
     validation : Validation or None
     current_network : callable
         Returns the network to score: with the weights of the last step, or their average.
+    tol : float
+        Improvement of the loss, or of the score, that counts.
+    patience : int
+        Epochs without improvement after which training has stopped to improve.
     pool : WorkerPool
     deadline : float
         Value of ``time.perf_counter`` at which training ends.
+    verbose : bool
+        Whether to print a line for each epoch.
 
     Attributes
     ----------
+    records : list of dict
+        One an epoch, with the validation score.
     best : object or None
         Snapshot of the network with the best score.
+    best_score : float or None
+        Its score.
     """
 
     def __init__(
         self,
-        model,
         objective: Objective,
         state: TrainingState,
         validation: "Validation | None",
         current_network: Callable[[], Network],
         *,
+        tol: float,
+        patience: int,
         pool,
         deadline: float,
+        verbose: bool,
     ):
-        self.best = None
-        self._model = model
+        self.records = []
+        self.best = self.best_score = None
         self._objective = objective
         self._state = state
         self._validation = validation
         self._current_network = current_network
+        self._progress = Progress(tol, patience)
         self._pool = pool
         self._deadline = deadline
-        self._progress = Progress(model.tol, model.n_iter_no_change)
+        self._verbose = verbose
 
-    def begin(self) -> None:
+    def begin(self, network: Network) -> None:
         """Score the weights of an earlier call, which may turn out to be the best."""
-        if self._validation is not None and self._model.best_validation_score_ is not None:
-            network = self._model.network_
-            self.best = network.snapshot()
-            self._progress.best = self._validation.score(self._model, network, self._pool)
+        self.best = network.snapshot()
+        self.best_score = self._progress.best = self._validation.score(network, self._pool)
 
     def goes_on(self, record: dict) -> bool:
         """Take the record of an epoch and return whether there is to be another one."""
-        quality, score = -record["loss"], None
+        quality = -record["loss"]
         if self._validation is not None:
             network = self._current_network()
-            quality = score = self._validation.score(self._model, network, self._pool)
-        self._model._add_record(record, score)
-        if self._progress.update(quality) and score is not None:
-            self.best = network.snapshot()
+            quality = record["validation_score"] = self._validation.score(network, self._pool)
+        self.records.append(record)
+        if self._verbose:
+            print(line_of(record))
+        if self._progress.update(quality) and self._validation is not None:
+            self.best, self.best_score = network.snapshot(), quality
         if self._progress.is_stuck:
             schedule = self._objective.schedule
             if schedule is None or not schedule.goes_on_after_plateau(record["learning_rate"]):
                 return False
             self._state.n_plateaus += 1
             self._progress.reset()
-        return self._model.n_iter_ < self._objective.n_epochs and time.perf_counter() < self._deadline
+        return len(self.records) < self._objective.n_epochs and time.perf_counter() < self._deadline
+
+
+def line_of(record: dict) -> str:
+    """Return a line that shows a record.
+
+    Examples
+    --------
+    >>> line_of({"epoch": 1, "loss": 0.5, "validation_score": 0.75, "seconds": 2.0})
+    'epoch    1  loss    0.50000  validation score   0.75000      2.00 s'
+    """
+    score = f"  validation score {record['validation_score']:9.5f}" if "validation_score" in record else ""
+    return f"epoch {record['epoch']:4d}  loss {record['loss']:10.5f}{score}  {record['seconds']:8.2f} s"
 
 
 class Validation:
@@ -130,12 +153,18 @@ class Validation:
     Parameters
     ----------
     model : ConvNetClassifier
-        With the attributes that prediction needs.
+        With the attributes that prediction needs; left as it is.
     samples : Samples
     class_weight : ndarray of shape (n_classes,)
+
+    Raises
+    ------
+    ValueError
+        If the scorer needs probabilities and the loss gives none.
     """
 
     def __init__(self, model, samples: Samples, class_weight: np.ndarray):
+        self._model = model
         self._samples = samples
         mean_weight = mean_of_weights(samples.loss_weights(class_weight))
         self._data = samples.training_data(model._image_format, class_weight, mean_weight)
@@ -143,21 +172,40 @@ class Validation:
         self._scorer_weights = self._weights_for_scorer()
         self._errstate = np.geterr()  # scorers see the user's, not that of training
         if self._scorer is not None:
+            # scorers made from names say what they call; any other raises an error of its own
+            needs_probabilities = getattr(self._scorer, "_response_method", None) == "predict_proba"
+            if needs_probabilities and not model._loss.gives_probabilities:
+                raise ValueError(
+                    f"scoring={model.scoring!r} needs probabilities, which loss={model.loss!r} does not give"
+                )
             self._X = samples.X if len(samples) == len(samples.X) else samples.X[samples.rows]
             self._y = model.classes_[self._data.codes]
 
-    def score(self, model, network: Network, pool) -> float:
-        """Return the score of a model with this network, the larger the better."""
+    def score(self, network: Network, pool) -> float:
+        """Return the score of the model with this network, the larger the better.
+
+        Raises
+        ------
+        ValueError
+            If the scorer gives no number.
+        DivergenceError
+            If the loss is not finite.
+        """
         if self._scorer is None:
-            return -self._loss(model, network, pool)
-        probe = copy.copy(model)
+            return -self._loss(network, pool)
+        probe = copy.copy(self._model)
         probe.network_ = network
         vars(probe).pop("feature_names_in_", None)  # the arrays have none any more
         with np.errstate(**self._errstate):
-            score = float(self._scorer(probe, self._X, self._y, **self._scorer_weights))
-        if math.isnan(score):
-            raise ValueError(f"scoring={model.scoring!r} gave {score} on the validation samples")
-        return score
+            score = self._scorer(probe, self._X, self._y, **self._scorer_weights)
+        message = f"scoring={self._model.scoring!r} gave {score!r} on the validation samples, not a number"
+        try:
+            number = float(score)
+        except (TypeError, ValueError) as error:
+            raise ValueError(message) from error
+        if math.isnan(number):
+            raise ValueError(message)
+        return number
 
     def _weights_for_scorer(self):
         """Return the weights as a keyword, where they were given and the scorer takes them."""
@@ -171,14 +219,14 @@ class Validation:
             return {}
         return {"sample_weight": self._samples.weights[self._samples.rows]}
 
-    def _loss(self, model, network, pool):
+    def _loss(self, network, pool):
         data = self._data
         scores = np.empty((len(data.images), network.n_outputs), network.dtype)
         Executor(network, pool, training=False).predict(Batch(len(scores), data.images.read), scores)
         targets = dense_targets(
-            data.codes, network.n_outputs, label_smoothing=model.label_smoothing, dtype=network.dtype
+            data.codes, network.n_outputs, label_smoothing=self._model.label_smoothing, dtype=network.dtype
         )
-        losses = model._loss.values(scores, targets)
+        losses = self._model._loss.values(scores, targets)
         mean_loss = float(np.average(losses, weights=data.loss_weights))
         if not math.isfinite(mean_loss):
             raise DivergenceError(f"the validation loss became {mean_loss}")

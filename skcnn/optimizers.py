@@ -22,9 +22,18 @@ class Optimizer(ABC):
     slot_names: tuple[str, ...]
     """Names of the slots."""
 
+    decay_rates: tuple[str, ...] = ()
+    """Names of the hyperparameters that the scale of the slots depends on."""
+
     decouples_decay = False
     """Whether ``alpha`` shrinks the weights directly, in proportion to the learning rate, instead of adding
     its penalty to the loss."""
+
+    @property
+    def slot_kind(self) -> str:
+        """What the slots hold; those of another kind are no start for this optimizer."""
+        rates = [f"{name}={getattr(self, name)}" for name in self.decay_rates]
+        return " ".join([type(self).__name__, *rates])
 
     @abstractmethod
     def update(
@@ -171,6 +180,7 @@ class RMSProp(Optimizer):
 
     hyperparameters = ("beta_2", "epsilon")
     slot_names = ("square_sum",)
+    decay_rates = ("beta_2",)
 
     def __init__(self, beta_2: float = 0.999, epsilon: float = 1e-8):
         self.beta_2 = float(beta_2)
@@ -229,6 +239,7 @@ class Adam(Optimizer):
     """
 
     hyperparameters = ("beta_1", "beta_2", "epsilon")
+    decay_rates = ("beta_1", "beta_2")
     slot_names = ("gradient_sum", "square_sum")
 
     def __init__(self, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-8):

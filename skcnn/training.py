@@ -4,7 +4,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
@@ -48,8 +48,9 @@ class TrainingState:
     n_updates : int
         Steps that it has taken.
     slots : dict of str to ndarray of shape (n_params,)
-        Arrays of the optimizer and, with averaging, "average". "trained" is there while the network holds the
-        average, and is what training goes on from.
+        Arrays of the optimizer and, with averaging, "average".
+    trained : ndarray of shape (n_params,) or None
+        While the network holds an average, the weights that training goes on from.
     """
 
     seed: int
@@ -61,12 +62,13 @@ class TrainingState:
     solver: str = ""
     n_updates: int = 0
     slots: dict[str, np.ndarray] = field(default_factory=dict)
+    trained: np.ndarray | None = None
 
     def change_solver(self, solver: str) -> None:
         """Forget the slots of another optimizer; with other decay rates they would have another scale."""
         if self.solver != solver:
             self.solver, self.n_updates = solver, 0
-            self.slots = {name: slot for name, slot in self.slots.items() if name in ("average", "trained")}
+            self.slots = {name: slot for name, slot in self.slots.items() if name == "average"}
 
     def forget_average(self) -> None:
         """Let the next average begin anew."""
@@ -75,7 +77,8 @@ class TrainingState:
 
     def copy(self) -> "TrainingState":
         """Return a copy that shares nothing."""
-        return replace(self, slots={name: slot.copy() for name, slot in self.slots.items()})
+        slots = {name: slot.copy() for name, slot in self.slots.items()}
+        return replace(self, slots=slots, trained=None if self.trained is None else self.trained.copy())
 
 
 @dataclass
@@ -216,7 +219,7 @@ def train_epochs(
 def prepare_state(network: Network, state: TrainingState, objective: Objective) -> None:
     """Give the state the slots of the optimizer and of the average, and the network its trained weights."""
     optimizer, averaging = objective.optimizer, objective.averaging
-    state.change_solver(f"{type(optimizer).__name__} {vars(optimizer)}")
+    state.change_solver(optimizer.slot_kind)
     if averaging is None or averaging.has_horizon:
         state.forget_average()
     for name in (*optimizer.slot_names, *(("average",) if averaging else ())):
@@ -234,7 +237,9 @@ def order_of_epoch(data: TrainingData, state: TrainingState, shuffle: bool) -> n
 
 def resume(network: Network, state: TrainingState) -> None:
     """Give a network that holds an average the weights that training goes on from."""
-    np.copyto(network.vector, state.slots.pop("trained", network.vector))
+    if state.trained is not None:
+        np.copyto(network.vector, state.trained)
+        state.trained = None
 
 
 def train_step(
@@ -294,12 +299,15 @@ def make_batch(
     targets = dense_targets(
         data.codes[rows], network.n_outputs, label_smoothing=objective.label_smoothing, dtype=network.dtype
     )
+    weights = None if data.weights is None else data.weights[rows]
+    if weights is not None:  # by a power of two, which is exact, so that none is too large for float32
+        weights = np.ldexp(weights, -np.frexp(weights.max())[1])
     return Batch(
         n_rows=len(rows),
         read=data.reader(rows),
         targets=targets,
         loss_weights=(data.loss_weights[rows] / len(rows)).astype(network.dtype),
-        weights=None if data.weights is None else data.weights[rows],
+        weights=weights,
         number=number,
     )
 
@@ -363,25 +371,33 @@ def averaged_network(
         return network
     averaged = network.copy()
     np.copyto(averaged.vector, state.slots["average"])
-    if not averaged.state():
-        return averaged
-    blank = {where: np.zeros_like(value) for where, value in averaged.state().items()}
-    executor = Executor(averaged, pool, training=True, streams=RandomStreams(state.seed))
-    sums, total_weight, latest = dict.fromkeys(blank, 0.0), 0.0, statistics
-    order = np.arange(len(data.images)) if order is None else order
-    for rows in np.array_split(order, -(-len(order) // batch_size)):
-        # running statistics that start at zero become those of the minibatch
-        averaged.set_state(blank if statistics is None else latest)
-        batch = make_batch(data, rows, averaged, objective, number=int(rows[0]))
-        latest = executor.statistics(batch)
-        weight = float(len(rows) if batch.weights is None else batch.weights.sum())
-        sums = {where: total + weight * latest[where] for where, total in sums.items()}
-        total_weight += weight
-    averaged.set_state(latest)
-    if statistics is None:
-        floats = [where for where, value in blank.items() if value.dtype.kind == "f"]
-        averaged.set_state({where: sums[where] / total_weight for where in floats})
+    if averaged.state():
+        executor = Executor(averaged, pool, training=True, streams=RandomStreams(state.seed))
+        order = np.arange(len(data.images)) if order is None else order
+        minibatches = np.array_split(order, -(-len(order) // batch_size))
+        batches = (make_batch(data, rows, averaged, objective, number=int(rows[0])) for rows in minibatches)
+        if statistics is None:
+            weights = np.ones(len(order)) if data.weights is None else data.weights / data.weights.max()
+            average_statistics(executor, batches, [weights[rows].sum() for rows in minibatches])
+        else:
+            averaged.set_state(statistics)
+            for batch in batches:
+                averaged.set_state(executor.statistics(batch))
     return averaged
+
+
+def average_statistics(executor: Executor, batches: Iterator[Batch], weights: Sequence[float]) -> None:
+    """Give a network the average of the statistics of some minibatches, by their weights."""
+    network = executor.network
+    blank = {where: np.zeros_like(value) for where, value in network.state().items()}
+    sums = dict.fromkeys(blank, 0.0)
+    for batch, weight in zip(batches, weights, strict=True):
+        network.set_state(blank)  # running statistics that start at zero become those of the minibatch
+        latest = executor.statistics(batch)
+        sums = {where: total + weight * latest[where] for where, total in sums.items()}
+    network.set_state(latest)
+    floats = [where for where, value in blank.items() if value.dtype.kind == "f"]
+    network.set_state({where: sums[where] / math.fsum(weights) for where in floats})
 
 
 def add_penalty(network: Network, gradient: np.ndarray, alpha: float) -> float:

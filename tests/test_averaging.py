@@ -169,12 +169,12 @@ def test_training_goes_on_from_the_weights_in_the_state(averaging):
     goal = goal_of(averaging)
     train(network, data, goal, 4, state)
     other, other_state = copy.deepcopy((network, state))
-    state.slots["trained"] = network.vector.copy()
+    state.trained = network.vector.copy()
     network.restore(average_of(network, data, state, goal).snapshot())
     assert (network.vector != other.vector).any()
     train(network, data, goal, 4, state)
     train(other, data, goal, 4, other_state)
-    assert "trained" not in state.slots
+    assert state.trained is None
     assert all_bits(network, state) == all_bits(other, other_state)
 
 

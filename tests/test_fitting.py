@@ -8,6 +8,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.datasets import load_digits
+from sklearn.metrics import log_loss
 
 from skcnn import BatchNorm, Conv2D, ConvNetClassifier, Dropout, GlobalAvgPool2D, ReLU, Residual
 
@@ -160,7 +161,8 @@ def test_average_of_epochs_is_that_of_the_last_quarter():
 
 
 def test_without_an_epoch_to_average_the_last_weights_are_kept():
-    net = make_net(averaging="swa", averaging_start=0.99, max_time=1e-9).fit(X, Y)
+    with pytest.warns(UserWarning, match="averaged nothing: training ended after 1 epochs, before"):
+        net = make_net(averaging="swa", averaging_start=0.99, max_time=1e-9).fit(X, Y)
     assert_same_bits(net, make_net(max_time=1e-9).fit(X, Y))
 
 
@@ -226,7 +228,8 @@ def test_statistics_of_an_average_do_not_suffer_from_samples_in_order(averaging)
 
 def test_lbfgs_that_is_content_with_the_start_has_its_statistics():
     net = make_net(solver="lbfgs", tol=100.0).fit(X, Y)
-    assert net.n_iter_ == 0
+    assert net.n_iter_ == len(net.history_) == 1
+    assert net.loss_ == net.best_loss_ == pytest.approx(log_loss(Y, net.predict_proba(X)), abs=1e-2)
     assert net.network_.params["norm1"]["running_mean"].any()
 
 
@@ -342,3 +345,100 @@ def test_the_same_solver_with_warm_start_keeps_its_slots():
     whole = make_net(solver="nadam", max_iter=4).fit(X, Y)
     halves = make_net(solver="nadam", max_iter=2, warm_start=True).fit(X, Y).fit(X, Y)
     assert_same_bits(whole, halves)
+
+
+@pytest.mark.parametrize(
+    ("solver", "change", "kept"),
+    [
+        ("sgd", {"momentum": 0.5}, True),
+        ("adam", {"epsilon": 1e-6}, True),
+        ("adam", {"beta_1": 0.5}, False),
+        ("rmsprop", {"beta_2": 0.9}, False),
+    ],
+    ids=str,
+)
+def test_only_a_change_of_decay_rates_makes_slots_begin_anew(solver, change, kept):
+    net = make_net(solver=solver, max_iter=1, warm_start=True).fit(X, Y)
+    net.set_params(**change).fit(X, Y)
+    assert net._training_state.n_updates == (2 if kept else 1) * N_BATCHES
+
+
+# combinations that cannot work
+
+
+@pytest.mark.parametrize("partial", [False, True])
+def test_adamw_refuses_decay_that_turns_weights_around(partial):
+    net = make_net(solver="adamw", alpha=100.0, learning_rate_init=0.01)
+    with pytest.raises(ValueError, match=r"got learning_rate_init=0.01 and alpha=100.0"):
+        net.partial_fit(X, Y, CLASSES) if partial else net.fit(X, Y)
+    net.set_params(alpha=99.0, max_iter=1).fit(X, Y)
+
+
+def test_an_epsilon_that_vanishes_in_float32_is_refused():
+    net = make_net(epsilon=1e-50, max_iter=1)
+    with pytest.raises(ValueError, match=r"epsilon=1e-50 is zero in float32, expected at least 1\.\d+e-45"):
+        net.set_params(dtype="float32").fit(X, Y)
+    net.set_params(dtype="float64").fit(X, Y)
+
+
+def test_a_warmup_beyond_any_horizon_only_rises():
+    net = make_net(warmup=1e308, max_iter=2).fit(X, Y)
+    assert 0 < learning_rates(net)[0] < learning_rates(net)[1] < 1e-15
+
+
+@pytest.mark.parametrize("scoring", ["neg_log_loss", "roc_auc_ovr"])
+def test_scores_of_probabilities_are_refused_with_a_hinge_before_training(scoring, capsys):
+    net = make_net(loss="hinge", early_stopping=True, scoring=scoring, verbose=True)
+    with pytest.raises(ValueError, match=rf"scoring='{scoring}' needs probabilities, which loss='hinge'"):
+        net.fit(X, Y)
+    assert capsys.readouterr().out == ""
+
+
+# the record of several calls
+
+
+def test_the_best_loss_is_that_of_the_loss_in_force():
+    net = make_net(warm_start=True, max_iter=2, loss="squared_hinge").fit(X, Y)
+    assert net.best_loss_ == min(net.loss_curve_)
+    net.set_params(loss="log_loss").fit(X, Y)
+    assert len(net.loss_curve_) == 4
+    assert net.best_loss_ == min(net.loss_curve_[2:])
+    net.fit(X, Y)
+    assert net.best_loss_ == min(net.loss_curve_[2:])
+
+
+def test_the_best_score_is_of_the_scoring_in_force():
+    """Accuracies beside negative losses would always be the best."""
+    params = {"early_stopping": True, "validation_fraction": 0.3}
+    net = make_net(warm_start=True, max_iter=2, scoring="accuracy", **params).fit(X, Y)
+    assert net.best_validation_score_ == max(net.validation_scores_) > 0
+    net.set_params(scoring=None).fit(X, Y)
+    assert len(net.validation_scores_) == 4
+    assert net.best_validation_score_ < 0
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1e3])
+def test_the_scale_of_weights_is_that_of_each_fit(scale):
+    """With warm start, too; only calls of partial_fit share one."""
+    weights = np.random.default_rng(0).uniform(0.5, 2.0, len(X))
+    nets = [make_net(warm_start=True, max_iter=1).fit(X, Y, sample_weight=weights) for _ in range(2)]
+    for net, factor in zip(nets, (1.0, scale), strict=True):
+        net.fit(X, Y, sample_weight=weights * factor)
+    one, other = (net.network_.vector for net in nets)
+    assert_allclose(one, other, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("exponent", [-1000, -200, 200, 1000])
+def test_weights_beyond_float32_give_the_bits_of_others(exponent):
+    """Powers of two are exact."""
+    weights = np.random.default_rng(0).uniform(0.5, 2.0, len(X))
+    nets = [make_net(dtype="float32", max_iter=2) for _ in range(2)]
+    nets[0].fit(X, Y, sample_weight=weights)
+    nets[1].fit(X, Y, sample_weight=np.ldexp(weights, exponent))
+    assert_same_bits(*nets)
+
+
+def test_weights_that_are_tiny_beside_others_of_other_minibatches_stay_finite():
+    weights = np.where(np.arange(len(X)) < 100, 1e-300, 1e300)
+    net = make_net(dtype="float32", max_iter=2, shuffle=False).fit(X, Y, sample_weight=weights)
+    assert all(np.isfinite(value).all() for value in state_of(net))

@@ -1,8 +1,8 @@
 """Tests of what happens after each epoch: when training has stopped to improve, and when it ends."""
 
 import math
+import re
 import time
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -70,49 +70,49 @@ def test_progress_by_hand():
 # --- the monitor ---
 
 
-class Model:
-    """What a monitor needs of an estimator; the weights of its network tell the epoch."""
-
-    def __init__(self, tol=0.0, n_iter_no_change=2):
-        self.tol, self.n_iter_no_change = tol, n_iter_no_change
-        self.network_ = make_network()
-        self.best_validation_score_ = None
-        self.records, self.scores = [], []
-
-    @property
-    def n_iter_(self):
-        return len(self.records)
-
-    def _add_record(self, record, score):
-        self.records.append(record)
-        self.scores.append(score)
-        self.best_validation_score_ = score
-
-
 class Scripted:
     """A validation that gives scores from a list, and keeps the networks that it was asked about."""
 
     def __init__(self, scores):
         self.scores, self.networks = iter(scores), []
 
-    def score(self, model, network, pool):
+    def score(self, network, pool):
         self.networks.append(network)
         return next(self.scores)
 
 
-def make_monitor(model, *, scores=None, network=None, deadline=math.inf, n_epochs=50, schedule=None):
-    """Return a monitor and its state; the network to score is that of the model by default."""
-    goal = objective(schedule=schedule or constant(0.1), n_epochs=n_epochs)
-    state = TrainingState(seed=7)
-    validation = None if scores is None else Scripted(scores)
-    current = (lambda: model.network_) if network is None else (lambda: network)
-    return Monitor(model, goal, state, validation, current, pool=None, deadline=deadline), state
+def make_monitor(
+    network,
+    *,
+    scores=None,
+    scored=None,
+    schedule=None,
+    tol=0.0,
+    patience=2,
+    deadline=math.inf,
+    n_epochs=50,
+    verbose=False,
+):
+    """Return a monitor and its state; the network that is scored is the one that is trained by default."""
+    state, validation = TrainingState(seed=7), None if scores is None else Scripted(scores)
+    monitor = Monitor(
+        objective(schedule=schedule or constant(0.1), n_epochs=n_epochs),
+        state,
+        validation,
+        lambda: network if scored is None else scored,
+        tol=tol,
+        patience=patience,
+        pool=None,
+        deadline=deadline,
+        verbose=verbose,
+    )
+    return monitor, state
 
 
-def epochs_until_the_end(monitor, model, losses, rate=lambda: 0.1):
+def epochs_until_the_end(monitor, network, losses, rate=lambda: 0.1):
     """Return how many epochs training takes, of at most as many as there are losses."""
     for epoch, loss in enumerate(losses, start=1):
-        model.network_.vector[:] = epoch
+        network.vector[:] = epoch  # the weights tell the epoch
         if not monitor.goes_on({"epoch": epoch, "loss": loss, "learning_rate": rate()}):
             return epoch
     return None
@@ -123,31 +123,49 @@ def epochs_until_the_end(monitor, model, losses, rate=lambda: 0.1):
 def test_training_ends_after_more_than_some_epochs_without_improvement(patience, validated):
     """Of the loss, or of the score where there is one, whatever the loss does."""
     qualities = [-3.0, -2.0, -1.0, *[-1.5] * 20]
-    model = Model(tol=0.25, n_iter_no_change=patience)
-    monitor, _ = make_monitor(model, scores=qualities if validated else None)
+    network = make_network()
+    scores = qualities if validated else None
+    monitor, _ = make_monitor(network, scores=scores, tol=0.25, patience=patience)
     losses = np.arange(1.0, 24.0) if validated else [-quality for quality in qualities]
-    assert epochs_until_the_end(monitor, model, losses) == 3 + patience + 1
+    assert epochs_until_the_end(monitor, network, losses) == 3 + patience + 1
 
 
 def test_an_improvement_by_less_than_tol_does_not_count_but_may_be_the_best():
-    model = Model(tol=0.5, n_iter_no_change=3)
-    monitor, _ = make_monitor(model, scores=[1.0, 1.125, 1.25, 1.375, 1.4375, 1.0])
-    assert epochs_until_the_end(monitor, model, np.ones(6)) == 5
+    network, scores = make_network(), [1.0, 1.125, 1.25, 1.375, 1.4375, 1.0]
+    monitor, _ = make_monitor(network, scores=scores, tol=0.5, patience=3)
+    assert epochs_until_the_end(monitor, network, np.ones(6)) == 5
     np.testing.assert_array_equal(monitor.best[0], 5.0)
 
 
 def test_every_epoch_is_recorded_before_the_end_is_decided():
-    model = Model()
-    monitor, _ = make_monitor(model, n_epochs=4)
-    assert epochs_until_the_end(monitor, model, [4.0, 3.0, 2.0, 1.0, 0.0]) == 4
-    assert [record["loss"] for record in model.records] == [4.0, 3.0, 2.0, 1.0]
-    assert model.scores == [None] * 4
+    network = make_network()
+    monitor, _ = make_monitor(network, n_epochs=4)
+    assert epochs_until_the_end(monitor, network, [4.0, 3.0, 2.0, 1.0, 0.0]) == 4
+    assert [record["loss"] for record in monitor.records] == [4.0, 3.0, 2.0, 1.0]
+    assert not any("validation_score" in record for record in monitor.records)
+
+
+def test_records_have_the_scores():
+    network = make_network()
+    monitor, _ = make_monitor(network, scores=[0.5, 0.75])
+    epochs_until_the_end(monitor, network, [2.0, 1.0])
+    assert [record["validation_score"] for record in monitor.records] == [0.5, 0.75]
+    assert monitor.best_score == 0.75
+
+
+@pytest.mark.parametrize("verbose", [False, True])
+def test_a_verbose_monitor_prints_a_line_for_each_epoch(verbose, capsys):
+    monitor, _ = make_monitor(make_network(), verbose=verbose)
+    for epoch in (1, 2):
+        monitor.goes_on({"epoch": epoch, "loss": 0.5, "learning_rate": 0.1, "seconds": 0.25})
+    lines = [f"epoch    {epoch}  loss    0.50000      0.25 s" for epoch in (1, 2)]
+    assert capsys.readouterr().out.splitlines() == (lines if verbose else [])
 
 
 def test_plateaus_lower_an_adaptive_rate_and_the_smallest_one_ends_training():
     """Patience 2: three epochs without improvement a plateau; the rate falls by 5 from 1e-4 to below 1e-6."""
-    model, schedule = Model(n_iter_no_change=2), AdaptiveRate(1e-4, n_epochs=50)
-    monitor, state = make_monitor(model, schedule=schedule)
+    network, schedule = make_network(), AdaptiveRate(1e-4, n_epochs=50)
+    monitor, state = make_monitor(network, schedule=schedule)
     plateaus = []
 
     def rate():
@@ -156,71 +174,65 @@ def test_plateaus_lower_an_adaptive_rate_and_the_smallest_one_ends_training():
 
     # the first loss is the best, so each plateau takes three more
     losses = [1.0] + [2.0] * 30
-    assert epochs_until_the_end(monitor, model, losses, rate) == 1 + 3 * 4
+    assert epochs_until_the_end(monitor, network, losses, rate) == 1 + 3 * 4
     assert plateaus == [0] * 4 + [1] * 3 + [2] * 3 + [3] * 3
     assert 1e-4 / 5**2 > 1e-6 > 1e-4 / 5**3
 
 
 def test_an_improvement_between_plateaus_counts_from_the_best():
-    model, schedule = Model(n_iter_no_change=1), AdaptiveRate(1.0, n_epochs=50)
-    monitor, state = make_monitor(model, schedule=schedule)
-    assert epochs_until_the_end(monitor, model, [3.0, 4.0, 4.0, 2.0, 3.5, 2.5, 5.0]) is None
+    network, schedule = make_network(), AdaptiveRate(1.0, n_epochs=50)
+    monitor, state = make_monitor(network, schedule=schedule, patience=1)
+    assert epochs_until_the_end(monitor, network, [3.0, 4.0, 4.0, 2.0, 3.5, 2.5, 5.0]) is None
     assert state.n_plateaus == 2
 
 
 def test_without_a_schedule_the_first_plateau_ends_training():
     """As with L-BFGS, whose records have no learning rate."""
-    model = Model(tol=0.5, n_iter_no_change=1)
-    goal = objective(schedule=None, optimizer=None)
-    monitor = Monitor(
-        model, goal, TrainingState(seed=7), None, lambda: model.network_, pool=None, deadline=math.inf
-    )
+    monitor, _ = make_monitor(make_network(), tol=0.5, patience=1)
+    monitor._objective = objective(schedule=None, optimizer=None)
     assert [monitor.goes_on({"epoch": 1, "loss": 1.0}) for _ in range(3)] == [True, True, False]
 
 
 @pytest.mark.parametrize(("seconds", "goes_on"), [(-1.0, False), (3600.0, True)])
 def test_training_ends_at_the_deadline(seconds, goes_on):
-    model = Model()
-    monitor, _ = make_monitor(model, deadline=time.perf_counter() + seconds)
+    monitor, _ = make_monitor(make_network(), deadline=time.perf_counter() + seconds)
     assert monitor.goes_on({"epoch": 1, "loss": 1.0, "learning_rate": 0.1}) is goes_on
-    assert model.n_iter_ == 1
+    assert len(monitor.records) == 1
 
 
 def test_the_best_snapshot_is_that_of_the_first_epoch_with_the_best_score():
-    model = Model(n_iter_no_change=10)
-    monitor, _ = make_monitor(model, scores=[1.0, 3.0, 2.0, 3.0, 1.0])
-    monitor.begin()
+    network = make_network()
+    monitor, _ = make_monitor(network, scores=[1.0, 3.0, 2.0, 3.0, 1.0], patience=10)
     assert monitor.best is None
-    assert epochs_until_the_end(monitor, model, np.ones(5)) is None
+    assert epochs_until_the_end(monitor, network, np.ones(5)) is None
     np.testing.assert_array_equal(monitor.best[0], 2.0)
 
 
 def test_without_validation_there_is_no_snapshot():
-    model = Model()
-    monitor, _ = make_monitor(model)
-    monitor.begin()
-    epochs_until_the_end(monitor, model, [3.0, 2.0, 1.0])
+    network = make_network()
+    monitor, _ = make_monitor(network)
+    epochs_until_the_end(monitor, network, [3.0, 2.0, 1.0])
     assert monitor.best is None
 
 
 def test_the_network_that_is_scored_is_the_one_of_the_snapshot():
     """With averaging, not that which training goes on with."""
-    model, average = Model(), make_network(seed=5)
-    monitor, _ = make_monitor(model, scores=[1.0], network=average)
-    epochs_until_the_end(monitor, model, [1.0])
+    network, average = make_network(), make_network(seed=5)
+    monitor, _ = make_monitor(network, scores=[1.0], scored=average)
+    epochs_until_the_end(monitor, network, [1.0])
     assert monitor._validation.networks == [average]
     np.testing.assert_array_equal(monitor.best[0], average.vector)
     assert not np.shares_memory(monitor.best[0], average.vector)
 
 
 def test_a_further_call_has_to_beat_the_weights_it_begins_with():
-    model = Model(n_iter_no_change=1)
-    model.best_validation_score_ = -5.0
-    start = model.network_.vector.copy()
-    monitor, _ = make_monitor(model, scores=[2.0, 1.0, 1.5])
-    monitor.begin()
-    assert epochs_until_the_end(monitor, model, np.ones(3)) == 2
+    network = make_network()
+    start = network.vector.copy()
+    monitor, _ = make_monitor(network, scores=[2.0, 1.0, 1.5], patience=1)
+    monitor.begin(network)
+    assert epochs_until_the_end(monitor, network, np.ones(3)) == 2
     np.testing.assert_array_equal(monitor.best[0], start)
+    assert monitor.best_score == 2.0
 
 
 # --- validation ---
@@ -242,7 +254,7 @@ def fitted_and_validation(y_kind=str, *, weights=None, class_weight=(1.0, 1.0, 1
 
 def score_of(model, validation):
     with worker_pool() as pool:
-        return validation.score(model, model.network_, pool)
+        return validation.score(model.network_, pool)
 
 
 @pytest.mark.parametrize("weighted", [False, True])
@@ -278,22 +290,28 @@ def test_a_scorer_sees_the_network_in_question_and_original_labels_and_weights()
     other = model.network_.copy()
     other.vector *= -1
     with worker_pool() as pool:
-        score = validation.score(model, other, pool)
+        score = validation.score(other, pool)
     model.network_ = other
     assert score == accuracy_score(y, model.predict(X), sample_weight=weights)
 
 
-def test_a_score_that_is_no_number_is_an_error():
-    scorer = SimpleNamespace(calls=0)
+@pytest.mark.parametrize("value", [math.nan, None, "high", [1.0, 2.0]], ids=str)
+def test_a_score_that_is_no_number_is_an_error(value):
+    calls = []
 
     def no_number(estimator, X, y):
-        scorer.calls += 1
-        return math.nan
+        calls.append(estimator)
+        return value
 
     model, validation, *_ = fitted_and_validation(scoring=no_number)
-    with pytest.raises(ValueError, match="gave nan on the validation samples"):
+    with pytest.raises(ValueError, match=rf"gave {re.escape(repr(value))} on the validation samples, not a"):
         score_of(model, validation)
-    assert scorer.calls == 1
+    assert len(calls) == 1
+
+
+def test_a_score_may_be_an_array_of_one_number():
+    model, validation, *_ = fitted_and_validation(scoring=lambda estimator, X, y: np.array(0.5))
+    assert score_of(model, validation) == 0.5
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
