@@ -92,8 +92,9 @@ class Residual(Container):
         The branch: layers, "passthrough" for none, or pairs of a name and one of these.
     projection : "auto" or layer, default="auto"
         What the input passes before the addition. "auto": nothing where the shapes are equal. Else a
-        convolution of one pixel with strides, for vectors a dense layer, that gives the shape of the
-        branch; behind it a copy of the last layer of the branch if that is a normalization.
+        convolution of one pixel with the strides of the branch, for vectors a dense layer; behind it a copy
+        of the last layer of the branch if that is a normalization. The branch must not crop or pad then:
+        along each axis it must give ``ceil(size / stride)`` pixels, as ``padding="same"`` does.
     activation : str or None, default=None
         Name of the activation behind the addition, such as "relu".
 
@@ -128,11 +129,15 @@ class Residual(Container):
 
     def connect(self, graph, name, source):
         """Add the branch, the projection and their sum; see :meth:`Block.connect`."""
+        n_steps = len(graph.steps)
         end = graph.connect_all(self._checked_blocks(name), source)
         if isinstance(self.projection, Block):
             projection = {"projection": self.projection}
         else:
-            projection = projection_between(graph.shape(source), graph.shape(end), graph.steps[end].layer)
+            strides = branch_strides(graph.steps, n_steps, end)
+            projection = projection_between(
+                graph.shape(source), graph.shape(end), strides, graph.steps[end].layer
+            )
         skip = graph.connect_all([(f"{name}__{child}", block) for child, block in projection.items()], source)
         if graph.shape(skip) != graph.shape(end):
             raise ValueError(
@@ -142,40 +147,69 @@ class Residual(Container):
         return connect_activation(graph, name, self.activation, graph.add(name, Add(), skip, end))
 
 
-def projection_between(input_shape, branch_shape, last_layer) -> dict[str, Block]:
+def branch_strides(steps, first: int, end: int) -> tuple[int, int]:
+    """Return the pixels of a branch's input from one pixel of its result to the next.
+
+    Parameters
+    ----------
+    steps : list of Step
+    first, end : int
+        The first step of the branch and the one that gives its result.
+
+    Returns
+    -------
+    strides : (int, int)
+        Along height and width, the product of the strides of all windows on the way.
+    """
+    strides = {}
+    for index in range(first, end + 1):
+        step = steps[index]
+        before = strides.get(step.inputs[-1], (1, 1))  # branches that are joined have equal strides
+        windows = getattr(step.layer, "windows", None)
+        own = windows(step.input_shape[:2]).strides if windows else (1, 1)
+        strides[index] = (before[0] * own[0], before[1] * own[1])
+    return strides.get(end, (1, 1))
+
+
+def projection_between(input_shape, branch_shape, strides, last_layer) -> dict[str, Block]:
     """Return the layers by name that turn one shape into another, none where they are equal.
 
     Parameters
     ----------
     input_shape, branch_shape : tuple of int
+    strides : (int, int)
+        Those of a branch on images, as :func:`branch_strides` gives them.
     last_layer : Layer
         The last layer of the branch.
 
     Raises
     ------
     ValueError
-        If neither a convolution of one pixel nor a dense layer can do it.
+        If neither a convolution of one pixel with these strides nor a dense layer can do it.
     """
     if input_shape == branch_shape:
         return {}
-    is_normalization = isinstance(last_layer, BatchNorm | GroupNorm | LayerNorm)
-    normalization = {"projection__norm": clone(last_layer)} if is_normalization else {}
-    if len(input_shape) == len(branch_shape) == 1:
-        projection = Dense(branch_shape[0], use_bias=not is_normalization)
-        return {"projection": projection} | normalization
-    if len(input_shape) == len(branch_shape) == 3:
-        strides = tuple(
-            -(-size // left) for size, left in zip(input_shape[:2], branch_shape[:2], strict=True)
+    if len(input_shape) != len(branch_shape):
+        raise ValueError(
+            f"the branch turns {input_shape} into {branch_shape}, and projection='auto' does not turn images "
+            "into vectors or vectors into images: give a layer that does it as projection"
         )
+    is_normalization = isinstance(last_layer, BatchNorm | GroupNorm | LayerNorm)
+    if len(input_shape) == 1:
+        projection = Dense(branch_shape[0], use_bias=not is_normalization)
+    else:
         projection = Conv2D(
             branch_shape[2], 1, strides=strides, padding="valid", use_bias=not is_normalization
         )
-        if projection.output_shape(input_shape) == branch_shape:
-            return {"projection": projection} | normalization
-    raise ValueError(
-        f"the branch turns {input_shape} into {branch_shape}, which no convolution of one pixel with strides "
-        "does: use padding='same' in the branch, or give a layer that does it as projection"
-    )
+        projected_shape = projection.output_shape(input_shape)
+        if projected_shape != branch_shape:
+            raise ValueError(
+                f"the branch turns {input_shape} into {branch_shape} with strides {strides}, but a "
+                f"convolution of one pixel with these strides gives {projected_shape}: use padding='same' in "
+                "the branch, or give a layer that does it as projection"
+            )
+    normalization = {"projection__norm": clone(last_layer)} if is_normalization else {}
+    return {"projection": projection} | normalization
 
 
 class Parallel(Container):

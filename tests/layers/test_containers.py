@@ -63,7 +63,13 @@ BLOCKS = {
     "more channels": (Residual([Conv2D(3)]), IMAGE),
     "strides": (Residual([Conv2D(2, strides=2)]), IMAGE),
     "strides along one axis": (Residual([Conv2D(2, strides=(1, 3))], activation="tanh"), (5, 7, 2)),
-    "pooling in the branch": (Residual([Conv2D(3), MaxPool2D()]), (7, 6, 2)),
+    "pooling in the branch": (Residual([Conv2D(3), MaxPool2D(padding="same")]), (7, 6, 2)),
+    "strides of several layers": (
+        Residual(
+            [AvgPool2D(2, padding="same"), Tanh(), Parallel([Conv2D(3, strides=(1, 2)), MaxPool2D((1, 2))])]
+        ),
+        (5, 8, 2),
+    ),
     "activation first": (Residual([BatchNorm(), Tanh(), Conv2D(2), BatchNorm(), Tanh(), Conv2D(2)]), IMAGE),
     "batch norm last": (Residual(bottleneck(BatchNorm()), activation="relu"), IMAGE),
     "group norm last": (Residual(bottleneck(GroupNorm(2))), IMAGE),
@@ -470,8 +476,16 @@ def test_a_projection_is_normalized_as_the_branch_is():
         ([Conv2D(3, strides=(1, 3))], (4, 8, 2), (1, 3)),
         ([Conv2D(3), MaxPool2D(2)], (8, 6, 2), (2, 2)),
         ([MaxPool2D((4, 1))], (8, 6, 2), (4, 1)),
+        ([MaxPool2D(2, ceil_mode=True)], (7, 5, 2), (2, 2)),
+        ([MaxPool2D(3, strides=2, padding="same"), ReLU(), Conv2D(3, strides=(2, 1))], (9, 7, 2), (4, 2)),
+        ([ZeroPad2D(2), Conv2D(3, 5, strides=2, padding="valid")], (8, 7, 2), (2, 2)),
         ([Conv2D(3)], (1, 1, 2), (1, 1)),
-        ([Conv2D(2, strides=5)], (1, 4, 2), (1, 4)),
+        ([Conv2D(2, strides=5)], (1, 4, 2), (5, 5)),
+        ([Conv2D(3, strides=3)], (4, 10, 2), (3, 3)),
+        ([Residual([Conv2D(3, strides=2)]), Conv2D(3, strides=(1, 2))], (8, 8, 2), (2, 4)),
+        ([Residual([Conv2D(3, strides=2)], projection=Conv2D(3, 1, strides=2))], (8, 8, 2), (2, 2)),
+        ([Parallel([Conv2D(3, strides=2), MaxPool2D(2)])], (8, 8, 2), (2, 2)),
+        ([Parallel([Conv2D(3), "passthrough"])], (4, 4, 2), (1, 1)),
     ],
 )
 def test_strides_of_the_projection_are_those_of_the_branch(layers, input_shape, strides):
@@ -479,6 +493,42 @@ def test_strides_of_the_projection_are_those_of_the_branch(layers, input_shape, 
     projection = next(step for step in steps if step.name == "res1__projection")
     assert projection.layer.strides == strides
     assert projection.layer.use_bias
+
+
+@pytest.mark.parametrize(
+    ("layers", "input_shape", "messages"),
+    [
+        ([Conv2D(2, 5, padding="valid")], (8, 8, 1), [r"\(8, 8, 1\) into \(4, 4, 2\) with strides \(1, 1\)"]),
+        (
+            [Conv2D(2, strides=2, padding="valid")],
+            (9, 8, 1),
+            [r"\(9, 8, 1\) into \(4, 3, 2\) with strides \(2, 2\)", r"gives \(5, 4, 2\)"],
+        ),
+        (
+            [Conv2D(2), MaxPool2D()],
+            (7, 6, 1),
+            [r"\(7, 6, 1\) into \(3, 3, 2\) with strides \(2, 2\)", r"gives \(4, 3, 2\)"],
+        ),
+        ([Conv2D(1, 5, padding="valid")], (8, 8, 1), ["padding='same' in the branch", "as projection"]),
+        ([ZeroPad2D(((0, 4), 0)), Conv2D(1, strides=3)], (8, 8, 1), [r"into \(4, 3, 1\)", r"\(3, 3, 1\)"]),
+    ],
+)
+def test_a_branch_that_crops_or_pads_needs_a_projection_of_its_own(layers, input_shape, messages):
+    """One with strides would lay pixels on each other that belong to different places."""
+    for message in messages:
+        with pytest.raises(ValueError, match=message):
+            compile_steps([("res1", Residual(layers))], input_shape)
+
+
+def test_a_projection_reads_the_first_pixel_of_every_stride():
+    """Of columns 0 to 3 with strides of three, 0 and 3."""
+    network = build([("block", Residual([Conv2D(1, strides=3)]))], (1, 4, 1))
+    for name in ("block__conv2d_1", "block__projection"):
+        for value in network.params[name].values():
+            value[...] = 0
+    network.params["block__projection"]["weight"][...] = 1
+    X = samples((1, 4, 1))
+    assert_array_equal(Run(network, X).predicted, X[:, 0, ::3, 0])
 
 
 def test_branches_read_one_step_and_end_side_by_side():
@@ -788,7 +838,7 @@ WRONG = {
     ),
     "branch that becomes a vector": (
         ("a", Residual([Flatten(), Dense(4)])),
-        ("'a'", r"\(6, 5, 1\) into \(4,\)", "projection"),
+        ("'a'", r"\(6, 5, 1\) into \(4,\)", "does not turn images into vectors", "as projection"),
     ),
     "projection of other channels": (
         ("a", Residual([Conv2D(2)], projection=Conv2D(3))),
@@ -885,7 +935,7 @@ def test_wrong_use_is_refused_with_the_name_of_the_innermost_layer(name, fitted_
 
 def test_long_containers_are_refused_with_a_message_that_can_be_read():
     layers = [Conv2D(2, activation="relu") for _ in range(100)]
-    with pytest.raises(ValueError, match="^layer 'a', .*which no convolution of one pixel") as caught:
+    with pytest.raises(ValueError, match="^layer 'a', .*a convolution of one pixel") as caught:
         make_net([("a", Residual([*layers, Conv2D(2, padding="valid")]))]).fit(X, Y)
     assert len(str(caught.value)) < 2000
 

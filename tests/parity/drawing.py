@@ -192,9 +192,14 @@ def draw_normalization(rng):
 
 
 def draw_convolution_branch(rng, filters, strides=1):
-    """Return layers of which the last has this number of filters, or is a normalization behind it."""
+    """Return layers of which the last has this number of filters, or is a normalization behind it.
+
+    The first, a convolution or pooling, has the strides.
+    """
     hidden = size_up_to(rng, 3)
-    first = Conv2D(hidden, 3, strides=strides, use_bias=pick(rng, [True, False]))
+    convolution = Conv2D(hidden, 3, strides=strides, use_bias=pick(rng, [True, False]))
+    pooling = pick(rng, [MaxPool2D, AvgPool2D])(pick(rng, [2, 3]), strides=strides, padding="same")
+    first = pick(rng, [convolution, convolution, pooling])
     last = Conv2D(filters, pick(rng, [1, 3]), activation=pick(rng, [None, "prelu"]))
     normalizations = [draw_normalization(rng)] * int(rng.integers(2))
     return [first, BatchNorm(), pick(rng, [ReLU(), ("passed", "passthrough"), SiLU()]), last, *normalizations]
