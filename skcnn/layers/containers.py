@@ -40,16 +40,12 @@ class Container(LayerParametersMixin, Block):
         ]
 
     def _checked_blocks(self, name):
-        """Return the layers under their names in the network; raise a ValueError if there is none."""
+        """Return the layers under their names in the network, none where all are "passthrough"."""
         stack = getattr(self, self._stack)
         check_layers(stack, self._entries(stack), self.get_params(deep=False), parameter=self._stack)
-        blocks = [(f"{name}__{child}", block) for child, block in self._blocks()]
-        if not blocks:
-            raise ValueError(
-                f"{self._stack} must hold at least one layer that is not 'passthrough', got {stack!r}; put "
-                "'passthrough' in the place of the container itself"
-            )
-        return blocks
+        if not stack:
+            raise ValueError(f"{self._stack} must hold at least one layer or 'passthrough', got {stack!r}")
+        return [(f"{name}__{child}", block) for child, block in self._blocks()]
 
 
 class Sequential(Container):
@@ -101,7 +97,7 @@ class Residual(Container):
     Notes
     -----
     Input ``(h, w, c)`` or ``(f,)``, result of the shape of the branch: :math:`y = F(x) + P x` with the
-    branch :math:`F` and the projection :math:`P`.
+    branch :math:`F` and the projection :math:`P`. A branch of nothing but "passthrough" is the input itself.
 
     References
     ----------

@@ -136,6 +136,23 @@ BLOCKS = {
     ),
 }
 
+BLOCKS |= {
+    "sum of the input and itself": (Residual(["passthrough"]), IMAGE),
+    "sum of vectors and themselves": (
+        Residual([("a", "passthrough"), "passthrough"], activation="tanh"),
+        VECTOR,
+    ),
+    "sequence of nothing": (Sequential(["passthrough"]), IMAGE),
+    "nothing side by side": (Parallel(["passthrough", "passthrough"]), IMAGE),
+    "one branch of nothing": (Parallel([["passthrough"]]), IMAGE),
+    "branches of nothing": (Parallel([["passthrough"], Conv2D(2), ("off", ["passthrough"])]), IMAGE),
+    "sums of nothing within": (
+        Residual([Parallel([Residual(["passthrough"])]), Sequential(["passthrough"]), BatchNorm()]),
+        IMAGE,
+    ),
+}
+"""Branches whose layers are all switched off."""
+
 RANDOM = ("random branch",)
 
 each_block = pytest.mark.parametrize("name", list(BLOCKS))
@@ -382,6 +399,16 @@ RESULTS = {
         IMAGE,
         mixed,
     ),
+    "sum of the input and itself": (
+        Residual(["passthrough"], activation="tanh"),
+        IMAGE,
+        lambda parts, X: np.tanh(2 * X),
+    ),
+    "nothing": (
+        Parallel([Sequential(["passthrough"]), ["passthrough"]]),
+        VECTOR,
+        lambda parts, X: beside(X, X),
+    ),
     "vectors side by side": (
         Parallel(["passthrough", Tanh(), "passthrough"]),
         VECTOR,
@@ -553,6 +580,11 @@ def test_a_sequence_is_its_layers():
         "stage__conv2d_2: stage__inner__relu_1 -> (5, 4, 1)",
         "next: stage__conv2d_2 -> (20,)",
     ]
+
+
+def test_containers_of_nothing_are_no_steps():
+    layers = [("a", Sequential(["passthrough"])), ("b", Parallel([["passthrough"]])), ("c", Tanh())]
+    assert described(compile_steps(layers, IMAGE)) == ["c: input -> (5, 4, 2)"]
 
 
 def test_one_object_in_several_places_has_weights_of_its_own_in_each():
@@ -745,19 +777,17 @@ WRONG = {
     # what containers hold
     "empty sequence": (
         ("a", Sequential([])),
-        ("'a'", r"layers must hold at least one layer that is not .passthrough., got \[\]"),
+        ("'a'", r"layers must hold at least one layer or .passthrough., got \[\]"),
     ),
     "empty branch": (
         ("a", Residual(())),
-        ("'a'", r"layers must hold at least one layer that is not .passthrough., got \(\)"),
+        ("'a'", r"layers must hold at least one layer or .passthrough., got \(\)"),
     ),
     "no branches": (
         ("a", Parallel([])),
-        ("'a'", r"branches must hold at least one layer that is not .passthrough., got \[\]"),
+        ("'a'", r"branches must hold at least one layer or .passthrough., got \[\]"),
     ),
     "empty list": (("a", Parallel([Conv2D(2), []])), ("'a__branch_1'", "layers must hold at least one")),
-    "passthrough only": (("a", Residual(["passthrough"])), ("'a'", "at least one layer")),
-    "passthrough side by side": (("a", Parallel(["passthrough"] * 2)), ("'a'", "at least one layer")),
     "a layer for a list": (("a", Sequential(Conv2D(2))), ("'a'", "layers", "list", r"Conv2D\(filters=2\)")),
     "a generator": (
         ("a", Sequential(Conv2D(n) for n in (2, 3))),

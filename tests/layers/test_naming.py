@@ -643,6 +643,14 @@ def test_nested_names_are_searched():
     assert ("res1__norm1" in network.params) == (search.best_params_["res1__norm1"] != "passthrough")
 
 
+@pytest.mark.parametrize("container", [Sequential, Residual, lambda layers: Parallel([layers])])
+def test_all_layers_of_a_branch_may_be_switched_off_in_a_search(container):
+    net = make_net([("block", container([("conv1", Conv2D(2))]))])
+    name = "block__branch_1__conv1" if isinstance(net.layers[0][1], Parallel) else "block__conv1"
+    search = GridSearchCV(net, {name: [Conv2D(2), "passthrough"]}, cv=2, error_score="raise").fit(X, Y)
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+
+
 def test_set_params_in_deep_containers_takes_no_longer_than_their_depth_asks_for():
     """Each container may look through those within it, but not each of them again and again."""
     calls = []
