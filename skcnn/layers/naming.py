@@ -5,7 +5,7 @@ from difflib import get_close_matches
 
 from skcnn.layers.base import Block
 
-RESERVED_NAMES = ("input", "output")
+RESERVED_NAMES = ("input", "output", "passthrough")
 
 NamedBlocks = list[tuple[str, Block]]
 

@@ -914,6 +914,10 @@ WRONG = {
         ("a", Parallel([[ReLU()], ("b", [("c", ReLU()), ("c", ReLU())])])),
         ("'a__b'", "unique, got 'c' twice"),
     ),
+    "a pair that was meant as a branch": (
+        ("a", Parallel([("passthrough", Conv2D(2))])),
+        ("'a'", "layer name 'passthrough' is the name of a parameter or reserved"),
+    ),
     "made name twice": (
         ("a", Parallel([("branch_1", ReLU()), [Tanh()]])),
         ("'a'", "unique, got 'branch_1' twice"),

@@ -77,6 +77,7 @@ def test_only_the_text_passthrough_is_no_layer():
         ([("size", Conv2D(2))], "'size' is the name of a parameter or reserved"),
         ([("input", "passthrough")], "'input' is the name of a parameter or reserved"),
         ([("output", Sequential([]))], "'output' is the name of a parameter or reserved"),
+        ([("passthrough", Conv2D(2))], "'passthrough' is the name of a parameter or reserved"),
         ([("a", Conv2D(2)), ("b", "passthrough"), ("a", "passthrough")], "must be unique, got 'a' twice"),
     ],
 )
