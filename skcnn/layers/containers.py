@@ -79,6 +79,11 @@ class Sequential(Container):
         return graph.connect_all(self._checked_blocks(name), source)
 
 
+def as_layer(entry):
+    """Return a list of layers as one layer, and anything else as it is."""
+    return Sequential(entry) if isinstance(entry, list | tuple) else entry
+
+
 class Residual(Container):
     r"""A branch of layers whose result is added to its input.
 
@@ -86,8 +91,9 @@ class Residual(Container):
     ----------
     layers : list or tuple
         The branch: layers, "passthrough" for none, or pairs of a name and one of these.
-    projection : "auto" or layer, default="auto"
-        What the input passes before the addition. "auto": nothing where the shapes are equal. Else a
+    projection : "auto", "passthrough", layer, list or tuple, default="auto"
+        What the input passes before the addition: a layer, layers behind one another, or "passthrough" for
+        none. "auto": none where the shapes are equal, else a
         convolution of one pixel with the strides of the branch, for vectors a dense layer; behind it a copy
         of the last layer of the branch if that is a normalization. The branch must not crop or pad then:
         along each axis it must give ``ceil(size / stride)`` pixels, as ``padding="same"`` does.
@@ -116,7 +122,10 @@ class Residual(Container):
     5
     """
 
-    _parameter_constraints: dict = {"layers": [list, tuple], "projection": [StrOptions({"auto"}), Block]}
+    _parameter_constraints: dict = {
+        "layers": [list, tuple],
+        "projection": [StrOptions({"auto", "passthrough"}), Block, list, tuple],
+    }
 
     def __init__(self, layers, *, projection="auto", activation=None):
         self.layers = layers
@@ -127,13 +136,15 @@ class Residual(Container):
         """Add the branch, the projection and their sum; see :meth:`Block.connect`."""
         n_steps = len(graph.steps)
         end = graph.connect_all(self._checked_blocks(name), source)
-        if isinstance(self.projection, Block):
-            projection = {"projection": self.projection}
-        else:
+        if is_passthrough(self.projection):
+            projection = {}
+        elif self.projection == "auto":
             strides = branch_strides(graph.steps, n_steps, end)
             projection = projection_between(
                 graph.shape(source), graph.shape(end), strides, graph.steps[end].layer
             )
+        else:
+            projection = {"projection": as_layer(self.projection)}
         skip = graph.connect_all([(f"{name}__{child}", block) for child, block in projection.items()], source)
         if graph.shape(skip) != graph.shape(end):
             raise ValueError(
@@ -141,6 +152,10 @@ class Residual(Container):
                 "equal to be added"
             )
         return connect_activation(graph, name, self.activation, graph.add(name, Add(), skip, end))
+
+    def _layer_lists(self, own):
+        projection = own["projection"]
+        return {"projection": as_layer(projection)} if isinstance(projection, list | tuple) else {}
 
 
 def branch_strides(steps, first: int, end: int) -> tuple[int, int]:
@@ -188,7 +203,7 @@ def projection_between(input_shape, branch_shape, strides, last_layer) -> dict[s
     if len(input_shape) != len(branch_shape):
         raise ValueError(
             f"the branch turns {input_shape} into {branch_shape}, and projection='auto' does not turn images "
-            "into vectors or vectors into images: give a layer that does it as projection"
+            "into vectors or vectors into images: give layers that do it as projection"
         )
     is_normalization = isinstance(last_layer, BatchNorm | GroupNorm | LayerNorm)
     if len(input_shape) == 1:
@@ -202,7 +217,7 @@ def projection_between(input_shape, branch_shape, strides, last_layer) -> dict[s
             raise ValueError(
                 f"the branch turns {input_shape} into {branch_shape} with strides {strides}, but a "
                 f"convolution of one pixel with these strides gives {projected_shape}: use padding='same' in "
-                "the branch, or give a layer that does it as projection"
+                "the branch, or give layers that do it as projection"
             )
     normalization = {"projection__norm": clone(last_layer)} if is_normalization else {}
     return {"projection": projection} | normalization
@@ -269,10 +284,7 @@ class Parallel(Container):
                 n_lists += 1
                 entry = (f"branch_{n_lists}", entry)
             entries.append(entry)
-        return [
-            (name, Sequential(branch) if isinstance(branch, list | tuple) else branch)
-            for name, branch in named_layers(entries)
-        ]
+        return [(name, as_layer(branch)) for name, branch in named_layers(entries)]
 
 
 class Add(JoiningLayer):

@@ -93,6 +93,10 @@ class LayerParametersMixin:
         """Return the entries of a stack with their names."""
         return named_layers(stack)
 
+    def _layer_lists(self, own) -> dict[str, Block]:
+        """Return the layers that stand for other parameters that are lists of layers."""
+        return {}
+
     def get_params(self, deep=True):
         """Get parameters of the estimator and, if deep, of its layers.
 
@@ -109,10 +113,9 @@ class LayerParametersMixin:
         if not deep:
             return params
         own = super().get_params(deep=False)
-        for name, layer in self._entries(own[self._stack]):
-            if name in own:
-                continue
-            params[name] = layer
+        entries = [(name, layer) for name, layer in self._entries(own[self._stack]) if name not in own]
+        for name, layer in [*entries, *self._layer_lists(own).items()]:
+            params.setdefault(name, layer)
             if isinstance(layer, Block):
                 params.update({f"{name}__{key}": value for key, value in layer.get_params().items()})
         return params
@@ -148,7 +151,7 @@ class LayerParametersMixin:
         names = {name for name, _ in entries}
         replaced = {key: value for key, value in params.items() if key in names and key not in own}
         entries = self._entries([(name, replaced.get(name, layer)) for name, layer in entries])
-        layers = own | dict(entries)
+        layers = own | self._layer_lists(own) | dict(entries)
 
         nested = {}
         for key, value in params.items():

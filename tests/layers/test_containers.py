@@ -79,6 +79,15 @@ BLOCKS = {
         Residual([Conv2D(3, strides=2)], projection=Sequential([AvgPool2D(2, ceil_mode=True), Conv2D(3, 1)])),
         IMAGE,
     ),
+    "list of layers as projection": (
+        Residual(
+            [Conv2D(3, 2, padding="valid"), BatchNorm()],
+            projection=[MaxPool2D(2, strides=1), ("c", Conv2D(3, 1))],
+        ),
+        IMAGE,
+    ),
+    "projection switched off": (Residual([Conv2D(2)], projection="passthrough", activation="tanh"), IMAGE),
+    "all layers of a projection switched off": (Residual([Conv2D(2)], projection=("passthrough",)), IMAGE),
     "own projection where none is needed": (Residual([Conv2D(2)], projection=Conv2D(2, 1)), IMAGE),
     "own projection to vectors": (
         Residual([Flatten(), Dense(3)], projection=Sequential([GlobalAvgPool2D(), Dense(3)])),
@@ -380,6 +389,14 @@ RESULTS = {
     ),
     "own projection": (
         Residual([Conv2D(2)], projection=Sequential([Tanh(), ("conv", Conv2D(2, 5))])),
+        IMAGE,
+        lambda parts, X: (
+            parts(X, ("block__conv2d_1", Conv2D(2)))
+            + parts(np.tanh(X), ("block__projection__conv", Conv2D(2, 5)))
+        ),
+    ),
+    "list of layers as projection": (
+        Residual([Conv2D(2)], projection=[Tanh(), ("conv", Conv2D(2, 5))]),
         IMAGE,
         lambda parts, X: (
             parts(X, ("block__conv2d_1", Conv2D(2)))
@@ -808,13 +825,25 @@ WRONG = {
         ("a", Residual([Conv2D(2)], projection=Conv2D)),
         ("'a'", "'projection' parameter", "'auto'"),
     ),
-    "a list for a projection": (
-        ("a", Residual([Conv2D(2)], projection=[Conv2D(2)])),
-        ("'a'", "'projection' parameter", "'auto'"),
+    "other text for a projection": (
+        ("a", Residual([Conv2D(2)], projection="skip")),
+        ("'a'", "'projection' parameter", "'auto'", "'passthrough'", "'skip'"),
     ),
-    "passthrough for a projection": (
+    "empty projection": (
+        ("a", Residual([Conv2D(2)], projection=[])),
+        ("'a__projection'", r"layers must hold at least one layer or .passthrough., got \[\]"),
+    ),
+    "a number in a projection": (
+        ("a", Residual([Conv2D(2)], projection=[Conv2D(2), 3])),
+        ("'a__projection'", r"layers\[1\] must be a layer", "got 3"),
+    ),
+    "a pair for a projection": (
+        ("a", Residual([Conv2D(2)], projection=("b", Conv2D(2)))),
+        ("'a__projection'", r"layers\[0\] must be a layer", "got 'b'"),
+    ),
+    "no projection where one is needed": (
         ("a", Residual([Conv2D(2)], projection="passthrough")),
-        ("'a'", "'projection' parameter", "'auto'"),
+        ("'a'", "must be equal to be added", r"\(6, 5, 1\)", r"\(6, 5, 2\)"),
     ),
     "unknown activation": (
         ("a", Residual([Conv2D(2)], activation="rely")),

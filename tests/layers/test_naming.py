@@ -22,6 +22,7 @@ from skcnn import (
     Residual,
     Sequential,
 )
+from skcnn.layers.containers import Add
 from skcnn.layers.naming import check_layers, is_passthrough, named_layers
 
 N_SAMPLES = 24
@@ -299,6 +300,7 @@ GARBAGE_INSIDE = [
     if container is not Parallel or garbage is not A_LIST
 ] + [
     [Residual([Conv2D(2)], projection=[3])],
+    [Residual([Conv2D(2)], projection=("conv1", Conv2D(2)))],
     [Residual([Conv2D(2)], activation=Conv2D)],
     [Parallel([[3], ("conv", [None]), [[Conv2D(2)]]])],
     [Sequential([Residual([Parallel([[Sequential(3)]])])])],
@@ -379,6 +381,7 @@ def nested():
             ),
         ),
         ("stage", Sequential([("res2", Residual([Parallel([[Conv2D(2)], "passthrough"]), Conv2D(2)]))])),
+        ("res3", Residual([("conv", Conv2D(2))], projection=[Conv2D(2, 1), ("norm", BatchNorm())])),
     ]
 
 
@@ -394,6 +397,8 @@ NESTED_PARAMS = {
     "mixed__pooled__conv__filters": (2, 4),
     "mixed__branch_2__only__filters": (3, 4),
     "stage__res2__projection": ("auto", Conv2D(2, 3)),
+    "res3__projection__conv2d_1__kernel_size": (1, 3),
+    "res3__projection__norm__momentum": (0.9, 0.5),
     "stage__res2__conv2d_1__filters": (2, 3),
     "stage__res2__parallel_1__branch_1__conv2d_1__use_bias": (True, False),
 }
@@ -416,10 +421,12 @@ def test_parameters_are_found_through_all_containers(name):
 def test_containers_are_found_by_name_with_their_stacks():
     layers = nested()
     params = make_net(layers).get_params()
-    res1, mixed, stage = (layer for _, layer in layers)
+    res1, mixed, stage, res3 = (layer for _, layer in layers)
     assert params["res1"] is res1
     assert params["res1__layers"] is res1.layers
     assert params["res1__projection"] is res1.projection
+    assert params["res3__projection"] is res3.projection
+    assert params["res3__projection__norm"] is res3.projection[1][1]
     assert params["mixed__branches"] is mixed.branches
     assert params["mixed__passthrough_1"] == "passthrough"
     assert params["stage__res2"] is stage.layers[0][1]
@@ -433,7 +440,7 @@ def test_all_params_of_containers_can_be_set_again():
     after = net.set_params(**before).get_params()
     values = [key for key, value in before.items() if value is None or isinstance(value, int | float | str)]
     assert {key: after[key] for key in values} == {key: before[key] for key in values}
-    assert names_of(net.fit(X, Y).layers_) == ["res1", "mixed", "stage", "flatten", "output"]
+    assert names_of(net.fit(X, Y).layers_) == ["res1", "mixed", "stage", "res3", "flatten", "output"]
 
 
 def test_parameters_of_containers_are_those_of_their_constructors():
@@ -452,6 +459,14 @@ def test_parameters_of_containers_are_those_of_their_constructors():
         ({"res1__norm1__groups": 1, "res1__norm1": GroupNorm(3)}, {"res1__norm1": GroupNorm}),
         ({"res1__projection": "auto"}, {"res1__projection": Conv2D}),
         ({"res1__projection": Conv2D(2, 3), "res1__projection__strides": 1}, {"res1__projection": Conv2D}),
+        ({"res3__projection": "passthrough"}, {"res3__projection__norm": None, "res3": Add}),
+        (
+            {"res1__projection": [ReLU(), Conv2D(5)], "res1__projection__conv2d_1__filters": 2},
+            {"res1__projection__relu_1": ReLU, "res1__projection__conv2d_1": Conv2D},
+        ),
+        ({"res3__projection__norm": ReLU()}, {"res3__projection__norm": ReLU}),
+        ({"res3__projection__norm": "passthrough"}, {"res3__projection__norm": None}),
+        ({"res3__projection": "auto"}, {"res3__projection__norm": None, "res3": Add}),
         ({"res1__projection__filters": 2, "res1__projection": Conv2D(5)}, {"res1__projection": Conv2D}),
         ({"mixed__branch_1__conv2d_1": "passthrough"}, {"mixed__branch_1__conv2d_1": None}),
         ({"mixed__branch_1": "passthrough"}, {"mixed__branch_1__conv2d_1": None}),
@@ -539,6 +554,8 @@ NESTED_RIGHT = {
         {"res1__conv9": Conv2D(3)},
         {"res1__branches": []},
         {"res1__projection__stride": 3},
+        {"res3__projection__conv2d_1__filter": 3},
+        {"res3__projection__strides": 3},
         {"mixed__layers": []},
         {"mixed__branch_3__conv2d_1__filters": 3},
         {"mixed__branch_1__conv2d_3__filters": 3},

@@ -218,10 +218,16 @@ def draw_residual(rng):
         given = Sequential([Dense(units), ("tanh", Tanh())])
         layers = draw_dense_branch(rng, units)
         return Residual(layers, projection=pick(rng, ["auto", given]), activation=activation), (features,)
+    if rng.integers(3) == 0:
+        layers = pick(rng, [draw_convolution_branch(rng, 3), ["passthrough", ("off", "passthrough")]])
+        projection = pick(
+            rng, ["auto", "passthrough", "passthrough", [AvgPool2D(3, strides=1, padding="same"), Tanh()]]
+        )
+        return Residual(layers, projection=projection, activation=activation), draw_image(rng, 3)
     channels, filters, strides = pick(rng, [(3, 3, 1), (2, 4, 1), (2, 2, 2), (3, 1, (2, 1)), (1, 2, 3)])
-    given = Sequential([Conv2D(filters, 1, strides=strides), draw_normalization(rng)])
+    given = [Conv2D(filters, 1, strides=strides), draw_normalization(rng)]
     layers = draw_convolution_branch(rng, filters, strides)
-    projection = pick(rng, ["auto", "auto", given])
+    projection = pick(rng, ["auto", "auto", given, Sequential(given)])
     return Residual(layers, projection=projection, activation=activation), draw_image(rng, channels)
 
 

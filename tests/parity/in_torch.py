@@ -157,7 +157,9 @@ def sequential(container, X, name, network):
 
 def residual(container, X, name, network):
     branch = network.chain(container.layers, X, name)
-    if container.projection != "auto":
+    if isinstance(container.projection, list):
+        shortcut = network.chain(container.projection, X, f"{name}__projection")
+    elif container.projection != "auto":
         shortcut = network(f"{name}__projection", container.projection, X)
     elif branch.shape == X.shape:
         shortcut = X
