@@ -10,8 +10,40 @@ from skcnn.layers.activation import connect_activation
 from skcnn.layers.base import Block, JoiningLayer
 from skcnn.layers.convolution import Conv2D
 from skcnn.layers.dense import Dense
-from skcnn.layers.naming import LayerParametersMixin, check_layers, is_named, is_passthrough, named_layers
+from skcnn.layers.naming import (
+    LayerParametersMixin,
+    NamedBlocks,
+    check_layers,
+    is_named,
+    is_passthrough,
+    named_layers,
+)
 from skcnn.layers.normalization import BatchNorm, GroupNorm, LayerNorm
+from skcnn.layers.reshape import Flatten
+
+
+def with_flatten(name: str, block: Block, input_shape, flatten: str | None = None) -> NamedBlocks:
+    """Return a block, behind a Flatten where it takes vectors and an image reaches it.
+
+    Parameters
+    ----------
+    name : str
+    block : Block
+    input_shape : tuple of int
+        Shape of what reaches the block.
+    flatten : str, default=None
+        Name of the Flatten; None names it after the block.
+    """
+    if block.takes_vectors and len(input_shape) == 3:
+        return [(flatten or f"{name}_flatten", Flatten()), (name, block)]
+    return [(name, block)]
+
+
+def connect_behind(graph, blocks: NamedBlocks, source: int) -> int:
+    """Add blocks, each behind the one before and a Flatten where one is needed; return the last step."""
+    for name, block in blocks:
+        source = graph.connect_all(with_flatten(name, block, graph.shape(source)), source)
+    return source
 
 
 class Container(LayerParametersMixin, Block):
@@ -76,7 +108,7 @@ class Sequential(Container):
 
     def connect(self, graph, name, source):
         """Add the layers one behind the other; see :meth:`Block.connect`."""
-        return graph.connect_all(self._checked_blocks(name), source)
+        return connect_behind(graph, self._checked_blocks(name), source)
 
 
 def as_layer(entry):
@@ -135,7 +167,7 @@ class Residual(Container):
     def connect(self, graph, name, source):
         """Add the branch, the projection and their sum; see :meth:`Block.connect`."""
         n_steps = len(graph.steps)
-        end = graph.connect_all(self._checked_blocks(name), source)
+        end = connect_behind(graph, self._checked_blocks(name), source)
         if is_passthrough(self.projection):
             projection = {}
         elif self.projection == "auto":
@@ -145,13 +177,20 @@ class Residual(Container):
             )
         else:
             projection = {"projection": as_layer(self.projection)}
-        skip = graph.connect_all([(f"{name}__{child}", block) for child, block in projection.items()], source)
+        blocks = [(f"{name}__{child}", block) for child, block in projection.items()]
+        skip = connect_behind(graph, blocks, source)
         if graph.shape(skip) != graph.shape(end):
             raise ValueError(
                 f"the projection gives {graph.shape(skip)} and the branch {graph.shape(end)}: shapes must be "
                 "equal to be added"
             )
         return connect_activation(graph, name, self.activation, graph.add(name, Add(), skip, end))
+
+    def _first_blocks(self):
+        """Return the blocks that read the input of the container, the projection among them."""
+        projection = as_layer(self.projection)
+        own = [("projection", projection)] if isinstance(projection, Block) else []
+        return super()._first_blocks() + own
 
     def _layer_lists(self, own):
         projection = own["projection"]
@@ -266,7 +305,9 @@ class Parallel(Container):
         """Add the branches and their concatenation; see :meth:`Block.connect`."""
         self._checked_blocks(name)
         ends = [
-            source if is_passthrough(branch) else graph.connect(f"{name}__{child}", branch, source)
+            source
+            if is_passthrough(branch)
+            else connect_behind(graph, [(f"{name}__{child}", branch)], source)
             for child, branch in self._entries(self.branches)
         ]
         return ends[0] if len(ends) == 1 else graph.add(name, Concatenate(), *ends)
@@ -314,7 +355,12 @@ class Concatenate(JoiningLayer):
 
     def output_shape(self, input_shape):
         """Return the shape with the sum of the channels; see :meth:`Layer.output_shape`."""
-        if len({shape[:-1] for shape in input_shape}) > 1 or len(set(map(len, input_shape))) > 1:
+        if len(set(map(len, input_shape))) > 1:
+            raise ValueError(
+                f"expected branches of images or of vectors, got {input_shape}: end the branches of images "
+                "with Flatten() or GlobalAvgPool2D()"
+            )
+        if len({shape[:-1] for shape in input_shape}) > 1:
             raise ValueError(f"expected branches of equal height and width, got {input_shape}")
         return (*input_shape[0][:-1], sum(shape[-1] for shape in input_shape))
 

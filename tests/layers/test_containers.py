@@ -146,6 +146,25 @@ BLOCKS = {
 }
 
 BLOCKS |= {
+    "dense behind images": (Sequential([Conv2D(2), Tanh(), Dense(3), Dense(2)]), IMAGE),
+    "dense behind images in a branch": (
+        Residual([Conv2D(2, activation="tanh"), Dense(3)], projection=[GlobalAvgPool2D(), Dense(3)]),
+        IMAGE,
+    ),
+    "dense layers on images": (Residual([Dense(3), Tanh(), Dense(2)], projection=Dense(2)), IMAGE),
+    "dense projection of images": (Residual([GlobalAvgPool2D()], projection=Dense(2)), IMAGE),
+    "dense branches beside others": (
+        Parallel([Dense(2), GlobalAvgPool2D(), [Conv2D(1), Dense(3)], Residual([Dense(3)])]),
+        IMAGE,
+    ),
+    "containers of dense layers behind images": (
+        Sequential([Conv2D(2), Sequential(["passthrough"]), Parallel(["passthrough", [Dense(2)]])]),
+        IMAGE,
+    ),
+}
+"""Images that meet layers of vectors."""
+
+BLOCKS |= {
     "sum of the input and itself": (Residual(["passthrough"]), IMAGE),
     "sum of vectors and themselves": (
         Residual([("a", "passthrough"), "passthrough"], activation="tanh"),
@@ -421,6 +440,13 @@ RESULTS = {
         IMAGE,
         lambda parts, X: np.tanh(2 * X),
     ),
+    "dense branches of images": (
+        Parallel([Dense(2), GlobalAvgPool2D()]),
+        IMAGE,
+        lambda parts, X: beside(
+            parts(X.reshape(N_SAMPLES, -1), ("block__dense_1", Dense(2))), X.mean(axis=(1, 2))
+        ),
+    ),
     "nothing": (
         Parallel([Sequential(["passthrough"]), ["passthrough"]]),
         VECTOR,
@@ -596,6 +622,32 @@ def test_a_sequence_is_its_layers():
         "stage__inner__relu_1: stage__conv2d_1 -> (5, 4, 2)",
         "stage__conv2d_2: stage__inner__relu_1 -> (5, 4, 1)",
         "next: stage__conv2d_2 -> (20,)",
+    ]
+
+
+def test_flatten_is_inserted_in_containers_where_images_meet_vectors():
+    layers = [
+        ("stage", Sequential([Conv2D(1), ("res", Residual([Dense(4, activation="tanh"), Dense(20)]))])),
+        ("last", Dense(2)),
+    ]
+    assert described(compile_steps(layers, IMAGE)) == [
+        "stage__conv2d_1: input -> (5, 4, 1)",
+        "stage__res_flatten: stage__conv2d_1 -> (20,)",
+        "stage__res__dense_1: stage__res_flatten -> (4,)",
+        "stage__res__dense_1_tanh: stage__res__dense_1 -> (4,)",
+        "stage__res__dense_2: stage__res__dense_1_tanh -> (20,)",
+        "stage__res: stage__res_flatten, stage__res__dense_2 -> (20,)",
+        "last: stage__res -> (2,)",
+    ]
+    mixed = Parallel([Dense(2), [Conv2D(1), Dense(3)], GlobalAvgPool2D()])
+    assert described(compile_steps([("mixed", mixed)], IMAGE)) == [
+        "mixed__dense_1_flatten: input -> (40,)",
+        "mixed__dense_1: mixed__dense_1_flatten -> (2,)",
+        "mixed__branch_1__conv2d_1: input -> (5, 4, 1)",
+        "mixed__branch_1__dense_1_flatten: mixed__branch_1__conv2d_1 -> (20,)",
+        "mixed__branch_1__dense_1: mixed__branch_1__dense_1_flatten -> (3,)",
+        "mixed__globalavgpool2d_1: input -> (2,)",
+        "mixed: mixed__dense_1, mixed__branch_1__dense_1, mixed__globalavgpool2d_1 -> (7,)",
     ]
 
 
@@ -883,10 +935,6 @@ WRONG = {
         ("a", Sequential([Flatten(), ("b", Sequential([Conv2D(2)]))])),
         ("'a__b__conv2d_1'", "expected an image", r"\(30,\)"),
     ),
-    "dense layer behind images": (
-        ("a", Parallel([ReLU(), [Conv2D(2), Dense(3)]])),
-        ("'a__branch_1__dense_1'", "expected a vector", r"\(6, 5, 2\)", "Flatten"),
-    ),
     "valid padding": (
         ("a", Residual([Conv2D(2, padding="valid")])),
         ("'a'", r"\(6, 5, 1\) into \(4, 3, 2\)", "padding='same'", "projection"),
@@ -929,7 +977,16 @@ WRONG = {
     ),
     "layers of images and of vectors": (
         ("a", Parallel([Conv2D(2), Dense(3)])),
-        ("'a__dense_1'", "expected a vector", r"\(6, 5, 1\)", r"put Flatten\(\) before it"),
+        (
+            "'a'",
+            "branches of images or of vectors",
+            r"\(6, 5, 2\), \(3,\)",
+            r"with Flatten\(\) or GlobalAvgPool2D\(\)",
+        ),
+    ),
+    "dense layer in an own projection": (
+        ("a", Residual([Conv2D(2)], projection=Dense(2))),
+        ("'a'", "must be equal to be added", r"\(2,\)", r"\(6, 5, 2\)"),
     ),
     # names
     "two underscores": (("a", Residual([("b__c", ReLU())])), ("'a'", "contain '__', got 'b__c'")),
