@@ -8,7 +8,6 @@ from skcnn.layers import (
     Conv2D,
     Dense,
     Dropout,
-    Flatten,
     GlobalAvgPool2D,
     MaxPool2D,
     ReLU,
@@ -17,6 +16,7 @@ from skcnn.layers import (
 )
 from skcnn.layers.activation import ACTIVATIONS, LINEAR
 from skcnn.layers.base import Shape, as_pair, as_size, is_integer
+from skcnn.layers.containers import with_flatten
 from skcnn.layers.naming import NamedBlocks, check_layers, is_passthrough, named_layers
 from skcnn.network import Graph, Step
 
@@ -154,18 +154,16 @@ def complete_layers(
         If a layer does not fit the shape that reaches it, or the last one is a softmax.
     """
     graph, source, complete = Graph(input_shape), 0, []
+    flatten = None if any(name == "flatten" for name, _ in layers) else "flatten"
     for name, layer in [*layers, ("output", Dense(n_outputs))]:
         if name == "output" and isinstance(graph.steps[source].layer, Softmax):
             raise ValueError(
                 f"layer {graph.steps[source].name!r}: a softmax at the end is not needed, for the estimator "
                 "adds the output layer and its softmax; leave it out"
             )
-        if layer.takes_vectors and len(graph.shape(source)) == 3:
-            taken = any(other == "flatten" for other, _ in layers)
-            complete.append((f"{name}_flatten" if taken else "flatten", Flatten()))
-            source = graph.connect(*complete[-1], source)
-        complete.append((name, layer))
-        source = graph.connect(name, layer, source)
+        added = with_flatten(name, layer, graph.shape(source), flatten)
+        complete += added
+        source = graph.connect_all(added, source)
     return complete, tuple(graph.steps)
 
 

@@ -217,6 +217,8 @@ def test_inserted_flatten_gives_way_to_a_layer_of_that_name():
         (Parallel(["passthrough", Residual([Dense(2)])]), True),
         (Parallel([Dropout(), [("norm", BatchNorm())]]), False),
         (Sequential([Flatten(), Dense(2)]), False),
+        (Residual([Dense(2)], projection=[Dense(2), Dense(2)]), True),
+        (Residual([Dense(2)], projection=[GlobalAvgPool2D(), Dense(2)]), False),
         (Residual([Conv2D(2)]), False),
         (Parallel([[Flatten(), Dense(2)], [GlobalAvgPool2D(), Dense(2)]]), False),
     ],

@@ -10,8 +10,40 @@ from skcnn.layers.activation import connect_activation
 from skcnn.layers.base import Block, JoiningLayer
 from skcnn.layers.convolution import Conv2D
 from skcnn.layers.dense import Dense
-from skcnn.layers.naming import LayerParametersMixin, check_layers, is_named, is_passthrough, named_layers
+from skcnn.layers.naming import (
+    LayerParametersMixin,
+    NamedBlocks,
+    check_layers,
+    is_named,
+    is_passthrough,
+    named_layers,
+)
 from skcnn.layers.normalization import BatchNorm, GroupNorm, LayerNorm
+from skcnn.layers.reshape import Flatten
+
+
+def with_flatten(name: str, block: Block, input_shape, flatten: str | None = None) -> NamedBlocks:
+    """Return a block, behind a Flatten where it takes vectors and an image reaches it.
+
+    Parameters
+    ----------
+    name : str
+    block : Block
+    input_shape : tuple of int
+        Shape of what reaches the block.
+    flatten : str, default=None
+        Name of the Flatten; None names it after the block.
+    """
+    if block.takes_vectors and len(input_shape) == 3:
+        return [(flatten or f"{name}_flatten", Flatten()), (name, block)]
+    return [(name, block)]
+
+
+def connect_behind(graph, blocks: NamedBlocks, source: int) -> int:
+    """Add blocks, each behind the one before and a Flatten where one is needed; return the last step."""
+    for name, block in blocks:
+        source = graph.connect_all(with_flatten(name, block, graph.shape(source)), source)
+    return source
 
 
 class Container(LayerParametersMixin, Block):
@@ -40,16 +72,12 @@ class Container(LayerParametersMixin, Block):
         ]
 
     def _checked_blocks(self, name):
-        """Return the layers under their names in the network; raise a ValueError if there is none."""
+        """Return the layers under their names in the network, none where all are "passthrough"."""
         stack = getattr(self, self._stack)
         check_layers(stack, self._entries(stack), self.get_params(deep=False), parameter=self._stack)
-        blocks = [(f"{name}__{child}", block) for child, block in self._blocks()]
-        if not blocks:
-            raise ValueError(
-                f"{self._stack} must hold at least one layer that is not 'passthrough', got {stack!r}; put "
-                "'passthrough' in the place of the container itself"
-            )
-        return blocks
+        if not stack:
+            raise ValueError(f"{self._stack} must hold at least one layer or 'passthrough', got {stack!r}")
+        return [(f"{name}__{child}", block) for child, block in self._blocks()]
 
 
 class Sequential(Container):
@@ -80,7 +108,12 @@ class Sequential(Container):
 
     def connect(self, graph, name, source):
         """Add the layers one behind the other; see :meth:`Block.connect`."""
-        return graph.connect_all(self._checked_blocks(name), source)
+        return connect_behind(graph, self._checked_blocks(name), source)
+
+
+def as_layer(entry):
+    """Return a list of layers as one layer, and anything else as it is."""
+    return Sequential(entry) if isinstance(entry, list | tuple) else entry
 
 
 class Residual(Container):
@@ -90,17 +123,19 @@ class Residual(Container):
     ----------
     layers : list or tuple
         The branch: layers, "passthrough" for none, or pairs of a name and one of these.
-    projection : "auto" or layer, default="auto"
-        What the input passes before the addition. "auto": nothing where the shapes are equal. Else a
-        convolution of one pixel with strides, for vectors a dense layer, that gives the shape of the
-        branch; behind it a copy of the last layer of the branch if that is a normalization.
+    projection : "auto", "passthrough", layer, list or tuple, default="auto"
+        What the input passes before the addition: a layer, layers behind one another, or "passthrough" for
+        none. "auto": none where the shapes are equal, else a
+        convolution of one pixel with the strides of the branch, for vectors a dense layer; behind it a copy
+        of the last layer of the branch if that is a normalization. The branch must not crop or pad then:
+        along each axis it must give ``ceil(size / stride)`` pixels, as ``padding="same"`` does.
     activation : str or None, default=None
         Name of the activation behind the addition, such as "relu".
 
     Notes
     -----
     Input ``(h, w, c)`` or ``(f,)``, result of the shape of the branch: :math:`y = F(x) + P x` with the
-    branch :math:`F` and the projection :math:`P`.
+    branch :math:`F` and the projection :math:`P`. A branch of nothing but "passthrough" is the input itself.
 
     References
     ----------
@@ -119,7 +154,10 @@ class Residual(Container):
     5
     """
 
-    _parameter_constraints: dict = {"layers": [list, tuple], "projection": [StrOptions({"auto"}), Block]}
+    _parameter_constraints: dict = {
+        "layers": [list, tuple],
+        "projection": [StrOptions({"auto", "passthrough"}), Block, list, tuple],
+    }
 
     def __init__(self, layers, *, projection="auto", activation=None):
         self.layers = layers
@@ -128,12 +166,19 @@ class Residual(Container):
 
     def connect(self, graph, name, source):
         """Add the branch, the projection and their sum; see :meth:`Block.connect`."""
-        end = graph.connect_all(self._checked_blocks(name), source)
-        if isinstance(self.projection, Block):
-            projection = {"projection": self.projection}
+        n_steps = len(graph.steps)
+        end = connect_behind(graph, self._checked_blocks(name), source)
+        if is_passthrough(self.projection):
+            projection = {}
+        elif self.projection == "auto":
+            strides = branch_strides(graph.steps, n_steps, end)
+            projection = projection_between(
+                graph.shape(source), graph.shape(end), strides, graph.steps[end].layer
+            )
         else:
-            projection = projection_between(graph.shape(source), graph.shape(end), graph.steps[end].layer)
-        skip = graph.connect_all([(f"{name}__{child}", block) for child, block in projection.items()], source)
+            projection = {"projection": as_layer(self.projection)}
+        blocks = [(f"{name}__{child}", block) for child, block in projection.items()]
+        skip = connect_behind(graph, blocks, source)
         if graph.shape(skip) != graph.shape(end):
             raise ValueError(
                 f"the projection gives {graph.shape(skip)} and the branch {graph.shape(end)}: shapes must be "
@@ -141,41 +186,80 @@ class Residual(Container):
             )
         return connect_activation(graph, name, self.activation, graph.add(name, Add(), skip, end))
 
+    def _first_blocks(self):
+        """Return the blocks that read the input of the container, the projection among them."""
+        projection = as_layer(self.projection)
+        own = [("projection", projection)] if isinstance(projection, Block) else []
+        return super()._first_blocks() + own
 
-def projection_between(input_shape, branch_shape, last_layer) -> dict[str, Block]:
+    def _layer_lists(self, own):
+        projection = own["projection"]
+        return {"projection": as_layer(projection)} if isinstance(projection, list | tuple) else {}
+
+
+def branch_strides(steps, first: int, end: int) -> tuple[int, int]:
+    """Return the pixels of a branch's input from one pixel of its result to the next.
+
+    Parameters
+    ----------
+    steps : list of Step
+    first, end : int
+        The first step of the branch and the one that gives its result.
+
+    Returns
+    -------
+    strides : (int, int)
+        Along height and width, the product of the strides of all windows on the way.
+    """
+    strides = {}
+    for index in range(first, end + 1):
+        step = steps[index]
+        before = strides.get(step.inputs[-1], (1, 1))  # branches that are joined have equal strides
+        windows = getattr(step.layer, "windows", None)
+        own = windows(step.input_shape[:2]).strides if windows else (1, 1)
+        strides[index] = (before[0] * own[0], before[1] * own[1])
+    return strides.get(end, (1, 1))
+
+
+def projection_between(input_shape, branch_shape, strides, last_layer) -> dict[str, Block]:
     """Return the layers by name that turn one shape into another, none where they are equal.
 
     Parameters
     ----------
     input_shape, branch_shape : tuple of int
+    strides : (int, int)
+        Those of a branch on images, as :func:`branch_strides` gives them.
     last_layer : Layer
         The last layer of the branch.
 
     Raises
     ------
     ValueError
-        If neither a convolution of one pixel nor a dense layer can do it.
+        If neither a convolution of one pixel with these strides nor a dense layer can do it.
     """
     if input_shape == branch_shape:
         return {}
-    is_normalization = isinstance(last_layer, BatchNorm | GroupNorm | LayerNorm)
-    normalization = {"projection__norm": clone(last_layer)} if is_normalization else {}
-    if len(input_shape) == len(branch_shape) == 1:
-        projection = Dense(branch_shape[0], use_bias=not is_normalization)
-        return {"projection": projection} | normalization
-    if len(input_shape) == len(branch_shape) == 3:
-        strides = tuple(
-            -(-size // left) for size, left in zip(input_shape[:2], branch_shape[:2], strict=True)
+    if len(input_shape) != len(branch_shape):
+        raise ValueError(
+            f"the branch turns {input_shape} into {branch_shape}, and projection='auto' does not turn images "
+            "into vectors or vectors into images: give layers that do it as projection"
         )
+    is_normalization = isinstance(last_layer, BatchNorm | GroupNorm | LayerNorm)
+    if len(input_shape) == 1:
+        projection = Dense(branch_shape[0], use_bias=not is_normalization)
+    else:
         projection = Conv2D(
             branch_shape[2], 1, strides=strides, padding="valid", use_bias=not is_normalization
         )
-        if projection.output_shape(input_shape) == branch_shape:
-            return {"projection": projection} | normalization
-    raise ValueError(
-        f"the branch turns {input_shape} into {branch_shape}, which no convolution of one pixel with strides "
-        "does: use padding='same' in the branch, or give a layer that does it as projection"
-    )
+        projected_shape = projection.output_shape(input_shape)
+        if projected_shape != branch_shape:
+            raise ValueError(
+                f"the branch turns {input_shape} into {branch_shape} with strides {strides}, but a "
+                f"convolution of one pixel with these strides gives {projected_shape}: use padding='same' in "
+                "the branch, or give layers that do it as projection"
+            )
+    normalization = {"projection__norm": clone(last_layer)} if is_normalization else {}
+    return {"projection": projection} | normalization
 
 
 class Parallel(Container):
@@ -221,7 +305,9 @@ class Parallel(Container):
         """Add the branches and their concatenation; see :meth:`Block.connect`."""
         self._checked_blocks(name)
         ends = [
-            source if is_passthrough(branch) else graph.connect(f"{name}__{child}", branch, source)
+            source
+            if is_passthrough(branch)
+            else connect_behind(graph, [(f"{name}__{child}", branch)], source)
             for child, branch in self._entries(self.branches)
         ]
         return ends[0] if len(ends) == 1 else graph.add(name, Concatenate(), *ends)
@@ -239,10 +325,7 @@ class Parallel(Container):
                 n_lists += 1
                 entry = (f"branch_{n_lists}", entry)
             entries.append(entry)
-        return [
-            (name, Sequential(branch) if isinstance(branch, list | tuple) else branch)
-            for name, branch in named_layers(entries)
-        ]
+        return [(name, as_layer(branch)) for name, branch in named_layers(entries)]
 
 
 class Add(JoiningLayer):
@@ -272,7 +355,12 @@ class Concatenate(JoiningLayer):
 
     def output_shape(self, input_shape):
         """Return the shape with the sum of the channels; see :meth:`Layer.output_shape`."""
-        if len({shape[:-1] for shape in input_shape}) > 1 or len(set(map(len, input_shape))) > 1:
+        if len(set(map(len, input_shape))) > 1:
+            raise ValueError(
+                f"expected branches of images or of vectors, got {input_shape}: end the branches of images "
+                "with Flatten() or GlobalAvgPool2D()"
+            )
+        if len({shape[:-1] for shape in input_shape}) > 1:
             raise ValueError(f"expected branches of equal height and width, got {input_shape}")
         return (*input_shape[0][:-1], sum(shape[-1] for shape in input_shape))
 

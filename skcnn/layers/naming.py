@@ -1,11 +1,11 @@
 """Names in a stack of layers, and parameters that are searched by these names."""
 
+from copy import copy
 from difflib import get_close_matches
-from functools import partial
 
 from skcnn.layers.base import Block
 
-RESERVED_NAMES = ("input", "output")
+RESERVED_NAMES = ("input", "output", "passthrough")
 
 NamedBlocks = list[tuple[str, Block]]
 
@@ -82,7 +82,8 @@ class LayerParametersMixin:
 
     ``{"conv1__filters": 16}`` sets a parameter of a layer, ``{"norm1": BatchNorm()}`` or
     ``{"norm1": "passthrough"}`` replaces one. The first ``set_params`` by name rewrites the stack to
-    pairs of name and layer, so that names made from positions stick.
+    pairs of name and layer, so that names made from positions stick. A layer whose parameters are set is
+    replaced by a copy, since it may stand in several places and is not changed in the others.
     """
 
     _stack = "layers"
@@ -91,6 +92,10 @@ class LayerParametersMixin:
     def _entries(self, stack) -> list[tuple[str, object]]:
         """Return the entries of a stack with their names."""
         return named_layers(stack)
+
+    def _layer_lists(self, own) -> dict[str, Block]:
+        """Return the layers that stand for other parameters that are lists of layers."""
+        return {}
 
     def get_params(self, deep=True):
         """Get parameters of the estimator and, if deep, of its layers.
@@ -108,10 +113,9 @@ class LayerParametersMixin:
         if not deep:
             return params
         own = super().get_params(deep=False)
-        for name, layer in self._entries(own[self._stack]):
-            if name in own:
-                continue
-            params[name] = layer
+        entries = [(name, layer) for name, layer in self._entries(own[self._stack]) if name not in own]
+        for name, layer in [*entries, *self._layer_lists(own).items()]:
+            params.setdefault(name, layer)
             if isinstance(layer, Block):
                 params.update({f"{name}__{key}": value for key, value in layer.get_params().items()})
         return params
@@ -134,19 +138,20 @@ class LayerParametersMixin:
             If there is no such parameter; nothing has been set by then. The message says which one was
             probably meant.
         """
-        for assign in self._assignments(params, type(self).__name__):
-            assign()
+        for key, value in self._changes(params, type(self).__name__).items():
+            setattr(self, key, value)
         return self
 
-    def _assignments(self, params, estimator_name, prefix=""):
-        """Return what sets parameters, as calls to make once every name is known to be valid."""
+    def _changes(self, params, estimator_name, prefix=""):
+        """Return new values of the estimator's own parameters that amount to setting ``params``."""
         own = super().get_params(deep=False)
-        given = {key: value for key, value in params.items() if key in own}
-        entries = self._entries((own | given)[self._stack])
+        changes = {key: value for key, value in params.items() if key in own}
+        own |= changes
+        entries = self._entries(own[self._stack])
         names = {name for name, _ in entries}
         replaced = {key: value for key, value in params.items() if key in names and key not in own}
         entries = self._entries([(name, replaced.get(name, layer)) for name, layer in entries])
-        layers = own | given | dict(entries)
+        layers = own | self._layer_lists(own) | dict(entries)
 
         nested = {}
         for key, value in params.items():
@@ -159,15 +164,16 @@ class LayerParametersMixin:
                 raise ValueError(self._unknown_parameter(key, layers, estimator_name, prefix))
             nested.setdefault(name, {})[parameter] = value
 
-        assignments = [partial(setattr, self, key, value) for key, value in given.items()]
         for name, values in nested.items():
             if isinstance(layers[name], LayerParametersMixin):
-                assignments += layers[name]._assignments(values, estimator_name, f"{prefix}{name}__")
-            else:
-                assignments.append(partial(layers[name].set_params, **values))
+                values = layers[name]._changes(values, estimator_name, f"{prefix}{name}__")
+            layers[name] = copy(layers[name]).set_params(**values)
+        changes |= {name: layers[name] for name in nested.keys() - names}
         if replaced or nested.keys() & names:
-            assignments.append(partial(setattr, self, self._stack, entries))
-        return assignments
+            changes[self._stack] = [
+                (name, layers[name] if name in nested else layer) for name, layer in entries
+            ]
+        return changes
 
     def _unknown_parameter(self, key, layers, estimator_name, prefix):
         """Return the message for a parameter that does not exist."""

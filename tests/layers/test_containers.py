@@ -63,7 +63,13 @@ BLOCKS = {
     "more channels": (Residual([Conv2D(3)]), IMAGE),
     "strides": (Residual([Conv2D(2, strides=2)]), IMAGE),
     "strides along one axis": (Residual([Conv2D(2, strides=(1, 3))], activation="tanh"), (5, 7, 2)),
-    "pooling in the branch": (Residual([Conv2D(3), MaxPool2D()]), (7, 6, 2)),
+    "pooling in the branch": (Residual([Conv2D(3), MaxPool2D(padding="same")]), (7, 6, 2)),
+    "strides of several layers": (
+        Residual(
+            [AvgPool2D(2, padding="same"), Tanh(), Parallel([Conv2D(3, strides=(1, 2)), MaxPool2D((1, 2))])]
+        ),
+        (5, 8, 2),
+    ),
     "activation first": (Residual([BatchNorm(), Tanh(), Conv2D(2), BatchNorm(), Tanh(), Conv2D(2)]), IMAGE),
     "batch norm last": (Residual(bottleneck(BatchNorm()), activation="relu"), IMAGE),
     "group norm last": (Residual(bottleneck(GroupNorm(2))), IMAGE),
@@ -73,6 +79,15 @@ BLOCKS = {
         Residual([Conv2D(3, strides=2)], projection=Sequential([AvgPool2D(2, ceil_mode=True), Conv2D(3, 1)])),
         IMAGE,
     ),
+    "list of layers as projection": (
+        Residual(
+            [Conv2D(3, 2, padding="valid"), BatchNorm()],
+            projection=[MaxPool2D(2, strides=1), ("c", Conv2D(3, 1))],
+        ),
+        IMAGE,
+    ),
+    "projection switched off": (Residual([Conv2D(2)], projection="passthrough", activation="tanh"), IMAGE),
+    "all layers of a projection switched off": (Residual([Conv2D(2)], projection=("passthrough",)), IMAGE),
     "own projection where none is needed": (Residual([Conv2D(2)], projection=Conv2D(2, 1)), IMAGE),
     "own projection to vectors": (
         Residual([Flatten(), Dense(3)], projection=Sequential([GlobalAvgPool2D(), Dense(3)])),
@@ -129,6 +144,42 @@ BLOCKS = {
         IMAGE,
     ),
 }
+
+BLOCKS |= {
+    "dense behind images": (Sequential([Conv2D(2), Tanh(), Dense(3), Dense(2)]), IMAGE),
+    "dense behind images in a branch": (
+        Residual([Conv2D(2, activation="tanh"), Dense(3)], projection=[GlobalAvgPool2D(), Dense(3)]),
+        IMAGE,
+    ),
+    "dense layers on images": (Residual([Dense(3), Tanh(), Dense(2)], projection=Dense(2)), IMAGE),
+    "dense projection of images": (Residual([GlobalAvgPool2D()], projection=Dense(2)), IMAGE),
+    "dense branches beside others": (
+        Parallel([Dense(2), GlobalAvgPool2D(), [Conv2D(1), Dense(3)], Residual([Dense(3)])]),
+        IMAGE,
+    ),
+    "containers of dense layers behind images": (
+        Sequential([Conv2D(2), Sequential(["passthrough"]), Parallel(["passthrough", [Dense(2)]])]),
+        IMAGE,
+    ),
+}
+"""Images that meet layers of vectors."""
+
+BLOCKS |= {
+    "sum of the input and itself": (Residual(["passthrough"]), IMAGE),
+    "sum of vectors and themselves": (
+        Residual([("a", "passthrough"), "passthrough"], activation="tanh"),
+        VECTOR,
+    ),
+    "sequence of nothing": (Sequential(["passthrough"]), IMAGE),
+    "nothing side by side": (Parallel(["passthrough", "passthrough"]), IMAGE),
+    "one branch of nothing": (Parallel([["passthrough"]]), IMAGE),
+    "branches of nothing": (Parallel([["passthrough"], Conv2D(2), ("off", ["passthrough"])]), IMAGE),
+    "sums of nothing within": (
+        Residual([Parallel([Residual(["passthrough"])]), Sequential(["passthrough"]), BatchNorm()]),
+        IMAGE,
+    ),
+}
+"""Branches whose layers are all switched off."""
 
 RANDOM = ("random branch",)
 
@@ -363,6 +414,14 @@ RESULTS = {
             + parts(np.tanh(X), ("block__projection__conv", Conv2D(2, 5)))
         ),
     ),
+    "list of layers as projection": (
+        Residual([Conv2D(2)], projection=[Tanh(), ("conv", Conv2D(2, 5))]),
+        IMAGE,
+        lambda parts, X: (
+            parts(X, ("block__conv2d_1", Conv2D(2)))
+            + parts(np.tanh(X), ("block__projection__conv", Conv2D(2, 5)))
+        ),
+    ),
     "vectors": (Residual([Dense(4, use_bias=False), LayerNorm()], activation="tanh"), VECTOR, of_vectors),
     "side by side": (
         Parallel(
@@ -375,6 +434,23 @@ RESULTS = {
         ),
         IMAGE,
         mixed,
+    ),
+    "sum of the input and itself": (
+        Residual(["passthrough"], activation="tanh"),
+        IMAGE,
+        lambda parts, X: np.tanh(2 * X),
+    ),
+    "dense branches of images": (
+        Parallel([Dense(2), GlobalAvgPool2D()]),
+        IMAGE,
+        lambda parts, X: beside(
+            parts(X.reshape(N_SAMPLES, -1), ("block__dense_1", Dense(2))), X.mean(axis=(1, 2))
+        ),
+    ),
+    "nothing": (
+        Parallel([Sequential(["passthrough"]), ["passthrough"]]),
+        VECTOR,
+        lambda parts, X: beside(X, X),
     ),
     "vectors side by side": (
         Parallel(["passthrough", Tanh(), "passthrough"]),
@@ -470,8 +546,16 @@ def test_a_projection_is_normalized_as_the_branch_is():
         ([Conv2D(3, strides=(1, 3))], (4, 8, 2), (1, 3)),
         ([Conv2D(3), MaxPool2D(2)], (8, 6, 2), (2, 2)),
         ([MaxPool2D((4, 1))], (8, 6, 2), (4, 1)),
+        ([MaxPool2D(2, ceil_mode=True)], (7, 5, 2), (2, 2)),
+        ([MaxPool2D(3, strides=2, padding="same"), ReLU(), Conv2D(3, strides=(2, 1))], (9, 7, 2), (4, 2)),
+        ([ZeroPad2D(2), Conv2D(3, 5, strides=2, padding="valid")], (8, 7, 2), (2, 2)),
         ([Conv2D(3)], (1, 1, 2), (1, 1)),
-        ([Conv2D(2, strides=5)], (1, 4, 2), (1, 4)),
+        ([Conv2D(2, strides=5)], (1, 4, 2), (5, 5)),
+        ([Conv2D(3, strides=3)], (4, 10, 2), (3, 3)),
+        ([Residual([Conv2D(3, strides=2)]), Conv2D(3, strides=(1, 2))], (8, 8, 2), (2, 4)),
+        ([Residual([Conv2D(3, strides=2)], projection=Conv2D(3, 1, strides=2))], (8, 8, 2), (2, 2)),
+        ([Parallel([Conv2D(3, strides=2), MaxPool2D(2)])], (8, 8, 2), (2, 2)),
+        ([Parallel([Conv2D(3), "passthrough"])], (4, 4, 2), (1, 1)),
     ],
 )
 def test_strides_of_the_projection_are_those_of_the_branch(layers, input_shape, strides):
@@ -479,6 +563,42 @@ def test_strides_of_the_projection_are_those_of_the_branch(layers, input_shape, 
     projection = next(step for step in steps if step.name == "res1__projection")
     assert projection.layer.strides == strides
     assert projection.layer.use_bias
+
+
+@pytest.mark.parametrize(
+    ("layers", "input_shape", "messages"),
+    [
+        ([Conv2D(2, 5, padding="valid")], (8, 8, 1), [r"\(8, 8, 1\) into \(4, 4, 2\) with strides \(1, 1\)"]),
+        (
+            [Conv2D(2, strides=2, padding="valid")],
+            (9, 8, 1),
+            [r"\(9, 8, 1\) into \(4, 3, 2\) with strides \(2, 2\)", r"gives \(5, 4, 2\)"],
+        ),
+        (
+            [Conv2D(2), MaxPool2D()],
+            (7, 6, 1),
+            [r"\(7, 6, 1\) into \(3, 3, 2\) with strides \(2, 2\)", r"gives \(4, 3, 2\)"],
+        ),
+        ([Conv2D(1, 5, padding="valid")], (8, 8, 1), ["padding='same' in the branch", "as projection"]),
+        ([ZeroPad2D(((0, 4), 0)), Conv2D(1, strides=3)], (8, 8, 1), [r"into \(4, 3, 1\)", r"\(3, 3, 1\)"]),
+    ],
+)
+def test_a_branch_that_crops_or_pads_needs_a_projection_of_its_own(layers, input_shape, messages):
+    """One with strides would lay pixels on each other that belong to different places."""
+    for message in messages:
+        with pytest.raises(ValueError, match=message):
+            compile_steps([("res1", Residual(layers))], input_shape)
+
+
+def test_a_projection_reads_the_first_pixel_of_every_stride():
+    """Of columns 0 to 3 with strides of three, 0 and 3."""
+    network = build([("block", Residual([Conv2D(1, strides=3)]))], (1, 4, 1))
+    for name in ("block__conv2d_1", "block__projection"):
+        for value in network.params[name].values():
+            value[...] = 0
+    network.params["block__projection"]["weight"][...] = 1
+    X = samples((1, 4, 1))
+    assert_array_equal(Run(network, X).predicted, X[:, 0, ::3, 0])
 
 
 def test_branches_read_one_step_and_end_side_by_side():
@@ -503,6 +623,37 @@ def test_a_sequence_is_its_layers():
         "stage__conv2d_2: stage__inner__relu_1 -> (5, 4, 1)",
         "next: stage__conv2d_2 -> (20,)",
     ]
+
+
+def test_flatten_is_inserted_in_containers_where_images_meet_vectors():
+    layers = [
+        ("stage", Sequential([Conv2D(1), ("res", Residual([Dense(4, activation="tanh"), Dense(20)]))])),
+        ("last", Dense(2)),
+    ]
+    assert described(compile_steps(layers, IMAGE)) == [
+        "stage__conv2d_1: input -> (5, 4, 1)",
+        "stage__res_flatten: stage__conv2d_1 -> (20,)",
+        "stage__res__dense_1: stage__res_flatten -> (4,)",
+        "stage__res__dense_1_tanh: stage__res__dense_1 -> (4,)",
+        "stage__res__dense_2: stage__res__dense_1_tanh -> (20,)",
+        "stage__res: stage__res_flatten, stage__res__dense_2 -> (20,)",
+        "last: stage__res -> (2,)",
+    ]
+    mixed = Parallel([Dense(2), [Conv2D(1), Dense(3)], GlobalAvgPool2D()])
+    assert described(compile_steps([("mixed", mixed)], IMAGE)) == [
+        "mixed__dense_1_flatten: input -> (40,)",
+        "mixed__dense_1: mixed__dense_1_flatten -> (2,)",
+        "mixed__branch_1__conv2d_1: input -> (5, 4, 1)",
+        "mixed__branch_1__dense_1_flatten: mixed__branch_1__conv2d_1 -> (20,)",
+        "mixed__branch_1__dense_1: mixed__branch_1__dense_1_flatten -> (3,)",
+        "mixed__globalavgpool2d_1: input -> (2,)",
+        "mixed: mixed__dense_1, mixed__branch_1__dense_1, mixed__globalavgpool2d_1 -> (7,)",
+    ]
+
+
+def test_containers_of_nothing_are_no_steps():
+    layers = [("a", Sequential(["passthrough"])), ("b", Parallel([["passthrough"]])), ("c", Tanh())]
+    assert described(compile_steps(layers, IMAGE)) == ["c: input -> (5, 4, 2)"]
 
 
 def test_one_object_in_several_places_has_weights_of_its_own_in_each():
@@ -695,19 +846,17 @@ WRONG = {
     # what containers hold
     "empty sequence": (
         ("a", Sequential([])),
-        ("'a'", r"layers must hold at least one layer that is not .passthrough., got \[\]"),
+        ("'a'", r"layers must hold at least one layer or .passthrough., got \[\]"),
     ),
     "empty branch": (
         ("a", Residual(())),
-        ("'a'", r"layers must hold at least one layer that is not .passthrough., got \(\)"),
+        ("'a'", r"layers must hold at least one layer or .passthrough., got \(\)"),
     ),
     "no branches": (
         ("a", Parallel([])),
-        ("'a'", r"branches must hold at least one layer that is not .passthrough., got \[\]"),
+        ("'a'", r"branches must hold at least one layer or .passthrough., got \[\]"),
     ),
     "empty list": (("a", Parallel([Conv2D(2), []])), ("'a__branch_1'", "layers must hold at least one")),
-    "passthrough only": (("a", Residual(["passthrough"])), ("'a'", "at least one layer")),
-    "passthrough side by side": (("a", Parallel(["passthrough"] * 2)), ("'a'", "at least one layer")),
     "a layer for a list": (("a", Sequential(Conv2D(2))), ("'a'", "layers", "list", r"Conv2D\(filters=2\)")),
     "a generator": (
         ("a", Sequential(Conv2D(n) for n in (2, 3))),
@@ -728,13 +877,25 @@ WRONG = {
         ("a", Residual([Conv2D(2)], projection=Conv2D)),
         ("'a'", "'projection' parameter", "'auto'"),
     ),
-    "a list for a projection": (
-        ("a", Residual([Conv2D(2)], projection=[Conv2D(2)])),
-        ("'a'", "'projection' parameter", "'auto'"),
+    "other text for a projection": (
+        ("a", Residual([Conv2D(2)], projection="skip")),
+        ("'a'", "'projection' parameter", "'auto'", "'passthrough'", "'skip'"),
     ),
-    "passthrough for a projection": (
+    "empty projection": (
+        ("a", Residual([Conv2D(2)], projection=[])),
+        ("'a__projection'", r"layers must hold at least one layer or .passthrough., got \[\]"),
+    ),
+    "a number in a projection": (
+        ("a", Residual([Conv2D(2)], projection=[Conv2D(2), 3])),
+        ("'a__projection'", r"layers\[1\] must be a layer", "got 3"),
+    ),
+    "a pair for a projection": (
+        ("a", Residual([Conv2D(2)], projection=("b", Conv2D(2)))),
+        ("'a__projection'", r"layers\[0\] must be a layer", "got 'b'"),
+    ),
+    "no projection where one is needed": (
         ("a", Residual([Conv2D(2)], projection="passthrough")),
-        ("'a'", "'projection' parameter", "'auto'"),
+        ("'a'", "must be equal to be added", r"\(6, 5, 1\)", r"\(6, 5, 2\)"),
     ),
     "unknown activation": (
         ("a", Residual([Conv2D(2)], activation="rely")),
@@ -774,10 +935,6 @@ WRONG = {
         ("a", Sequential([Flatten(), ("b", Sequential([Conv2D(2)]))])),
         ("'a__b__conv2d_1'", "expected an image", r"\(30,\)"),
     ),
-    "dense layer behind images": (
-        ("a", Parallel([ReLU(), [Conv2D(2), Dense(3)]])),
-        ("'a__branch_1__dense_1'", "expected a vector", r"\(6, 5, 2\)", "Flatten"),
-    ),
     "valid padding": (
         ("a", Residual([Conv2D(2, padding="valid")])),
         ("'a'", r"\(6, 5, 1\) into \(4, 3, 2\)", "padding='same'", "projection"),
@@ -788,7 +945,7 @@ WRONG = {
     ),
     "branch that becomes a vector": (
         ("a", Residual([Flatten(), Dense(4)])),
-        ("'a'", r"\(6, 5, 1\) into \(4,\)", "projection"),
+        ("'a'", r"\(6, 5, 1\) into \(4,\)", "does not turn images into vectors", "as projection"),
     ),
     "projection of other channels": (
         ("a", Residual([Conv2D(2)], projection=Conv2D(3))),
@@ -820,7 +977,16 @@ WRONG = {
     ),
     "layers of images and of vectors": (
         ("a", Parallel([Conv2D(2), Dense(3)])),
-        ("'a__dense_1'", "expected a vector", r"\(6, 5, 1\)", r"put Flatten\(\) before it"),
+        (
+            "'a'",
+            "branches of images or of vectors",
+            r"\(6, 5, 2\), \(3,\)",
+            r"with Flatten\(\) or GlobalAvgPool2D\(\)",
+        ),
+    ),
+    "dense layer in an own projection": (
+        ("a", Residual([Conv2D(2)], projection=Dense(2))),
+        ("'a'", "must be equal to be added", r"\(2,\)", r"\(6, 5, 2\)"),
     ),
     # names
     "two underscores": (("a", Residual([("b__c", ReLU())])), ("'a'", "contain '__', got 'b__c'")),
@@ -833,6 +999,10 @@ WRONG = {
     "name twice in a branch": (
         ("a", Parallel([[ReLU()], ("b", [("c", ReLU()), ("c", ReLU())])])),
         ("'a__b'", "unique, got 'c' twice"),
+    ),
+    "a pair that was meant as a branch": (
+        ("a", Parallel([("passthrough", Conv2D(2))])),
+        ("'a'", "layer name 'passthrough' is the name of a parameter or reserved"),
     ),
     "made name twice": (
         ("a", Parallel([("branch_1", ReLU()), [Tanh()]])),
@@ -885,7 +1055,7 @@ def test_wrong_use_is_refused_with_the_name_of_the_innermost_layer(name, fitted_
 
 def test_long_containers_are_refused_with_a_message_that_can_be_read():
     layers = [Conv2D(2, activation="relu") for _ in range(100)]
-    with pytest.raises(ValueError, match="^layer 'a', .*which no convolution of one pixel") as caught:
+    with pytest.raises(ValueError, match="^layer 'a', .*a convolution of one pixel") as caught:
         make_net([("a", Residual([*layers, Conv2D(2, padding="valid")]))]).fit(X, Y)
     assert len(str(caught.value)) < 2000
 

@@ -192,9 +192,14 @@ def draw_normalization(rng):
 
 
 def draw_convolution_branch(rng, filters, strides=1):
-    """Return layers of which the last has this number of filters, or is a normalization behind it."""
+    """Return layers of which the last has this number of filters, or is a normalization behind it.
+
+    The first, a convolution or pooling, has the strides.
+    """
     hidden = size_up_to(rng, 3)
-    first = Conv2D(hidden, 3, strides=strides, use_bias=pick(rng, [True, False]))
+    convolution = Conv2D(hidden, 3, strides=strides, use_bias=pick(rng, [True, False]))
+    pooling = pick(rng, [MaxPool2D, AvgPool2D])(pick(rng, [2, 3]), strides=strides, padding="same")
+    first = pick(rng, [convolution, convolution, pooling])
     last = Conv2D(filters, pick(rng, [1, 3]), activation=pick(rng, [None, "prelu"]))
     normalizations = [draw_normalization(rng)] * int(rng.integers(2))
     return [first, BatchNorm(), pick(rng, [ReLU(), ("passed", "passthrough"), SiLU()]), last, *normalizations]
@@ -213,10 +218,16 @@ def draw_residual(rng):
         given = Sequential([Dense(units), ("tanh", Tanh())])
         layers = draw_dense_branch(rng, units)
         return Residual(layers, projection=pick(rng, ["auto", given]), activation=activation), (features,)
+    if rng.integers(3) == 0:
+        layers = pick(rng, [draw_convolution_branch(rng, 3), ["passthrough", ("off", "passthrough")]])
+        projection = pick(
+            rng, ["auto", "passthrough", "passthrough", [AvgPool2D(3, strides=1, padding="same"), Tanh()]]
+        )
+        return Residual(layers, projection=projection, activation=activation), draw_image(rng, 3)
     channels, filters, strides = pick(rng, [(3, 3, 1), (2, 4, 1), (2, 2, 2), (3, 1, (2, 1)), (1, 2, 3)])
-    given = Sequential([Conv2D(filters, 1, strides=strides), draw_normalization(rng)])
+    given = [Conv2D(filters, 1, strides=strides), draw_normalization(rng)]
     layers = draw_convolution_branch(rng, filters, strides)
-    projection = pick(rng, ["auto", "auto", given])
+    projection = pick(rng, ["auto", "auto", given, Sequential(given)])
     return Residual(layers, projection=projection, activation=activation), draw_image(rng, channels)
 
 

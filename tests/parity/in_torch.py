@@ -157,7 +157,9 @@ def sequential(container, X, name, network):
 
 def residual(container, X, name, network):
     branch = network.chain(container.layers, X, name)
-    if container.projection != "auto":
+    if isinstance(container.projection, list):
+        shortcut = network.chain(container.projection, X, f"{name}__projection")
+    elif container.projection != "auto":
         shortcut = network(f"{name}__projection", container.projection, X)
     elif branch.shape == X.shape:
         shortcut = X
@@ -168,14 +170,20 @@ def residual(container, X, name, network):
 
 def projection(container, X, branch, name, network):
     """Apply what Residual makes by itself: one pixel with strides, and a copy of a last normalization."""
-    strides = tuple(-(-size // left) for size, left in zip(X.shape[2:], branch.shape[2:], strict=True))
     units = branch.shape[1]
-    layer = Conv2D(units, 1, strides=strides, padding="valid") if strides else Dense(units)
+    is_image = len(X.shape) == 4
+    layer = Conv2D(units, 1, strides=strides_of(container.layers)) if is_image else Dense(units)
     shortcut = network(f"{name}__projection", layer, X)
     last = container.layers[-1]
     if isinstance(last, BatchNorm | GroupNorm | LayerNorm):
         shortcut = network(f"{name}__projection__norm", last, shortcut)
     return shortcut
+
+
+def strides_of(layers):
+    """Return the strides of layers behind one another, of which those with windows say theirs."""
+    pairs = [as_pair(layer.strides) for layer in layers if hasattr(layer, "strides")]
+    return tuple(int(np.prod(along_axis)) for along_axis in zip(*pairs, strict=True))
 
 
 def parallel(container, X, name, network):

@@ -422,6 +422,9 @@ CORNER_CASES = {
         "images": lambda layer, shape: len(shape) == 3,
         "a projection": lambda layer, shape: layer.projection != "auto",
         "a normalization of the projection": lambda layer, shape: isinstance(layer.layers[-1], BatchNorm),
+        "a list for a projection": lambda layer, shape: isinstance(layer.projection, list),
+        "no projection": lambda layer, shape: is_passthrough(layer.projection),
+        "no layers": lambda layer, shape: is_passthrough(layer.layers[0]),
     },
     Parallel: {
         "vectors": lambda layer, shape: len(shape) == 1,
