@@ -126,8 +126,7 @@ def layer_norm(layer, X, scale, shift):
 
 
 def group_norm(layer, X, scale, shift):
-    """Normalize groups; the function in ``functional`` refuses a single sample of groups of one value."""
-    return torch.group_norm(X, layer.groups, scale, shift, layer.epsilon)
+    return functional.group_norm(X, layer.groups, scale, shift, layer.epsilon)
 
 
 def local_response_norm(layer, X):

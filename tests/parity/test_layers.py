@@ -16,6 +16,7 @@ from parity.drawing import (
     draw_dense,
     draw_depthwise,
     draw_group_norm,
+    draw_layer_norm,
     draw_local_response_norm,
     draw_parallel,
     draw_pool,
@@ -124,7 +125,7 @@ ROWS = {
     BatchNorm: Row(
         on_both(lambda rng: BatchNorm(pick(rng, [0.0, 0.5, 0.9]), epsilon=pick(rng, [1e-5, 0.1]))), batch_norm
     ),
-    LayerNorm: Row(on_both(lambda rng: LayerNorm(epsilon=pick(rng, [1e-5, 0.1]))), layer_norm),
+    LayerNorm: Row(draw_layer_norm, layer_norm),
     GroupNorm: Row(draw_group_norm, group_norm),
     LocalResponseNorm: Row(on_both(draw_local_response_norm), local_response_norm),
     Flatten: Row(on_images(lambda rng: Flatten()), flatten),
