@@ -286,8 +286,8 @@ class Network:
         self._connect(saved["state"])
 
 
-def following_activation(steps: tuple[Step, ...], index: int) -> str | None:
-    """Return the name of the activation that the result of a step goes into.
+def following_activation(steps: tuple[Step, ...], index: int) -> Activation | None:
+    """Return the activation that the result of a step goes into.
 
     Layers without weights, such as pooling or batch normalization, are looked through; None where a
     layer with weights or the end of the network comes first. Of several readers the first counts.
@@ -297,4 +297,4 @@ def following_activation(steps: tuple[Step, ...], index: int) -> str | None:
         if index is None or steps[index].layer.decayed_params:
             return None
         if isinstance(steps[index].layer, Activation):
-            return steps[index].layer.name
+            return steps[index].layer

@@ -119,14 +119,14 @@ class Layer(Block):
         """
         return input_shape
 
-    def init_params(self, input_shape: Shape, *, activation: str | None, dtype, rng) -> Params:
+    def init_params(self, input_shape: Shape, *, activation: "Activation | None", dtype, rng) -> Params:
         """Return fresh parameters.
 
         Parameters
         ----------
         input_shape : tuple of int
-        activation : str or None
-            Name of the nonlinearity that follows, for the scale of the weights.
+        activation : Activation or None
+            The activation that the result goes into, whose ``gain`` gives the scale of the weights.
         dtype : numpy.dtype
         rng : numpy.random.Generator
 
@@ -235,10 +235,14 @@ class JoiningLayer(Layer):
 
 
 class Activation(Layer):
-    """Base class of activations: the shape stays, the scale of initial weights follows ``name``."""
+    """Base class of activations: the shape stays, and weights in front start with the scale it asks for."""
 
     name: str | None = None
     """What the ``activation`` parameters of layers and of the estimator call it; None for one of your own."""
+
+    gain: float | None = None
+    """What keeps the scale of a signal: weights before the activation start normal, with a standard deviation
+    of ``gain / sqrt(fan_in)``, as in ``torch.nn.init.calculate_gain``. None: Glorot's start."""
 
 
 class ElementwiseActivation(Activation):

@@ -63,10 +63,11 @@ class Convolution(Layer):
             padding=self.padding,
         )
 
-    def _initial_params(self, shape, fan_in, fan_out, n_biases, **options):
+    def _initial_params(self, shape, fan_in, fan_out, n_biases, *, activation, dtype, rng):
         """Return ``weight`` and ``bias``."""
-        params = {"weight": initial_weight(shape, fan_in, fan_out, **options)}
-        return params | {"bias": np.zeros(n_biases, options["dtype"])} if self.use_bias else params
+        gain = None if activation is None else activation.gain
+        params = {"weight": initial_weight(shape, fan_in, fan_out, gain=gain, dtype=dtype, rng=rng)}
+        return params | {"bias": np.zeros(n_biases, dtype)} if self.use_bias else params
 
 
 class Conv2D(Convolution):

@@ -62,7 +62,8 @@ class Dense(Layer):
     def init_params(self, input_shape, *, activation, dtype, rng):
         """Return ``weight`` and ``bias``; see :meth:`Layer.init_params`."""
         shape = (*input_shape, as_size(self.units, "units"))
-        weight = initial_weight(shape, *shape, activation=activation, dtype=dtype, rng=rng)
+        gain = None if activation is None else activation.gain
+        weight = initial_weight(shape, *shape, gain=gain, dtype=dtype, rng=rng)
         return {"weight": weight, "bias": np.zeros(shape[1], dtype)} if self.use_bias else {"weight": weight}
 
     def multiply_adds(self, input_shape):

@@ -30,6 +30,7 @@ class SiLU(ElementwiseActivation):
     """
 
     name = "silu"
+    gain = math.sqrt(2)
     backward_reads = ("X",)
 
     def forward(self, params, X, unit, *, training, out):
@@ -65,6 +66,7 @@ class GELU(ElementwiseActivation):
     """
 
     name = "gelu"
+    gain = math.sqrt(2)
     backward_reads = ("X",)
 
     def forward(self, params, X, unit, *, training, out):
@@ -101,6 +103,7 @@ class HardSwish(ElementwiseActivation):
     """
 
     name = "hard_swish"
+    gain = math.sqrt(2)
     backward_reads = ("X",)
 
     def forward(self, params, X, unit, *, training, out):
@@ -142,6 +145,7 @@ class Mish(ElementwiseActivation):
     """
 
     name = "mish"
+    gain = math.sqrt(2)
     backward_reads = ("X",)
 
     def forward(self, params, X, unit, *, training, out):

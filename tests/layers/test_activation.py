@@ -64,8 +64,23 @@ def test_every_name_is_tested():
     assert {activation.name for activation in NAMES.values()} == {*reference.ACTIVATIONS, "softmax"}
 
 
+GAINS = {
+    **dict.fromkeys(["relu", "elu", "gelu", "silu", "hard_swish", "mish"], np.sqrt(2)),
+    "leaky_relu": np.sqrt(2 / 1.0001),
+    "prelu": np.sqrt(2 / 1.0625),
+    "selu": 1,
+    **dict.fromkeys(["softplus", "sigmoid", "tanh", "softmax"]),
+}
+
+
+@pytest.mark.parametrize("name", sorted(NAMES))
+def test_gains(name):
+    expected = GAINS[NAMES[name].name]
+    assert NAMES[name]().gain == (expected if expected is None else pytest.approx(expected, rel=1e-15))
+
+
 def test_every_activation_is_listed_by_its_name():
-    """``name`` is what the initial weights look at, so it must be a key that gives the class back."""
+    """``name`` is what steps are called after, so it must be a key that gives the class back."""
     for activation in ACTIVATIONS.values():
         assert ACTIVATIONS[activation.name] is activation
     assert not set(LINEAR) & set(ACTIVATIONS)

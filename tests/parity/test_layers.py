@@ -451,6 +451,15 @@ def classes_without_row(classes, rows):
     return sorted(cls.__name__ for cls in classes if not inspect.isabstract(cls) and cls not in rows)
 
 
+@pytest.mark.parametrize("slope", [0.0, 0.01, 0.25, 0.5, 1.0, 3.0])
+def test_gains_of_rectifiers_are_those_of_pytorch(slope):
+    expected = torch.nn.init.calculate_gain("leaky_relu", slope)
+    assert PReLU(slope).gain == pytest.approx(expected, rel=1e-15)
+    if slope <= 1:
+        assert LeakyReLU(slope).gain == pytest.approx(expected, rel=1e-15)
+    assert ReLU().gain == pytest.approx(torch.nn.init.calculate_gain("relu"), rel=1e-15)
+
+
 def test_every_exported_layer_is_held_against_pytorch():
     exported = [getattr(skcnn.layers, name) for name in skcnn.layers.__all__]
     assert classes_without_row([cls for cls in exported if isinstance(cls, type)], ROWS) == []
