@@ -94,8 +94,8 @@ class Residual(Container):
         What the input passes before the addition. "auto": nothing where the shapes are equal. Else a
         convolution of one pixel with strides, for vectors a dense layer, that gives the shape of the
         branch; behind it a copy of the last layer of the branch if that is a normalization.
-    activation : str or None, default=None
-        Name of the activation behind the addition, such as "relu".
+    activation : str, layer or None, default=None
+        The activation behind the addition: its name, such as "relu", or a layer, such as ``LeakyReLU(0.2)``.
 
     Notes
     -----

@@ -90,8 +90,8 @@ class Conv2D(Convolution):
     groups : int, default=1
         Number of groups of neighbouring channels, and of filters that see one of them each; must divide
         both numbers.
-    activation : str or None, default=None
-        Name of the activation that follows, such as "relu".
+    activation : str, layer or None, default=None
+        The activation that follows: its name, such as "relu", or a layer, such as ``LeakyReLU(0.2)``.
     use_bias : bool, default=True
         Whether to add a bias to each channel. Not needed before batch normalization.
 
@@ -234,8 +234,8 @@ class DepthwiseConv2D(Convolution):
         Steps between neighbouring pixels of a window along height and width, in pixels.
     depth_multiplier : int, default=1
         Number of filters of each channel.
-    activation : str or None, default=None
-        Name of the activation that follows, such as "relu".
+    activation : str, layer or None, default=None
+        The activation that follows: its name, such as "relu", or a layer, such as ``LeakyReLU(0.2)``.
     use_bias : bool, default=True
         Whether to add a bias to each channel of the result.
 

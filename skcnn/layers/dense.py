@@ -15,8 +15,8 @@ class Dense(Layer):
     ----------
     units : int
         Number of outputs.
-    activation : str or None, default=None
-        Name of the activation that follows, such as "relu".
+    activation : str, layer or None, default=None
+        The activation that follows: its name, such as "relu", or a layer, such as ``LeakyReLU(0.2)``.
     use_bias : bool, default=True
         Whether to add a bias to each output.
 

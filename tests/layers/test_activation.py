@@ -12,6 +12,7 @@ from skcnn.layers import (
     Conv2D,
     Dense,
     DepthwiseConv2D,
+    Flatten,
     HardSwish,
     LeakyReLU,
     Mish,
@@ -219,15 +220,37 @@ class TestActivationParameter:
             expected = reference.elementwise(reference.ACTIVATIONS[NAMES[name].name][0], linear)
         assert_close(Y, expected)
 
+    @pytest.mark.parametrize("given", [LeakyReLU(0.2), PReLU(0.5), Softmax(), SiLU()], ids=repr)
+    def test_layers(self, make, given):
+        """The step is called by the name of the activation, and the layer is the one that was given."""
+        before = dict(vars(given))
+        _, layer, last = self.compile(make(given))
+        assert (layer.name, last.name) == ("layer", f"layer_{given.name}")
+        assert last.layer is given
+        assert last.inputs == (1,)
+        assert vars(given) == before
+
+    def test_layers_without_a_name_go_by_their_class(self, make):
+        class MyCube(ReLU):
+            name = None
+
+        assert self.compile(make(MyCube()))[-1].name == "layer_mycube"
+
+    def test_hyperparameters_of_layers_are_checked(self, make):
+        with pytest.raises(ValueError, match=r"^layer 'layer', .*'negative_slope' parameter of LeakyReLU"):
+            self.compile(make(LeakyReLU(2)))
+
     @pytest.mark.parametrize("name", [None, "identity"])
     def test_none_and_identity_add_nothing(self, make, name):
         assert [step.name for step in self.compile(make(name))] == ["input", "layer"]
 
-    @pytest.mark.parametrize("name", ["rleu", "ReLU", "", 3, ReLU, ReLU(), ["relu"], ("relu", "tanh"), True])
+    @pytest.mark.parametrize(
+        "name", ["rleu", "ReLU", "", 3, ReLU, [ReLU()], Flatten(), ["relu"], ("relu", "tanh"), True], ids=repr
+    )
     def test_unknown_names_are_answered_with_the_known_ones(self, make, name):
         with pytest.raises(ValueError) as info:
             self.compile(make(name))
         message = " ".join(str(info.value).split())
         assert message.startswith("layer 'layer', ")
-        assert f"activation must be None, 'identity' or one of {sorted(NAMES)}" in message
-        assert message.endswith(f"got {name!r}")
+        assert "activation must be None, 'identity', an activation layer such as LeakyReLU(0.2) " in message
+        assert message.endswith(f" or one of {sorted(NAMES)}, got {name!r}")

@@ -3,6 +3,7 @@
 from math import prod
 
 from skcnn.layers import (
+    ELU,
     AvgPool2D,
     BatchNorm,
     Conv2D,
@@ -13,6 +14,7 @@ from skcnn.layers import (
     GlobalMaxPool2D,
     GroupNorm,
     LayerNorm,
+    LeakyReLU,
     LocalResponseNorm,
     MaxPool2D,
     Parallel,
@@ -114,13 +116,19 @@ def draw_fitting(draw):
     return draw_until_it_fits
 
 
+def draw_activation(rng):
+    """Return a name, a layer or None."""
+    layers = [LeakyReLU(rng.uniform()), PReLU(rng.normal()), ELU(rng.uniform(0.1, 3))]
+    return pick(rng, [None, None, "identity", *ACTIVATIONS, *layers])
+
+
 def draw_convolution_options(rng):
     return {
         "kernel_size": draw_pair(rng, 4),
         "strides": draw_pair(rng, 5),
         "padding": draw_padding(rng, (4, 4)),
         "dilation": pick(rng, [1, draw_pair(rng, 3)]),
-        "activation": pick(rng, [None, None, "identity", *ACTIVATIONS]),
+        "activation": draw_activation(rng),
         "use_bias": pick(rng, [True, False]),
     }
 
@@ -163,8 +171,7 @@ def on_both(make):
 
 
 def draw_dense(rng):
-    activation = pick(rng, [None, *ACTIVATIONS])
-    layer = Dense(size_up_to(rng, 6), activation=activation, use_bias=pick(rng, [True, False]))
+    layer = Dense(size_up_to(rng, 6), activation=draw_activation(rng), use_bias=pick(rng, [True, False]))
     return layer, draw_vector(rng)
 
 

@@ -11,6 +11,7 @@ import pytest
 from parity.drawing import as_pair, padding_of, window_of
 
 from skcnn.layers import (
+    Activation,
     BatchNorm,
     Container,
     Conv2D,
@@ -206,7 +207,7 @@ class TorchNetwork:
         self.parameters = parameters
 
     def __call__(self, name, block, X):
-        """Apply a block and the activation that it names."""
+        """Apply a block and its activation."""
         if is_passthrough(block):
             return X
         function = self.functions[type(block)]
@@ -215,6 +216,8 @@ class TorchNetwork:
         else:
             Y = function(block, X, **self.parameters.get(name, {}))
         activation = getattr(block, "activation", None)
+        if isinstance(activation, Activation):
+            return self(f"{name}_{activation.name}", activation, Y)
         return Y if activation in LINEAR else self(f"{name}_{activation}", ACTIVATIONS[activation](), Y)
 
     def chain(self, layers, X, name):
