@@ -1,6 +1,7 @@
 """The protocol that every layer follows."""
 
 from abc import ABC, abstractmethod
+from math import gcd, isqrt
 from numbers import Integral
 
 import numpy as np
@@ -290,11 +291,21 @@ def is_integer(value) -> bool:
     return isinstance(value, Integral) and not isinstance(value, bool | np.bool_)
 
 
-def check_divides(groups: int, total: int, what: str) -> None:
-    """Raise a ValueError unless a number of groups divides a number of things."""
-    if total % groups:
-        divisors = [number for number in range(1, total + 1) if total % number == 0]
-        raise ValueError(f"groups={groups} does not divide the {total} {what}; choose one of {divisors}")
+def check_divides(groups: int, **totals: int) -> None:
+    """Raise a ValueError unless a number of groups divides each of some numbers of things.
+
+    The message lists the numbers that would divide all of them.
+    """
+    for what, total in totals.items():
+        if total % groups:
+            common = gcd(*totals.values())
+            small = [number for number in range(1, isqrt(common) + 1) if common % number == 0]
+            divisors = sorted({*small, *(common // number for number in small)})
+            others = [f"{count} {other}" for other, count in totals.items() if other != what]
+            shared = f", which divide {' and '.join(others)} as well" if others else ""
+            raise ValueError(
+                f"groups={groups} does not divide the {total} {what}; choose one of {divisors}{shared}"
+            )
 
 
 def check_padding(value, *, names: tuple[str, ...] = ("same", "valid")) -> None:

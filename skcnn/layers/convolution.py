@@ -144,8 +144,7 @@ class Conv2D(Convolution):
     def filter_count(self, channels):
         """Return ``filters``; see :meth:`Convolution.filter_count`."""
         filters, groups = as_size(self.filters, "filters"), self._group_count()
-        check_divides(groups, channels, "channels")
-        check_divides(groups, filters, "filters")
+        check_divides(groups, channels=channels, filters=filters)
         return filters
 
     def _group_count(self):

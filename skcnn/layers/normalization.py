@@ -343,7 +343,7 @@ class GroupNorm(SampleNorm):
     def normalized_together(self, input_shape):
         """Return the pixels times the channels of a group; raise a ValueError if groups are uneven."""
         groups = as_size(self.groups, "groups")
-        check_divides(groups, input_shape[-1], "channels")
+        check_divides(groups, channels=input_shape[-1])
         return prod(input_shape) // groups
 
     def _remedy(self, input_shape):

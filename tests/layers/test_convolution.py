@@ -409,9 +409,22 @@ WRONG = [
         Conv2D(2, 10, padding="valid"),
         "(height, width); use a smaller kernel or more padding",
     ),
-    (Conv2D(8, groups=4), "groups=4 does not divide the 6 channels; choose one of [1, 2, 3, 6]"),
-    (Conv2D(7, groups=3), "groups=3 does not divide the 7 filters; choose one of [1, 7]"),
-    (Conv2D(12, groups=12), "groups=12 does not divide the 6 channels; choose one of [1, 2, 3, 6]"),
+    (
+        Conv2D(8, groups=4),
+        "groups=4 does not divide the 6 channels; choose one of [1, 2], which divide 8 filters as well",
+    ),
+    (
+        Conv2D(8, groups=3),
+        "groups=3 does not divide the 8 filters; choose one of [1, 2], which divide 6 channels as well",
+    ),
+    (
+        Conv2D(7, groups=3),
+        "groups=3 does not divide the 7 filters; choose one of [1], which divide 6 channels as well",
+    ),
+    (
+        Conv2D(9, groups=9),
+        "groups=9 does not divide the 6 channels; choose one of [1, 3], which divide 9 filters as well",
+    ),
 ]
 
 
