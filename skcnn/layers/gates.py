@@ -75,7 +75,8 @@ class GELU(ElementwiseActivation):
 
     def slope(self, unit, out):
         """Return the derivative."""
-        density = np.multiply(unit.X, unit.X, out=unit.scratch("density", out.shape))
+        density = np.clip(unit.X, -40, 40, out=unit.scratch("density", out.shape))  # zero beyond, in float64
+        np.multiply(density, density, out=density)
         np.multiply(density, -0.5, out=density)
         np.exp(density, out=density)
         np.multiply(density, unit.X, out=density)

@@ -116,7 +116,9 @@ def test_small_numbers_keep_their_digits(name, dtype):
 def test_extreme_numbers_are_silent_and_right(name, dtype):
     """Neither overflow nor NaN in a network that diverges; slopes to a few roundings of one."""
     function, derivative = reference.ACTIVATIONS[name]
-    X = np.array([[-1e4, -500, -88, -0.0, 0.0, 88, 500, 1e4]], dtype)
+    largest = 0.9 * np.finfo(dtype).max
+    far = [1e4, 1e19, 1e20, 1e30, 3e38, largest]
+    X = np.array([[*(-x for x in far), -500, -88, -0.0, 0.0, 88, 500, *far]], dtype)
     tolerance = 16 * np.finfo(dtype).eps
     with np.errstate(over="raise", invalid="raise", divide="raise"):
         Y, slope = forward_and_slope(name, X)
