@@ -83,8 +83,9 @@ class Softmax(Activation):
 
     References
     ----------
-    Bridle (1990), "Probabilistic interpretation of feedforward classification network outputs",
-    Neurocomputing: algorithms, architectures and applications.
+    Bridle (1990), "Probabilistic interpretation of feedforward classification network outputs, with
+    relationships to statistical pattern recognition", Neurocomputing: algorithms, architectures and
+    applications.
 
     Examples
     --------
