@@ -1,5 +1,7 @@
 """Initial weights whose scale follows from the activation behind the layer."""
 
+import math
+
 import numpy as np
 
 
@@ -32,6 +34,11 @@ def initial_weight(
     -------
     weight : ndarray of the given shape and dtype
 
+    Raises
+    ------
+    MemoryError
+        If there is no memory for so many weights.
+
     Notes
     -----
     With a gain :math:`g`: :math:`N(0, g^2 / n_{in})`, which is He's start for :math:`g = \sqrt 2` and LeCun's
@@ -53,9 +60,12 @@ def initial_weight(
     >>> round(float(weight.std()), 2)
     0.1
     """
-    if gain is None:
-        bound = np.sqrt(6.0 / (fan_in + fan_out))
-        weight = rng.uniform(-bound, bound, shape)
-    else:
-        weight = rng.standard_normal(shape) * (gain / np.sqrt(fan_in))
-    return weight.astype(dtype)
+    try:
+        if gain is None:
+            bound = math.sqrt(6.0 / (fan_in + fan_out))
+            weight = rng.uniform(-bound, bound, shape)
+        else:
+            weight = rng.standard_normal(shape) * (gain / math.sqrt(fan_in))
+        return weight.astype(dtype)
+    except (MemoryError, ValueError, OverflowError) as error:  # the last two where a size has too many digits
+        raise MemoryError(f"no memory for {math.prod(shape):,} weights, of shape {shape}") from error

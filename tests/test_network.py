@@ -453,6 +453,31 @@ def test_a_layer_of_scalar_and_state_parameters_is_laid_out_too():
     assert set(network.state()) == {("scale", "count")}
 
 
+@pytest.mark.parametrize("activation", [None, "relu"])
+@pytest.mark.parametrize(
+    ("layer", "input_shape", "shown", "expected"),
+    [
+        (Dense(10**15), (64,), "units=1000000000000000", "64,000,000,000,000,000 weights, of shape (64, "),
+        (Dense(10**30), (64,), f"units={10**30}", f"{64 * 10**30:,} weights, of shape (64, "),
+        (
+            Conv2D(10**15),
+            (8, 8, 2),
+            "filters=1000000000000000",
+            "18,000,000,000,000,000 weights, of shape (3",
+        ),
+    ],
+    ids=["dense", "more digits than a machine word", "convolution"],
+)
+def test_layers_too_large_for_memory_are_named(layer, input_shape, shown, expected, activation):
+    steps = compile_steps([("large", clone(layer).set_params(activation=activation))], input_shape)
+    with pytest.raises(MemoryError) as info:
+        Network(steps, dtype=np.float32, streams=RandomStreams(0))
+    message = str(info.value)
+    assert message.startswith(f"layer 'large', {type(layer).__name__}(")
+    assert shown in message
+    assert f"no memory for {expected}" in message
+
+
 def test_the_following_activation_is_the_layer_itself():
     relu = LeakyReLU(0.3)
     steps = compile_steps([("conv", Conv2D(2)), ("relu", relu)], INPUT_SHAPE)
