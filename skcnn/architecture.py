@@ -74,12 +74,13 @@ def compact_layers(
     window = as_pair(pool_size, "pool_size")
     for number, filters in enumerate(_sizes(conv_layer_sizes, "conv_layer_sizes"), start=1):
         if normalization is None:
-            layers.append((f"conv{number}", Conv2D(filters, kernel_size, activation=copy_of(activation))))
+            layers.append((f"conv{number}", Conv2D(filters, kernel_size, activation=_copy_of(activation))))
         else:
             layers.append((f"conv{number}", Conv2D(filters, kernel_size, use_bias=False)))
             layers.append((f"norm{number}", NORMALIZATION[normalization]()))
-            if as_activation(activation) is not None:
-                layers.append((f"activation{number}", as_activation(copy_of(activation))))
+            layer = as_activation(_copy_of(activation))
+            if layer is not None:
+                layers.append((f"activation{number}", layer))
         fitting = tuple(
             length if length <= size else 1 for length, size in zip(window, (height, width), strict=True)
         )
@@ -88,13 +89,13 @@ def compact_layers(
             height, width = height // fitting[0], width // fitting[1]
     hidden = _sizes(hidden_layer_sizes, "hidden_layer_sizes")
     for number, units in enumerate(hidden, start=1):
-        layers.append((f"dense{number}", Dense(units, activation=copy_of(activation))))
+        layers.append((f"dense{number}", Dense(units, activation=_copy_of(activation))))
         if dropout > 0:
             layers.append((f"dropout{number}", Dropout(dropout)))
     return layers
 
 
-def copy_of(activation):
+def _copy_of(activation):
     """Return a copy of an activation that is a layer, so that none is shared; names are themselves."""
     return clone(activation, safe=False)
 
@@ -266,12 +267,12 @@ def lenet5(activation: str | Activation | None = "tanh") -> NamedBlocks:
     """
     as_activation(activation)  # an error now rather than in fit
     return [
-        ("conv1", Conv2D(6, 5, activation=copy_of(activation))),
+        ("conv1", Conv2D(6, 5, activation=_copy_of(activation))),
         ("pool1", AvgPool2D(2)),
-        ("conv2", Conv2D(16, 5, padding="valid", activation=copy_of(activation))),
+        ("conv2", Conv2D(16, 5, padding="valid", activation=_copy_of(activation))),
         ("pool2", AvgPool2D(2)),
-        ("dense1", Dense(120, activation=copy_of(activation))),
-        ("dense2", Dense(84, activation=copy_of(activation))),
+        ("dense1", Dense(120, activation=_copy_of(activation))),
+        ("dense2", Dense(84, activation=_copy_of(activation))),
     ]
 
 
