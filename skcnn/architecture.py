@@ -1,5 +1,8 @@
 """From hyperparameters to named layers, and stacks that the field knows by name."""
 
+from numbers import Real
+
+import numpy as np
 from sklearn.base import clone
 
 from skcnn.layers import (
@@ -14,8 +17,8 @@ from skcnn.layers import (
     Residual,
     Softmax,
 )
-from skcnn.layers.activation import ACTIVATIONS, LINEAR
-from skcnn.layers.base import Shape, as_pair, as_size, is_integer
+from skcnn.layers.activation import as_activation
+from skcnn.layers.base import Activation, Shape, as_pair, as_size, is_integer
 from skcnn.layers.containers import with_flatten
 from skcnn.layers.naming import NamedBlocks, check_layers, is_passthrough, named_layers
 from skcnn.network import Graph, Step
@@ -71,12 +74,13 @@ def compact_layers(
     window = as_pair(pool_size, "pool_size")
     for number, filters in enumerate(_sizes(conv_layer_sizes, "conv_layer_sizes"), start=1):
         if normalization is None:
-            layers.append((f"conv{number}", Conv2D(filters, kernel_size, activation=activation)))
+            layers.append((f"conv{number}", Conv2D(filters, kernel_size, activation=_copy_of(activation))))
         else:
             layers.append((f"conv{number}", Conv2D(filters, kernel_size, use_bias=False)))
             layers.append((f"norm{number}", NORMALIZATION[normalization]()))
-            if activation not in LINEAR:
-                layers.append((f"activation{number}", ACTIVATIONS[activation]()))
+            layer = as_activation(_copy_of(activation))
+            if layer is not None:
+                layers.append((f"activation{number}", layer))
         fitting = tuple(
             length if length <= size else 1 for length, size in zip(window, (height, width), strict=True)
         )
@@ -85,10 +89,15 @@ def compact_layers(
             height, width = height // fitting[0], width // fitting[1]
     hidden = _sizes(hidden_layer_sizes, "hidden_layer_sizes")
     for number, units in enumerate(hidden, start=1):
-        layers.append((f"dense{number}", Dense(units, activation=activation)))
+        layers.append((f"dense{number}", Dense(units, activation=_copy_of(activation))))
         if dropout > 0:
             layers.append((f"dropout{number}", Dropout(dropout)))
     return layers
+
+
+def _copy_of(activation):
+    """Return a copy of an activation that is a layer, so that none is shared; names are themselves."""
+    return clone(activation, safe=False)
 
 
 def _sizes(sizes, name):
@@ -151,20 +160,29 @@ def complete_layers(
     Raises
     ------
     ValueError
-        If a layer does not fit the shape that reaches it, or the last one is a softmax.
+        If a layer does not fit the shape that reaches it, or the last one is a softmax over a vector.
     """
     graph, source, complete = Graph(input_shape), 0, []
     flatten = None if any(name == "flatten" for name, _ in layers) else "flatten"
     for name, layer in [*layers, ("output", Dense(n_outputs))]:
-        if name == "output" and isinstance(graph.steps[source].layer, Softmax):
-            raise ValueError(
-                f"layer {graph.steps[source].name!r}: a softmax at the end is not needed, for the estimator "
-                "adds the output layer and its softmax; leave it out"
-            )
+        if name == "output":
+            _check_end(graph, source)
         added = with_flatten(name, layer, graph.shape(source), flatten)
         complete += added
         source = graph.connect_all(added, source)
     return complete, tuple(graph.steps)
+
+
+def _check_end(graph, source):
+    """Raise a ValueError if a step gives the result of a softmax over a vector, dropped out or not."""
+    step = graph.steps[source]
+    while isinstance(step.layer, Dropout):
+        step = graph.steps[step.inputs[0]]
+    if isinstance(step.layer, Softmax) and len(step.output_shape) == 1:
+        raise ValueError(
+            f"layer {step.name!r}: a softmax at the end is not needed, for the estimator adds the output "
+            "layer and its softmax; leave it out"
+        )
 
 
 def teaching_network(filters: int = 32, units: int = 500) -> NamedBlocks:
@@ -181,9 +199,14 @@ def teaching_network(filters: int = 32, units: int = 500) -> NamedBlocks:
     layers : list of (str, Block)
         For images of at least 2x2 pixels.
 
+    Raises
+    ------
+    ValueError
+        If filters or units are not integers >= 1.
+
     References
     ----------
-    Karpathy, Johnson and Li (2016), "CS231n: convolutional neural networks for visual recognition",
+    Li, Karpathy and Johnson (2016), "CS231n: convolutional neural networks for visual recognition",
     assignment 2, "ThreeLayerConvNet".
 
     Examples
@@ -195,27 +218,32 @@ def teaching_network(filters: int = 32, units: int = 500) -> NamedBlocks:
     ['conv1', 'relu1', 'pool1', 'dense1', 'relu2']
     """
     return [
-        ("conv1", Conv2D(filters, 7)),
+        ("conv1", Conv2D(as_size(filters, "filters"), 7)),
         ("relu1", ReLU()),
         ("pool1", MaxPool2D(2)),
-        ("dense1", Dense(units)),
+        ("dense1", Dense(as_size(units, "units"))),
         ("relu2", ReLU()),
     ]
 
 
-def lenet5(activation: str = "tanh") -> NamedBlocks:
+def lenet5(activation: str | Activation | None = "tanh") -> NamedBlocks:
     """Return LeNet-5, the network that read the cheques.
 
     Parameters
     ----------
-    activation : str, default="tanh"
-        Name of the activation behind each layer.
+    activation : str, layer or None, default="tanh"
+        The activation behind each layer: its name, or a layer, of which each gets a copy.
 
     Returns
     -------
     layers : list of (str, Block)
         For images of at least 12x12 pixels. The first convolution pads, so that 28x28 pixels are what the
         paper's 32x32 were.
+
+    Raises
+    ------
+    ValueError
+        If there is no such activation.
 
     Notes
     -----
@@ -235,13 +263,14 @@ def lenet5(activation: str = "tanh") -> NamedBlocks:
     >>> compile_steps(lenet5()[:4], (28, 28, 1))[-1].output_shape
     (5, 5, 16)
     """
+    as_activation(activation)  # an error now rather than in fit
     return [
-        ("conv1", Conv2D(6, 5, activation=activation)),
+        ("conv1", Conv2D(6, 5, activation=_copy_of(activation))),
         ("pool1", AvgPool2D(2)),
-        ("conv2", Conv2D(16, 5, padding="valid", activation=activation)),
+        ("conv2", Conv2D(16, 5, padding="valid", activation=_copy_of(activation))),
         ("pool2", AvgPool2D(2)),
-        ("dense1", Dense(120, activation=activation)),
-        ("dense2", Dense(84, activation=activation)),
+        ("dense1", Dense(120, activation=_copy_of(activation))),
+        ("dense2", Dense(84, activation=_copy_of(activation))),
     ]
 
 
@@ -259,12 +288,17 @@ def small_vgg(
     units : int, default=256
         Units of the hidden layer behind the blocks.
     dropout : float, default=0.0
-        Share of these dropped in training.
+        Share of these dropped in training, in [0, 1).
 
     Returns
     -------
     layers : list of (str, Block)
         For images of at least ``2 ** len(filters)`` pixels in height and width.
+
+    Raises
+    ------
+    ValueError
+        If a size is not an integer >= 1, or dropout is not in [0, 1).
 
     References
     ----------
@@ -278,6 +312,8 @@ def small_vgg(
     >>> [name for name, _ in small_vgg(filters=(16,), convolutions=1)]
     ['conv1_1', 'norm1_1', 'relu1_1', 'pool1', 'dense1']
     """
+    if not isinstance(dropout, Real) or isinstance(dropout, bool | np.bool_) or not 0 <= dropout < 1:
+        raise ValueError(f"dropout must be a number in [0, 1), got {dropout!r}")
     layers = []
     for block, count in enumerate(_sizes(filters, "filters"), start=1):
         for number in range(1, as_size(convolutions, "convolutions") + 1):
@@ -287,7 +323,7 @@ def small_vgg(
                 (f"relu{block}_{number}", ReLU()),
             ]
         layers.append((f"pool{block}", MaxPool2D(2)))
-    layers.append(("dense1", Dense(units, activation="relu")))
+    layers.append(("dense1", Dense(as_size(units, "units"), activation="relu")))
     return [*layers, ("dropout1", Dropout(dropout))] if dropout else layers
 
 
@@ -304,6 +340,11 @@ def small_resnet(filters: tuple[int, ...] = (16, 32, 64), blocks: int = 1) -> Na
     Returns
     -------
     layers : list of (str, Block)
+
+    Raises
+    ------
+    ValueError
+        If filters or blocks are not integers >= 1, or there are no filters.
 
     References
     ----------

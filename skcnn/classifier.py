@@ -12,6 +12,7 @@ from skcnn.architecture import NORMALIZATION, POOLING
 from skcnn.averaging import AVERAGING
 from skcnn.fitting import FittingMixin
 from skcnn.layers.activation import ACTIVATIONS
+from skcnn.layers.base import Activation
 from skcnn.layers.naming import LayerParametersMixin
 from skcnn.losses import LOSSES
 from skcnn.optimizers import OPTIMIZERS
@@ -59,10 +60,10 @@ class ConvNetClassifier(LayerParametersMixin, FittingMixin, PredictionMixin, Cla
         Kind of normalization between convolution and activation.
     hidden_layer_sizes : tuple of int, default=(128,)
         Units of each fully connected layer behind the blocks.
-    activation : str, default="relu"
+    activation : str or layer, default="relu"
         Activation behind each convolution and fully connected layer: "relu", "leaky_relu", "prelu", "elu",
         "selu", "gelu", "silu" or "swish", "hard_swish", "mish", "softplus", "logistic" or "sigmoid", "tanh",
-        or "identity" for none.
+        or "identity" for none; or a layer, such as ``LeakyReLU(0.2)``.
     dropout : float, default=0.0
         Share of activations dropped behind each fully connected layer, in [0, 1).
     image_shape : tuple of int, default=None
@@ -237,7 +238,7 @@ class ConvNetClassifier(LayerParametersMixin, FittingMixin, PredictionMixin, Cla
         "pooling": [StrOptions(set(POOLING)), None],
         "normalization": [StrOptions(set(NORMALIZATION)), None],
         "hidden_layer_sizes": [list, tuple, Interval(Integral, 1, None, closed="left")],
-        "activation": [StrOptions({*ACTIVATIONS, "identity"} - {"softmax"})],
+        "activation": [StrOptions({*ACTIVATIONS, "identity"} - {"softmax"}), Activation],
         "dropout": [Interval(Real, 0, 1, closed="left")],
         "image_shape": [list, tuple, None],
         "data_format": [StrOptions({"channels_last", "channels_first"})],

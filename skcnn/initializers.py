@@ -1,9 +1,8 @@
 """Initial weights whose scale follows from the activation behind the layer."""
 
-import numpy as np
+import math
 
-RECTIFIERS = ("relu", "leaky_relu", "prelu", "elu", "gelu", "silu", "hard_swish", "mish")
-"""Activations that let about half of a symmetric input pass."""
+import numpy as np
 
 
 def initial_weight(
@@ -11,11 +10,11 @@ def initial_weight(
     fan_in: int,
     fan_out: int,
     *,
-    activation: str | None,
+    gain: float | None,
     dtype: np.dtype,
     rng: np.random.Generator,
 ) -> np.ndarray:
-    r"""Draw a weight array: He normal before a rectifier, LeCun normal before SELU, else Glorot uniform.
+    r"""Draw a weight array: normal with the deviation that a gain asks for, else Glorot uniform.
 
     Parameters
     ----------
@@ -23,8 +22,9 @@ def initial_weight(
         Shape of the weights.
     fan_in, fan_out : int
         Number of inputs that an output sums over, and of outputs that an input reaches.
-    activation : str or None
-        Name of the nonlinearity that the output goes into, None where there is none.
+    gain : float or None
+        Of the activation that the output goes into, see :attr:`skcnn.layers.Activation.gain`; None where
+        there is none.
     dtype : numpy.dtype
         Type of the result; the draws are in float64, so float32 and float64 networks start alike.
     rng : numpy.random.Generator
@@ -34,10 +34,15 @@ def initial_weight(
     -------
     weight : ndarray of the given shape and dtype
 
+    Raises
+    ------
+    MemoryError
+        If there is no memory for so many weights.
+
     Notes
     -----
-    He: :math:`N(0, 2 / n_{in})`. LeCun: :math:`N(0, 1 / n_{in})`. Glorot: :math:`U(-b, b)` with
-    :math:`b = \sqrt{6 / (n_{in} + n_{out})}`.
+    With a gain :math:`g`: :math:`N(0, g^2 / n_{in})`, which is He's start for :math:`g = \sqrt 2` and LeCun's
+    for :math:`g = 1`. Glorot: :math:`U(-b, b)` with :math:`b = \sqrt{6 / (n_{in} + n_{out})}`.
 
     References
     ----------
@@ -51,15 +56,16 @@ def initial_weight(
     >>> import numpy as np
     >>> from skcnn.initializers import initial_weight
     >>> rng = np.random.default_rng(0)
-    >>> weight = initial_weight((200, 50), 200, 50, activation="relu", dtype=np.dtype("f8"), rng=rng)
+    >>> weight = initial_weight((200, 50), 200, 50, gain=2**0.5, dtype=np.dtype("f8"), rng=rng)
     >>> round(float(weight.std()), 2)
     0.1
     """
-    if activation in RECTIFIERS:
-        weight = rng.standard_normal(shape) * np.sqrt(2.0 / fan_in)
-    elif activation == "selu":
-        weight = rng.standard_normal(shape) * np.sqrt(1.0 / fan_in)
-    else:
-        bound = np.sqrt(6.0 / (fan_in + fan_out))
-        weight = rng.uniform(-bound, bound, shape)
-    return weight.astype(dtype)
+    try:
+        if gain is None:
+            bound = math.sqrt(6.0 / (fan_in + fan_out))
+            weight = rng.uniform(-bound, bound, shape)
+        else:
+            weight = rng.standard_normal(shape) * (gain / math.sqrt(fan_in))
+        return weight.astype(dtype)
+    except (MemoryError, ValueError, OverflowError) as error:  # the last two where a size has too many digits
+        raise MemoryError(f"no memory for {math.prod(shape):,} weights, of shape {shape}") from error

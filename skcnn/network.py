@@ -163,6 +163,11 @@ class Network:
     streams : RandomStreams
         Source of the initial weights.
 
+    Raises
+    ------
+    MemoryError
+        If there is no memory for the parameters of a layer; the message names it.
+
     Attributes
     ----------
     steps : tuple of Step
@@ -182,12 +187,16 @@ class Network:
         self.dtype = np.dtype(dtype)
         trained, state = [], {}
         for index, step in enumerate(steps[1:], start=1):
-            params = step.layer.init_params(
-                step.input_shape,
-                activation=following_activation(steps, index),
-                dtype=self.dtype,
-                rng=streams.generator("initialization", index),
-            )
+            try:
+                params = step.layer.init_params(
+                    step.input_shape,
+                    activation=following_activation(steps, index),
+                    dtype=self.dtype,
+                    rng=streams.generator("initialization", index),
+                )
+            except MemoryError as error:
+                shown = " ".join(repr(step.layer).split())
+                raise MemoryError(f"layer {step.name!r}, {shown}: {error}") from error
             for key, value in params.items():
                 if key in step.layer.state_params:
                     state[step.name, key] = value
@@ -286,8 +295,8 @@ class Network:
         self._connect(saved["state"])
 
 
-def following_activation(steps: tuple[Step, ...], index: int) -> str | None:
-    """Return the name of the activation that the result of a step goes into.
+def following_activation(steps: tuple[Step, ...], index: int) -> Activation | None:
+    """Return the activation that the result of a step goes into.
 
     Layers without weights, such as pooling or batch normalization, are looked through; None where a
     layer with weights or the end of the network comes first. Of several readers the first counts.
@@ -297,4 +306,4 @@ def following_activation(steps: tuple[Step, ...], index: int) -> str | None:
         if index is None or steps[index].layer.decayed_params:
             return None
         if isinstance(steps[index].layer, Activation):
-            return steps[index].layer.name
+            return steps[index].layer

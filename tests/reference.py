@@ -348,7 +348,8 @@ def normal_distribution(x):
 
 def mish_slope(x):
     """Product rule on x tanh(softplus(x)), with 1 - tanh(s)^2 = 1 / cosh(s)^2."""
-    return math.tanh(softplus(x)) + x * sigmoid(x) / math.cosh(min(softplus(x), 300.0)) ** 2
+    cosh = math.cosh(min(softplus(x), 700.0))  # whose square would be larger than any float
+    return math.tanh(softplus(x)) + x * sigmoid(x) / cosh / cosh
 
 
 SELU_ALPHA, SELU_SCALE = 1.6732632423543772, 1.0507009873554805  # Klambauer et al. (2017), equation 14

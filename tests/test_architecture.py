@@ -17,6 +17,7 @@ from skcnn import (
     Dropout,
     Flatten,
     GlobalAvgPool2D,
+    LeakyReLU,
     MaxPool2D,
     Parallel,
     Residual,
@@ -234,10 +235,13 @@ def test_flatten_is_inserted_before_containers_of_vector_layers(block, is_flatte
     [
         ([Dense(3, activation="softmax")], "dense_1_softmax"),
         ([Dense(3), Softmax()], "softmax_1"),
-        ([Softmax(), "passthrough"], "softmax_1"),
+        ([Flatten(), Softmax(), "passthrough"], "softmax_1"),
+        ([Dense(3), Softmax(), Dropout(0.2)], "softmax_1"),
+        ([Dense(3, activation="softmax"), Dropout(0.2), Dropout(0.1)], "dense_1_softmax"),
+        ([Dense(3, activation=Softmax())], "dense_1_softmax"),
+        ([GlobalAvgPool2D(), Softmax(), Sequential([Dropout()])], "softmax_1"),
         ([Residual([Dense(3)], activation="softmax")], "residual_1_softmax"),
         ([Sequential([Dense(3), ("last", Softmax())])], "sequential_1__last"),
-        ([Sequential([Conv2D(3), Conv2D(3, activation="softmax")])], "sequential_1__conv2d_2_softmax"),
     ],
     ids=repr,
 )
@@ -251,6 +255,9 @@ def test_softmax_last_is_refused_by_its_name(layers, name):
     [
         [Dense(3, activation="softmax"), Dense(3)],
         [Conv2D(2), Softmax(), GlobalAvgPool2D()],
+        [Sequential([Conv2D(3), Conv2D(3, activation="softmax")])],
+        [Conv2D(3), Softmax(), Dropout(0.2)],
+        [Dropout(0.2)],
         [Parallel([[Dense(3), Softmax()], Dense(2)])],
     ],
     ids=repr,
@@ -352,6 +359,7 @@ def test_parameter_set_after_fit_does_not_change_predictions(name):
         {"conv__filters": 9, "conv__activation": "tanh", "norm__epsilon": 9.0, "pool__pool_size": 1},
         {"res__conv__filters": 9, "res__norm__epsilon": 9.0, "res__projection__strides": 2},
         {"res__activation": "relu", "res__projection": "auto", "both__branch_1__conv2d_1__kernel_size": 5},
+        {"act__activation__negative_slope": 0.9},
         {"conv": "passthrough", "norm": "passthrough", "res__conv": "passthrough", "both": Dense(2)},
     ],
     ids=str,
@@ -361,6 +369,7 @@ def test_layers_changed_after_fit_do_not_change_predictions(changes):
         ("conv", Conv2D(2, activation="relu")),
         ("norm", BatchNorm()),
         ("pool", MaxPool2D()),
+        ("act", Conv2D(2, activation=LeakyReLU(0.2))),
         ("res", Residual([("conv", Conv2D(3)), ("norm", BatchNorm())], projection=Conv2D(3, 1))),
         ("both", Parallel([[Conv2D(2)], MaxPool2D(3, strides=1, padding="same")])),
     ]
@@ -462,6 +471,81 @@ def test_lenet5_learns_images_of_its_size():
     images = np.kron(X_digits.reshape(-1, 8, 8), np.ones((2, 2)))
     net = ConvNetClassifier(lenet5(), max_iter=3, dtype="float32", random_state=0)
     assert net.fit(images[::2], y_digits[::2]).score(images[1::2], y_digits[1::2]) > 0.8
+
+
+@pytest.mark.parametrize(
+    ("function", "name", "values"),
+    [
+        (teaching_network, "filters", [0, 1.5, "8", None]),
+        (teaching_network, "units", [0, -1, True]),
+        (lenet5, "activation", ["rely", 3, LeakyReLU, Flatten(), ["tanh"]]),
+        (small_vgg, "filters", [0, (8, "8"), None]),
+        (small_vgg, "convolutions", [0, 1.5, None]),
+        (small_vgg, "units", [0, None, 2.0]),
+        (small_vgg, "dropout", [1, 1.0, -0.1, "0.5", "", None, True, False, float("nan"), [], (0.1,)]),
+        (small_resnet, "filters", [(), 0, (8, 0)]),
+        (small_resnet, "blocks", [0, "1", None]),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_known_stacks_name_the_parameter_that_is_wrong(function, name, values):
+    for value in values:
+        with pytest.raises(ValueError, match=f"^{name} must "):
+            function(**{name: value})
+
+
+@pytest.mark.parametrize("value", [0, 0.5, np.float32(0.25), np.float64(0), np.int64(0)], ids=repr)
+def test_small_vgg_takes_any_real_number_for_dropout(value):
+    assert ("dropout1" in names_of(small_vgg(dropout=value))) == (value > 0)
+
+
+def test_lenet5_takes_activations_and_shares_none_of_them():
+    given = LeakyReLU(0.2)
+    net = make_net(lenet5(given)).set_params(conv1__activation__negative_slope=0.3)
+    assert given.negative_slope == 0.2
+    params = net.get_params()
+    assert [params[f"{name}__activation__negative_slope"] for name in ("conv1", "conv2", "dense1")] == [
+        0.3,
+        0.2,
+        0.2,
+    ]
+    assert lenet5(None)[0][1].activation is None
+
+
+@pytest.mark.parametrize("normalization", [None, "batch"])
+def test_an_activation_layer_is_copied_behind_each_compact_layer(normalization):
+    given = LeakyReLU(0.2)
+    net = make_net(activation=given, normalization=normalization, conv_layer_sizes=(2, 3)).fit(X, Y)
+    used = [step.layer for step in net.network_.steps if isinstance(step.layer, LeakyReLU)]
+    assert [layer.negative_slope for layer in used] == [0.2] * 3
+    assert len({id(layer) for layer in (given, *used)}) == 4
+    before = net.predict_proba(X)
+    net.set_params(activation__negative_slope=0.9)
+    assert given.negative_slope == 0.9
+    assert_array_equal(net.predict_proba(X), before)
+
+
+def test_an_activation_layer_gives_what_its_name_gives():
+    named, given = (make_net(activation=activation).fit(X, Y) for activation in ("leaky_relu", LeakyReLU()))
+    assert_array_equal(named.predict_proba(X), given.predict_proba(X))
+
+
+def test_fit_works_on_a_copy_of_the_activation_of_a_layer():
+    given = LeakyReLU(0.2)
+    net = make_net(
+        [("conv1", Conv2D(2, activation=given)), ("res1", Residual([Conv2D(2)], activation=given))]
+    )
+    net.set_params(conv1__activation__negative_slope=0.3, res1__activation=LeakyReLU(0.4)).fit(X, Y)
+    used = {step.name: step.layer for step in net.network_.steps}
+    assert (used["conv1_leaky_relu"].negative_slope, used["res1_leaky_relu"].negative_slope) == (0.3, 0.4)
+    assert used["conv1_leaky_relu"] is not given
+    params = clone(net).get_params()
+    assert (params["conv1__activation__negative_slope"], params["res1__activation__negative_slope"]) == (
+        0.3,
+        0.4,
+    )
+    with pytest.raises(ValueError, match="Did you mean 'conv1__activation__negative_slope'"):
+        net.set_params(conv1__activation__negativ_slope=0.3)
 
 
 def test_dropout_of_small_vgg_is_left_out_where_it_is_zero():

@@ -23,6 +23,7 @@ from skcnn import (
     Dropout,
     Flatten,
     GlobalAvgPool2D,
+    LeakyReLU,
     MaxPool2D,
     ReLU,
     Sequential,
@@ -110,7 +111,7 @@ BAD_VALUES = {
     "pooling": ["min", 2, True, ("max",)],
     "normalization": ["layer", 1, True],
     "hidden_layer_sizes": NOT_SIZES,
-    "activation": ["softmax", "rely", None, 1, ReLU()],
+    "activation": ["softmax", "rely", None, 1, ReLU, Flatten()],
     "dropout": NOT_A_SHARE,
     "image_shape": [
         "6x5",
@@ -252,6 +253,7 @@ BAD_LAYERS = {
         "adds the output layer",
         "leave it",
     ),
+    "softmax before dropout": ([Dense(3), ("last", Softmax()), Dropout()], "'last'", "leave it out"),
     "softmax": ([Dense(3), ("last", Softmax())], "'last'", "adds the output layer", "leave it out"),
     "softmax in a container": (
         [Dense(3), ("last", Sequential([Softmax()]))],
@@ -296,7 +298,18 @@ BAD_LAYERS = {
         "activation must be",
         "got 'rely'",
     ),
-    "activation layer": ([("a", Dense(2, activation=ReLU()))], "'a'", "activation must be", r"got ReLU\(\)"),
+    "activation of another kind": (
+        [("a", Dense(2, activation=Flatten()))],
+        "'a'",
+        "activation must be",
+        r"got Flatten\(\)",
+    ),
+    "hyperparameter of an activation": (
+        [("a", Dense(2, activation=LeakyReLU(-1)))],
+        "'a'",
+        "'negative_slope' parameter",
+        "Got -1",
+    ),
     "bias as text": (
         [("a", Conv2D(2, use_bias="no"))],
         "layer 'a'",

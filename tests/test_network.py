@@ -8,6 +8,8 @@ import tracemalloc
 import joblib
 import numpy as np
 import pytest
+from reference import run_forward
+from sklearn.base import clone
 
 from skcnn.layers import (
     Activation,
@@ -19,8 +21,10 @@ from skcnn.layers import (
     Flatten,
     GlobalAvgPool2D,
     Layer,
+    LeakyReLU,
     MaxPool2D,
     Parallel,
+    PReLU,
     ReLU,
     Residual,
     Tanh,
@@ -170,6 +174,12 @@ def test_compiling_leaves_the_layers_as_they_are():
     assert [vars(layer) for _, layer in layers] == before
 
 
+def following(steps):
+    """Return the name of the activation that follows each step, by the name of the step."""
+    found = {step.name: following_activation(steps, index) for index, step in enumerate(steps)}
+    return {name: None if activation is None else activation.name for name, activation in found.items()}
+
+
 def test_the_following_activation_is_looked_for_through_layers_without_weights():
     steps = compile_steps(
         [
@@ -186,7 +196,7 @@ def test_the_following_activation_is_looked_for_through_layers_without_weights()
         ],
         (4, 4, 1),
     )
-    found = {step.name: following_activation(steps, index) for index, step in enumerate(steps)}
+    found = following(steps)
     assert found["first"] == found["norm"] == "relu"
     assert found["second"] is None  # weights come first
     assert found["third"] == "tanh"
@@ -198,7 +208,7 @@ def followers(*layers):
     """Return what follows each step by its name, of layers called first, second and so on."""
     names = ("first", "second", "third", "fourth")
     steps = compile_steps(list(zip(names, layers, strict=False)), (4, 4, 2))
-    return {step.name: following_activation(steps, index) for index, step in enumerate(steps)}
+    return following(steps)
 
 
 def test_the_activation_behind_a_sum_follows_branch_and_projection():
@@ -443,7 +453,38 @@ def test_a_layer_of_scalar_and_state_parameters_is_laid_out_too():
     assert set(network.state()) == {("scale", "count")}
 
 
-def test_an_activation_without_a_name_stands_for_none():
+@pytest.mark.parametrize("activation", [None, "relu"])
+@pytest.mark.parametrize(
+    ("layer", "input_shape", "shown", "expected"),
+    [
+        (Dense(10**15), (64,), "units=1000000000000000", "64,000,000,000,000,000 weights, of shape (64, "),
+        (Dense(10**30), (64,), f"units={10**30}", f"{64 * 10**30:,} weights, of shape (64, "),
+        (
+            Conv2D(10**15),
+            (8, 8, 2),
+            "filters=1000000000000000",
+            "18,000,000,000,000,000 weights, of shape (3",
+        ),
+    ],
+    ids=["dense", "more digits than a machine word", "convolution"],
+)
+def test_layers_too_large_for_memory_are_named(layer, input_shape, shown, expected, activation):
+    steps = compile_steps([("large", clone(layer).set_params(activation=activation))], input_shape)
+    with pytest.raises(MemoryError) as info:
+        Network(steps, dtype=np.float32, streams=RandomStreams(0))
+    message = str(info.value)
+    assert message.startswith(f"layer 'large', {type(layer).__name__}(")
+    assert shown in message
+    assert f"no memory for {expected}" in message
+
+
+def test_the_following_activation_is_the_layer_itself():
+    relu = LeakyReLU(0.3)
+    steps = compile_steps([("conv", Conv2D(2)), ("relu", relu)], INPUT_SHAPE)
+    assert following_activation(steps, 1) is relu
+
+
+def test_before_an_activation_without_name_and_gain_weights_are_glorot_uniform():
     class Cube(Activation):
         def forward(self, params, X, unit, *, training, out):
             return np.power(X, 3, out=out)
@@ -451,6 +492,35 @@ def test_an_activation_without_a_name_stands_for_none():
         def backward(self, params, dY, unit, *, need_dX, out):
             raise AssertionError("not called here")
 
-    steps = compile_steps([("conv", Conv2D(2)), ("cube", Cube())], INPUT_SHAPE)
-    assert following_activation(steps, 1) is None
-    Network(steps, dtype=np.float32, streams=RandomStreams(0))
+    network = make_network([("dense", Dense(400)), ("cube", Cube())], (400,))
+    weight, bound = network.params["dense"]["weight"], np.sqrt(6 / 800)
+    assert 0.99 * bound < np.abs(weight).max() <= bound
+
+
+def test_before_an_activation_of_ones_own_weights_have_its_gain():
+    class Halving(ReLU):
+        name = None
+        gain = 2.0
+
+    network = make_network([("dense", Dense(400)), ("halving", Halving())], (400,))
+    assert network.params["dense"]["weight"].std() == pytest.approx(2 / np.sqrt(400), rel=0.02)
+
+
+@pytest.mark.parametrize(
+    "activation", [ReLU(), *map(LeakyReLU, (0.0, 0.5, 1.0)), *map(PReLU, (0.5, 1.0, -1.0, 3.0))], ids=str
+)
+def test_signals_keep_their_scale_through_many_layers(activation):
+    """Thirty rectified layers neither blow up nor extinguish a signal.
+
+    Each multiplies the mean square by one with a relative deviation of at most sqrt(5 / width), which is that
+    of ReLU: for normal z, (E[f(z)^4] / E[f(z)^2]^2 - 1) / width = (6 (1 + a^4) / (1 + a^2)^2 - 1) / width.
+    """
+    width, depth = 256, 30
+    layers = [
+        pair for n in range(depth) for pair in ((f"dense{n}", Dense(width)), (f"act{n}", clone(activation)))
+    ]
+    network = make_network([*layers, ("output", Dense(2))], (width,))
+    signal = np.random.default_rng(0).standard_normal((64, width))
+    for step in network.steps[1:-1]:
+        signal, _ = run_forward(step.layer, network.params.get(step.name, {}), signal, training=False)
+    assert abs(np.log(np.square(signal).mean())) < 4 * np.sqrt(depth * 5 / width)

@@ -83,8 +83,9 @@ class Softmax(Activation):
 
     References
     ----------
-    Bridle (1990), "Probabilistic interpretation of feedforward classification network outputs",
-    Neurocomputing: algorithms, architectures and applications.
+    Bridle (1990), "Probabilistic interpretation of feedforward classification network outputs, with
+    relationships to statistical pattern recognition", Neurocomputing: algorithms, architectures and
+    applications.
 
     Examples
     --------
@@ -134,7 +135,7 @@ LINEAR = (None, "identity")
 
 
 def connect_with_activation(graph, name: str, layer: Layer, source: int) -> int:
-    """Add a layer and the activation that its ``activation`` parameter names.
+    """Add a layer and the activation that its ``activation`` parameter asks for.
 
     Parameters and result are those of :meth:`Block.connect`.
 
@@ -148,18 +149,49 @@ def connect_with_activation(graph, name: str, layer: Layer, source: int) -> int:
 
 
 def connect_activation(graph, name: str, activation, source: int) -> int:
-    """Add an activation by its name, None for none, behind the step of a layer, and return the last step.
+    """Add the activation of a layer, given as in :func:`as_activation`, and return the last step.
+
+    The step is called after the layer and the activation, "conv1_relu"; an activation without a name of its
+    own goes by that of its class in lower case.
+
+    Raises
+    ------
+    ValueError
+        If there is no such activation, or a hyperparameter of it is invalid.
+    """
+    layer = as_activation(activation)
+    if layer is None:
+        return source
+    kind = activation if isinstance(activation, str) else layer.name or type(layer).__name__.lower()
+    layer._validate_params()
+    return graph.add(f"{name}_{kind}", layer, source)
+
+
+def as_activation(activation) -> Activation | None:
+    """Return the layer that an ``activation`` parameter asks for.
+
+    Parameters
+    ----------
+    activation : str, Activation or None
+
+    Returns
+    -------
+    layer : Activation or None
+        The layer that was given, a new one for a name, None for none.
 
     Raises
     ------
     ValueError
         If there is no such activation.
     """
-    known = activation is None or isinstance(activation, str)
-    if known and activation in LINEAR:
-        return source
-    if not known or activation not in ACTIVATIONS:
-        raise ValueError(
-            f"activation must be None, 'identity' or one of {sorted(ACTIVATIONS)}, got {activation!r}"
-        )
-    return graph.add(f"{name}_{activation}", ACTIVATIONS[activation](), source)
+    if isinstance(activation, Activation):
+        return activation
+    if activation is None or isinstance(activation, str):
+        if activation in LINEAR:
+            return None
+        if activation in ACTIVATIONS:
+            return ACTIVATIONS[activation]()
+    raise ValueError(
+        "activation must be None, 'identity', an activation layer such as LeakyReLU(0.2) or one of "
+        f"{sorted(ACTIVATIONS)}, got {activation!r}"
+    )

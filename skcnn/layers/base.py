@@ -1,6 +1,7 @@
 """The protocol that every layer follows."""
 
 from abc import ABC, abstractmethod
+from math import gcd, isqrt
 from numbers import Integral
 
 import numpy as np
@@ -119,14 +120,14 @@ class Layer(Block):
         """
         return input_shape
 
-    def init_params(self, input_shape: Shape, *, activation: str | None, dtype, rng) -> Params:
+    def init_params(self, input_shape: Shape, *, activation: "Activation | None", dtype, rng) -> Params:
         """Return fresh parameters.
 
         Parameters
         ----------
         input_shape : tuple of int
-        activation : str or None
-            Name of the nonlinearity that follows, for the scale of the weights.
+        activation : Activation or None
+            The activation that the result goes into, whose ``gain`` gives the scale of the weights.
         dtype : numpy.dtype
         rng : numpy.random.Generator
 
@@ -235,10 +236,14 @@ class JoiningLayer(Layer):
 
 
 class Activation(Layer):
-    """Base class of activations: the shape stays, the scale of initial weights follows ``name``."""
+    """Base class of activations: the shape stays, and weights in front start with the scale it asks for."""
 
     name: str | None = None
     """What the ``activation`` parameters of layers and of the estimator call it; None for one of your own."""
+
+    gain: float | None = None
+    """What keeps the scale of a signal: weights before the activation start normal, with a standard deviation
+    of ``gain / sqrt(fan_in)``, as in ``torch.nn.init.calculate_gain``. None: Glorot's start."""
 
 
 class ElementwiseActivation(Activation):
@@ -286,11 +291,21 @@ def is_integer(value) -> bool:
     return isinstance(value, Integral) and not isinstance(value, bool | np.bool_)
 
 
-def check_divides(groups: int, total: int, what: str) -> None:
-    """Raise a ValueError unless a number of groups divides a number of things."""
-    if total % groups:
-        divisors = [number for number in range(1, total + 1) if total % number == 0]
-        raise ValueError(f"groups={groups} does not divide the {total} {what}; choose one of {divisors}")
+def check_divides(groups: int, **totals: int) -> None:
+    """Raise a ValueError unless a number of groups divides each of some numbers of things.
+
+    The message lists the numbers that would divide all of them.
+    """
+    for what, total in totals.items():
+        if total % groups:
+            common = gcd(*totals.values())
+            small = [number for number in range(1, isqrt(common) + 1) if common % number == 0]
+            divisors = sorted({*small, *(common // number for number in small)})
+            others = [f"{count} {other}" for other, count in totals.items() if other != what]
+            shared = f", which divide {' and '.join(others)} as well" if others else ""
+            raise ValueError(
+                f"groups={groups} does not divide the {total} {what}; choose one of {divisors}{shared}"
+            )
 
 
 def check_padding(value, *, names: tuple[str, ...] = ("same", "valid")) -> None:

@@ -125,12 +125,12 @@ class Residual(Container):
         The branch: layers, "passthrough" for none, or pairs of a name and one of these.
     projection : "auto", "passthrough", layer, list or tuple, default="auto"
         What the input passes before the addition: a layer, layers behind one another, or "passthrough" for
-        none. "auto": none where the shapes are equal, else a
-        convolution of one pixel with the strides of the branch, for vectors a dense layer; behind it a copy
-        of the last layer of the branch if that is a normalization. The branch must not crop or pad then:
-        along each axis it must give ``ceil(size / stride)`` pixels, as ``padding="same"`` does.
-    activation : str or None, default=None
-        Name of the activation behind the addition, such as "relu".
+        none. "auto": none where the shapes are equal, else a convolution of one pixel with the strides of the
+        branch, for vectors a dense layer; behind it a copy of the last layer of the branch if that is a
+        normalization. The branch must not crop or pad then: along each axis it must give
+        ``ceil(size / stride)`` pixels, as ``padding="same"`` does.
+    activation : str, layer or None, default=None
+        The activation behind the addition: its name, such as "relu", or a layer, such as ``LeakyReLU(0.2)``.
 
     Notes
     -----

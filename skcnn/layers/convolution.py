@@ -63,10 +63,11 @@ class Convolution(Layer):
             padding=self.padding,
         )
 
-    def _initial_params(self, shape, fan_in, fan_out, n_biases, **options):
+    def _initial_params(self, shape, fan_in, fan_out, n_biases, *, activation, dtype, rng):
         """Return ``weight`` and ``bias``."""
-        params = {"weight": initial_weight(shape, fan_in, fan_out, **options)}
-        return params | {"bias": np.zeros(n_biases, options["dtype"])} if self.use_bias else params
+        gain = None if activation is None else activation.gain
+        params = {"weight": initial_weight(shape, fan_in, fan_out, gain=gain, dtype=dtype, rng=rng)}
+        return params | {"bias": np.zeros(n_biases, dtype)} if self.use_bias else params
 
 
 class Conv2D(Convolution):
@@ -89,8 +90,8 @@ class Conv2D(Convolution):
     groups : int, default=1
         Number of groups of neighbouring channels, and of filters that see one of them each; must divide
         both numbers.
-    activation : str or None, default=None
-        Name of the activation that follows, such as "relu".
+    activation : str, layer or None, default=None
+        The activation that follows: its name, such as "relu", or a layer, such as ``LeakyReLU(0.2)``.
     use_bias : bool, default=True
         Whether to add a bias to each channel. Not needed before batch normalization.
 
@@ -143,8 +144,7 @@ class Conv2D(Convolution):
     def filter_count(self, channels):
         """Return ``filters``; see :meth:`Convolution.filter_count`."""
         filters, groups = as_size(self.filters, "filters"), self._group_count()
-        check_divides(groups, channels, "channels")
-        check_divides(groups, filters, "filters")
+        check_divides(groups, channels=channels, filters=filters)
         return filters
 
     def _group_count(self):
@@ -233,8 +233,8 @@ class DepthwiseConv2D(Convolution):
         Steps between neighbouring pixels of a window along height and width, in pixels.
     depth_multiplier : int, default=1
         Number of filters of each channel.
-    activation : str or None, default=None
-        Name of the activation that follows, such as "relu".
+    activation : str, layer or None, default=None
+        The activation that follows: its name, such as "relu", or a layer, such as ``LeakyReLU(0.2)``.
     use_bias : bool, default=True
         Whether to add a bias to each channel of the result.
 

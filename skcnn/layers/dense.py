@@ -15,8 +15,8 @@ class Dense(Layer):
     ----------
     units : int
         Number of outputs.
-    activation : str or None, default=None
-        Name of the activation that follows, such as "relu".
+    activation : str, layer or None, default=None
+        The activation that follows: its name, such as "relu", or a layer, such as ``LeakyReLU(0.2)``.
     use_bias : bool, default=True
         Whether to add a bias to each output.
 
@@ -62,7 +62,8 @@ class Dense(Layer):
     def init_params(self, input_shape, *, activation, dtype, rng):
         """Return ``weight`` and ``bias``; see :meth:`Layer.init_params`."""
         shape = (*input_shape, as_size(self.units, "units"))
-        weight = initial_weight(shape, *shape, activation=activation, dtype=dtype, rng=rng)
+        gain = None if activation is None else activation.gain
+        weight = initial_weight(shape, *shape, gain=gain, dtype=dtype, rng=rng)
         return {"weight": weight, "bias": np.zeros(shape[1], dtype)} if self.use_bias else {"weight": weight}
 
     def multiply_adds(self, input_shape):

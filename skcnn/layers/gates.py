@@ -30,6 +30,7 @@ class SiLU(ElementwiseActivation):
     """
 
     name = "silu"
+    gain = math.sqrt(2)
     backward_reads = ("X",)
 
     def forward(self, params, X, unit, *, training, out):
@@ -65,6 +66,7 @@ class GELU(ElementwiseActivation):
     """
 
     name = "gelu"
+    gain = math.sqrt(2)
     backward_reads = ("X",)
 
     def forward(self, params, X, unit, *, training, out):
@@ -73,7 +75,8 @@ class GELU(ElementwiseActivation):
 
     def slope(self, unit, out):
         """Return the derivative."""
-        density = np.multiply(unit.X, unit.X, out=unit.scratch("density", out.shape))
+        density = np.clip(unit.X, -40, 40, out=unit.scratch("density", out.shape))  # zero beyond, in float64
+        np.multiply(density, density, out=density)
         np.multiply(density, -0.5, out=density)
         np.exp(density, out=density)
         np.multiply(density, unit.X, out=density)
@@ -101,6 +104,7 @@ class HardSwish(ElementwiseActivation):
     """
 
     name = "hard_swish"
+    gain = math.sqrt(2)
     backward_reads = ("X",)
 
     def forward(self, params, X, unit, *, training, out):
@@ -142,6 +146,7 @@ class Mish(ElementwiseActivation):
     """
 
     name = "mish"
+    gain = math.sqrt(2)
     backward_reads = ("X",)
 
     def forward(self, params, X, unit, *, training, out):

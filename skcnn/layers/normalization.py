@@ -188,8 +188,25 @@ class SampleNorm(Layer):
     _parameter_constraints: dict = {"epsilon": [Interval(Real, 0, None, closed="neither")]}
 
     @abstractmethod
+    def normalized_together(self, input_shape):
+        """Return how many numbers share a mean and a variance; raise a ValueError where none can."""
+
+    @abstractmethod
     def means(self, X):
         """Return the mean that belongs to each number of X, in a shape that broadcasts to that of X."""
+
+    def output_shape(self, input_shape):
+        """Return the shape of the input; see :meth:`Layer.output_shape`."""
+        if self.normalized_together(input_shape) == 1:
+            raise ValueError(
+                "each number would be normalized by itself, which gives zero whatever the number is; "
+                f"{self._remedy(input_shape)}"
+            )
+        return input_shape
+
+    @abstractmethod
+    def _remedy(self, input_shape):
+        """Return what to change where each number would be normalized by itself."""
 
     def init_params(self, input_shape, *, activation, dtype, rng):
         """Return ``scale`` and ``shift``; see :meth:`Layer.init_params`."""
@@ -254,7 +271,7 @@ class LayerNorm(SampleNorm):
     .. math:: y_c = \gamma_c (x_c - \mu) / \sqrt{\sigma^2 + \epsilon} + \beta_c.
 
     Parameters are ``scale`` :math:`\gamma` and ``shift`` :math:`\beta` of shape ``(c,)``. Nothing depends on
-    the minibatch.
+    the minibatch. At least two channels are needed: normalized by itself, every number is zero.
 
     References
     ----------
@@ -269,6 +286,14 @@ class LayerNorm(SampleNorm):
 
     def __init__(self, epsilon=1e-5):
         self.epsilon = epsilon
+
+    def normalized_together(self, input_shape):
+        """Return the number of channels."""
+        return input_shape[-1]
+
+    def _remedy(self, input_shape):
+        others = "BatchNorm() or GroupNorm(1)" if prod(input_shape) > 1 else "BatchNorm()"
+        return f"with one channel, use {others} or leave the layer out"
 
     def means(self, X):
         """Return the means over the last axis."""
@@ -296,7 +321,7 @@ class GroupNorm(SampleNorm):
     .. math:: y_{ijc} = \gamma_c (x_{ijc} - \mu) / \sqrt{\sigma^2 + \epsilon} + \beta_c.
 
     Parameters are ``scale`` :math:`\gamma` and ``shift`` :math:`\beta` of shape ``(c,)``. Nothing depends on
-    the minibatch.
+    the minibatch. A group needs at least two numbers: normalized by itself, every number is zero.
 
     References
     ----------
@@ -315,10 +340,16 @@ class GroupNorm(SampleNorm):
         self.groups = groups
         self.epsilon = epsilon
 
-    def output_shape(self, input_shape):
-        """Return the shape of the input; see :meth:`Layer.output_shape`."""
-        check_divides(as_size(self.groups, "groups"), input_shape[-1], "channels")
-        return input_shape
+    def normalized_together(self, input_shape):
+        """Return the pixels times the channels of a group; raise a ValueError if groups are uneven."""
+        groups = as_size(self.groups, "groups")
+        check_divides(groups, channels=input_shape[-1])
+        return prod(input_shape) // groups
+
+    def _remedy(self, input_shape):
+        if input_shape[-1] == 1:
+            return "with one channel, use BatchNorm() or leave the layer out"
+        return f"use fewer groups than the {input_shape[-1]} channels"
 
     def means(self, X):
         """Return the means over pixels and groups, of shape (n, c)."""

@@ -73,7 +73,7 @@ class MaxPool2D(WindowPool2D):
     Notes
     -----
     Input ``(h, w, c)``, result ``(h', w', c)`` with ``h' = (h + padding - ph) // sh + 1``, or rounded up with
-    ``ceil_mode``:
+    ``ceil_mode``; padding "same" gives ``h' = ceil(h / sh)``:
 
     .. math:: y_{ijc} = \max_{u, v} x_{i s + u, j s + v, c}.
 
@@ -132,7 +132,7 @@ class AvgPool2D(WindowPool2D):
     Notes
     -----
     Input ``(h, w, c)``, result ``(h', w', c)`` with ``h' = (h + padding - ph) // sh + 1``, or rounded up with
-    ``ceil_mode``:
+    ``ceil_mode``; padding "same" gives ``h' = ceil(h / sh)``:
 
     .. math:: y_{ijc} = \frac{1}{n_{ij}} \sum_{u, v} x_{i s + u, j s + v, c}
 

@@ -1,5 +1,6 @@
 """Activations that let positive numbers pass."""
 
+import math
 from numbers import Real
 
 import numpy as np
@@ -30,6 +31,7 @@ class ReLU(ElementwiseActivation):
     """
 
     name = "relu"
+    gain = math.sqrt(2)
     backward_reads = ("Y",)
 
     def forward(self, params, X, unit, *, training, out):
@@ -70,6 +72,11 @@ class LeakyReLU(ElementwiseActivation):
 
     def __init__(self, negative_slope=0.01):
         self.negative_slope = negative_slope
+
+    @property
+    def gain(self):
+        """Return ``sqrt(2 / (1 + negative_slope**2))``."""
+        return leaky_gain(self.negative_slope)
 
     def forward(self, params, X, unit, *, training, out):
         """Compute the result; see :meth:`Layer.forward`."""
@@ -113,6 +120,11 @@ class PReLU(Activation):
 
     def __init__(self, initial_slope=0.25):
         self.initial_slope = initial_slope
+
+    @property
+    def gain(self):
+        """Return ``sqrt(2 / (1 + initial_slope**2))``."""
+        return leaky_gain(self.initial_slope)
 
     def init_params(self, input_shape, *, activation, dtype, rng):
         """Return ``slope``; see :meth:`Layer.init_params`."""
@@ -164,6 +176,7 @@ class ELU(ElementwiseActivation):
     """
 
     name = "elu"
+    gain = math.sqrt(2)
     backward_reads = ("Y",)
     _parameter_constraints: dict = {"alpha": [Interval(Real, 0, None, closed="neither")]}
 
@@ -200,6 +213,7 @@ class SELU(ElementwiseActivation):
     """
 
     name = "selu"
+    gain = 1.0
     backward_reads = ("Y",)
     _ALPHA = 1.6732632423543772848170429916717
     _SCALE = 1.0507009873554804934193349852946
@@ -211,6 +225,11 @@ class SELU(ElementwiseActivation):
     def slope(self, unit, out):
         """Return the scale where the result is positive, else the result plus scale times alpha."""
         return scaled_elu_slope(self._ALPHA, self._SCALE, unit, out)
+
+
+def leaky_gain(slope: float) -> float:
+    """Return the gain of a rectifier with this slope for negative numbers; see :attr:`Activation.gain`."""
+    return math.sqrt(2) / math.hypot(1, slope)
 
 
 def scaled_elu(X, alpha: float, scale: float, unit, out: np.ndarray) -> np.ndarray:

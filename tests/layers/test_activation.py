@@ -12,6 +12,7 @@ from skcnn.layers import (
     Conv2D,
     Dense,
     DepthwiseConv2D,
+    Flatten,
     HardSwish,
     LeakyReLU,
     Mish,
@@ -64,8 +65,23 @@ def test_every_name_is_tested():
     assert {activation.name for activation in NAMES.values()} == {*reference.ACTIVATIONS, "softmax"}
 
 
+GAINS = {
+    **dict.fromkeys(["relu", "elu", "gelu", "silu", "hard_swish", "mish"], np.sqrt(2)),
+    "leaky_relu": np.sqrt(2 / 1.0001),
+    "prelu": np.sqrt(2 / 1.0625),
+    "selu": 1,
+    **dict.fromkeys(["softplus", "sigmoid", "tanh", "softmax"]),
+}
+
+
+@pytest.mark.parametrize("name", sorted(NAMES))
+def test_gains(name):
+    expected = GAINS[NAMES[name].name]
+    assert NAMES[name]().gain == (expected if expected is None else pytest.approx(expected, rel=1e-15))
+
+
 def test_every_activation_is_listed_by_its_name():
-    """``name`` is what the initial weights look at, so it must be a key that gives the class back."""
+    """``name`` is what steps are called after, so it must be a key that gives the class back."""
     for activation in ACTIVATIONS.values():
         assert ACTIVATIONS[activation.name] is activation
     assert not set(LINEAR) & set(ACTIVATIONS)
@@ -100,7 +116,9 @@ def test_small_numbers_keep_their_digits(name, dtype):
 def test_extreme_numbers_are_silent_and_right(name, dtype):
     """Neither overflow nor NaN in a network that diverges; slopes to a few roundings of one."""
     function, derivative = reference.ACTIVATIONS[name]
-    X = np.array([[-1e4, -500, -88, -0.0, 0.0, 88, 500, 1e4]], dtype)
+    largest = 0.9 * np.finfo(dtype).max
+    far = [1e4, 1e19, 1e20, 1e30, 3e38, largest]
+    X = np.array([[*(-x for x in far), -500, -88, -0.0, 0.0, 88, 500, *far]], dtype)
     tolerance = 16 * np.finfo(dtype).eps
     with np.errstate(over="raise", invalid="raise", divide="raise"):
         Y, slope = forward_and_slope(name, X)
@@ -204,15 +222,37 @@ class TestActivationParameter:
             expected = reference.elementwise(reference.ACTIVATIONS[NAMES[name].name][0], linear)
         assert_close(Y, expected)
 
+    @pytest.mark.parametrize("given", [LeakyReLU(0.2), PReLU(0.5), Softmax(), SiLU()], ids=repr)
+    def test_layers(self, make, given):
+        """The step is called by the name of the activation, and the layer is the one that was given."""
+        before = dict(vars(given))
+        _, layer, last = self.compile(make(given))
+        assert (layer.name, last.name) == ("layer", f"layer_{given.name}")
+        assert last.layer is given
+        assert last.inputs == (1,)
+        assert vars(given) == before
+
+    def test_layers_without_a_name_go_by_their_class(self, make):
+        class MyCube(ReLU):
+            name = None
+
+        assert self.compile(make(MyCube()))[-1].name == "layer_mycube"
+
+    def test_hyperparameters_of_layers_are_checked(self, make):
+        with pytest.raises(ValueError, match=r"^layer 'layer', .*'negative_slope' parameter of LeakyReLU"):
+            self.compile(make(LeakyReLU(2)))
+
     @pytest.mark.parametrize("name", [None, "identity"])
     def test_none_and_identity_add_nothing(self, make, name):
         assert [step.name for step in self.compile(make(name))] == ["input", "layer"]
 
-    @pytest.mark.parametrize("name", ["rleu", "ReLU", "", 3, ReLU, ReLU(), ["relu"], ("relu", "tanh"), True])
+    @pytest.mark.parametrize(
+        "name", ["rleu", "ReLU", "", 3, ReLU, [ReLU()], Flatten(), ["relu"], ("relu", "tanh"), True], ids=repr
+    )
     def test_unknown_names_are_answered_with_the_known_ones(self, make, name):
         with pytest.raises(ValueError) as info:
             self.compile(make(name))
         message = " ".join(str(info.value).split())
         assert message.startswith("layer 'layer', ")
-        assert f"activation must be None, 'identity' or one of {sorted(NAMES)}" in message
-        assert message.endswith(f"got {name!r}")
+        assert "activation must be None, 'identity', an activation layer such as LeakyReLU(0.2) " in message
+        assert message.endswith(f" or one of {sorted(NAMES)}, got {name!r}")

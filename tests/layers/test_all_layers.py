@@ -108,9 +108,11 @@ ROWS = [
     (LayerNorm(), (4, 3, 5)),
     (LayerNorm(), (6,)),
     (LayerNorm(epsilon=0.1), (1, 6, 3)),
+    (LayerNorm(epsilon=0.1), (2,)),
     (GroupNorm(2), (4, 3, 6)),
     (GroupNorm(3), (3, 4, 3)),  # as many groups as channels: instance normalization
     (GroupNorm(1, epsilon=0.1), (1, 6, 2)),
+    (GroupNorm(1), (3, 2, 1)),
     (GroupNorm(2), (8,)),
     (LocalResponseNorm(), (3, 4, 7)),
     (LocalResponseNorm(4, alpha=0.5, beta=2, k=0.7), (1, 5, 6)),

@@ -314,13 +314,28 @@ def test_as_size_refuses(value):
 def test_check_divides_offers_the_divisors(total, divisors):
     for groups in range(1, 15):
         if groups in divisors:
-            check_divides(groups, total, "channels")
+            check_divides(groups, channels=total)
             continue
         with pytest.raises(ValueError) as info:
-            check_divides(groups, total, "channels")
+            check_divides(groups, channels=total)
         assert str(info.value) == (
             f"groups={groups} does not divide the {total} channels; choose one of {divisors}"
         )
+
+
+@pytest.mark.parametrize(
+    ("groups", "channels", "filters", "expected"),
+    [
+        (3, 6, 8, "the 8 filters; choose one of [1, 2], which divide 6 channels as well"),
+        (4, 6, 8, "the 6 channels; choose one of [1, 2], which divide 8 filters as well"),
+        (5, 12, 18, "the 12 channels; choose one of [1, 2, 3, 6], which divide 18 filters as well"),
+        (3, 7, 10**9, "the 7 channels; choose one of [1], which divide 1000000000 filters as well"),
+    ],
+)
+def test_check_divides_offers_the_common_divisors(groups, channels, filters, expected):
+    with pytest.raises(ValueError) as info:
+        check_divides(groups, channels=channels, filters=filters)
+    assert str(info.value) == f"groups={groups} does not divide {expected}"
 
 
 @pytest.mark.parametrize("value", [0, 3, np.uint8(2), (1, 2), [0, (1, 2)], ((1, 2), [3, 4])], ids=repr)

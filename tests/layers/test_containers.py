@@ -60,6 +60,7 @@ BLOCKS = {
     "sum of nothing but pooling": (Residual([same_pool()]), IMAGE),
     "sum and activation": (Residual([Conv2D(2), BatchNorm()], activation="relu"), IMAGE),
     "sum and trained activation": (Residual([Conv2D(2)], activation="prelu"), IMAGE),
+    "sum and activation as a layer": (Residual([Conv2D(2)], activation=PReLU(0.7)), IMAGE),
     "more channels": (Residual([Conv2D(3)]), IMAGE),
     "strides": (Residual([Conv2D(2, strides=2)]), IMAGE),
     "strides along one axis": (Residual([Conv2D(2, strides=(1, 3))], activation="tanh"), (5, 7, 2)),
@@ -901,9 +902,9 @@ WRONG = {
         ("a", Residual([Conv2D(2)], activation="rely")),
         ("'a'", "activation must be", "'relu'", "got 'rely'"),
     ),
-    "a layer for an activation": (
-        ("a", Residual([Conv2D(2)], activation=ReLU())),
-        ("'a'", "activation must be", r"got ReLU\(\)"),
+    "another layer for an activation": (
+        ("a", Residual([Conv2D(2)], activation=Flatten())),
+        ("'a'", "activation must be", r"got Flatten\(\)"),
     ),
     # hyperparameters of layers inside
     "kernel of zero": (

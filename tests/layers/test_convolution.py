@@ -6,6 +6,8 @@ import reference
 from reference import NO_PADDING, assert_close, initial_params, run_backward, run_forward
 
 from skcnn.layers import (
+    GELU,
+    SELU,
     AvgPool2D,
     BatchNorm,
     Conv2D,
@@ -332,7 +334,7 @@ FANS = [
 ]
 
 
-@pytest.mark.parametrize(("activation", "scale"), [("gelu", HE), ("selu", LECUN), (None, GLOROT)])
+@pytest.mark.parametrize(("activation", "scale"), [(GELU(), HE), (SELU(), LECUN), (None, GLOROT)], ids=str)
 @pytest.mark.parametrize(("layer", "channels", "fan_in", "fan_out"), FANS, ids=str)
 def test_initial_weights_follow_from_the_fans(layer, channels, fan_in, fan_out, activation, scale):
     """A filter of a group sums over the channels of its group only, and these reach no other filters."""
@@ -345,7 +347,7 @@ def test_initial_weights_follow_from_the_fans(layer, channels, fan_in, fan_out, 
 
 def test_initial_weights_are_the_same_numbers_in_both_dtypes():
     double, single = (
-        CONV.init_params((4, 4, 8), activation="relu", dtype=np.dtype(dtype), rng=np.random.default_rng(0))
+        CONV.init_params((4, 4, 8), activation=ReLU(), dtype=np.dtype(dtype), rng=np.random.default_rng(0))
         for dtype in ("f8", "f4")
     )
     np.testing.assert_array_equal(single["weight"], double["weight"].astype(np.float32))
@@ -407,9 +409,22 @@ WRONG = [
         Conv2D(2, 10, padding="valid"),
         "(height, width); use a smaller kernel or more padding",
     ),
-    (Conv2D(8, groups=4), "groups=4 does not divide the 6 channels; choose one of [1, 2, 3, 6]"),
-    (Conv2D(7, groups=3), "groups=3 does not divide the 7 filters; choose one of [1, 7]"),
-    (Conv2D(12, groups=12), "groups=12 does not divide the 6 channels; choose one of [1, 2, 3, 6]"),
+    (
+        Conv2D(8, groups=4),
+        "groups=4 does not divide the 6 channels; choose one of [1, 2], which divide 8 filters as well",
+    ),
+    (
+        Conv2D(8, groups=3),
+        "groups=3 does not divide the 8 filters; choose one of [1, 2], which divide 6 channels as well",
+    ),
+    (
+        Conv2D(7, groups=3),
+        "groups=3 does not divide the 7 filters; choose one of [1], which divide 6 channels as well",
+    ),
+    (
+        Conv2D(9, groups=9),
+        "groups=9 does not divide the 6 channels; choose one of [1, 3], which divide 9 filters as well",
+    ),
 ]
 
 

@@ -5,7 +5,7 @@ import pytest
 import reference
 from reference import assert_close, run_backward, run_forward
 
-from skcnn.layers import Dense, ReLU
+from skcnn.layers import GELU, SELU, Dense, LeakyReLU, ReLU, Tanh
 from skcnn.network import Network, compile_steps
 from skcnn.random_streams import RandomStreams
 
@@ -43,7 +43,15 @@ def test_no_input_gradient_where_nothing_reads_it():
 
 @pytest.mark.parametrize(
     ("activation", "variance"),
-    [(None, 2 / 500), ("tanh", 2 / 500), ("relu", 2 / 100), ("gelu", 2 / 100), ("selu", 1 / 100)],
+    [
+        (None, 2 / 500),
+        (Tanh(), 2 / 500),
+        (ReLU(), 2 / 100),
+        (LeakyReLU(0.5), 1.6 / 100),
+        (GELU(), 2 / 100),
+        (SELU(), 1 / 100),
+    ],
+    ids=str,
 )
 def test_initial_weights(activation, variance):
     """He: normal of variance 2 / f. LeCun: normal of 1 / f. Glorot: uniform of 2 / (f + units).

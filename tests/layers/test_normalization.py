@@ -203,15 +203,16 @@ SAMPLE_NORMS = [
     (LayerNorm(), (4, 3, 5)),
     (LayerNorm(epsilon=0.5), (1, 6, 4)),
     (LayerNorm(), (7,)),
-    (LayerNorm(), (2, 3, 1)),  # one channel: nothing is left but the shift
-    (LayerNorm(), (1,)),
+    (LayerNorm(), (2, 3, 2)),
+    (LayerNorm(), (2,)),
     (GroupNorm(2), (4, 3, 6)),
     (GroupNorm(3, epsilon=0.5), (1, 5, 3)),
     (GroupNorm(1), (3, 2, 2)),
     (GroupNorm(4), (1, 1, 8)),
     (GroupNorm(), (3, 2, 8)),
     (GroupNorm(2), (6,)),
-    (GroupNorm(5), (5,)),  # one number in each group
+    (GroupNorm(5), (10,)),  # two numbers in each group
+    (GroupNorm(1), (2, 1, 1)),
 ]
 
 
@@ -233,7 +234,7 @@ def test_layer_and_group_norm(layer, shape, dtype):
     dY = random_batch(shape, dtype, seed=2)
     dX = run_backward(layer, params, unit, dY)
     expected_dX, dscale, dshift = backward(X, params["scale"], dY, *groups, epsilon=layer.epsilon)
-    # with one number in each group the gradient is what rounding leaves of the difference of equal numbers
+    # with two numbers in each group the gradient is what rounding leaves of the difference of equal numbers
     largest = max(np.abs(expected_dX).max(), np.abs(dY).max())
     np.testing.assert_allclose(dX, expected_dX, rtol=0, atol=reference.TOLERANCE[dX.dtype] * largest)
     assert_close(unit.gradients["scale"], dscale)
@@ -444,3 +445,33 @@ def test_groups_must_divide_the_channels(shape):
     message = str(info.value)
     assert message.startswith(f"layer 'norm', GroupNorm(groups=4), on input of shape {shape}: ")
     assert message.endswith("groups=4 does not divide the 6 channels; choose one of [1, 2, 3, 6]")
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape", "remedy"),
+    [
+        (LayerNorm(), (4, 4, 1), "with one channel, use BatchNorm() or GroupNorm(1) or leave the layer out"),
+        (LayerNorm(), (1, 1, 1), "with one channel, use BatchNorm() or leave the layer out"),
+        (LayerNorm(), (1,), "with one channel, use BatchNorm() or leave the layer out"),
+        (GroupNorm(8), (8,), "use fewer groups than the 8 channels"),
+        (GroupNorm(6), (1, 1, 6), "use fewer groups than the 6 channels"),
+        (GroupNorm(1), (1,), "with one channel, use BatchNorm() or leave the layer out"),
+        (GroupNorm(1), (1, 1, 1), "with one channel, use BatchNorm() or leave the layer out"),
+    ],
+    ids=str,
+)
+def test_a_number_is_not_normalized_by_itself(layer, shape, remedy):
+    """It would be zero whatever it is, and nothing in front of the layer could learn."""
+    with pytest.raises(ValueError) as info:
+        compile_steps([("norm", layer)], shape)
+    message = " ".join(str(info.value).split())
+    assert message.startswith(f"layer 'norm', {layer!r}, on input of shape {shape}: ")
+    assert message.endswith(
+        f"each number would be normalized by itself, which gives zero whatever the number is; {remedy}"
+    )
+
+
+def test_remedies_help():
+    """What the messages advise where a number would be normalized by itself."""
+    for layer, shape in [(GroupNorm(1), (4, 4, 1)), (GroupNorm(4), (8,)), (BatchNorm(), (1,))]:
+        assert layer.output_shape(shape) == shape

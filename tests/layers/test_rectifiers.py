@@ -58,6 +58,18 @@ def test_positive_numbers_pass_bit_for_bit(layer):
     np.testing.assert_array_equal(slope, 1)
 
 
+@pytest.mark.parametrize("kind", [LeakyReLU, PReLU])
+@pytest.mark.parametrize("slope", [0, 0.5, 1, np.float32(0.25)], ids=str)
+def test_the_gain_follows_from_the_slope(kind, slope):
+    """The mean square of f(z) for normal z is (1 + slope ** 2) / 2, which the gain makes up for."""
+    assert kind(slope).gain == pytest.approx(np.sqrt(2 / (1 + float(slope) ** 2)), rel=1e-15)
+
+
+@pytest.mark.parametrize("slope", [1e200, -1e200])
+def test_the_gain_of_a_huge_slope_does_not_overflow(slope):
+    assert PReLU(slope).gain == pytest.approx(np.sqrt(2) / 1e200)
+
+
 @pytest.mark.parametrize("layer", [LeakyReLU(0.0), PReLU(0.0)], ids=repr)
 def test_slope_of_zero_is_a_relu(layer):
     X = np.random.default_rng(0).standard_normal((5, 6))

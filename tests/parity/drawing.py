@@ -1,6 +1,9 @@
 """Configurations of layers, drawn at random: a function draws a layer and the shape of its input."""
 
+from math import prod
+
 from skcnn.layers import (
+    ELU,
     AvgPool2D,
     BatchNorm,
     Conv2D,
@@ -11,6 +14,7 @@ from skcnn.layers import (
     GlobalMaxPool2D,
     GroupNorm,
     LayerNorm,
+    LeakyReLU,
     LocalResponseNorm,
     MaxPool2D,
     Parallel,
@@ -112,13 +116,19 @@ def draw_fitting(draw):
     return draw_until_it_fits
 
 
+def draw_activation(rng):
+    """Return a name, a layer or None."""
+    layers = [LeakyReLU(rng.uniform()), PReLU(rng.normal()), ELU(rng.uniform(0.1, 3))]
+    return pick(rng, [None, None, "identity", *ACTIVATIONS, *layers])
+
+
 def draw_convolution_options(rng):
     return {
         "kernel_size": draw_pair(rng, 4),
         "strides": draw_pair(rng, 5),
         "padding": draw_padding(rng, (4, 4)),
         "dilation": pick(rng, [1, draw_pair(rng, 3)]),
-        "activation": pick(rng, [None, None, "identity", *ACTIVATIONS]),
+        "activation": draw_activation(rng),
         "use_bias": pick(rng, [True, False]),
     }
 
@@ -161,16 +171,25 @@ def on_both(make):
 
 
 def draw_dense(rng):
-    activation = pick(rng, [None, *ACTIVATIONS])
-    layer = Dense(size_up_to(rng, 6), activation=activation, use_bias=pick(rng, [True, False]))
+    layer = Dense(size_up_to(rng, 6), activation=draw_activation(rng), use_bias=pick(rng, [True, False]))
     return layer, draw_vector(rng)
 
 
+def draw_layer_norm(rng):
+    """Draw at least two channels, since a number cannot be normalized by itself."""
+    channels = 1 + size_up_to(rng, 5)
+    shape = pick(rng, [draw_image(rng, channels), draw_image(rng, channels), (channels,)])
+    return LayerNorm(epsilon=pick(rng, [1e-5, 0.1])), shape
+
+
 def draw_group_norm(rng):
-    groups = size_up_to(rng, 4)
-    channels = groups * size_up_to(rng, 3)
-    shape = pick(rng, [draw_image(rng, channels), (channels,)])
-    return GroupNorm(groups, epsilon=pick(rng, [1e-5, 0.1])), shape
+    """Draw until a group has at least two numbers."""
+    while True:
+        groups = size_up_to(rng, 4)
+        channels = groups * size_up_to(rng, 3)
+        shape = pick(rng, [draw_image(rng, channels), (channels,)])
+        if prod(shape) > groups:
+            return GroupNorm(groups, epsilon=pick(rng, [1e-5, 0.1])), shape
 
 
 def draw_local_response_norm(rng):
@@ -187,8 +206,10 @@ def draw_zero_padding(rng):
 # Containers are drawn from parts that fit any image or any vector
 
 
-def draw_normalization(rng):
-    return pick(rng, [BatchNorm(), BatchNorm(momentum=0.5, epsilon=0.1), GroupNorm(1), LayerNorm()])
+def draw_normalization(rng, channels):
+    """Return a normalization, within a sample only where it has more than one channel."""
+    of_samples = [GroupNorm(1), LayerNorm()] if channels > 1 else []
+    return pick(rng, [BatchNorm(), BatchNorm(momentum=0.5, epsilon=0.1), *of_samples])
 
 
 def draw_convolution_branch(rng, filters, strides=1):
@@ -201,12 +222,12 @@ def draw_convolution_branch(rng, filters, strides=1):
     pooling = pick(rng, [MaxPool2D, AvgPool2D])(pick(rng, [2, 3]), strides=strides, padding="same")
     first = pick(rng, [convolution, convolution, pooling])
     last = Conv2D(filters, pick(rng, [1, 3]), activation=pick(rng, [None, "prelu"]))
-    normalizations = [draw_normalization(rng)] * int(rng.integers(2))
+    normalizations = [draw_normalization(rng, filters)] * int(rng.integers(2))
     return [first, BatchNorm(), pick(rng, [ReLU(), ("passed", "passthrough"), SiLU()]), last, *normalizations]
 
 
 def draw_dense_branch(rng, units):
-    normalizations = [draw_normalization(rng)] * int(rng.integers(2))
+    normalizations = [draw_normalization(rng, units)] * int(rng.integers(2))
     return [Dense(size_up_to(rng, 4)), BatchNorm(), PReLU(), Dense(units), *normalizations]
 
 
@@ -225,7 +246,7 @@ def draw_residual(rng):
         )
         return Residual(layers, projection=projection, activation=activation), draw_image(rng, 3)
     channels, filters, strides = pick(rng, [(3, 3, 1), (2, 4, 1), (2, 2, 2), (3, 1, (2, 1)), (1, 2, 3)])
-    given = [Conv2D(filters, 1, strides=strides), draw_normalization(rng)]
+    given = [Conv2D(filters, 1, strides=strides), draw_normalization(rng, filters)]
     layers = draw_convolution_branch(rng, filters, strides)
     projection = pick(rng, ["auto", "auto", given, Sequential(given)])
     return Residual(layers, projection=projection, activation=activation), draw_image(rng, channels)
@@ -241,7 +262,7 @@ def image_branches(rng):
         [MaxPool2D(3, strides=1, padding="same"), ("last", Conv2D(2, 1))],
         AvgPool2D((1, 2), strides=1, padding="same"),
         Residual(draw_convolution_branch(rng, 2)),
-        Parallel(["passthrough", [LayerNorm(), Conv2D(1, 3)], "passthrough"]),
+        Parallel(["passthrough", [Conv2D(3, 1), LayerNorm(), Conv2D(1, 3)], "passthrough"]),
     ]
 
 

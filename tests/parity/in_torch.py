@@ -11,6 +11,7 @@ import pytest
 from parity.drawing import as_pair, padding_of, window_of
 
 from skcnn.layers import (
+    Activation,
     BatchNorm,
     Container,
     Conv2D,
@@ -126,8 +127,7 @@ def layer_norm(layer, X, scale, shift):
 
 
 def group_norm(layer, X, scale, shift):
-    """Normalize groups; the function in ``functional`` refuses a single sample of groups of one value."""
-    return torch.group_norm(X, layer.groups, scale, shift, layer.epsilon)
+    return functional.group_norm(X, layer.groups, scale, shift, layer.epsilon)
 
 
 def local_response_norm(layer, X):
@@ -215,7 +215,7 @@ class TorchNetwork:
         self.parameters = parameters
 
     def __call__(self, name, block, X):
-        """Apply a block and the activation that it names."""
+        """Apply a block and its activation."""
         if is_passthrough(block):
             return X
         function = self.functions[type(block)]
@@ -224,6 +224,8 @@ class TorchNetwork:
         else:
             Y = function(block, X, **self.parameters.get(name, {}))
         activation = getattr(block, "activation", None)
+        if isinstance(activation, Activation):
+            return self(f"{name}_{activation.name}", activation, Y)
         return Y if activation in LINEAR else self(f"{name}_{activation}", ACTIVATIONS[activation](), Y)
 
     def chain(self, layers, X, name):

@@ -16,6 +16,7 @@ from parity.drawing import (
     draw_dense,
     draw_depthwise,
     draw_group_norm,
+    draw_layer_norm,
     draw_local_response_norm,
     draw_parallel,
     draw_pool,
@@ -124,7 +125,7 @@ ROWS = {
     BatchNorm: Row(
         on_both(lambda rng: BatchNorm(pick(rng, [0.0, 0.5, 0.9]), epsilon=pick(rng, [1e-5, 0.1]))), batch_norm
     ),
-    LayerNorm: Row(on_both(lambda rng: LayerNorm(epsilon=pick(rng, [1e-5, 0.1]))), layer_norm),
+    LayerNorm: Row(draw_layer_norm, layer_norm),
     GroupNorm: Row(draw_group_norm, group_norm),
     LocalResponseNorm: Row(on_both(draw_local_response_norm), local_response_norm),
     Flatten: Row(on_images(lambda rng: Flatten()), flatten),
@@ -451,6 +452,15 @@ def test_corner_cases_are_drawn(layer_class):
 def classes_without_row(classes, rows):
     """Return the names of the layers that can be made and that no row holds against PyTorch."""
     return sorted(cls.__name__ for cls in classes if not inspect.isabstract(cls) and cls not in rows)
+
+
+@pytest.mark.parametrize("slope", [0.0, 0.01, 0.25, 0.5, 1.0, 3.0])
+def test_gains_of_rectifiers_are_those_of_pytorch(slope):
+    expected = torch.nn.init.calculate_gain("leaky_relu", slope)
+    assert PReLU(slope).gain == pytest.approx(expected, rel=1e-15)
+    if slope <= 1:
+        assert LeakyReLU(slope).gain == pytest.approx(expected, rel=1e-15)
+    assert ReLU().gain == pytest.approx(torch.nn.init.calculate_gain("relu"), rel=1e-15)
 
 
 def test_every_exported_layer_is_held_against_pytorch():
