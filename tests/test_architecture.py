@@ -521,7 +521,7 @@ def test_an_activation_layer_is_copied_behind_each_compact_layer(normalization):
     assert len({id(layer) for layer in (given, *used)}) == 4
     before = net.predict_proba(X)
     net.set_params(activation__negative_slope=0.9)
-    assert given.negative_slope == 0.9
+    assert (given.negative_slope, net.activation.negative_slope) == (0.2, 0.9)
     assert_array_equal(net.predict_proba(X), before)
 
 
