@@ -389,7 +389,9 @@ class Executor:
 
     def _prepare(self):
         for index, step in enumerate(self.network.steps[1:], start=1):
-            self.prepared[index] = step.layer.prepare(self.params(step), training=self.training)
+            self.prepared[index] = step.layer.prepare(
+                self.params(step), step.input_shape, training=self.training
+            )
 
     def _merge(self, index):
         step = self.network.steps[index]

@@ -446,11 +446,11 @@ class NaiveUnit:
 def run_forward(layer, params, X, *, training, weights=None, seed=0):
     """Run a layer forward on a minibatch; return its result and the unit for run_backward."""
     unit = NaiveUnit(X, weights=weights, seed=seed)
-    unit.prepared = layer.prepare(params, training=training)
+    input_shape = (*X.shape[:-2], X.shape[-1])
+    unit.prepared = layer.prepare(params, input_shape, training=training)
     if training and hasattr(layer, "merge"):
         unit.merged, unit.state = layer.merge(params, [layer.statistics(X, unit)])
-    is_image = X.ndim == 4
-    *pixels, features = layer.output_shape((*X.shape[:2], X.shape[3]) if is_image else X.shape[1:])
+    *pixels, features = layer.output_shape(input_shape)
     out = garbage((*pixels, X.shape[-2], features), X.dtype)
     unit.output = layer.forward(params, X, unit, training=training, out=out)
     return unit.output, unit

@@ -798,7 +798,7 @@ class Interrupt(Layer):
 
     steps_left = None
 
-    def prepare(self, params, *, training):
+    def prepare(self, params, input_shape, *, training):
         if training and Interrupt.steps_left is not None:
             Interrupt.steps_left -= 1
             if Interrupt.steps_left == 0:

@@ -207,9 +207,9 @@ def test_blocks_cover_a_vector_once():
 
 
 def test_a_chunk_fills_its_memory_with_the_hungriest_step():
-    """A convolution of 3 * 3 * 2 columns for each of 30 pixels, with its input and its result."""
+    """A convolution of 3 * 3 * 2 columns for each of 5x6 pixels, padded to 7x8, with its input and result."""
     network = chain(Conv2D(4), Flatten(), Dense(3))
-    elements = 30 * 2 + 30 * 4 + 30 * 18
+    elements = 30 * 2 + 30 * 4 + 30 * 18 + 56 * 2
     assert chunk_target(network) == CHUNK_BYTES // (8 * elements)
     assert chunk_target(chain(Conv2D(4), Flatten(), Dense(3), dtype=np.float32)) == CHUNK_BYTES // (
         4 * elements

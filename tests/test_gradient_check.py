@@ -94,9 +94,9 @@ class NoDerivative(Tanh):
 
 class TransposedKernel(Conv2D):
     def finish(self, params, unit):
-        total = unit.accumulator("weight", unit.prepared.shape)
-        channels, filters = params["weight"].shape[2:]
-        unit.add_gradient("weight", total.reshape(channels, 3, 3, filters).transpose(2, 1, 0, 3))
+        kernel, _ = unit.prepared
+        total = unit.accumulator("weight", kernel.gradient_shape)
+        unit.add_gradient("weight", kernel.weight_gradient(total).swapaxes(0, 1))
 
 
 class ConstantStatistics(BatchNorm):

@@ -304,7 +304,7 @@ def test_prepared_is_what_prepare_returned_at_this_step(small_pieces):
     seen = []
 
     class Prepared(Weighted):
-        def prepare(self, params, *, training):
+        def prepare(self, params, input_shape, *, training):
             assert training
             return params["weight"].copy()
 

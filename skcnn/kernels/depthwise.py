@@ -1,91 +1,90 @@
 """Convolution of each channel by itself, by one pass over the images for each position in the window."""
 
+from math import prod
+
 import numpy as np
 
+from skcnn.kernels.base import ConvolutionKernel
 from skcnn.kernels.reductions import channel_sums
-from skcnn.kernels.windows import Windows
 
 
-def depthwise_forward(
-    X: np.ndarray, weight: np.ndarray, out: np.ndarray, products: np.ndarray, windows: Windows
-) -> np.ndarray:
-    """Sum of the pixels of every window on the image times the weight of their position.
+class DepthwiseKernel(ConvolutionKernel):
+    """Convolution with as many groups as channels: each channel has filters of its own."""
 
-    Parameters
-    ----------
-    X : ndarray of shape (height, width, n_images, channels)
-    weight : ndarray of shape (kh * kw, channels)
-    out : ndarray of shape (out_height, out_width, n_images, channels)
-        Receives the sums.
-    products : ndarray of the shape of ``out``
-        Scratch memory.
-    windows : Windows
+    @property
+    def gradient_shape(self):
+        """Shape of the memory that collects the gradient of the filters."""
+        return (prod(self.windows.size), self.filters)
 
-    Returns
-    -------
-    out : ndarray
-    """
-    out.fill(0)
-    for factors, (where, pixels) in zip(_rows(weight, X), windows.overlaps(), strict=True):
-        np.multiply(X[pixels], factors, out=products[where])
-        np.add(out[where], products[where], out=out[where])
-    return out
+    @property
+    def multiplier(self):
+        """Number of filters of a channel."""
+        return self.filters // self.channels
 
+    def scratch_size(self):
+        """Return the size of the products, and of the repeated channels where there are several filters."""
+        repeated = prod(self.windows.image_size) * self.filters if self.multiplier > 1 else 0
+        return prod(self.windows.counts) * self.filters + repeated
 
-def depthwise_backward_weight(
-    X: np.ndarray, dY: np.ndarray, out: np.ndarray, products: np.ndarray, windows: Windows
-) -> np.ndarray:
-    """Gradient of the weight.
+    def prepare(self, weight):
+        """Return the filters as a matrix, shape (kh * kw, filters)."""
+        return weight.reshape(self.gradient_shape)
 
-    Parameters
-    ----------
-    X : ndarray of shape (height, width, n_images, channels)
-    dY : ndarray of shape (out_height, out_width, n_images, channels)
-    out : ndarray of shape (kh * kw, channels)
-        Receives the gradient.
-    products : ndarray of the shape of dY
-        Scratch memory.
-    windows : Windows
+    def weight_gradient(self, total):
+        """Return the gradient of the weight."""
+        return total.reshape(*self.windows.size, 1, self.filters)
 
-    Returns
-    -------
-    out : ndarray
-    """
-    for gradient, (where, pixels) in zip(out, windows.overlaps(), strict=True):
-        shape = dY[where].shape
-        packed = products.reshape(-1)[: dY[where].size].reshape(shape)  # the sum wants contiguous memory
-        np.multiply(X[pixels], dY[where], out=packed)
-        np.copyto(gradient, channel_sums(packed) if packed.size else 0)
-    return out
+    def forward(self, X, prepared, out, scratch):
+        """Compute the convolution; see :meth:`ConvolutionKernel.forward`."""
+        X = self._repeated(X, scratch)
+        out.fill(0)
+        for weight, (where, pixels) in zip(prepared, self.windows.overlaps(), strict=True):
+            results = out[where]
+            products = self._products(results.shape, scratch)
+            np.multiply(X[pixels], along_rows(weight, results.shape), out=products)
+            np.add(results, products, out=results)
+        return out
 
+    def backward(self, X, dY, prepared, total, out, scratch):
+        """Compute the gradients; see :meth:`ConvolutionKernel.backward`."""
+        X = self._repeated(X, scratch)
+        for gradient, (where, pixels) in zip(total, self.windows.overlaps(), strict=True):
+            products = self._products(dY[where].shape, scratch)
+            if products.size:
+                np.multiply(X[pixels], dY[where], out=products)
+                np.add(gradient, channel_sums(products), out=gradient)
+        if out is None:
+            return None
+        dX = out if self.multiplier == 1 else X  # the repeated channels are done with
+        dX.fill(0)
+        for weight, (where, pixels) in zip(prepared, self.windows.overlaps(), strict=True):
+            products = self._products(dY[where].shape, scratch)
+            np.multiply(dY[where], along_rows(weight, products.shape), out=products)
+            np.add(dX[pixels], products, out=dX[pixels])
+        return out if dX is out else self._sum_repeated(dX, out)
 
-def depthwise_backward_images(
-    weight: np.ndarray, dY: np.ndarray, dX: np.ndarray, products: np.ndarray, windows: Windows
-) -> np.ndarray:
-    """Gradient of the images.
+    def _products(self, shape, scratch):
+        """Return memory for products with the pixels of one position in the windows."""
+        largest = scratch("products", (prod(self.windows.counts) * shape[2] * self.filters,))
+        return largest[: prod(shape)].reshape(shape)
 
-    Parameters
-    ----------
-    weight : ndarray of shape (kh * kw, channels)
-    dY : ndarray of shape (out_height, out_width, n_images, channels)
-    dX : ndarray of shape (height, width, n_images, channels)
-        Receives the gradient.
-    products : ndarray of the shape of dY
-        Scratch memory.
-    windows : Windows
+    def _repeated(self, X, scratch):
+        """Return the images with each channel repeated for its filters."""
+        if self.multiplier == 1:
+            return X
+        repeated = scratch("repeated", (*X.shape, self.multiplier))
+        np.copyto(repeated, X[..., np.newaxis])
+        return repeated.reshape(*X.shape[:3], self.filters)
 
-    Returns
-    -------
-    dX : ndarray
-    """
-    dX.fill(0)
-    for factors, (where, pixels) in zip(_rows(weight, dY), windows.overlaps(), strict=True):
-        np.multiply(dY[where], factors, out=products[where])
-        np.add(dX[pixels], products[where], out=dX[pixels])
-    return dX
+    def _sum_repeated(self, X, out):
+        """Add up the repetitions of each channel."""
+        shares = X.reshape(*out.shape, self.multiplier)
+        np.copyto(out, shares[..., 0])
+        for number in range(1, self.multiplier):  # a sum over a short last axis is slow
+            np.add(out, shares[..., number], out=out)
+        return out
 
 
-def _rows(weight, X):
-    """Yield the weights of each position, repeated for all images of a pixel to make inner loops long."""
-    for factors in weight:
-        yield np.tile(factors, X.shape[2]).reshape(X.shape[2:])
+def along_rows(weight: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Return the weights of the channels repeated along a row of pixels, which makes long inner loops."""
+    return np.tile(weight, prod(shape[1:3])).reshape(shape[1:])

@@ -145,8 +145,8 @@ class Layer(Block):
         """Return the number of elements of scratch memory that one sample takes, beyond its result."""
         return 0
 
-    def prepare(self, params: Params, *, training: bool):
-        """Compute what all units of a step need; called once a step."""
+    def prepare(self, params: Params, input_shape: Shape, *, training: bool):
+        """Compute what all units of a step need, their ``unit.prepared``; called once a step."""
 
     @abstractmethod
     def forward(self, params: Params, X, unit, *, training: bool, out: np.ndarray):

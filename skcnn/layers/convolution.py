@@ -7,18 +7,7 @@ import numpy as np
 
 from skcnn.initializers import initial_weight
 from skcnn.kernels.channelwise import channelwise
-from skcnn.kernels.convolution import (
-    convolution_backward_columns,
-    convolution_backward_weight,
-    convolution_forward,
-    gather_columns,
-    scatter_columns,
-)
-from skcnn.kernels.depthwise import (
-    depthwise_backward_images,
-    depthwise_backward_weight,
-    depthwise_forward,
-)
+from skcnn.kernels.convolution import convolution_kernel
 from skcnn.kernels.reductions import channel_sums
 from skcnn.kernels.windows import sliding_windows
 from skcnn.layers.activation import connect_with_activation
@@ -35,6 +24,14 @@ class Convolution(Layer):
     @abstractmethod
     def filter_count(self, channels):
         """Return the number of channels of the result; raise a ValueError where there can be none."""
+
+    @abstractmethod
+    def group_count(self, channels):
+        """Return the number of groups of channels, and of filters that see one of them each."""
+
+    @abstractmethod
+    def weight_shape(self, channels):
+        """Return the shape of ``weight``."""
 
     def connect(self, graph, name, source):
         """Add this layer and its activation; see :meth:`Block.connect`."""
@@ -63,11 +60,64 @@ class Convolution(Layer):
             padding=self.padding,
         )
 
-    def _initial_params(self, shape, fan_in, fan_out, n_biases, *, activation, dtype, rng):
-        """Return ``weight`` and ``bias``."""
-        gain = None if activation is None else activation.gain
-        params = {"weight": initial_weight(shape, fan_in, fan_out, gain=gain, dtype=dtype, rng=rng)}
-        return params | {"bias": np.zeros(n_biases, dtype)} if self.use_bias else params
+    def init_params(self, input_shape, *, activation, dtype, rng):
+        """Return ``weight`` and ``bias``; see :meth:`Layer.init_params`."""
+        kernel = self._kernel(input_shape)
+        n_pixels = prod(kernel.windows.size)
+        params = {
+            "weight": initial_weight(
+                self.weight_shape(input_shape[2]),
+                n_pixels * kernel.channels // kernel.groups,
+                n_pixels * kernel.filters // kernel.groups,
+                gain=None if activation is None else activation.gain,
+                dtype=dtype,
+                rng=rng,
+            )
+        }
+        return params | {"bias": np.zeros(kernel.filters, dtype)} if self.use_bias else params
+
+    def multiply_adds(self, input_shape):
+        """Return one for each result, pixel of a window and channel that a filter sees."""
+        kernel = self._kernel(input_shape)
+        return prod(kernel.windows.counts) * prod(self.weight_shape(input_shape[2]))
+
+    def scratch_size(self, input_shape):
+        """Return what the kernel needs for an image."""
+        return self._kernel(input_shape).scratch_size()
+
+    def prepare(self, params, input_shape, *, training):
+        """Return the kernel and the weight as it needs it; see :meth:`Layer.prepare`."""
+        kernel = self._kernel(input_shape)
+        height, width = kernel.windows.size
+        weight = params["weight"].reshape(height, width, -1, kernel.filters)
+        return kernel, kernel.prepare(weight)
+
+    def forward(self, params, X, unit, *, training, out):
+        """Compute the result; see :meth:`Layer.forward`."""
+        kernel, prepared = unit.prepared
+        kernel.forward(X, prepared, out, unit.scratch)
+        return channelwise(np.add, out, params["bias"], out=out) if self.use_bias else out
+
+    def backward(self, params, dY, unit, *, need_dX, out):
+        """Compute the gradients; see :meth:`Layer.backward`."""
+        kernel, prepared = unit.prepared
+        if self.use_bias:
+            unit.add_gradient("bias", channel_sums(dY))
+        total = unit.accumulator("weight", kernel.gradient_shape)
+        return kernel.backward(unit.X, dY, prepared, total, out if need_dX else None, unit.scratch)
+
+    def finish(self, params, unit):
+        """Turn what was collected into the gradient of the weight."""
+        kernel, _ = unit.prepared
+        total = unit.accumulator("weight", kernel.gradient_shape)
+        unit.add_gradient("weight", kernel.weight_gradient(total).reshape(params["weight"].shape))
+
+    def _kernel(self, input_shape):
+        """Return the way to compute the convolution of images of a shape."""
+        channels = input_shape[2]
+        return convolution_kernel(
+            self.windows(input_shape[:2]), channels, self.filter_count(channels), self.group_count(channels)
+        )
 
 
 class Conv2D(Convolution):
@@ -143,79 +193,18 @@ class Conv2D(Convolution):
 
     def filter_count(self, channels):
         """Return ``filters``; see :meth:`Convolution.filter_count`."""
-        filters, groups = as_size(self.filters, "filters"), self._group_count()
-        check_divides(groups, channels=channels, filters=filters)
+        filters = as_size(self.filters, "filters")
+        check_divides(self.group_count(channels), channels=channels, filters=filters)
         return filters
 
-    def _group_count(self):
+    def group_count(self, channels):
+        """Return ``groups``."""
         return as_size(self.groups, "groups")
 
-    def init_params(self, input_shape, *, activation, dtype, rng):
-        """Return ``weight`` and ``bias``; see :meth:`Layer.init_params`."""
+    def weight_shape(self, channels):
+        """Return ``(kh, kw, c / groups, filters)``."""
         height, width = as_pair(self.kernel_size, "kernel_size")
-        filters, groups = self.filter_count(input_shape[2]), self._group_count()
-        channels = input_shape[2] // groups
-        return self._initial_params(
-            (height, width, channels, filters),
-            height * width * channels,
-            height * width * filters // groups,
-            filters,
-            activation=activation,
-            dtype=dtype,
-            rng=rng,
-        )
-
-    def multiply_adds(self, input_shape):
-        """Return ``h' * w' * filters * kh * kw * c / groups``."""
-        return self.scratch_size(input_shape) * self.filter_count(input_shape[2]) // self._group_count()
-
-    def scratch_size(self, input_shape):
-        """Return the size of the gathered columns of one image."""
-        windows = self.windows(input_shape[:2])
-        return prod((*windows.size, *windows.counts)) * input_shape[2]
-
-    def prepare(self, params, *, training):
-        """Return the weight as matrices, shape (groups, c / groups * kh * kw, filters / groups)."""
-        height, width, channels, filters = params["weight"].shape
-        groups = self._group_count()
-        by_group = params["weight"].reshape(height, width, channels, groups, filters // groups)
-        matrices = np.ascontiguousarray(by_group.transpose(3, 2, 0, 1, 4))
-        return matrices.reshape(groups, -1, filters // groups)
-
-    def forward(self, params, X, unit, *, training, out):
-        """Compute the result; see :meth:`Layer.forward`."""
-        columns, _, _ = self._columns(X, unit)
-        convolution_forward(columns, unit.prepared, out=out)
-        return channelwise(np.add, out, params["bias"], out=out) if self.use_bias else out
-
-    def backward(self, params, dY, unit, *, need_dX, out):
-        """Compute the gradients; see :meth:`Layer.backward`."""
-        columns, padded, windows = self._columns(unit.X, unit)
-        total = unit.accumulator("weight", unit.prepared.shape)
-        share = unit.scratch("weight", unit.prepared.shape)
-        np.add(total, convolution_backward_weight(columns, dY, out=share), out=total)
-        if self.use_bias:
-            unit.add_gradient("bias", channel_sums(dY))
-        if not need_dX:
-            return None
-        convolution_backward_columns(unit.prepared, dY, out=columns)  # the columns themselves are done with
-        return scatter_columns(columns, out, padded, windows)
-
-    def finish(self, params, unit):
-        """Turn the accumulated gradient back into the shape of the weight."""
-        height, width, channels, filters = params["weight"].shape
-        total = unit.accumulator("weight", unit.prepared.shape)
-        groups = self._group_count()
-        by_group = total.reshape(groups, channels, height, width, filters // groups)
-        unit.add_gradient("weight", by_group.transpose(2, 3, 1, 0, 4).reshape(params["weight"].shape))
-
-    def _columns(self, X, unit):
-        """Gather the windows of X; return them, the memory of the padded images, and the windows."""
-        height, width, n_images, channels = X.shape
-        windows = self.windows((height, width))
-        padded = unit.scratch("padded", (channels, *windows.padded_size, n_images))
-        columns = unit.scratch("columns", (channels, *windows.size, *windows.counts, n_images))
-        return gather_columns(X, columns, padded, windows), padded, windows
+        return (height, width, channels // self.group_count(channels), self.filter_count(channels))
 
 
 class DepthwiseConv2D(Convolution):
@@ -281,69 +270,13 @@ class DepthwiseConv2D(Convolution):
 
     def filter_count(self, channels):
         """Return ``channels * depth_multiplier``; see :meth:`Convolution.filter_count`."""
-        return channels * self._multiplier()
+        return channels * as_size(self.depth_multiplier, "depth_multiplier")
 
-    def _multiplier(self):
-        return as_size(self.depth_multiplier, "depth_multiplier")
+    def group_count(self, channels):
+        """Return the number of channels."""
+        return channels
 
-    def init_params(self, input_shape, *, activation, dtype, rng):
-        """Return ``weight`` and ``bias``; see :meth:`Layer.init_params`."""
+    def weight_shape(self, channels):
+        """Return ``(kh, kw, c, depth_multiplier)``."""
         height, width = as_pair(self.kernel_size, "kernel_size")
-        return self._initial_params(
-            (height, width, input_shape[2], self._multiplier()),
-            height * width,
-            height * width * self._multiplier(),
-            self.filter_count(input_shape[2]),
-            activation=activation,
-            dtype=dtype,
-            rng=rng,
-        )
-
-    def multiply_adds(self, input_shape):
-        """Return ``h' * w' * c * depth_multiplier * kh * kw``."""
-        return prod((*self.output_shape(input_shape), *self.windows(input_shape[:2]).size))
-
-    def scratch_size(self, input_shape):
-        """Return the size of the products, and of the repeated channels where there are several filters."""
-        repeated = self._multiplier() * prod(input_shape) if self._multiplier() > 1 else 0
-        return prod(self.output_shape(input_shape)) + repeated
-
-    def forward(self, params, X, unit, *, training, out):
-        """Compute the result; see :meth:`Layer.forward`."""
-        weight, windows = self._matrix(params), self.windows(X.shape[:2])
-        products = unit.scratch("products", out.shape)
-        depthwise_forward(self._repeated(X, unit), weight, out, products, windows)
-        return channelwise(np.add, out, params["bias"], out=out) if self.use_bias else out
-
-    def backward(self, params, dY, unit, *, need_dX, out):
-        """Compute the gradients; see :meth:`Layer.backward`."""
-        weight, windows = self._matrix(params), self.windows(unit.X.shape[:2])
-        products = unit.scratch("products", dY.shape)
-        X, share = self._repeated(unit.X, unit), unit.scratch("weight", weight.shape)
-        depthwise_backward_weight(X, dY, share, products, windows)
-        unit.add_gradient("weight", share.reshape(params["weight"].shape))
-        if self.use_bias:
-            unit.add_gradient("bias", channel_sums(dY))
-        if not need_dX:
-            return None
-        if self._multiplier() == 1:
-            return depthwise_backward_images(weight, dY, out, products, windows)
-        depthwise_backward_images(weight, dY, X, products, windows)  # the repeated images are done with
-        shares = X.reshape(*out.shape, self._multiplier())
-        np.copyto(out, shares[..., 0])
-        for number in range(1, self._multiplier()):  # a sum over a short last axis is slow
-            np.add(out, shares[..., number], out=out)
-        return out
-
-    def _matrix(self, params):
-        """Return the weight as a matrix of shape (kh * kw, c * depth_multiplier)."""
-        height, width, channels, multiplier = params["weight"].shape
-        return params["weight"].reshape(height * width, channels * multiplier)
-
-    def _repeated(self, X, unit):
-        """Return the images with each channel repeated for its filters."""
-        if self._multiplier() == 1:
-            return X
-        repeated = unit.scratch("repeated", (*X.shape, self._multiplier()))
-        np.copyto(repeated, X[..., np.newaxis])
-        return repeated.reshape(*X.shape[:3], -1)
+        return (height, width, channels, as_size(self.depth_multiplier, "depth_multiplier"))

@@ -121,7 +121,7 @@ class BatchNorm(MergingLayer):
         deviation = np.sqrt(np.asarray(variance, np.float64) + self.epsilon)
         return {"mean": np.asarray(mean, dtype), "inverse": (1 / deviation).astype(dtype)}
 
-    def prepare(self, params, *, training):
+    def prepare(self, params, input_shape, *, training):
         """Return the normalizer of the running statistics, for prediction."""
         return (
             None if training else self._normalizer(params["running_mean"], params["running_variance"], params)

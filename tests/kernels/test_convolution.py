@@ -1,4 +1,4 @@
-"""Tests of the convolution kernels against naive loops."""
+"""Tests of the ways to compute a convolution against naive loops."""
 
 import numpy as np
 import pytest
@@ -6,14 +6,12 @@ import reference
 from reference import assert_close, garbage
 from scipy.signal import correlate
 
-from skcnn.kernels.convolution import (
-    convolution_backward_columns,
-    convolution_backward_weight,
-    convolution_forward,
-    gather_columns,
-    scatter_columns,
-)
+from skcnn.kernels.base import ConvolutionKernel
+from skcnn.kernels.columns import ColumnsKernel, PointwiseKernel
+from skcnn.kernels.convolution import convolution_kernel
+from skcnn.kernels.depthwise import DepthwiseKernel
 from skcnn.kernels.windows import sliding_windows
+from skcnn.kernels.winograd import WinogradKernel
 
 NONE = reference.NO_PADDING
 
@@ -39,120 +37,222 @@ GEOMETRIES = [
     ((4, 5), (2, 3), (1, 2), ((0, 1), (1, 1)), (2, 1), 3, 2, 3, 3),  # as many groups as channels
     ((4, 4), (2, 2), (1, 1), NONE, (1, 1), 2, 1, 2, 6),
     ((1, 6), (1, 3), (1, 2), ((0, 0), (2, 1)), (1, 2), 2, 2, 6, 2),
+    ((5, 7), (3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1), 2, 3, 2, 2),  # from here on a group for each channel
+    ((6, 6), (3, 3), (2, 2), ((0, 1), (0, 1)), (1, 1), 3, 2, 3, 6),
+    ((9, 1), (4, 1), (3, 1), ((2, 0), (0, 0)), (1, 1), 5, 1, 5, 5),
+    ((3, 3), (5, 4), (1, 1), ((2, 2), (3, 0)), (1, 1), 2, 2, 2, 2),
+    ((3, 4), (2, 2), (1, 1), ((3, 0), (0, 4)), (1, 1), 2, 2, 2, 4),
+    ((1, 1), (3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1), 2, 1, 2, 2),  # eight positions never meet the image
+    ((9, 7), (3, 3), (2, 3), ((1, 2), (0, 3)), (3, 2), 3, 2, 3, 3),
+    ((7, 6), (1, 1), (2, 3), NONE, (1, 1), 1, 2, 3, 4),  # windows of one pixel, some apart
+    ((2, 9), (1, 1), (5, 1), NONE, (1, 1), 1, 3, 2, 1),
+    ((8, 12), (3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1), 1, 2, 3, 5),  # whole tiles of four results
+    ((9, 6), (3, 3), (1, 1), ((0, 2), (2, 1)), (1, 1), 1, 3, 2, 2),
+    ((3, 3), (3, 3), (1, 1), NONE, (1, 1), 1, 2, 4, 3),  # a single result
+    ((1, 1), (3, 3), (1, 1), ((2, 2), (2, 2)), (1, 1), 1, 2, 2, 3),
+    ((6, 10), (3, 3), (1, 1), NONE, (1, 1), 1, 1, 4, 2),
 ]
 
 
-@pytest.fixture(params=GEOMETRIES, ids=str)
-def geometry(request):
+KERNELS = [ColumnsKernel, PointwiseKernel, DepthwiseKernel, WinogradKernel]
+
+
+def can_compute(kind, geometry):
+    """Whether a kernel is made for a geometry."""
+    _, size, strides, padding, dilation, groups, _, channels, _ = geometry
+    return {
+        ColumnsKernel: True,
+        PointwiseKernel: size == (1, 1) and padding == NONE and groups == 1,
+        DepthwiseKernel: groups == channels,
+        WinogradKernel: size == (3, 3) and strides == dilation == (1, 1) and groups == 1,
+    }[kind]
+
+
+ROWS = [(kind, geometry) for kind in KERNELS for geometry in GEOMETRIES if can_compute(kind, geometry)]
+
+
+class Problem:
+    """Random images, weight and gradient of the result of a geometry, and a kernel to compute with."""
+
+    def __init__(self, kind, geometry, dtype):
+        size, kernel_size, strides, padding, dilation, groups, n_images, channels, filters = geometry
+        self.where = {"strides": strides, "padding": padding, "dilation": dilation, "groups": groups}
+        windows = sliding_windows(size, kernel_size, strides=strides, padding=padding, dilation=dilation)
+        self.kernel = kind(windows, channels, filters, groups)
+        self.dtype = dtype
+        rng = np.random.default_rng(7)
+        self.X = rng.standard_normal((*size, n_images, channels)).astype(dtype)
+        self.weight = rng.standard_normal((*kernel_size, channels // groups, filters)).astype(dtype)
+        self.dY = rng.standard_normal((*windows.counts, n_images, filters)).astype(dtype)
+        for array in (self.X, self.weight, self.dY):
+            array.setflags(write=False)
+
+    def forward(self, X=None):
+        X = self.X if X is None else X
+        out = garbage(self.dY.shape, self.dtype)
+        assert self.kernel.forward(X, self.kernel.prepare(self.weight), out, self.scratch) is out
+        return out
+
+    def backward(self, *, start=0.0, want_images=True):
+        """Return the gradients of images and weight; the memory that collects the latter holds ``start``."""
+        total = np.full(self.kernel.gradient_shape, start, self.dtype)
+        out = garbage(self.X.shape, self.dtype) if want_images else None
+        prepared = self.kernel.prepare(self.weight)
+        dX = self.kernel.backward(self.X, self.dY, prepared, total, out, self.scratch)
+        assert dX is out
+        return dX, self.kernel.weight_gradient(total)
+
+    def scratch(self, name, shape, dtype=None):
+        return garbage(shape, self.dtype if dtype is None else dtype)
+
+    def expected_gradients(self):
+        return reference.conv2d_backward(self.X, self.weight, self.dY, **self.where)[:2]
+
+
+@pytest.fixture(params=ROWS, ids=lambda row: f"{row[0].__name__}-{row[1]}")
+def row(request):
     return request.param
 
 
 @pytest.fixture(params=[np.float64, np.float32], ids=["float64", "float32"])
-def dtype(request):
-    return request.param
+def problem(row, request):
+    return Problem(*row, request.param)
 
 
-class Problem:
-    """Random images, weight and output gradient of a geometry, and the shapes of all buffers."""
-
-    def __init__(self, geometry, dtype):
-        size, self.kernel_size, strides, padding, dilation, groups, n_images, channels, filters = geometry
-        self.where = {"strides": strides, "padding": padding, "dilation": dilation, "groups": groups}
-        self.windows = sliding_windows(
-            size, self.kernel_size, strides=strides, padding=padding, dilation=dilation
-        )
-        rng = np.random.default_rng(7)
-        self.X = rng.standard_normal((*size, n_images, channels)).astype(dtype)
-        self.weight = rng.standard_normal((*self.kernel_size, channels // groups, filters)).astype(dtype)
-        self.Y = reference.conv2d(self.X, self.weight, **self.where)
-        self.dY = rng.standard_normal(self.Y.shape).astype(dtype)
-        self.dtype = dtype
-        self.columns_shape = (channels, *self.kernel_size, *self.Y.shape[:2], n_images)
-        self.padded_shape = (channels, size[0] + sum(padding[0]), size[1] + sum(padding[1]), n_images)
-        self.matrices = self.by_group(self.weight)
-
-    def by_group(self, weight):
-        """One matrix a group, rows in the order of the columns: channel, kernel row, kernel column."""
-        matrices = np.split(weight.transpose(2, 0, 1, 3), self.where["groups"], axis=-1)
-        return np.array([matrix.reshape(-1, matrix.shape[-1]) for matrix in matrices])
-
-    def gather(self):
-        columns, padded = garbage(self.columns_shape, self.dtype), garbage(self.padded_shape, self.dtype)
-        assert gather_columns(self.X, columns, padded, self.windows) is columns
-        return columns
-
-    def scatter(self, columns):
-        dX, padded = garbage(self.X.shape, self.dtype), garbage(self.padded_shape, self.dtype)
-        assert scatter_columns(columns, dX, padded, self.windows) is dX
-        return dX
-
-
-@pytest.fixture
-def problem(geometry, dtype):
-    return Problem(geometry, dtype)
-
-
-def test_gathered_columns_are_the_windows_of_the_zero_padded_images(problem):
-    """Bit for bit, in buffers full of NaN: nothing is computed."""
-    padded = np.pad(problem.X, [*problem.where["padding"], (0, 0), (0, 0)])
-    strides, dilation = problem.where["strides"], problem.where["dilation"]
-    expected = np.zeros(problem.columns_shape)
-    for channel, u, v, i, j, image in np.ndindex(problem.columns_shape):
-        row, column = i * strides[0] + u * dilation[0], j * strides[1] + v * dilation[1]
-        expected[channel, u, v, i, j, image] = padded[row, column, image, channel]
-    np.testing.assert_array_equal(problem.gather(), expected)
-
-
-def test_gather_leaves_the_images_alone(problem):
-    problem.X.setflags(write=False)
-    problem.gather()
-
-
-def test_scatter_is_the_adjoint_of_gather(geometry):
-    """<gather(X), C> = <X, scatter(C)> for random C; sums of a few thousand terms of order one."""
-    problem = Problem(geometry, np.float64)
-    C = np.random.default_rng(1).standard_normal(problem.columns_shape)
-    through_columns = np.vdot(problem.gather(), C)
-    through_images = np.vdot(problem.X, problem.scatter(C))
-    size = np.linalg.norm(problem.gather()) * np.linalg.norm(C)
-    assert abs(through_columns - through_images) <= 1e-14 * size
-
-
-def test_scatter_keeps_the_columns(problem):
-    columns = problem.gather()
-    columns.setflags(write=False)
-    problem.scatter(columns)
+def test_each_kernel_has_rows():
+    assert {kind for kind, _ in ROWS} == set(KERNELS) == set(ConvolutionKernel.__subclasses__())
+    assert min(sum(kind is other for other, _ in ROWS) for kind in KERNELS) >= 4
 
 
 def test_forward_is_the_naive_convolution(problem):
-    out = garbage(problem.Y.shape, problem.dtype)
-    assert convolution_forward(problem.gather(), problem.matrices, out=out) is out
-    assert_close(out, problem.Y)
+    """In memory full of NaN."""
+    assert_close(problem.forward(), reference.conv2d(problem.X, problem.weight, **problem.where))
 
 
-def test_weight_gradient_is_the_naive_one(problem):
-    _, expected, _ = reference.conv2d_backward(problem.X, problem.weight, problem.dY, **problem.where)
-    out = garbage(problem.matrices.shape, problem.dtype)
-    assert convolution_backward_weight(problem.gather(), problem.dY, out=out) is out
-    assert_close(out, problem.by_group(expected))
+def test_gradients_are_the_naive_ones(problem):
+    for actual, expected in zip(problem.backward(), problem.expected_gradients(), strict=True):
+        assert_close(actual, expected)
 
 
-def test_input_gradient_is_the_naive_one(problem):
-    expected, _, _ = reference.conv2d_backward(problem.X, problem.weight, problem.dY, **problem.where)
-    columns = garbage(problem.columns_shape, problem.dtype)
-    assert convolution_backward_columns(problem.matrices, problem.dY, out=columns) is columns
-    assert_close(problem.scatter(columns), expected)
+def test_without_a_gradient_of_the_images_that_of_the_weight_is_the_same(problem):
+    dX, weight_gradient = problem.backward(want_images=False)
+    assert dX is None
+    np.testing.assert_array_equal(weight_gradient, problem.backward()[1])
 
 
-def test_products_leave_their_operands_alone(problem):
-    columns = problem.gather()
-    for operand in (columns, problem.matrices, problem.dY):
-        operand.setflags(write=False)
-    convolution_forward(columns, problem.matrices, out=garbage(problem.Y.shape, problem.dtype))
-    convolution_backward_weight(columns, problem.dY, out=garbage(problem.matrices.shape, problem.dtype))
-    convolution_backward_columns(
-        problem.matrices, problem.dY, out=garbage(problem.columns_shape, problem.dtype)
+def test_backward_is_the_adjoint_of_forward(row):
+    """<forward(X), dY> = <X, backward(dY)>, and the same for the weight; all sums are of order of norms."""
+    problem = Problem(*row, np.float64)
+    dX, weight_gradient = problem.backward()
+    through_results = np.vdot(problem.forward(), problem.dY)
+    bound = 1e-12 * (np.linalg.norm(problem.X) * np.linalg.norm(dX) + 1)
+    assert abs(through_results - np.vdot(problem.X, dX)) <= bound
+    bound = 1e-12 * (np.linalg.norm(problem.weight) * np.linalg.norm(weight_gradient) + 1)
+    assert abs(through_results - np.vdot(problem.weight, weight_gradient)) <= bound
+
+
+def test_gradients_of_the_weight_are_collected(row):
+    """What the memory held before is part of the sum."""
+    problem = Problem(*row, np.float64)
+    prepared = problem.kernel.prepare(problem.weight)
+    total = np.zeros(problem.kernel.gradient_shape)
+    for _ in range(3):
+        problem.kernel.backward(problem.X, problem.dY, prepared, total, None, problem.scratch)
+    assert_close(problem.kernel.weight_gradient(total), 3 * problem.expected_gradients()[1])
+
+
+def test_images_do_not_reach_each_other(row):
+    problem = Problem(*row, np.float64)
+    alone = problem.forward()[:, :, :1]
+    others = problem.X.copy()
+    others[:, :, 1:] = 1e6
+    assert_close(problem.forward(others)[:, :, :1], alone)
+
+
+def test_scratch_memory_is_about_what_was_announced(row):
+    """Chunks of images are cut by it; arrays of the size of the weight are left out."""
+    problem, asked = Problem(*row, np.float64), {}
+
+    def scratch(name, shape, dtype=None):
+        if name != "share":
+            asked[name] = max(asked.get(name, 0), int(np.prod(shape)))
+        return garbage(shape)
+
+    problem.scratch = scratch
+    problem.forward()
+    problem.backward()
+    announced = problem.kernel.scratch_size() * problem.X.shape[2]
+    assert 0.7 * sum(asked.values()) <= announced <= 1.5 * sum(asked.values())
+
+
+@pytest.mark.parametrize(
+    ("kind", "size", "channels", "filters", "groups"),
+    [
+        (WinogradKernel, (3, 3), 64, 48, 1),
+        (ColumnsKernel, (3, 3), 64, 48, 1),
+        (ColumnsKernel, (5, 5), 16, 32, 2),
+        (PointwiseKernel, (1, 1), 128, 64, 1),
+        (DepthwiseKernel, (3, 3), 64, 64, 64),
+    ],
+)
+def test_errors_in_float32_stay_below_a_hundred_thousandth(kind, size, channels, filters, groups):
+    """Of the largest result, with sums over hundreds of terms."""
+    padding = tuple(((length - 1) // 2,) * 2 for length in size)
+    problem = Problem(
+        kind, ((17, 14), size, (1, 1), padding, (1, 1), groups, 4, channels, filters), np.float32
     )
+    padded = np.pad(problem.X.astype(float), [*padding, (0, 0), (0, 0)])
+    windows = np.lib.stride_tricks.sliding_window_view(padded, size, axis=(0, 1))
+    by_group = windows.reshape(*windows.shape[:3], groups, -1, *size)
+    weight = problem.weight.astype(float).reshape(*size, channels // groups, groups, -1)
+    expected = np.einsum("hwngcuv,uvcgf->hwngf", by_group, weight, optimize=True).reshape(problem.dY.shape)
+    dY = problem.dY.astype(float).reshape(*problem.dY.shape[:3], groups, -1)
+    expected_gradient = np.einsum("hwngcuv,hwngf->uvcgf", by_group, dY, optimize=True)
+    for actual, exact in [
+        (problem.forward(), expected),
+        (problem.backward()[1], expected_gradient.reshape(problem.weight.shape)),
+    ]:
+        assert 0 < np.abs(actual - exact).max() < 1e-5 * np.abs(exact).max()
+
+
+class TestChoice:
+    """Which kernel computes what."""
+
+    @pytest.mark.parametrize(
+        ("expected", "where"),
+        [
+            (WinogradKernel, {}),
+            (WinogradKernel, {"padding": "valid"}),
+            (WinogradKernel, {"filters": 16, "channels": 16, "image_size": (4, 5)}),
+            (ColumnsKernel, {"channels": 3}),
+            (ColumnsKernel, {"filters": 10}),
+            (ColumnsKernel, {"image_size": (3, 30)}),
+            (ColumnsKernel, {"strides": (1, 2)}),
+            (ColumnsKernel, {"dilation": (2, 2)}),
+            (ColumnsKernel, {"groups": 2}),
+            (ColumnsKernel, {"size": (3, 5)}),
+            (DepthwiseKernel, {"groups": 32}),
+            (DepthwiseKernel, {"groups": 32, "filters": 64, "size": (5, 5), "strides": (2, 2)}),
+            (PointwiseKernel, {"size": (1, 1)}),
+            (PointwiseKernel, {"size": (1, 1), "strides": (2, 2), "channels": 1, "filters": 1}),
+            (ColumnsKernel, {"size": (1, 1), "padding": 1}),
+        ],
+    )
+    def test_kind(self, expected, where):
+        where = {
+            "image_size": (12, 12),
+            "size": (3, 3),
+            "strides": (1, 1),
+            "dilation": (1, 1),
+            "padding": "same",
+            "channels": 32,
+            "filters": 32,
+            "groups": 1,
+        } | where
+        numbers = [where.pop(name) for name in ("channels", "filters", "groups")]
+        kernel = convolution_kernel(sliding_windows(**where), *numbers)
+        assert type(kernel) is expected
+        assert [kernel.channels, kernel.filters, kernel.groups] == numbers
 
 
 def correlation_of_scipy(X, weight):

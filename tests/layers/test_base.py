@@ -151,7 +151,7 @@ class Spy(Layer):
         with self.notes["lock"]:
             self.notes["events"].append(what)
 
-    def prepare(self, params, *, training):
+    def prepare(self, params, input_shape, *, training):
         self.note("prepare", training)
         return "prepared"
 
