@@ -169,11 +169,18 @@ class Program:
         touching = {}
         for number, segment in enumerate(segment for phase in phases for segment in phase):
             for operation, index in segment.operations:
-                result = () if operation is Piece.statistics else (index,)
-                inputs = () if operation is Piece.backward_statistics else self._steps[index].inputs
-                for array in (*result, *inputs):
+                for array in self._touched(operation, index):
                     touching.setdefault(array, set()).add(number)
         return {array for array, segments in touching.items() if len(segments) > 1}
+
+    def _touched(self, operation, index):
+        """Return the steps whose arrays an operation reads or writes."""
+        inputs = self._steps[index].inputs
+        if operation is Piece.statistics:
+            return inputs
+        if index in self.merging and operation is not Piece.backward:
+            return (index,)  # what they need of the input, statistics have kept
+        return (index, *inputs)
 
     def _read_in_backward(self):
         read = set()

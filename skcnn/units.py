@@ -128,7 +128,7 @@ class Piece:
             self.shard.read(self.rows, out)
             result = out
         else:
-            X = self._input(step)
+            X = None if step.merges and self.executor.training else self._input(step)
             self.units[index].begin()
             result = step.layer.forward(
                 self.executor.params(step), X, self.units[index], training=self.executor.training, out=out

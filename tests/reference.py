@@ -452,7 +452,8 @@ def run_forward(layer, params, X, *, training, weights=None, seed=0):
         unit.merged, unit.state = layer.merge(params, [layer.statistics(X, unit)])
     *pixels, features = layer.output_shape(input_shape)
     out = garbage((*pixels, X.shape[-2], features), X.dtype)
-    unit.output = layer.forward(params, X, unit, training=training, out=out)
+    forgets = training and hasattr(layer, "merge")
+    unit.output = layer.forward(params, None if forgets else X, unit, training=training, out=out)
     return unit.output, unit
 
 

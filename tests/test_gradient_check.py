@@ -148,9 +148,11 @@ class IgnoresWeights(BatchNorm):
     """Right without sample weights only."""
 
     def backward(self, params, dY, unit, *, need_dX, out):
-        means = self._normalized(unit) * unit.merged["mean_product"] + unit.merged["mean_dY"]
-        np.subtract(dY, means, out=out)
-        return np.multiply(out, unit.merged["inverse"] * params["scale"], out=out)
+        type(unit).weights, weights = None, type(unit).weights
+        try:
+            return super().backward(params, dY, unit, need_dX=need_dX, out=out)
+        finally:
+            type(unit).weights = weights
 
 
 def test_ignored_sample_weights_fail():

@@ -93,12 +93,19 @@ class Windows:
         pixels : (slice, slice)
             Index of their pixels at this position in the image without padding.
         """
-        by_axis = [
-            [self._overlap(axis, offset) for offset in range(length)] for axis, length in enumerate(self.size)
-        ]
-        for rows in by_axis[0]:
-            for columns in by_axis[1]:
+        for rows in self.overlaps_along(0):
+            for columns in self.overlaps_along(1):
                 yield tuple(zip(rows, columns, strict=True))
+
+    def overlaps_along(self, axis: int) -> list[tuple[slice, slice]]:
+        """Return, for each position in a window along an axis, the windows where it lies on the image.
+
+        Returns
+        -------
+        overlaps : list of (windows, pixels)
+            Index of these windows, and of their pixels at this position, along the axis.
+        """
+        return [self._overlap(axis, offset) for offset in range(self.size[axis])]
 
     def _overlap(self, axis, offset):
         """Return the windows and pixels of one axis as slices."""

@@ -199,11 +199,14 @@ class MergingLayer(Layer):
 
     In training its forward pass waits until every unit of the minibatch has given its ``statistics``
     and ``merge`` has combined them, and its backward pass likewise. In prediction nothing is merged.
+
+    In training the input is there for ``statistics`` alone, which leaves in buffers of the unit what the
+    other passes need of it; ``forward`` gets None in its place.
     """
 
     @abstractmethod
     def statistics(self, X, unit):
-        """Return the partial statistics of a unit, for ``merge``."""
+        """Return the partial statistics of a unit, for ``merge``, and keep what the other passes need."""
 
     @abstractmethod
     def merge(self, params: Params, partials: list):

@@ -53,7 +53,6 @@ class BatchNorm(MergingLayer):
     """
 
     state_params = ("running_mean", "running_variance", "n_updates")
-    backward_reads = ("X",)
     _parameter_constraints: dict = {
         "momentum": [Interval(Real, 0, 1, closed="left")],
         "epsilon": [Interval(Real, 0, None, closed="neither")],
@@ -81,20 +80,23 @@ class BatchNorm(MergingLayer):
     def statistics(self, X, unit):
         """Return total weight, mean and sum of squared deviations of each channel.
 
-        Pixels of an image are added up in the dtype of X, images in float64.
+        Pixels of an image are added up in the dtype of X, images in float64. What is kept are deviations from
+        the mean of the unit, ``center``: small numbers, of which no digits are lost later.
         """
         weights = np.ones(X.shape[-2]) if unit.weights is None else unit.weights
-        total = float(weights.sum())
-        n_pixels = X[..., 0, 0].size
-        mean = weights @ image_sums(X).astype(np.float64) / (total * n_pixels)
-        deviations = channelwise(
-            np.subtract, X, mean.astype(X.dtype), out=unit.scratch("deviations", X.shape)
-        )
-        offset = weights @ image_sums(deviations).astype(np.float64) / (total * n_pixels)
-        np.square(deviations, out=deviations)
-        squares = weights @ image_sums(deviations).astype(np.float64)
-        # the mean was rounded before it was subtracted: take the squares about the exact one
-        return total * n_pixels, mean.astype(X.dtype) + offset, squares - total * n_pixels * offset**2
+        n_values = float(weights.sum()) * X[..., 0, 0].size
+        center, deviations = self._kept(X.shape, unit)
+        np.copyto(center, weights @ image_sums(X).astype(np.float64) / n_values, casting="same_kind")
+        channelwise(np.subtract, X, center, out=deviations)
+        offset = weights @ image_sums(deviations).astype(np.float64) / n_values
+        squares = np.square(deviations, out=unit.scratch("squares", X.shape))
+        squares = weights @ image_sums(squares).astype(np.float64)
+        # the center is rounded: take the squares about the exact mean
+        return n_values, center + offset, squares - n_values * offset**2
+
+    def _kept(self, shape, unit):
+        """Return the memory of the mean of a unit and of the deviations from it."""
+        return unit.buffer("center", shape[-1:]), unit.buffer("deviations", shape)
 
     def merge(self, params, partials):
         """Combine the statistics of the units by the parallel formula of Chan, Golub and LeVeque (1979)."""
@@ -113,62 +115,61 @@ class BatchNorm(MergingLayer):
             "running_variance": params["running_variance"] + step * (variance - params["running_variance"]),
             "n_updates": n_updates,
         }
-        return self._normalizer(mean, variance, params) | {"total": total}, state
+        return {"mean": mean, "inverse": self._inverse(variance), "total": total}, state
 
-    def _normalizer(self, mean, variance, params):
-        """Return mean and inverse deviation in the compute dtype."""
-        dtype = params["scale"].dtype
-        deviation = np.sqrt(np.asarray(variance, np.float64) + self.epsilon)
-        return {"mean": np.asarray(mean, dtype), "inverse": (1 / deviation).astype(dtype)}
+    def _inverse(self, variance):
+        """Return the inverse of the deviation that a variance stands for, in float64."""
+        return 1 / np.sqrt(np.asarray(variance, np.float64) + self.epsilon)
 
     def prepare(self, params, input_shape, *, training):
-        """Return the normalizer of the running statistics, for prediction."""
-        return (
-            None if training else self._normalizer(params["running_mean"], params["running_variance"], params)
-        )
+        """Return the factor of deviations from the running mean, for prediction."""
+        factor = params["scale"] * self._inverse(params["running_variance"])
+        return None if training else factor.astype(params["scale"].dtype)
 
     def forward(self, params, X, unit, *, training, out):
         """Compute the result; see :meth:`Layer.forward`."""
-        normalizer = unit.merged if training else unit.prepared
-        channelwise(np.subtract, X, normalizer["mean"], out=out)
-        channelwise(np.multiply, out, normalizer["inverse"] * params["scale"], out=out)
-        return channelwise(np.add, out, params["shift"], out=out)
+        if not training:
+            channelwise(np.subtract, X, params["running_mean"], out=out)
+            channelwise(np.multiply, out, unit.prepared, out=out)
+            return channelwise(np.add, out, params["shift"], out=out)
+        center, deviations = self._kept(out.shape, unit)
+        factor = params["scale"] * unit.merged["inverse"]
+        shift = params["shift"] + factor * (center - unit.merged["mean"])
+        channelwise(np.multiply, deviations, factor.astype(out.dtype), out=out)
+        return channelwise(np.add, out, shift.astype(out.dtype), out=out)
 
     def backward_statistics(self, params, dY, unit):
         """Return the sums of dY and of dY times the normalized input; they are the gradients, too."""
-        normalized = self._normalized(unit)
-        shift_gradient = channel_sums(dY)
-        np.multiply(normalized, dY, out=normalized)
-        scale_gradient = channel_sums(normalized)
-        unit.add_gradient("shift", shift_gradient)
-        unit.add_gradient("scale", scale_gradient)
-        return shift_gradient.astype(np.float64), scale_gradient.astype(np.float64)
+        center, deviations = self._kept(dY.shape, unit)
+        dY_sum = channel_sums(dY)
+        products = np.multiply(deviations, dY, out=unit.scratch("products", dY.shape))
+        product_sum = channel_sums(products) + dY_sum * (center - unit.merged["mean"])
+        product_sum *= unit.merged["inverse"]
+        unit.add_gradient("shift", dY_sum)
+        unit.add_gradient("scale", product_sum.astype(dY.dtype))
+        return dY_sum.astype(np.float64), product_sum
 
     def backward_merge(self, params, merged, partials):
         """Divide the sums over all units by the total weight."""
-        dtype = params["scale"].dtype
-        mean_dY = sum(shift for shift, _ in partials) / merged["total"]
-        mean_product = sum(scale for _, scale in partials) / merged["total"]
-        return merged | {"mean_dY": mean_dY.astype(dtype), "mean_product": mean_product.astype(dtype)}
+        mean_dY = sum(dY_sum for dY_sum, _ in partials) / merged["total"]
+        mean_product = sum(product_sum for _, product_sum in partials) / merged["total"]
+        return merged | {"mean_dY": mean_dY, "mean_product": mean_product}
 
     def backward(self, params, dY, unit, *, need_dX, out):
         """Compute the gradient; see :meth:`Layer.backward`."""
         if not need_dX:
             return None
         merged = unit.merged
-        means = self._normalized(unit)
-        channelwise(np.multiply, means, merged["mean_product"], out=means)
-        channelwise(np.add, means, merged["mean_dY"], out=means)
+        center, means = self._kept(dY.shape, unit)  # the deviations are not needed any more
+        factor = merged["inverse"] * merged["mean_product"]
+        shift = merged["mean_dY"] + factor * (center - merged["mean"])
+        channelwise(np.multiply, means, factor.astype(dY.dtype), out=means)
+        channelwise(np.add, means, shift.astype(dY.dtype), out=means)
         if unit.weights is not None:
             np.multiply(means, unit.weights.astype(dY.dtype)[:, np.newaxis], out=means)
         np.subtract(dY, means, out=out)
-        return channelwise(np.multiply, out, merged["inverse"] * params["scale"], out=out)
-
-    def _normalized(self, unit):
-        """Return the normalized input in scratch memory."""
-        normalized = unit.scratch("normalized", unit.X.shape)
-        channelwise(np.subtract, unit.X, unit.merged["mean"], out=normalized)
-        return channelwise(np.multiply, normalized, unit.merged["inverse"], out=normalized)
+        factor = params["scale"] * merged["inverse"]
+        return channelwise(np.multiply, out, factor.astype(dY.dtype), out=out)
 
 
 class SampleNorm(Layer):

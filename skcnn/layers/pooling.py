@@ -7,6 +7,7 @@ from skcnn.kernels.pooling import (
     average_pool_forward,
     max_pool_backward,
     max_pool_forward,
+    max_pool_positions,
 )
 from skcnn.kernels.reductions import image_sums
 from skcnn.kernels.windows import sliding_windows
@@ -52,6 +53,15 @@ class WindowPool2D(Layer):
             )
         return (*windows.counts, input_shape[2])
 
+    def scratch_size(self, input_shape):
+        """Return the size of the image that is pooled along its width; see :meth:`Layer.scratch_size`."""
+        windows = self.windows(input_shape[:2])
+        return input_shape[0] * windows.counts[1] * input_shape[2]
+
+    def prepare(self, params, input_shape, *, training):
+        """Return the windows; see :meth:`Layer.prepare`."""
+        return self.windows(input_shape[:2])
+
 
 class MaxPool2D(WindowPool2D):
     r"""Maximum of windows.
@@ -93,22 +103,17 @@ class MaxPool2D(WindowPool2D):
 
     def forward(self, params, X, unit, *, training, out):
         """Compute the result; see :meth:`Layer.forward`."""
-        windows, position, larger = self.windows(X.shape[:2]), None, None
-        if training:
-            position = unit.buffer("position", out.shape, self._position_dtype())
-            larger = unit.scratch("larger", out.shape, self._position_dtype())
-        return max_pool_forward(X, out, position, larger, windows)
+        positions = self._positions(X, unit) if training else None
+        return max_pool_forward(X, out, positions, unit.prepared, unit.scratch)
 
     def backward(self, params, dY, unit, *, need_dX, out):
         """Compute the gradient; see :meth:`Layer.backward`."""
-        position = unit.buffer("position", dY.shape, self._position_dtype())
-        share = unit.scratch("share", dY.shape)
-        return max_pool_backward(dY, position, out, share, self.windows(out.shape[:2]))
+        return max_pool_backward(dY, self._positions(out, unit), out, unit.prepared, unit.scratch)
 
-    def _position_dtype(self):
-        """Return the smallest type that numbers the pixels of a window."""
-        height, width = as_pair(self.pool_size, "pool_size")
-        return np.min_scalar_type(height * width - 1)
+    def _positions(self, X, unit):
+        """Return the memory that tells where maxima are."""
+        across, down = max_pool_positions(unit.prepared, *X.shape[2:])
+        return unit.buffer("across", *across), unit.buffer("down", *down)
 
 
 class AvgPool2D(WindowPool2D):
@@ -162,15 +167,16 @@ class AvgPool2D(WindowPool2D):
 
     def forward(self, params, X, unit, *, training, out):
         """Compute the result; see :meth:`Layer.forward`."""
-        return average_pool_forward(X, out, *self._areas_and_windows(X))
+        windows = unit.prepared
+        return average_pool_forward(X, out, self._areas(windows), windows, unit.scratch)
 
     def backward(self, params, dY, unit, *, need_dX, out):
         """Compute the gradient; see :meth:`Layer.backward`."""
-        return average_pool_backward(dY, out, *self._areas_and_windows(out))
+        windows = unit.prepared
+        return average_pool_backward(dY, out, self._areas(windows), windows, unit.scratch)
 
-    def _areas_and_windows(self, X):
-        windows = self.windows(X.shape[:2])
-        return windows.areas(with_padding=self.count_include_pad), windows
+    def _areas(self, windows):
+        return windows.areas(with_padding=self.count_include_pad)
 
 
 class GlobalAvgPool2D(Layer):

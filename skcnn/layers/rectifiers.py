@@ -12,7 +12,7 @@ from skcnn.kernels.reductions import channel_sums
 from skcnn.layers.base import Activation, ElementwiseActivation
 
 
-class ReLU(ElementwiseActivation):
+class ReLU(Activation):
     r"""Rectified linear unit.
 
     Notes
@@ -36,11 +36,12 @@ class ReLU(ElementwiseActivation):
 
     def forward(self, params, X, unit, *, training, out):
         """Compute the result; see :meth:`Layer.forward`."""
-        return np.maximum(X, 0, out=out)
+        return np.maximum(X, np.zeros(X.shape[1:], X.dtype), out=out)  # numpy is slow with a number
 
-    def slope(self, unit, out):
-        """Return 1 where the result is positive, else 0."""
-        return np.greater(unit.Y, 0, out=out)
+    def backward(self, params, dY, unit, *, need_dX, out):
+        """Compute the gradient; see :meth:`Layer.backward`."""
+        positive = np.greater(unit.Y, 0, out=unit.scratch("positive", dY.shape, bool))
+        return np.multiply(dY, positive, out=out)
 
 
 class LeakyReLU(ElementwiseActivation):

@@ -10,6 +10,7 @@ from skcnn.kernels.pooling import (
     average_pool_forward,
     max_pool_backward,
     max_pool_forward,
+    max_pool_positions,
 )
 from skcnn.kernels.windows import sliding_windows
 
@@ -66,31 +67,45 @@ class Problem:
         self.shape = (*naive.counts, n_images, channels)
         self.dY = np.random.default_rng(6).standard_normal(self.shape).astype(dtype)
 
-    def max_pool(self, position_dtype=np.uint8):
-        out = garbage(self.shape, self.X.dtype)
-        position, larger = garbage(self.shape, position_dtype), garbage(self.shape, position_dtype)
-        assert max_pool_forward(self.X, out, position, larger, self.windows) is out
-        return out, position
+    def scratch(self, name, shape, dtype=None):
+        return garbage(shape, self.X.dtype if dtype is None else dtype)
 
-    def max_pool_backward(self, position):
-        dX, share = garbage(self.X.shape, self.X.dtype), garbage(self.shape, self.X.dtype)
-        assert max_pool_backward(self.dY, position, dX, share, self.windows) is dX
+    def max_pool(self):
+        out = garbage(self.shape, self.X.dtype)
+        positions = [garbage(*array) for array in max_pool_positions(self.windows, *self.X.shape[2:])]
+        assert max_pool_forward(self.X, out, positions, self.windows, self.scratch) is out
+        return out, positions
+
+    def position(self):
+        """Return the position of each maximum in its window, in row order."""
+        across, down = self.max_pool()[1]
+        position = np.zeros(self.shape, int)
+        for i, j, image, channel in np.ndindex(self.shape):
+            u = int(down[i, j, image, channel])
+            row = i * self.windows.strides[0] + u - self.windows.padding[0][0]
+            position[i, j, image, channel] = u * self.windows.size[1] + across[row, j, image, channel]
+        return position
+
+    def max_pool_backward(self, positions):
+        dX = garbage(self.X.shape, self.X.dtype)
+        assert max_pool_backward(self.dY, positions, dX, self.windows, self.scratch) is dX
         return dX
 
     def average_pool(self, with_padding):
         out = garbage(self.shape, self.X.dtype)
-        assert average_pool_forward(self.X, out, self.areas[with_padding], self.windows) is out
+        areas = self.areas[with_padding]
+        assert average_pool_forward(self.X, out, areas, self.windows, self.scratch) is out
         return out
 
     def average_pool_backward(self, with_padding):
         dX = garbage(self.X.shape, self.X.dtype)
         areas = self.areas[with_padding]
-        assert average_pool_backward(self.dY.copy(), dX, areas, self.windows) is dX
+        assert average_pool_backward(self.dY.copy(), dX, areas, self.windows, self.scratch) is dX
         return dX
 
-    def check_max_pool(self, position_dtype=np.uint8):
+    def check_max_pool(self):
         """Maxima must be exact; gradients are sums of a few terms."""
-        out, position = self.max_pool(position_dtype)
+        out, position = self.max_pool()
         np.testing.assert_array_equal(out, reference.max_pool(self.X, **self.where))
         expected = reference.max_pool_backward(self.X, self.dY, **self.where)
         assert_close(self.max_pool_backward(position), expected)
@@ -126,14 +141,14 @@ def test_max_pool_of_negative_images_is_never_the_zero_of_the_padding(problem):
 
 
 def test_max_pool_of_a_constant_image_has_its_maximum_at_the_first_pixel():
-    out, position = by_hand(np.full((4, 6), -3.0), (2, 3), (2, 3)).max_pool()
-    assert (out == -3).all()
-    assert (position == 0).all()
+    problem = by_hand(np.full((4, 6), -3.0), (2, 3), (2, 3))
+    assert (problem.max_pool()[0] == -3).all()
+    assert (problem.position() == 0).all()
 
 
 def test_max_pool_of_a_constant_image_has_its_maximum_at_the_first_pixel_behind_the_padding():
     """Positions of 3 x 3 windows in row order: the first row and column of windows begin in the padding."""
-    _, position = by_hand(np.zeros((3, 3)), (3, 3), (1, 1), ((1, 1), (1, 1))).max_pool()
+    position = by_hand(np.zeros((3, 3)), (3, 3), (1, 1), ((1, 1), (1, 1))).position()
     assert position[:, :, 0, 0].tolist() == [[4, 3, 3], [1, 0, 0], [1, 0, 0]]
 
 
@@ -141,29 +156,29 @@ def test_max_pool_position_counts_in_row_order():
     """All four positions of a 2 x 2 window, and the first of two equal ones."""
     X = np.zeros((2, 10))
     X[0, 0] = X[0, 3] = X[1, 4] = X[1, 7] = X[0, 9] = X[1, 8] = 1  # the last window: top right, bottom left
-    _, position = by_hand(X, (2, 2), (2, 2)).max_pool()
+    position = by_hand(X, (2, 2), (2, 2)).position()
     assert position.ravel().tolist() == [0, 1, 2, 3, 1]
 
 
-def test_max_pool_of_windows_with_more_pixels_than_a_byte_counts():
-    """Maxima at positions beyond 255 need a wider type, as the layer asks for."""
-    problem = Problem((17, 34), (17, 17), (17, 17), NO_PADDING, False, 2, 2)
-    problem.X[16, 16] = problem.X[16, 33] = 9  # position 288, the last one
-    _, position = problem.max_pool(np.uint16)
-    assert (position == 288).all()
-    problem.check_max_pool(np.uint16)
+def test_max_pool_of_windows_with_more_columns_than_a_byte_counts():
+    """Maxima at columns beyond 255 need a wider type."""
+    problem = Problem((2, 520), (2, 260), (2, 260), NO_PADDING, False, 2, 2)
+    problem.X[1, 259] = problem.X[1, 519] = 9  # the last column of each window
+    assert (problem.position() == 519).all()
+    assert [array.dtype for array in problem.max_pool()[1]] == [np.uint16, bool]
+    problem.check_max_pool()
 
 
 def test_max_pool_in_prediction_needs_no_positions(problem):
     out = garbage(problem.shape, problem.X.dtype)
-    max_pool_forward(problem.X, out, None, None, problem.windows)
+    max_pool_forward(problem.X, out, None, problem.windows, problem.scratch)
     np.testing.assert_array_equal(out, problem.max_pool()[0])
 
 
 def test_max_pool_keeps_values_that_are_all_minus_infinity():
-    out, position = by_hand(np.array([[-np.inf] * 4, [-np.inf] * 3 + [-5]]), (2, 2), (2, 2)).max_pool()
-    assert out.ravel().tolist() == [-np.inf, -5]
-    assert position.ravel().tolist() == [0, 3]
+    problem = by_hand(np.array([[-np.inf] * 4, [-np.inf] * 3 + [-5]]), (2, 2), (2, 2))
+    assert problem.max_pool()[0].ravel().tolist() == [-np.inf, -5]
+    assert problem.position().ravel().tolist() == [0, 3]
 
 
 def test_max_pool_passes_the_whole_gradient_on(geometry):

@@ -45,13 +45,14 @@ class Center(MergingLayer):
     """Subtract the mean of the minibatch: merges, but has no parameters."""
 
     def statistics(self, X, unit):
+        np.copyto(unit.buffer("X", X.shape), X)
         return X.sum(axis=0), len(X)
 
     def merge(self, params, partials):
         return sum(total for total, _ in partials) / sum(n for _, n in partials), {}
 
     def forward(self, params, X, unit, *, training, out):
-        return np.subtract(X, unit.merged if training else 0, out=out)
+        return np.subtract(unit.buffer("X", out.shape), unit.merged, out=out) if training else X
 
     def backward_statistics(self, params, dY, unit):
         return dY.sum(axis=0), len(dY)
