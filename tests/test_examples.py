@@ -2,12 +2,12 @@
 
 import gzip
 import runpy
-import struct
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from idx_files import write_idx_files
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
@@ -25,14 +25,7 @@ def run_example(monkeypatch, capsys):
 @pytest.fixture
 def idx_folder(tmp_path):
     """Return a folder of IDX files with 60 training and 20 test images."""
-    rng = np.random.default_rng(0)
-    for part, n_images in (("train", 60), ("t10k", 20)):
-        images = rng.integers(0, 256, (n_images, 28, 28), dtype=np.uint8)
-        labels = (np.arange(n_images) % 10).astype(np.uint8)
-        for kind, array in (("images-idx3", images), ("labels-idx1", labels)):
-            header = struct.pack(f">HBB{array.ndim}i", 0, 8, array.ndim, *array.shape)
-            with gzip.open(tmp_path / f"{part}-{kind}-ubyte.gz", "wb") as file:
-                file.write(header + array.tobytes())
+    write_idx_files(tmp_path)
     return tmp_path
 
 

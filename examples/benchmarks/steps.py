@@ -1,0 +1,296 @@
+"""Time minibatches of four networks, trained and predicted by skcnn and by PyTorch.
+
+Training is the whole ``fit`` of a ConvNetClassifier with explicit layers, from the call to its return,
+divided by the number of minibatches; PyTorch trains the same network by a plain loop over the same images
+in memory. Predicting is the whole ``predict``, divided by the number of images. Both sides have the same
+threads, float32, Adam, and standardized images; each side is measured in a process of its own, warmed up
+first, and takes turns with the others.
+
+PyTorch is eager, with its fused Adam, in both memory formats and predicts under ``inference_mode`` with
+small and large minibatches; the best of these forms counts. Ratios are the time of PyTorch divided by that
+of skcnn, pair by pair: above 1, skcnn is faster. "of SGEMM" is the share of the speed of a large float32
+matrix product of numpy, measured in between, with the multiply-adds of direct convolution: forward, and
+three times forward in training. Memory is the peak of the process, in brackets the part that came after the
+imports, images included.
+
+Run it with ``python examples/benchmarks/steps.py``; it takes about half an hour.
+"""
+
+import itertools
+from dataclasses import asdict
+
+from measuring import (
+    figure,
+    import_torch,
+    interleaved,
+    is_available,
+    make_parser,
+    median_of,
+    memory_figure,
+    memory_record,
+    peak_memory,
+    ratios,
+    report,
+    run_child,
+    seconds_per_unit,
+    warn_if_busy,
+)
+from networks import N_CLASSES, NETWORKS, Network, multiply_adds, skcnn_layers, torch_module
+
+MEMORY_FORMATS = {"contiguous": False, "channels_last": True}
+PREDICTION_BATCH_SIZES = (128, 1024)
+
+# What runs in child processes
+
+
+def make_images(network, batch_size):
+    """Return whole minibatches of random images, of zero mean and unit deviation, and their labels."""
+    import numpy as np
+
+    n_samples = max(1, network.n_samples // batch_size) * batch_size
+    images = np.random.default_rng(0).standard_normal((n_samples, *network.image_shape), np.float32)
+    return images, np.arange(n_samples) % N_CLASSES
+
+
+def make_classifier(network, batch_size, max_iter):
+    """Return a ConvNetClassifier that trains for exactly this many epochs."""
+    from skcnn import ConvNetClassifier
+
+    return ConvNetClassifier(
+        skcnn_layers(network),
+        input_scaling=None,
+        alpha=0,
+        batch_size=batch_size,
+        max_iter=max_iter,
+        n_iter_no_change=max_iter,
+        random_state=0,
+    )
+
+
+def train_skcnn(network, batch_size, seconds):
+    """Return the seconds of a minibatch in ``fit``, the number of weights, and the memory."""
+    network = Network(**network)
+    clf = make_classifier(network, batch_size, max_iter=1)
+    baseline = peak_memory()
+    X, y = make_images(network, batch_size)
+
+    def run(n_epochs):
+        clf.set_params(max_iter=n_epochs, n_iter_no_change=n_epochs).fit(X, y)
+        assert clf.n_iter_ == n_epochs
+
+    per_epoch = seconds_per_unit(run, seconds)
+    return {
+        "seconds": per_epoch / (len(X) // batch_size),
+        "n_params": clf.n_params_,
+        **memory_record(baseline),
+    }
+
+
+def predict_skcnn(network, seconds):
+    """Return the seconds of an image in ``predict``, the number of weights, and the memory."""
+    network = Network(**network)
+    clf = make_classifier(network, batch_size=N_CLASSES, max_iter=1)
+    baseline = peak_memory()
+    X, y = make_images(network, N_CLASSES)
+    clf.fit(X[:N_CLASSES], y[:N_CLASSES])
+
+    def run(n_calls):
+        for _ in range(n_calls):
+            clf.predict(X)
+
+    per_call = seconds_per_unit(run, seconds)
+    return {"seconds": per_call / len(X), "n_params": clf.n_params_, **memory_record(baseline)}
+
+
+class TorchSide:
+    """The network in PyTorch, and its images as a tensor in the memory format asked for.
+
+    Parameters
+    ----------
+    network : dict
+        Fields of a Network.
+    batch_size : int
+    channels_last : bool
+        Memory format of images and weights.
+    """
+
+    def __init__(self, network, batch_size, channels_last):
+        self.torch, self.channels_last = import_torch(), channels_last
+        self.baseline = peak_memory()
+        X, y = make_images(Network(**network), batch_size)
+        images = X if channels_last else X.transpose(0, 3, 1, 2).copy()
+        self.images, self.labels = self.torch.from_numpy(images), self.torch.from_numpy(y)
+        self.module = torch_module(Network(**network))
+        if channels_last:
+            self.module.to(memory_format=self.torch.channels_last)
+
+    def turned(self, images):
+        """Return images as (n, channels, height, width); no data are copied."""
+        return images.permute(0, 3, 1, 2) if self.channels_last else images
+
+    def record(self, seconds):
+        """Return the result of the process."""
+        n_params = sum(parameter.numel() for parameter in self.module.parameters())
+        return {"seconds": seconds, "n_params": n_params, **memory_record(self.baseline)}
+
+
+def train_torch(network, batch_size, seconds, channels_last):
+    """Return the seconds of a minibatch in a plain training loop, the number of weights, and the memory."""
+    side = TorchSide(network, batch_size, channels_last)
+    torch = side.torch
+    loss_function = torch.nn.CrossEntropyLoss()
+    optimizer = torch.optim.Adam(side.module.parameters(), lr=1e-3, fused=True)
+
+    def run(n_epochs):
+        side.module.train()
+        for _ in range(n_epochs):
+            for rows in torch.randperm(len(side.images)).split(batch_size):
+                scores = side.module(side.turned(side.images.index_select(0, rows)))
+                optimizer.zero_grad(set_to_none=True)
+                loss_function(scores, side.labels.index_select(0, rows)).backward()
+                optimizer.step()
+
+    return side.record(seconds_per_unit(run, seconds) / (len(side.images) // batch_size))
+
+
+def predict_torch(network, batch_size, seconds, channels_last):
+    """Return the seconds of an image in a plain loop, the number of weights, and the memory."""
+    side = TorchSide(network, N_CLASSES, channels_last)
+    side.module.eval()
+
+    def run(n_calls):
+        with side.torch.inference_mode():
+            for _ in range(n_calls):
+                parts = [side.module(side.turned(images)) for images in side.images.split(batch_size)]
+                side.torch.cat(parts).argmax(dim=1).numpy()
+
+    return side.record(seconds_per_unit(run, seconds) / len(side.images))
+
+
+# What the script does with them
+
+
+def make_sides(task, network, batch_size, arguments, *, with_torch):
+    """Return the functions that measure each side once, by its name."""
+
+    def child(target, **options):
+        return lambda: run_child(target, threads=arguments.threads, seconds=arguments.seconds, **options)
+
+    described = asdict(network)
+    training = {"batch_size": batch_size} if task == "train" else {}
+    sides = {
+        "SGEMM": child("measuring:sgemm_rate"),
+        "skcnn": child(f"steps:{task}_skcnn", network=described, **training),
+    }
+    if with_torch:
+        sizes = (batch_size,) if task == "train" else PREDICTION_BATCH_SIZES
+        for (name, channels_last), size in itertools.product(MEMORY_FORMATS.items(), sizes):
+            options = {"network": described, "batch_size": size, "channels_last": channels_last}
+            sides[f"{name} {size}"] = child(f"steps:{task}_torch", **options)
+    return sides
+
+
+def measure(task, name, network, batch_size, arguments, *, with_torch):
+    """Measure all sides in turn.
+
+    Parameters
+    ----------
+    task : {"train", "predict"}
+    name : str
+        Name of the network.
+    network : Network
+    batch_size : int
+        Of training.
+    arguments : Namespace
+        With ``threads``, ``seconds`` and ``pairs``.
+    with_torch : bool
+
+    Returns
+    -------
+    result : dict
+        ``rounds`` holds what every process returned; of PyTorch, those of its best form are also in
+        ``torch``, else None.
+    """
+    sides = make_sides(task, network, batch_size, arguments, with_torch=with_torch)
+    rounds = interleaved(sides, arguments.pairs, f"{task} {name} {batch_size}")
+    forms = [side for side in rounds if side not in ("SGEMM", "skcnn")]
+    for form in forms:
+        assert rounds[form][0]["n_params"] == rounds["skcnn"][0]["n_params"], "the networks differ"
+    best = min(forms, key=lambda form: median_of(rounds[form], "seconds"), default=None)
+    images = batch_size if task == "train" else 1
+    return {
+        "task": task,
+        "network": name,
+        "batch_size": batch_size,
+        "multiply_adds": multiply_adds(network) * images * (3 if task == "train" else 1),
+        "skcnn": rounds["skcnn"],
+        "torch": rounds.get(best),
+        "torch_form": best,
+        "rounds": rounds,
+    }
+
+
+def speed_cells(result):
+    """Return what a table says about times: both sides, ratios, and shares of the SGEMM limit."""
+
+    def seconds(side):
+        return [record["seconds"] for record in result[side]]
+
+    def share(side):
+        rates = [result["multiply_adds"] / elapsed for elapsed in seconds(side)]
+        return figure(ratios(rates, result["rounds"]["SGEMM"])[0])
+
+    scale = 1e3 if result["task"] == "train" else 1e6
+    skcnn = figure(scale * median_of(result["skcnn"], "seconds"))
+    if result["torch"] is None:
+        return [skcnn, "-", "-", "-", share("skcnn"), "-"]
+    median, smallest, largest = ratios(seconds("torch"), seconds("skcnn"))
+    spread = f"{figure(smallest)} to {figure(largest)}"
+    torch = figure(scale * median_of(result["torch"], "seconds"))
+    return [skcnn, torch, figure(median), spread, share("skcnn"), share("torch")]
+
+
+SPEED_HEADER = ["skcnn", "PyTorch", "ratio", "from, to", "skcnn of SGEMM", "PyTorch of SGEMM"]
+UNITS = {"train": "ms per minibatch", "predict": "µs per image"}
+
+
+def make_table(results):
+    """Return header and rows of the results of one task."""
+    header = ["network", *SPEED_HEADER, "skcnn MB", "PyTorch MB", "best form of PyTorch"]
+    rows = []
+    for result in results:
+        named = (
+            f"{result['network']}, {result['batch_size']}" if result["task"] == "train" else result["network"]
+        )
+        memory = [memory_figure(result[side]) if result[side] else "-" for side in ("skcnn", "torch")]
+        rows.append([named, *speed_cells(result), *memory, result["torch_form"] or "-"])
+    return header, rows
+
+
+def main():
+    """Measure what the options ask for."""
+    parser = make_parser(__doc__.splitlines()[0])
+    parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS), help="which ones")
+    parser.add_argument("--seconds", type=float, default=2.0, help="how long each timing lasts at least")
+    parser.add_argument("--train", action="store_true", help="only train, unless --predict is given, too")
+    parser.add_argument("--predict", action="store_true", help="only predict, unless --train is given, too")
+    arguments = parser.parse_args()
+    warn_if_busy()
+    with_torch = is_available(arguments, "torch")
+
+    tables, results = {}, []
+    for task, caption in (("train", "Training"), ("predict", "Predicting")):
+        if (arguments.train or arguments.predict) and not getattr(arguments, task):
+            continue
+        measured = [
+            measure(task, name, NETWORKS[name], batch_size, arguments, with_torch=with_torch)
+            for name in arguments.networks
+            for batch_size in NETWORKS[name].batch_sizes[: None if task == "train" else 1]
+        ]
+        tables[f"{caption}, {UNITS[task]} (threads: {arguments.threads}):"] = make_table(measured)
+        results += measured
+    report(arguments, "steps", tables, results)
+
+
+if __name__ == "__main__":
+    main()

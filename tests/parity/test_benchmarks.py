@@ -1,0 +1,45 @@
+"""The benchmarks run against PyTorch and skorch, on small settings."""
+
+import pytest
+from benchmark_scripts import assert_positive, functions_of, read_tables, run_benchmark
+from idx_files import write_idx_files
+
+torch = pytest.importorskip("torch", reason="benchmarks need PyTorch, which is not installed")
+
+
+def test_steps():
+    options = ["--networks", "W1", "--pairs", 2, "--seconds", 0.01, "--threads", 1]
+    training, predicting = read_tables(run_benchmark("steps.py", *options))
+    for row in training + predicting:
+        for column in ("skcnn", "PyTorch", "ratio", "skcnn of SGEMM", "PyTorch of SGEMM", "PyTorch MB"):
+            assert_positive(row[column])
+        assert row["best form of PyTorch"].split()[0] in ("contiguous", "channels_last")
+
+
+def test_estimators(tmp_path):
+    pytest.importorskip("skorch", reason="skorch is not installed")
+    write_idx_files(tmp_path)
+    options = ["--folder", tmp_path, "--samples", 60, "--epochs", 1, "--batch-size", 20, "--threads", 1]
+    options += ["--search-samples", 90, "--search-epochs", 1, "--pairs", 1]
+    fits, searches, imports = read_tables(run_benchmark("estimators.py", *options))
+    assert [len(fits), len(searches), len(imports)] == [3, 4, 4]
+    for row in fits + searches:
+        assert_positive(row["ratio"])
+    for row in imports:
+        assert_positive(row["s"])
+
+
+def test_scaling():
+    options = ["--vary", "batch_size", "--values", 16, "--seconds", 0.01, "--pairs", 1, "--threads", 1]
+    ((row,),) = read_tables(run_benchmark("scaling.py", *options))
+    for column in ("fit ratio", "predict ratio"):
+        assert_positive(row[column])
+
+
+@pytest.mark.parametrize("name", ["W1", "W2", "W3", "W4"])
+def test_networks_in_pytorch_give_one_score_for_each_class(name):
+    networks = functions_of("networks.py")
+    network = networks["NETWORKS"][name]
+    height, width, channels = network.image_shape
+    scores = networks["torch_module"](network)(torch.zeros(2, channels, height, width))
+    assert scores.shape == (2, 10)

@@ -1,0 +1,189 @@
+"""The benchmarks run, on small settings and without PyTorch, and their helper functions are right."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+from benchmark_scripts import (
+    BENCHMARKS,
+    SCRIPTS,
+    assert_positive,
+    functions_of,
+    read_tables,
+    run_benchmark,
+)
+from idx_files import write_idx_files
+
+from skcnn import ConvNetClassifier
+
+
+def test_all_files_are_tested():
+    assert {path.name for path in BENCHMARKS.glob("*.py")} == {*SCRIPTS, "measuring.py", "networks.py"}
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_help_describes_every_option(name):
+    printed = run_benchmark(name, "--help")
+    assert "--pairs PAIRS" in printed and "(default: 5)" in printed
+
+
+def test_steps_without_pytorch(tmp_path):
+    options = ["--networks", "W1", "--pairs", 1, "--seconds", 0.01, "--threads", 1, "--skcnn-only"]
+    printed = run_benchmark("steps.py", *options, "--json", tmp_path / "steps.json")
+    training, predicting = read_tables(printed)
+    assert [row["network"] for row in training] == ["W1, 32", "W1, 200"]
+    assert [row["network"] for row in predicting] == ["W1"]
+    for row in training + predicting:
+        assert_positive(row["skcnn"])
+        assert_positive(row["skcnn of SGEMM"])
+        assert row["PyTorch"] == row["ratio"] == "-"
+    results = json.loads((tmp_path / "steps.json").read_text())["results"]
+    assert [result["task"] for result in results] == ["train", "train", "predict"]
+    assert results[0]["skcnn"][0]["n_params"] == 160 + 4640 + 8256 + 650
+
+
+def test_estimators_without_pytorch(tmp_path):
+    write_idx_files(tmp_path)
+    options = ["--folder", tmp_path, "--samples", 60, "--epochs", 1, "--batch-size", 20, "--skcnn-only"]
+    options += ["--search-samples", 90, "--search-epochs", 1, "--pairs", 1]
+    fits, searches, imports = read_tables(run_benchmark("estimators.py", *options))
+    assert [row["estimator"] for row in fits] == ["ConvNetClassifier", "MLPClassifier"]
+    assert len(searches) == 2
+    assert [row["module"] for row in imports] == [
+        "sklearn.neural_network",
+        "skcnn after sklearn.neural_network",
+    ]
+    assert [row["ratio"] for row in [fits[0], *searches]] == ["1", "1", "1"]
+    for row in fits:
+        assert_positive(row["s per epoch"])
+    for row in searches + imports:
+        assert_positive(row["s"])
+
+
+def test_scaling_writes_the_readme(tmp_path):
+    readme = tmp_path / "README.md"
+    readme.write_text("before\n<!-- benchmark: scaling -->\nold\n<!-- end -->\nafter\n")
+    options = ["--vary", "image_size", "--values", 8, "--seconds", 0.01, "--pairs", 1, "--skcnn-only"]
+    printed = run_benchmark("scaling.py", *options, "--readme", readme)
+    ((row,),) = read_tables(printed)
+    assert row["image_size"] == "8"
+    assert_positive(row["fit skcnn"])
+    assert_positive(row["predict skcnn"])
+    text = readme.read_text()
+    assert printed.strip() in text and "old" not in text
+    assert text.startswith("before\n") and text.endswith("<!-- end -->\nafter\n")
+
+
+def test_a_missing_package_is_named_with_the_extra(monkeypatch, capsys):
+    measuring = functions_of("measuring.py")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    arguments = measuring["make_parser"]("").parse_args([])
+    assert not measuring["is_available"](arguments, "torch")
+    assert "pip install skcnn[bench]" in capsys.readouterr().err
+
+
+def test_a_failing_child_says_why():
+    with pytest.raises(RuntimeError, match="No module named 'missing'"):
+        functions_of("measuring.py")["run_child"]("missing:function")
+
+
+def test_ratios_are_taken_pair_by_pair():
+    ratios = functions_of("measuring.py")["ratios"]
+    assert ratios([2, 9, 8], [1, 3, 16]) == (2, 0.5, 3)  # 2, 3 and 1/2; the ratio of the medians is 8/3
+    with pytest.raises(ValueError, match="zip"):
+        ratios([1, 2], [1])
+
+
+def test_sides_take_turns_in_both_orders():
+    calls = []
+    sides = {name: lambda name=name: calls.append(name) or len(calls) for name in "ab"}
+    results = functions_of("measuring.py")["interleaved"](sides, 3, "label")
+    assert calls == ["a", "b", "b", "a", "a", "b"]
+    assert results == {"a": [1, 4, 5], "b": [2, 3, 6]}
+
+
+def test_seconds_per_unit_warms_up_and_lasts_long_enough(monkeypatch):
+    """The first unit takes 4 s, later ones 1 s; 10 s are wanted."""
+    clock, calls = [0.0], []
+    monkeypatch.setattr("time.perf_counter", lambda: clock[0])
+
+    def run(n):
+        clock[0] += n + 3 * (not calls)
+        calls.append(n)
+
+    assert functions_of("measuring.py")["seconds_per_unit"](run, 10) == 1
+    assert calls == [1, 3, 12]  # 1.2 * 10 / 4 took only 3 s; then 1.2 * 3 * 10 / 3
+
+
+def test_medians_are_none_where_a_figure_is_missing():
+    measuring = functions_of("measuring.py")
+    assert measuring["median_of"]([{"a": 1}, {"a": 5}, {"a": 2}], "a") == 2
+    assert measuring["median_of"]([{"a": None}], "a") is None
+    assert measuring["memory_figure"]([{"peak": 123.4, "above_imports": 23.46}]) == "123 (23.5)"
+    assert measuring["memory_figure"]([{"peak": None, "above_imports": None}]) == "-"
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(None, "-"), (1234.5, "1234"), (100, "100"), (23.456, "23.5"), (0.05678, "0.0568"), (2, "2")],
+)
+def test_figures_have_three_digits(value, shown):
+    assert functions_of("measuring.py")["figure"](value) == shown
+
+
+def test_tables_are_aligned():
+    table = functions_of("measuring.py")["format_table"](
+        ["net", "ms"], [["W1", "0.5"], ["W3, 128", "120.25"]]
+    )
+    assert table.splitlines() == [
+        "| net     |     ms |",
+        "| ------- | -----: |",
+        "| W1      |    0.5 |",
+        "| W3, 128 | 120.25 |",
+    ]
+
+
+def test_a_block_is_replaced_and_others_are_left():
+    replace_block = functions_of("measuring.py")["replace_block"]
+    text = "<!-- benchmark: a -->\n<!-- end -->\n<!-- benchmark: b -->\nold\n<!-- end -->\nrest"
+    replaced = replace_block(text, "b", "new")
+    assert (
+        replaced == "<!-- benchmark: a -->\n<!-- end -->\n<!-- benchmark: b -->\n\nnew\n\n<!-- end -->\nrest"
+    )
+    assert replace_block(replaced, "b", "new") == replaced
+
+
+@pytest.mark.parametrize("text", ["nothing", "<!-- benchmark: a -->", "<!-- end --> <!-- benchmark: a -->"])
+def test_missing_markers_are_an_error(text):
+    with pytest.raises(ValueError, match="no text between <!-- benchmark: a --> and <!-- end -->"):
+        functions_of("measuring.py")["replace_block"](text, "a", "new")
+
+
+def test_the_readme_has_a_block_for_each_script():
+    text = functions_of("measuring.py")["README"].read_text(encoding="utf-8")
+    for name in SCRIPTS:
+        functions_of("measuring.py")["replace_block"](text, name.removesuffix(".py"), "")
+
+
+def test_multiply_adds_of_lenet():
+    """By hand: 28*28*6 * 25 + 10*10*16 * 25*6 + 400*120 + 120*84 + 84*10."""
+    networks = functions_of("networks.py")
+    assert networks["multiply_adds"](networks["NETWORKS"]["W4"]) == 117600 + 240000 + 48000 + 10080 + 840
+
+
+@pytest.mark.parametrize("name", ["W1", "W2", "W3", "W4"])
+def test_weights_of_skcnn_have_the_shapes_that_are_counted(name):
+    networks = functions_of("networks.py")
+    network = networks["NETWORKS"][name]
+    counted = [
+        numbers["kernel_size"] ** 2 * before[-1] * numbers["filters"]
+        if kind == "conv"
+        else math.prod(before) * numbers["units"]
+        for kind, numbers, before, _ in networks["walk"](network)
+        if kind != "pool"
+    ]
+    X = np.zeros((10, *network.image_shape), np.uint8)
+    clf = ConvNetClassifier(networks["skcnn_layers"](network), max_iter=1).fit(X, range(10))
+    params = clf.network_.params.values()
+    assert [values["weight"].size for values in params if "weight" in values] == counted
