@@ -181,13 +181,13 @@ class ConvNetClassifier(LayerParametersMixin, FittingMixin, PredictionMixin, Cla
     loss_ : float
         Loss of the last epoch, penalty included (not with "adamw"); nan if none was completed.
     best_loss_ : float or None
-        Smallest loss of an epoch; None if the last epoch was one with early stopping.
+        Smallest loss of an epoch since the loss last changed; None if the last call had early stopping.
     loss_curve_ : list of float
         Loss of each epoch.
     validation_scores_ : list of float or None
         Score of each epoch with early stopping, the larger the better; None if there was none.
     best_validation_score_ : float or None
-        Largest score; None if there was none.
+        Largest score; None if the last call had no early stopping.
     history_ : list of dict
         A record for each epoch: "epoch", "loss", "learning_rate" (of the last minibatch; not with "lbfgs"),
         "seconds" and, with early stopping, "validation_score".
@@ -437,8 +437,8 @@ class ConvNetClassifier(LayerParametersMixin, FittingMixin, PredictionMixin, Cla
         classes : array-like of shape (n_classes,), default=None
             All classes that will ever occur. Required in the first call.
         sample_weight : array-like of shape (n_samples,), default=None
-            Non-negative weights, relative to the mean of the first call. If all are zero, nothing is trained;
-            in the first call, at least one must be positive.
+            Non-negative weights, relative to the mean of the first call or the last ``fit``. If all are zero,
+            nothing is trained; in the first call, at least one must be positive.
 
         Returns
         -------

@@ -27,7 +27,7 @@ SHARD_MULTIPLY_ADDS = 30_000_000
 
 MAX_SHARDS = 4
 
-CHUNK_BYTES = 4_000_000
+CHUNK_BYTES = 12_000_000
 """Scratch memory of a chunk, about what stays in a core's cache."""
 
 PREDICTION_ROWS = 128

@@ -89,9 +89,18 @@ class FittingMixin:
 
     def _set_loss(self):
         """Set the loss; values of another one are not comparable."""
-        before, self._loss = getattr(self, "_loss", None), self._make(LOSSES[self.loss])
+        self._loss = self._make(LOSSES[self.loss])
         self.out_activation_ = self._loss.out_activation
-        if before is not None and (type(before), vars(before)) != (type(self._loss), vars(self._loss)):
+        parts = (
+            self.loss,
+            vars(self._loss),
+            self.label_smoothing,
+            self.class_weight,
+            self.alpha,
+            self.solver,
+        )
+        before, self._loss_kind = getattr(self, "_loss_kind", None), repr(parts)
+        if before != self._loss_kind:
             self.best_loss_ = None
 
     def _continue_state(self, fresh):
@@ -260,7 +269,7 @@ class FittingMixin:
             deadline=deadline,
             verbose=self.verbose,
         )
-        is_complete = False
+        is_complete = has_diverged = False
         try:
             if validation is not None and self.validation_scores_ is not None:
                 monitor.begin(self.network_)
@@ -268,7 +277,7 @@ class FittingMixin:
             is_complete = True
         except DivergenceError as error:
             self._warn_of_divergence(error)
-            is_complete = True
+            is_complete = has_diverged = True
         finally:
             self._take_records(monitor)
             self.t_ = state.n_samples_seen
@@ -281,7 +290,7 @@ class FittingMixin:
             if objective.averaging:  # training goes on from the last weights, not from an average of them
                 state.trained = self.network_.vector.copy()
             self.network_.restore(kept)
-        if objective.averaging and not state.n_averaged:
+        if objective.averaging and not state.n_averaged and not has_diverged:
             warnings.warn(
                 f"averaging={self.averaging!r} averaged nothing: training ended after {self.n_iter_} epochs, "
                 f"before averaging_start={self.averaging_start} of max_iter={self.max_iter} was reached",
@@ -345,7 +354,7 @@ class FittingMixin:
         if self.solver == "lbfgs":
             return Objective(**options)
         smallest = np.finfo(self.network_.dtype).smallest_subnormal
-        if self.epsilon < smallest:
+        if "epsilon" in OPTIMIZERS[self.solver].hyperparameters and self.epsilon < smallest:
             raise ValueError(
                 f"epsilon={self.epsilon} is zero in {self.network_.dtype}, expected at least {smallest}"
             )
@@ -390,6 +399,9 @@ class FittingMixin:
         self.loss_ = self.loss_curve_[-1] if self.loss_curve_ else math.nan
         if scores:
             self.validation_scores_ = [*(self.validation_scores_ or []), *scores]
-            self.best_validation_score_, self.best_loss_ = monitor.best_score, None
+            self.best_validation_score_, self.best_loss_ = max(scores), None
+            if monitor.best_score is not None:  # of these epochs or of the weights before them
+                self.best_validation_score_ = monitor.best_score
         elif losses:
+            self.best_validation_score_ = None
             self.best_loss_ = min(losses if self.best_loss_ is None else [self.best_loss_, *losses])

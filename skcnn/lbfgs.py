@@ -27,8 +27,8 @@ HISTORY = 20
 """Steps that the curvature is estimated from. With the usual ten, rounding errors grow faster: what separates
 weights from repetitions was a thousand times larger after twenty iterations."""
 
-ABNORMAL = 2
-"""Status of scipy where the line search failed."""
+INTENDED = (1, 99)
+"""Status of scipy at the last iteration that was asked for, and where the callback ended the search."""
 
 
 def minimize_lbfgs(
@@ -101,10 +101,11 @@ def minimize_lbfgs(
         )
         if search.n_iterations == 0:
             search.keep_start()
-        if result.status == ABNORMAL:
+        largest = np.abs(result.jac).max(initial=0)
+        if result.status not in INTENDED and largest > tol:
             warnings.warn(
-                f"L-BFGS ended after {search.n_iterations} iterations because it found no smaller loss along "
-                f"its direction, though components of the gradient are still larger than tol={tol}: rounding "
+                f"L-BFGS ended after {search.n_iterations} iterations because it found no smaller loss, "
+                f"though a component of the gradient is {largest:.1e}, larger than tol={tol}: rounding "
                 f"errors of {network.dtype} may be as large, or the loss has a kink there",
                 ConvergenceWarning,
                 stacklevel=7,

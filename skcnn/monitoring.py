@@ -5,6 +5,7 @@ import math
 import time
 from collections.abc import Callable
 from inspect import signature
+from numbers import Real
 
 import numpy as np
 from sklearn.metrics import check_scoring
@@ -199,13 +200,11 @@ class Validation:
         with np.errstate(**self._errstate):
             score = self._scorer(probe, self._X, self._y, **self._scorer_weights)
         message = f"scoring={self._model.scoring!r} gave {score!r} on the validation samples, not a number"
-        try:
-            number = float(score)
-        except (TypeError, ValueError) as error:
-            raise ValueError(message) from error
-        if math.isnan(number):
+        if isinstance(score, np.ndarray) and score.ndim == 0:
+            score = score.item()
+        if not isinstance(score, Real) or math.isnan(score):
             raise ValueError(message)
-        return number
+        return float(score)
 
     def _weights_for_scorer(self):
         """Return the weights as a keyword, where they were given and the scorer takes them."""

@@ -8,6 +8,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.datasets import load_digits
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import log_loss
 
 from skcnn import BatchNorm, Conv2D, ConvNetClassifier, Dropout, GlobalAvgPool2D, ReLU, Residual
@@ -379,6 +380,21 @@ def test_an_epsilon_that_vanishes_in_float32_is_refused():
     with pytest.raises(ValueError, match=r"epsilon=1e-50 is zero in float32, expected at least 1\.\d+e-45"):
         net.set_params(dtype="float32").fit(X, Y)
     net.set_params(dtype="float64").fit(X, Y)
+    net.set_params(dtype="float32", solver="sgd").fit(X, Y)  # which has none
+
+
+def test_lbfgs_says_when_it_ends_short_of_its_tolerance():
+    net = make_net(solver="lbfgs", tol=0.0, max_iter=10_000, dtype="float32", alpha=1.0)
+    with pytest.warns(ConvergenceWarning, match="L-BFGS ended after .* larger than tol=0.0"):
+        net.fit(X, Y)
+    assert net.n_iter_ < 10_000
+
+
+def test_divergence_is_one_warning():
+    net = make_net(solver="sgd", learning_rate_init=1e12, averaging="swa")
+    with pytest.warns(ConvergenceWarning, match="diverged") as caught:
+        net.fit(X, Y)
+    assert len(caught) == 1
 
 
 def test_a_warmup_beyond_any_horizon_only_rises():
@@ -404,6 +420,27 @@ def test_the_best_loss_is_that_of_the_loss_in_force():
     assert len(net.loss_curve_) == 4
     assert net.best_loss_ == min(net.loss_curve_[2:])
     net.fit(X, Y)
+    assert net.best_loss_ == min(net.loss_curve_[2:])
+
+
+@pytest.mark.parametrize(
+    "change", [{"alpha": 5.0}, {"label_smoothing": 0.5}, {"class_weight": {0: 9.0}}], ids=str
+)
+def test_the_best_loss_begins_anew_with_whatever_the_loss_is_made_of(change):
+    net = make_net(warm_start=True, max_iter=2).fit(X, Y)
+    net.best_loss_ = 0.0  # as if training had been long
+    assert net.fit(X, Y).best_loss_ == 0
+    net.set_params(**change).fit(X, Y)
+    assert net.best_loss_ == min(net.loss_curve_[4:])
+
+
+@pytest.mark.parametrize("partial", [False, True])
+def test_without_early_stopping_there_is_no_best_score_of_weights_long_gone(partial):
+    net = make_net(warm_start=True, max_iter=2, early_stopping=True).fit(X, Y)
+    assert net.best_loss_ is None
+    net.set_params(early_stopping=False)
+    net.partial_fit(X, Y) if partial else net.fit(X, Y)
+    assert net.best_validation_score_ is None
     assert net.best_loss_ == min(net.loss_curve_[2:])
 
 

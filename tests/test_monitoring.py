@@ -295,7 +295,7 @@ def test_a_scorer_sees_the_network_in_question_and_original_labels_and_weights()
     assert score == accuracy_score(y, model.predict(X), sample_weight=weights)
 
 
-@pytest.mark.parametrize("value", [math.nan, None, "high", [1.0, 2.0]], ids=str)
+@pytest.mark.parametrize("value", [math.nan, None, "0.5", [1.0, 2.0]], ids=str)
 def test_a_score_that_is_no_number_is_an_error(value):
     calls = []
 

@@ -192,6 +192,6 @@ def as_activation(activation) -> Activation | None:
         if activation in ACTIVATIONS:
             return ACTIVATIONS[activation]()
     raise ValueError(
-        "activation must be None, 'identity', an activation layer such as LeakyReLU(0.2) or one of "
-        f"{sorted(ACTIVATIONS)}, got {activation!r}"
+        "activation must be None, 'identity', a layer such as LeakyReLU(0.2) that derives from "
+        f"skcnn.layers.Activation, or one of {sorted(ACTIVATIONS)}, got {activation!r}"
     )

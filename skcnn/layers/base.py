@@ -120,6 +120,24 @@ class Layer(Block):
         """
         return input_shape
 
+    def pixel_strides(self, input_shape: Shape) -> tuple[int, int]:
+        """Return the pixels of the input from one pixel of the result to the next, along height and width.
+
+        Parameters
+        ----------
+        input_shape : tuple of int
+
+        Returns
+        -------
+        strides : (int, int)
+            By default what the shapes suggest, rounded up.
+        """
+        output_shape = self.output_shape(input_shape)
+        if len(input_shape) != 3 or len(output_shape) != 3:
+            return (1, 1)
+        height, width = (-(-size // left) for size, left in zip(input_shape, output_shape[:2], strict=False))
+        return height, width
+
     def init_params(self, input_shape: Shape, *, activation: "Activation | None", dtype, rng) -> Params:
         """Return fresh parameters.
 

@@ -135,7 +135,8 @@ class Residual(Container):
     Notes
     -----
     Input ``(h, w, c)`` or ``(f,)``, result of the shape of the branch: :math:`y = F(x) + P x` with the
-    branch :math:`F` and the projection :math:`P`. A branch of nothing but "passthrough" is the input itself.
+    branch :math:`F` and the projection :math:`P`. A branch of nothing but "passthrough"
+    is the input itself, and the result twice the input.
 
     References
     ----------
@@ -209,15 +210,17 @@ def branch_strides(steps, first: int, end: int) -> tuple[int, int]:
     Returns
     -------
     strides : (int, int)
-        Along height and width, the product of the strides of all windows on the way.
+        Along height and width, the product of the strides of all layers on the way. Of ways that are joined,
+        the largest counts.
     """
     strides = {}
     for index in range(first, end + 1):
         step = steps[index]
-        before = strides.get(step.inputs[-1], (1, 1))  # branches that are joined have equal strides
-        windows = getattr(step.layer, "windows", None)
-        own = windows(step.input_shape[:2]).strides if windows else (1, 1)
-        strides[index] = (before[0] * own[0], before[1] * own[1])
+        own = (1, 1) if isinstance(step.layer, JoiningLayer) else step.layer.pixel_strides(step.input_shape)
+        before = [strides.get(source, (1, 1)) for source in step.inputs]
+        strides[index] = tuple(
+            max(axis) * step for axis, step in zip(zip(*before, strict=True), own, strict=True)
+        )
     return strides.get(end, (1, 1))
 
 

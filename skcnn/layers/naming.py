@@ -3,6 +3,8 @@
 from copy import copy
 from difflib import get_close_matches
 
+from sklearn.base import clone
+
 from skcnn.layers.base import Block
 
 RESERVED_NAMES = ("input", "output", "passthrough")
@@ -159,15 +161,23 @@ class LayerParametersMixin:
                 continue
             name = max((name for name in layers if key.startswith(f"{name}__")), key=len, default=None)
             layer, parameter = layers.get(name), key.removeprefix(f"{name}__")
-            has_stack = isinstance(layer, LayerParametersMixin)  # and finds out itself
-            if not isinstance(layer, Block) or not (has_stack or parameter in layer.get_params()):
+            if not isinstance(layer, Block):
                 raise ValueError(self._unknown_parameter(key, layers, estimator_name, prefix))
             nested.setdefault(name, {})[parameter] = value
 
         for name, values in nested.items():
             if isinstance(layers[name], LayerParametersMixin):
                 values = layers[name]._changes(values, estimator_name, f"{prefix}{name}__")
-            layers[name] = copy(layers[name]).set_params(**values)
+                layers[name] = copy(layers[name]).set_params(**values)
+                continue
+            layers[name] = clone(layers[name])
+            for is_nested in (False, True):  # a new activation first, then its parameters
+                given = {key: value for key, value in values.items() if ("__" in key) is is_nested}
+                unknown = given.keys() - layers[name].get_params()
+                if unknown:
+                    key = f"{name}__{min(unknown)}"
+                    raise ValueError(self._unknown_parameter(key, layers, estimator_name, prefix))
+                layers[name].set_params(**given)
         changes |= {name: layers[name] for name in nested.keys() - names}
         if replaced or nested.keys() & names:
             changes[self._stack] = [

@@ -25,6 +25,10 @@ class WindowPool2D(Layer):
         self.padding = padding
         self.ceil_mode = ceil_mode
 
+    def pixel_strides(self, input_shape):
+        """Return the steps between windows; see :meth:`Layer.pixel_strides`."""
+        return self.windows(input_shape[:2]).strides
+
     def windows(self, image_size):
         """Return the windows of an image of this height and width."""
         check_padding(self.padding)

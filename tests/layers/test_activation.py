@@ -254,5 +254,5 @@ class TestActivationParameter:
             self.compile(make(name))
         message = " ".join(str(info.value).split())
         assert message.startswith("layer 'layer', ")
-        assert "activation must be None, 'identity', an activation layer such as LeakyReLU(0.2) " in message
+        assert "activation must be None, 'identity', a layer such as LeakyReLU(0.2) that derives" in message
         assert message.endswith(f" or one of {sorted(NAMES)}, got {name!r}")

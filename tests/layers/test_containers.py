@@ -1084,3 +1084,34 @@ def test_a_branch_is_replaced_by_a_list_and_a_layer_of_it_is_changed_in_one_call
     block = Parallel([Conv2D(2), ReLU()])
     block.set_params(relu_1=[Conv2D(3), Conv2D(4)], relu_1__conv2d_2__filters=5)
     assert compile_steps([("a", block)], (4, 4, 1))[-1].output_shape == (4, 4, 2 + 5)
+
+
+class Halved(Layer):
+    """A layer of one's own that says nothing of strides."""
+
+    def output_shape(self, input_shape):
+        return input_shape[0] // 2, input_shape[1] // 2, input_shape[2]
+
+    def forward(self, params, X, unit, *, training, out):
+        return np.copyto(out, X[::2, ::2])
+
+    def backward(self, params, dY, unit, *, need_dX, out):
+        out.fill(0)
+        out[::2, ::2] = dY
+        return out
+
+
+@pytest.mark.parametrize(
+    "branch",
+    [
+        [Halved(), Conv2D(5)],
+        [Parallel([Conv2D(3, strides=2), Conv2D(2, 5, padding="valid")])],
+        [Parallel([Conv2D(2, 5, padding="valid"), Conv2D(3, strides=2)])],
+    ],
+    ids=["own layer", "strides first", "strides last"],
+)
+def test_strides_of_a_branch_follow_from_shapes_and_the_largest_of_joined_ones(branch):
+    steps = compile_steps([("res", Residual(branch))], (8, 8, 2))
+    (projection,) = [step.layer for step in steps if step.name == "res__projection"]
+    assert projection.strides == (2, 2)
+    assert steps[-1].output_shape == (4, 4, 5)

@@ -11,11 +11,13 @@ from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 
 from skcnn import (
+    ELU,
     BatchNorm,
     Conv2D,
     ConvNetClassifier,
     Dense,
     GroupNorm,
+    LeakyReLU,
     MaxPool2D,
     Parallel,
     ReLU,
@@ -731,3 +733,35 @@ def test_set_params_in_deep_containers_takes_no_longer_than_their_depth_asks_for
     block.set_params(**{name: 3})
     assert block.get_params()[name] == 3
     assert len(calls) < 100
+
+
+# what is set together, and what is not set at all
+
+
+def test_an_activation_and_its_parameter_are_set_together():
+    net = ConvNetClassifier([("a", Conv2D(3))]).set_params(a__activation__alpha=3.0, a__activation=ELU())
+    assert net.get_params()["a__activation__alpha"] == 3.0
+
+
+def test_a_parameter_of_an_activation_that_becomes_a_name_is_unknown():
+    net = ConvNetClassifier([("a", Conv2D(3, activation=ELU()))])
+    with pytest.raises(ValueError, match="Invalid parameter 'a__activation__alpha'"):
+        net.set_params(a__activation="relu", a__activation__alpha=3.0)
+
+
+def test_an_activation_that_several_layers_share_is_changed_in_one():
+    shared = LeakyReLU(0.1)
+    layer = Conv2D(3, activation=shared)
+    net = ConvNetClassifier([("a", layer), ("b", Dense(4, activation=shared))])
+    net.set_params(a__activation__negative_slope=0.9)
+    params = net.get_params()
+    assert params["a__activation__negative_slope"] == 0.9
+    assert params["b__activation__negative_slope"] == shared.negative_slope == 0.1
+    assert layer.activation is shared
+
+
+def test_nothing_is_set_if_one_of_several_names_at_depth_is_unknown():
+    net = ConvNetClassifier([("a", Conv2D(3, activation=LeakyReLU(0.1))), ("s", Sequential([Dense(4)]))])
+    with pytest.raises(ValueError, match="Did you mean 's__dense_1__units'"):
+        net.set_params(a__activation__negative_slope=0.9, s__dense_1__unit=3)
+    assert net.get_params()["a__activation__negative_slope"] == 0.1
