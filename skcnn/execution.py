@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from skcnn.fusion import fuse
 from skcnn.network import Network, Step
 from skcnn.random_streams import RandomStreams
 from skcnn.threads import WorkerPool
@@ -110,6 +111,8 @@ class Program:
 
     Attributes
     ----------
+    steps : tuple of Step
+        Those of the network, fused.
     merging, backward_merging : list of int
         Steps that merge statistics, in the order of the pass; each begins a phase.
     forward, backward : list of list of Segment
@@ -124,7 +127,7 @@ class Program:
     """
 
     def __init__(self, network: Network, *, training: bool, input_gradient: bool = False):
-        self._steps = steps = network.steps
+        self.steps = steps = fuse(network.steps)
         self.merging = [index for index, step in enumerate(steps) if step.merges] if training else []
         self.need_gradient = self._find_need_gradient(network, input_gradient) if training else set()
         self.first_consumer = {
@@ -141,7 +144,7 @@ class Program:
 
     def _find_need_gradient(self, network, input_gradient):
         needed = {0} if input_gradient else set()
-        for index, step in enumerate(self._steps[1:], start=1):
+        for index, step in enumerate(self.steps[1:], start=1):
             if network.is_trained(step.name) or needed.intersection(step.inputs):
                 needed.add(index)
         return needed
@@ -160,7 +163,7 @@ class Program:
         return phases
 
     def _append(self, phase, operation, index):
-        on_images = self._steps[index].takes_images
+        on_images = self.steps[index].takes_images
         if not phase or phase[-1].on_images != on_images:
             phase.append(Segment(on_images, []))
         phase[-1].operations.append((operation, index))
@@ -176,7 +179,7 @@ class Program:
 
     def _touched(self, operation, index):
         """Return the steps whose arrays an operation reads or writes."""
-        inputs = self._steps[index].inputs
+        inputs = self.steps[index].inputs
         if operation is Piece.statistics:
             return inputs
         if index in self.merging and operation is not Piece.backward:
@@ -186,8 +189,8 @@ class Program:
     def _read_in_backward(self):
         read = set()
         for index in self._backward_order():
-            reads = self._steps[index].layer.backward_reads
-            read.update(self._steps[index].inputs if "X" in reads else ())
+            reads = self.steps[index].layer.backward_reads
+            read.update(self.steps[index].inputs if "X" in reads else ())
             read.update((index,) if "Y" in reads else ())
         return read
 
@@ -355,7 +358,7 @@ class Executor:
         out : ndarray
         """
         self._prepare()
-        last = len(self.network.steps) - 1
+        last = len(self.program.steps) - 1
         (phase,) = self.program.forward
 
         def run(rows):
@@ -383,7 +386,7 @@ class Executor:
 
     def input_gradient(self) -> np.ndarray:
         """Return the gradient of the last minibatch with respect to what was read, batch axis as there."""
-        on_images = self.network.steps[0].takes_images
+        on_images = self.program.steps[0].takes_images
         pieces = [
             piece for shard in self._active for piece in (shard.chunks if on_images else (shard.whole,))
         ]
@@ -396,19 +399,19 @@ class Executor:
         return self._threads.shard
 
     def _prepare(self):
-        for index, step in enumerate(self.network.steps[1:], start=1):
+        for index, step in enumerate(self.program.steps[1:], start=1):
             self.prepared[index] = step.layer.prepare(
                 self.params(step), step.input_shape, training=self.training
             )
 
     def _merge(self, index):
-        step = self.network.steps[index]
+        step = self.program.steps[index]
         partials = [partial for shard in self._active for partial in shard.partials]
         self.merged[index], state = step.layer.merge(self.params(step), partials)
         self.state.update({(step.name, key): value for key, value in state.items()})
 
     def _backward_merge(self, index):
-        step = self.network.steps[index]
+        step = self.program.steps[index]
         partials = [partial for shard in self._active for partial in shard.partials]
         self.merged[index] = step.layer.backward_merge(self.params(step), self.merged[index], partials)
 

@@ -89,7 +89,7 @@ class Unit:
         ValueError
             If the value does not have the shape of the parameter.
         """
-        layer_name = self._piece.executor.network.steps[self._index].name
+        layer_name = self._piece.executor.program.steps[self._index].name
         gradient = self._piece.shard.gradients[layer_name][name]
         if np.shape(value) != gradient.shape:
             raise ValueError(
@@ -117,12 +117,12 @@ class Piece:
         self.executor = shard.executor
         self.rows = slice(0, 0)
         self.arena = Arena(self.executor.network.dtype)
-        self.units = [Unit(index, self) for index in range(len(self.executor.network.steps))]
+        self.units = [Unit(index, self) for index in range(len(self.executor.program.steps))]
         self._images = {}
 
     def forward(self, index: int) -> None:
         """Run a step forward."""
-        step = self.executor.network.steps[index]
+        step = self.executor.program.steps[index]
         out = self._allocate("value", index)
         if step.layer is None:
             self.shard.read(self.rows, out)
@@ -137,12 +137,12 @@ class Piece:
 
     def statistics(self, index: int) -> None:
         """Take the partial statistics of a merging step."""
-        step = self.executor.network.steps[index]
+        step = self.executor.program.steps[index]
         self.shard.partials.append(step.layer.statistics(self._input(step), self.units[index]))
 
     def backward(self, index: int) -> None:
         """Run a step backward and add the result to the gradients of its inputs."""
-        program, step = self.executor.program, self.executor.network.steps[index]
+        program, step = self.executor.program, self.executor.program.steps[index]
         unit = self._backward_unit(index)
         writes = tuple(
             program.first_consumer.get(source) == index and source not in step.inputs[:position]
@@ -175,7 +175,7 @@ class Piece:
 
     def backward_statistics(self, index: int) -> None:
         """Take the partial statistics of the gradient of a merging step."""
-        step = self.executor.network.steps[index]
+        step = self.executor.program.steps[index]
         dY = self._load("gradient", index)
         unit = self._backward_unit(index)
         self.shard.partials.append(step.layer.backward_statistics(self.executor.params(step), dY, unit))
@@ -186,7 +186,7 @@ class Piece:
 
     def _backward_unit(self, index):
         """Return the unit of a step with the arrays that its backward pass reads."""
-        step, unit = self.executor.network.steps[index], self.units[index]
+        step, unit = self.executor.program.steps[index], self.units[index]
         unit.X = self._input(step) if "X" in step.layer.backward_reads else None
         unit.Y = self._load("value", index) if "Y" in step.layer.backward_reads else None
         return unit
@@ -217,11 +217,11 @@ class Piece:
 
     def _shape(self, index):
         """Return the shape of the result of a step for the rows of this piece."""
-        *size, channels = self.executor.network.steps[index].output_shape
+        *size, channels = self.executor.program.steps[index].output_shape
         return (*size, self.rows.stop - self.rows.start, channels)
 
     def _is_vector(self, index):
-        return len(self.executor.network.steps[index].output_shape) == 1
+        return len(self.executor.program.steps[index].output_shape) == 1
 
     def _load(self, kind, index):
         if self._is_vector(index):
@@ -232,7 +232,7 @@ class Piece:
         """Store a result; one that stands elsewhere is copied where the allocated memory is read later."""
         if result.shape != allocated.shape:
             raise ValueError(
-                f"layer {self.executor.network.steps[index].name!r}: expected a {kind} of shape "
+                f"layer {self.executor.program.steps[index].name!r}: expected a {kind} of shape "
                 f"{allocated.shape}, got {result.shape}"
             )
         is_vector = self._is_vector(index)
@@ -296,7 +296,7 @@ class Shard:
 
     def take_loss(self, loss) -> None:
         """Compute the loss of the rows and its gradient with respect to the scores."""
-        last = len(self.executor.network.steps) - 1
+        last = len(self.executor.program.steps) - 1
         rows = slice(self.start, self.start + self.n_rows)
         self.loss = loss.gradient(
             self.matrix("value", last),
@@ -307,7 +307,7 @@ class Shard:
 
     def finish(self) -> None:
         """Let every layer turn its accumulators into gradients."""
-        for index, step in enumerate(self.executor.network.steps[1:], start=1):
+        for index, step in enumerate(self.executor.program.steps[1:], start=1):
             step.layer.finish(self.executor.params(step), self.whole.units[index])
 
     def read(self, rows: slice, out: np.ndarray) -> None:
@@ -316,7 +316,7 @@ class Shard:
 
     def matrix(self, kind: str, index: int) -> np.ndarray:
         """Return the matrix of a step whose result is a vector, one row a sample."""
-        shape = (self.n_rows, *self.executor.network.steps[index].output_shape)
+        shape = (self.n_rows, *self.executor.program.steps[index].output_shape)
         return self._matrices.get((kind, index), shape)
 
     def accumulator(self, key, shape) -> np.ndarray:

@@ -16,7 +16,7 @@ LEVELS = [
     | {"skcnn.threads", "skcnn.averaging", "skcnn.augmentation", "skcnn.kernels"},
     {"skcnn.layers", "skcnn.batches"},
     {"skcnn.network"},
-    {"skcnn.units"},
+    {"skcnn.units", "skcnn.fusion"},
     {"skcnn.execution"},
     {"skcnn.training", "skcnn.architecture", "skcnn.prediction"},
     {"skcnn.samples", "skcnn.lbfgs"},

@@ -266,6 +266,10 @@ class Activation(Layer):
     """What keeps the scale of a signal: weights before the activation start normal, with a standard deviation
     of ``gain / sqrt(fan_in)``, as in ``torch.nn.init.calculate_gain``. None: Glorot's start."""
 
+    commutes_with_maximum = False
+    """Whether the maximum of some numbers may be taken before the activation: it never falls, and where it
+    gives equal results for different numbers its slope is zero, in floating point, too."""
+
 
 class ElementwiseActivation(Activation):
     """Base class of activations without parameters that work on each number alone."""

@@ -31,6 +31,7 @@ class ReLU(Activation):
     """
 
     name = "relu"
+    commutes_with_maximum = True
     gain = math.sqrt(2)
     backward_reads = ("Y",)
 
