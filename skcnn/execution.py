@@ -9,7 +9,7 @@ The flat list of steps becomes phases. A phase runs on every shard without waiti
 where a layer merges statistics of the whole minibatch, one phase ends and the next begins.
 """
 
-import threading
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
@@ -21,12 +21,15 @@ from skcnn.fusion import fuse
 from skcnn.network import Network, Step
 from skcnn.random_streams import RandomStreams
 from skcnn.threads import WorkerPool
-from skcnn.units import Arena, Piece, Shard
+from skcnn.units import Arena, Shard, Unit
 
-SHARD_MULTIPLY_ADDS = 30_000_000
-"""Forward multiply-adds that make a further shard, and so a further thread, worth its while."""
+SECOND_SHARD = 30_000_000
+"""Forward multiply-adds of a minibatch that make a second thread worth its while, by measurement."""
 
-MAX_SHARDS = 4
+FURTHER_SHARD = 800_000_000
+"""Forward multiply-adds for each of more than two shards: they cost two threads a few percent each."""
+
+MAX_SHARDS = 8
 
 CHUNK_BYTES = 12_000_000
 """Memory that the hungriest step takes for a chunk: less would stay in a cache, but more makes calls long,
@@ -59,8 +62,11 @@ def shard_bounds(n_rows: int, multiply_adds: int) -> list[tuple[int, int]]:
     [(0, 100)]
     >>> shard_bounds(100, 600_000)
     [(0, 50), (50, 100)]
+    >>> shard_bounds(96, 25_000_000)
+    [(0, 32), (32, 64), (64, 96)]
     """
-    n_shards = max(1, min(n_rows, MAX_SHARDS, n_rows * multiply_adds // SHARD_MULTIPLY_ADDS))
+    total = n_rows * multiply_adds
+    n_shards = 1 if total < SECOND_SHARD else min(n_rows, MAX_SHARDS, max(2, total // FURTHER_SHARD))
     cuts = [n_rows * index // n_shards for index in range(n_shards + 1)]
     return list(zip(cuts, cuts[1:], strict=False))
 
@@ -91,7 +97,7 @@ def chunk_target(network: Network) -> int:
 class Segment(NamedTuple):
     """Operations that follow each other, all on images or all on vectors.
 
-    An operation is a method of :class:`Piece` and the index of a step.
+    An operation is a method of :class:`Unit` and the index of a step.
     """
 
     on_images: bool
@@ -119,28 +125,31 @@ class Program:
         Phases in the order of execution.
     need_gradient : set of int
         Steps whose result needs a gradient.
-    first_consumer : dict of int to int
-        For each of these, the step whose backward pass comes first and writes the gradient; the
-        others add to it.
+    gradient_shares : list of tuple of {"first", "further", None}
+        For each step, what its backward pass does with the gradient of each input: the first of a result's
+        readers to come writes it, further ones add to it; None where nothing reads it.
+    homes : dict of {"value", "gradient"} to list of int
+        For each step, the one in whose memory its result, or its gradient, stands: its own or, where a layer
+        works in place, that of another step.
     kept : dict of {"value", "gradient"} to set of int
-        Steps whose result, or its gradient, is read beyond the segment that writes it.
+        Homes that are read beyond the segment that writes them.
     """
 
     def __init__(self, network: Network, *, training: bool, input_gradient: bool = False):
         self.steps = steps = fuse(network.steps)
         self.merging = [index for index, step in enumerate(steps) if step.merges] if training else []
         self.need_gradient = self._find_need_gradient(network, input_gradient) if training else set()
-        self.first_consumer = {
-            source: index for index in reversed(self._backward_order()) for source in steps[index].inputs
-        }
+        self.gradient_shares = self._find_gradient_shares()
         self.backward_merging = [index for index in reversed(self.merging) if index in self.need_gradient]
-        self.forward = self._phases(range(len(steps)), Piece.statistics, Piece.forward)
-        self.backward = self._phases(self._backward_order(), Piece.backward_statistics, Piece.backward)
-        self.kept = {"value": self._crossing(self.forward), "gradient": self._crossing(self.backward)}
+        self.forward = self._phases(range(len(steps)), Unit.statistics, Unit.forward)
+        self.backward = self._phases(self._backward_order(), Unit.backward_statistics, Unit.backward)
+        self.homes = self._find_homes(training)
+        kept = {"value": self._crossing(self.forward), "gradient": self._crossing(self.backward)}
         if training:
-            self.kept["value"] |= self._read_in_backward()
+            kept["value"] |= self._read_in_backward()
         if input_gradient:
-            self.kept["gradient"].add(0)
+            kept["gradient"].add(0)
+        self.kept = {kind: {self.homes[kind][index] for index in kept[kind]} for kind in kept}
 
     def _find_need_gradient(self, network, input_gradient):
         needed = {0} if input_gradient else set()
@@ -151,6 +160,37 @@ class Program:
 
     def _backward_order(self):
         return sorted(self.need_gradient - {0}, reverse=True)
+
+    def _find_gradient_shares(self):
+        shares = [()] * len(self.steps)
+        written = set()
+        for index in self._backward_order():
+            own = []
+            for source in self.steps[index].inputs:
+                first = source not in written
+                written.add(source)
+                own.append(None if source not in self.need_gradient else "first" if first else "further")
+            shares[index] = tuple(own)
+        return shares
+
+    def _find_homes(self, training):
+        """Let layers that can write over what they read do so, where nothing else reads it."""
+        steps, values, gradients = self.steps, list(range(len(self.steps))), list(range(len(self.steps)))
+        n_readers = Counter(source for step in steps for source in step.inputs)
+        alone = [
+            index
+            for index, step in enumerate(steps[1:], start=1)
+            if step.layer.works_in_place and n_readers[step.inputs[0]] == 1
+        ]
+        for index in alone:
+            (source,) = steps[index].inputs
+            needs_result = training and source and "Y" in steps[source].layer.backward_reads
+            if not needs_result:
+                values[index] = values[source]
+        for index in reversed(alone):
+            (source,) = steps[index].inputs
+            gradients[source] = gradients[index]
+        return {"value": values, "gradient": gradients}
 
     def _phases(self, order, statistics, operation):
         """Cut an order of steps into phases, before each merging step, and these into segments."""
@@ -180,9 +220,9 @@ class Program:
     def _touched(self, operation, index):
         """Return the steps whose arrays an operation reads or writes."""
         inputs = self.steps[index].inputs
-        if operation is Piece.statistics:
+        if operation is Unit.statistics:
             return inputs
-        if index in self.merging and operation is not Piece.backward:
+        if index in self.merging and operation is not Unit.backward:
             return (index,)  # what they need of the input, statistics have kept
         return (index, *inputs)
 
@@ -254,13 +294,14 @@ class Executor:
         self.training = training
         self.streams = streams
         self.program = Program(network, training=training, input_gradient=input_gradient)
+        self.plans = [None] + [step.layer.plan(step.input_shape) for step in self.program.steps[1:]]
         self.prepared = [None] * len(network.steps)
         self.merged = [None] * len(network.steps)
         self.state = {}
-        self._multiply_adds = SHARD_MULTIPLY_ADDS // 2 if small_pieces else network.multiply_adds()
+        self._multiply_adds = FURTHER_SHARD // 2 if small_pieces else network.multiply_adds()
         self._chunk_target = 2 if small_pieces else chunk_target(network)
         self._shards = []
-        self._threads = threading.local()
+        self._scratch = [Arena(network.dtype) for _ in range(pool.n_threads)]
 
     def gradients(self, batch: Batch, loss) -> float:
         """Run a minibatch forward and backward.
@@ -287,11 +328,11 @@ class Executor:
             shard.take_loss(loss)
             shard.run(backward_phase)
 
-        self.pool.run(turn, self._active)
+        self._run_shards(turn)
         for phase, index in zip(backward_phases, self.program.backward_merging, strict=True):
             self._backward_merge(index)
-            self.pool.run(lambda shard, phase=phase: shard.run(phase), self._active)
-        self.pool.run(Shard.finish, self._active)
+            self._run_shards(lambda shard, phase=phase: shard.run(phase))
+        self._run_shards(Shard.finish)
         return sum(shard.loss for shard in self._active)
 
     def statistics(self, batch: Batch) -> dict[tuple[str, str], np.ndarray]:
@@ -316,7 +357,7 @@ class Executor:
         self.state = {}
         bounds = shard_bounds(batch.n_rows, self._multiply_adds)
         while len(self._shards) < len(bounds):
-            self._shards.append(Shard(self))
+            self._shards.append(Shard(self, self._scratch[len(self._shards) % len(self._scratch)]))
         self._active = self._shards[: len(bounds)]
         for shard, (start, stop) in zip(self._active, bounds, strict=True):
             shard.begin(batch, start, stop)
@@ -324,8 +365,19 @@ class Executor:
     def _run_merging_phases(self):
         """Run the forward phases that end in a merge of statistics, all but the last."""
         for phase, index in zip(self.program.forward[:-1], self.program.merging, strict=True):
-            self.pool.run(lambda shard, phase=phase: shard.run(phase), self._active)
+            self._run_shards(lambda shard, phase=phase: shard.run(phase))
             self._merge(index)
+
+    def _run_shards(self, function):
+        """Call a function of every shard, of those with the same scratch memory one after the other."""
+
+        def work(shards):
+            for shard in shards:
+                function(shard)
+
+        n_arenas = len(self._scratch)
+        sharing = [self._active[first::n_arenas] for first in range(min(n_arenas, len(self._active)))]
+        self.pool.run(work, sharing)
 
     def reduce(self) -> np.ndarray:
         """Return the sum of the gradients of the shards, in memory of the first.
@@ -358,17 +410,24 @@ class Executor:
         out : ndarray
         """
         self._prepare()
-        last = len(self.program.steps) - 1
         (phase,) = self.program.forward
 
         def run(rows):
-            shard = self._thread_shard()
+            shard = self._idle_shard()
             shard.begin(batch, *rows)
             shard.run(phase)
-            out[slice(*rows)] = shard.matrix("value", last)
+            out[slice(*rows)] = shard.whole.units[-1].value
+            self._shards.append(shard)
 
         self.pool.run(run, chunk_bounds(batch.n_rows, max(PREDICTION_ROWS, self._chunk_target)))
         return out
+
+    def _idle_shard(self):
+        """Return a shard that no thread predicts with."""
+        try:
+            return self._shards.pop()
+        except IndexError:
+            return Shard(self, Arena(self.network.dtype))
 
     def params(self, step: Step) -> dict[str, np.ndarray]:
         """Return the parameters of a step."""
@@ -378,30 +437,18 @@ class Executor:
         """Return the chunks of a shard."""
         return chunk_bounds(n_rows, self._chunk_target)
 
-    def thread_arena(self) -> Arena:
-        """Return the scratch memory of the current thread."""
-        if not hasattr(self._threads, "arena"):
-            self._threads.arena = Arena(self.network.dtype)
-        return self._threads.arena
-
     def input_gradient(self) -> np.ndarray:
         """Return the gradient of the last minibatch with respect to what was read, batch axis as there."""
         on_images = self.program.steps[0].takes_images
         pieces = [
             piece for shard in self._active for piece in (shard.chunks if on_images else (shard.whole,))
         ]
-        return np.concatenate([piece.input_gradient() for piece in pieces], axis=2 if on_images else 0)
-
-    def _thread_shard(self):
-        """Return the shard that the current thread uses for prediction, over and over."""
-        if not hasattr(self._threads, "shard"):
-            self._threads.shard = Shard(self)
-        return self._threads.shard
+        return np.concatenate([piece.units[0].gradient for piece in pieces], axis=2 if on_images else 0)
 
     def _prepare(self):
         for index, step in enumerate(self.program.steps[1:], start=1):
             self.prepared[index] = step.layer.prepare(
-                self.params(step), step.input_shape, training=self.training
+                self.params(step), self.plans[index], training=self.training
             )
 
     def _merge(self, index):

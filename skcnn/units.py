@@ -1,5 +1,6 @@
 """Units of work: the rows of a minibatch that a layer sees at a time, and all memory they need."""
 
+from functools import cached_property
 from math import prod
 
 import numpy as np
@@ -18,29 +19,71 @@ class Arena:
         self._dtype = np.dtype(dtype)
         self._memory = {}
         self._views = {}
+        self._workspaces = {}
 
-    def get(self, name, shape: tuple[int, ...], dtype=None) -> np.ndarray:
+    def __call__(self, name, shape: tuple[int, ...], dtype=None) -> np.ndarray:
         """Return the array of this name and dtype, with whatever it contains."""
-        dtype = self._dtype if dtype is None else np.dtype(dtype)
         view = self._views.get((name, shape, dtype))
         if view is None:
-            memory = self._memory.get((name, dtype))
-            if memory is None or memory.size < prod(shape):
-                memory = np.empty(prod(shape), dtype)
-                self._memory[name, dtype] = memory
-                self._views = {key: other for key, other in self._views.items() if key[0] != name}
-            view = self._views[name, shape, dtype] = memory[: prod(shape)].reshape(shape)
+            view = self._views[name, shape, dtype] = self._view(name, shape, dtype)
         return view
+
+    def _view(self, name, shape, dtype):
+        dtype = self._dtype if dtype is None else np.dtype(dtype)
+        memory = self._memory.get((name, dtype))
+        if memory is None or memory.size < prod(shape):
+            memory = self._memory[name, dtype] = np.empty(prod(shape), dtype)
+            self._views = {key: view for key, view in self._views.items() if key[0] != name}
+            self._workspaces = {}
+        return memory[: prod(shape)].reshape(shape)
+
+    def workspace(self, owner, *sizes):
+        """Return ``owner.workspace(self, *sizes)``, made once and kept as long as its memory is.
+
+        Parameters
+        ----------
+        owner : object
+            Whose ``workspace(scratch, *sizes)`` takes arrays of a scratch memory and makes views of them.
+        sizes : int
+        """
+        workspace = self._workspaces.get((owner, sizes))
+        if workspace is None:
+            workspace = owner.workspace(self, *sizes)
+            self._workspaces[owner, sizes] = workspace
+        return workspace
 
 
 class Unit:
-    """What one step sees of one piece; :class:`skcnn.layers.Layer` lists what it offers."""
+    """What one step sees of one piece; :class:`skcnn.layers.Layer` lists what it offers.
+
+    Parameters
+    ----------
+    index : int
+        Number of the step.
+    piece : Piece
+
+    Attributes
+    ----------
+    params : dict of str to ndarray
+        Parameters of the step's layer.
+    plan : object
+        What ``plan`` of the layer returned.
+    scratch : Arena
+        ``scratch(name, shape, dtype=None)`` returns memory to use within one call.
+    """
 
     def __init__(self, index: int, piece: "Piece"):
-        self._index = index
-        self._piece = piece
+        executor = piece.shard.executor
+        self._index, self._piece, self._executor = index, piece, executor
+        self._step = step = executor.program.steps[index]
+        self._layer = step.layer
+        self._waits = step.merges and executor.training
+        self._sources = [piece.units[source] for source in step.inputs]
+        self._shares = executor.program.gradient_shares[index]
+        self.params = executor.params(step)
+        self.plan = executor.plans[index]
+        self.scratch = piece.shard.scratch
         self._rng = None
-        self.X = self.Y = None
 
     @property
     def weights(self) -> np.ndarray | None:
@@ -55,27 +98,29 @@ class Unit:
             self._rng = self._piece.shard.generator(self._index, self._piece.rows.start)
         return self._rng
 
-    def begin(self) -> None:
-        """Forget the generator of the last pass."""
-        self._rng = None
-
     @property
     def prepared(self):
         """What ``prepare`` returned at the start of the training step."""
-        return self._piece.executor.prepared[self._index]
+        return self._executor.prepared[self._index]
 
     @property
     def merged(self):
         """What the last ``merge`` or ``backward_merge`` of this layer returned."""
-        return self._piece.executor.merged[self._index]
+        return self._executor.merged[self._index]
+
+    @property
+    def X(self):  # noqa: N802, the name of forward's argument
+        """The input, or a tuple of inputs, if the backward pass of the layer reads it."""
+        return self._inputs() if "X" in self._layer.backward_reads else None
+
+    @property
+    def Y(self):  # noqa: N802
+        """The result, if the backward pass of the layer reads it."""
+        return self.value if "Y" in self._layer.backward_reads else None
 
     def buffer(self, name: str, shape: tuple[int, ...], dtype=None) -> np.ndarray:
         """Return memory that keeps its contents from forward to backward."""
-        return self._piece.arena.get((self._index, name), shape, dtype)
-
-    def scratch(self, name: str, shape: tuple[int, ...], dtype=None) -> np.ndarray:
-        """Return memory to use within one call."""
-        return self._piece.executor.thread_arena().get(name, shape, dtype)
+        return self._piece.arena((self._index, name), shape, dtype)
 
     def accumulator(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
         """Return memory that the units of a shard share, zero before their first backward."""
@@ -89,18 +134,100 @@ class Unit:
         ValueError
             If the value does not have the shape of the parameter.
         """
-        layer_name = self._piece.executor.program.steps[self._index].name
-        gradient = self._piece.shard.gradients[layer_name][name]
+        gradient = self._piece.shard.gradients[self._step.name][name]
         if np.shape(value) != gradient.shape:
             raise ValueError(
-                f"layer {layer_name!r}: the gradient of {name!r} must have shape {gradient.shape}, "
+                f"layer {self._step.name!r}: the gradient of {name!r} must have shape {gradient.shape}, "
                 f"got {np.shape(value)}"
             )
         np.add(gradient, value, out=gradient)
 
+    @cached_property
+    def value(self) -> np.ndarray:
+        """Memory of the step's result."""
+        return self._piece.memory("value", self._index)
+
+    @cached_property
+    def gradient(self) -> np.ndarray:
+        """Memory of the gradient of the step's result."""
+        return self._piece.memory("gradient", self._index)
+
+    def forget_memory(self) -> None:
+        """Look for the memory of result and gradient anew, for the rows have changed."""
+        self.__dict__.pop("value", None)
+        self.__dict__.pop("gradient", None)
+
+    def forward(self) -> None:
+        """Run the step forward."""
+        self._rng = None
+        if self._layer is None:
+            self._piece.shard.read(self._piece.rows, self.value)
+            return
+        X = None if self._waits else self._inputs()
+        out = self.value
+        result = self._layer.forward(self.params, X, self, training=self._executor.training, out=out)
+        if result is not out:
+            self._copy(result, out, "result")
+
+    def statistics(self) -> None:
+        """Take the partial statistics of a merging step."""
+        self._piece.shard.partials.append(self._layer.statistics(self._inputs(), self))
+
+    def backward(self) -> None:
+        """Run the step backward and hand the result to the steps that it reads."""
+        outs = tuple(map(self._gradient_memory, range(len(self._sources))))
+        single = len(outs) == 1
+        dX = self._layer.backward(
+            self.params,
+            self.gradient,
+            self,
+            need_dX=any(out is not None for out in outs),
+            out=outs[0] if single else outs,
+        )
+        for source, share, out, result in zip(
+            self._sources, self._shares, outs, (dX,) if single else dX, strict=True
+        ):
+            if out is None:
+                continue
+            if result is not out:
+                self._copy(result, out, "gradient of the input")
+            if share == "further":
+                np.add(source.gradient, out, out=source.gradient)
+
+    def backward_statistics(self) -> None:
+        """Take the partial statistics of the gradient of a merging step."""
+        self._piece.shard.partials.append(self._layer.backward_statistics(self.params, self.gradient, self))
+
+    def finish(self) -> None:
+        """Let the layer turn its accumulators into gradients."""
+        self._layer.finish(self.params, self)
+
+    def _inputs(self):
+        """Return the result of the step that this one reads, or a tuple of several."""
+        if len(self._sources) == 1:
+            return self._sources[0].value
+        return tuple(source.value for source in self._sources)
+
+    def _gradient_memory(self, position):
+        """Return where the gradient of an input goes, None where nothing reads it."""
+        source, share = self._sources[position], self._shares[position]
+        if share is None:
+            return None
+        if share == "first":
+            return source.gradient
+        return self.scratch(("gradient share", position), source.value.shape)
+
+    def _copy(self, result, out, what):
+        """Copy a result that stands elsewhere to where others look for it."""
+        if np.shape(result) != out.shape:
+            raise ValueError(
+                f"layer {self._step.name!r}: expected a {what} of shape {out.shape}, got {np.shape(result)}"
+            )
+        np.copyto(out, result)
+
 
 class Piece:
-    """Some rows of a shard, a chunk or all of them: runs single steps and holds their results.
+    """Some rows of a shard, a chunk or all of them, and the memory of their results.
 
     Parameters
     ----------
@@ -109,138 +236,38 @@ class Piece:
     Attributes
     ----------
     rows : slice
-        The rows, counted within the shard. Set for each minibatch; memory is kept.
+        The rows, counted within the shard.
+    units : list of Unit
+        One for each step.
     """
 
     def __init__(self, shard: "Shard"):
         self.shard = shard
-        self.executor = shard.executor
         self.rows = slice(0, 0)
-        self.arena = Arena(self.executor.network.dtype)
-        self.units = [Unit(index, self) for index in range(len(self.executor.program.steps))]
-        self._images = {}
+        self.arena = Arena(shard.executor.network.dtype)
+        self.units = []
+        for index in range(len(shard.executor.program.steps)):
+            self.units.append(Unit(index, self))
 
-    def forward(self, index: int) -> None:
-        """Run a step forward."""
-        step = self.executor.program.steps[index]
-        out = self._allocate("value", index)
-        if step.layer is None:
-            self.shard.read(self.rows, out)
-            result = out
-        else:
-            X = None if step.merges and self.executor.training else self._input(step)
-            self.units[index].begin()
-            result = step.layer.forward(
-                self.executor.params(step), X, self.units[index], training=self.executor.training, out=out
-            )
-        self._store("value", index, result, out)
+    def take(self, rows: slice) -> None:
+        """Take over other rows, in the memory of those before."""
+        self.rows = rows
+        for unit in self.units:
+            unit.forget_memory()
 
-    def statistics(self, index: int) -> None:
-        """Take the partial statistics of a merging step."""
-        step = self.executor.program.steps[index]
-        self.shard.partials.append(step.layer.statistics(self._input(step), self.units[index]))
-
-    def backward(self, index: int) -> None:
-        """Run a step backward and add the result to the gradients of its inputs."""
-        program, step = self.executor.program, self.executor.program.steps[index]
-        unit = self._backward_unit(index)
-        writes = tuple(
-            program.first_consumer.get(source) == index and source not in step.inputs[:position]
-            for position, source in enumerate(step.inputs)
-        )
-        outs = tuple(
-            self._gradient_share(source, position, writes[position])
-            for position, source in enumerate(step.inputs)
-        )
-        single = len(outs) == 1
-        dX = step.layer.backward(
-            self.executor.params(step),
-            self._load("gradient", index),
-            unit,
-            need_dX=any(out is not None for out in outs),
-            out=outs[0] if single else outs,
-        )
-        shares = (dX,) if single else dX
-        for source, first, out, share in zip(step.inputs, writes, outs, shares, strict=True):
-            if out is None:
-                continue
-            if not single and share is not out:
-                np.copyto(out, share)  # backward may overwrite its array, which two inputs must not share
-                share = out
-            if first:
-                self._store("gradient", source, share, out)
-            else:
-                total = self._load("gradient", source)
-                np.add(total, share, out=total)
-
-    def backward_statistics(self, index: int) -> None:
-        """Take the partial statistics of the gradient of a merging step."""
-        step = self.executor.program.steps[index]
-        dY = self._load("gradient", index)
-        unit = self._backward_unit(index)
-        self.shard.partials.append(step.layer.backward_statistics(self.executor.params(step), dY, unit))
-
-    def input_gradient(self) -> np.ndarray:
-        """Return the gradient of the images."""
-        return self._load("gradient", 0)
-
-    def _backward_unit(self, index):
-        """Return the unit of a step with the arrays that its backward pass reads."""
-        step, unit = self.executor.program.steps[index], self.units[index]
-        unit.X = self._input(step) if "X" in step.layer.backward_reads else None
-        unit.Y = self._load("value", index) if "Y" in step.layer.backward_reads else None
-        return unit
-
-    def _input(self, step):
-        values = tuple(self._load("value", source) for source in step.inputs)
-        return values[0] if len(values) == 1 else values
-
-    def _gradient_share(self, source, position, writes):
-        """Return where a step should write the gradient of an input, None where nothing reads it."""
-        if source not in self.executor.program.need_gradient:
-            return None
-        if writes:
-            return self._allocate("gradient", source)
-        shape = self._shape(source)
-        return self.executor.thread_arena().get(("gradient share", position), shape)
-
-    def _allocate(self, kind, index):
+    def memory(self, kind: str, index: int) -> np.ndarray:
         """Return memory for a step's result ("value") or its gradient ("gradient").
 
-        Vectors are rows of a matrix of the shard. Images that a later segment or the backward pass
-        reads have memory of their own, others share that of the thread.
+        Vectors are rows of a matrix of the shard. Images that a later segment or the backward pass reads have
+        memory of their own, others share that of the thread.
         """
-        if self._is_vector(index):
-            return self.shard.matrix(kind, index)[self.rows]
-        arena = self.arena if index in self.executor.program.kept[kind] else self.executor.thread_arena()
-        return arena.get((kind, index), self._shape(index))
-
-    def _shape(self, index):
-        """Return the shape of the result of a step for the rows of this piece."""
-        *size, channels = self.executor.program.steps[index].output_shape
-        return (*size, self.rows.stop - self.rows.start, channels)
-
-    def _is_vector(self, index):
-        return len(self.executor.program.steps[index].output_shape) == 1
-
-    def _load(self, kind, index):
-        if self._is_vector(index):
-            return self.shard.matrix(kind, index)[self.rows]
-        return self._images[kind, index]
-
-    def _store(self, kind, index, result, allocated):
-        """Store a result; one that stands elsewhere is copied where the allocated memory is read later."""
-        if result.shape != allocated.shape:
-            raise ValueError(
-                f"layer {self.executor.program.steps[index].name!r}: expected a {kind} of shape "
-                f"{allocated.shape}, got {result.shape}"
-            )
-        is_vector = self._is_vector(index)
-        if result is not allocated and (is_vector or index in self.executor.program.kept[kind]):
-            np.copyto(allocated, result)
-            result = allocated
-        if not is_vector:
-            self._images[kind, index] = result
+        program = self.shard.executor.program
+        home = program.homes[kind][index]
+        *size, channels = program.steps[index].output_shape
+        if not size:
+            return self.shard.matrix(kind, home, channels)[self.rows]
+        arena = self.arena if home in program.kept[kind] else self.shard.scratch
+        return arena((kind, home), (*size, self.rows.stop - self.rows.start, channels))
 
 
 class Shard:
@@ -249,10 +276,13 @@ class Shard:
     Parameters
     ----------
     executor : Executor
+    scratch : Arena
+        Memory that is used within one call, shared with all that runs on the same thread.
     """
 
-    def __init__(self, executor):
+    def __init__(self, executor, scratch: Arena):
         self.executor = executor
+        self.scratch = scratch
         self.partials = []
         self.loss = 0.0
         self.n_rows = 0
@@ -279,12 +309,12 @@ class Shard:
     def _cut(self, n_rows):
         """Cut this many rows into chunks, in the memory of earlier ones."""
         self.n_rows = n_rows
-        self.whole.rows = slice(0, n_rows)
+        self.whole.take(slice(0, n_rows))
         bounds = self.executor.chunk_bounds(n_rows)
         self._pieces.extend(Piece(self) for _ in range(len(bounds) - len(self._pieces)))
         self.chunks = self._pieces[: len(bounds)]
         for piece, (start, stop) in zip(self.chunks, bounds, strict=True):
-            piece.rows = slice(start, stop)
+            piece.take(slice(start, stop))
 
     def run(self, phase) -> None:
         """Run the segments of a phase, chunk by chunk or on all rows at once."""
@@ -292,32 +322,28 @@ class Shard:
         for segment in phase:
             for piece in self.chunks if segment.on_images else (self.whole,):
                 for operation, index in segment.operations:
-                    operation(piece, index)
+                    operation(piece.units[index])
 
     def take_loss(self, loss) -> None:
         """Compute the loss of the rows and its gradient with respect to the scores."""
-        last = len(self.executor.program.steps) - 1
+        last = self.whole.units[-1]
         rows = slice(self.start, self.start + self.n_rows)
         self.loss = loss.gradient(
-            self.matrix("value", last),
-            self.batch.targets[rows],
-            self.batch.loss_weights[rows],
-            out=self.matrix("gradient", last),
+            last.value, self.batch.targets[rows], self.batch.loss_weights[rows], out=last.gradient
         )
 
     def finish(self) -> None:
         """Let every layer turn its accumulators into gradients."""
-        for index, step in enumerate(self.executor.program.steps[1:], start=1):
-            step.layer.finish(self.executor.params(step), self.whole.units[index])
+        for unit in self.whole.units[1:]:
+            unit.finish()
 
     def read(self, rows: slice, out: np.ndarray) -> None:
         """Read images into ``out``."""
         self.batch.read(slice(self.start + rows.start, self.start + rows.stop), out)
 
-    def matrix(self, kind: str, index: int) -> np.ndarray:
+    def matrix(self, kind: str, index: int, n_columns: int) -> np.ndarray:
         """Return the matrix of a step whose result is a vector, one row a sample."""
-        shape = (self.n_rows, *self.executor.program.steps[index].output_shape)
-        return self._matrices.get((kind, index), shape)
+        return self._matrices((kind, index), (self.n_rows, n_columns))
 
     def accumulator(self, key, shape) -> np.ndarray:
         """Return the accumulator of a step."""

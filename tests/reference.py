@@ -415,12 +415,26 @@ def softmax_cross_entropy(scores, targets):
     return np.array(losses)
 
 
+class GarbageMemory:
+    """Scratch memory that is fresh and full of garbage each time."""
+
+    def __init__(self, dtype):
+        self.dtype = dtype
+
+    def __call__(self, name, shape, dtype=None):
+        return garbage(shape, self.dtype if dtype is None else dtype)
+
+    def workspace(self, owner, *sizes):
+        return owner.workspace(self, *sizes)
+
+
 class NaiveUnit:
     """A unit of work that is the whole minibatch, with all memory fresh and full of garbage."""
 
     def __init__(self, X, *, weights=None, seed=0):
         self.input, self.weights, self.seed = X, weights, seed
-        self.X = self.Y = self.prepared = self.merged = None
+        self.X = self.Y = self.plan = self.prepared = self.merged = None
+        self.scratch = GarbageMemory(X.dtype)
         self.state, self.gradients, self._memory = {}, {}, {}
 
     @property
@@ -433,9 +447,6 @@ class NaiveUnit:
             self._memory[key] = self.scratch(name, shape, dtype)
         return self._memory[key]
 
-    def scratch(self, name, shape, dtype=None):
-        return garbage(shape, self.input.dtype if dtype is None else dtype)
-
     def accumulator(self, name, shape):
         return self._memory.setdefault((name, "accumulator"), np.zeros(shape, self.input.dtype))
 
@@ -443,21 +454,25 @@ class NaiveUnit:
         self.gradients[name] = self.gradients[name] + value if name in self.gradients else value.copy()
 
 
-def run_forward(layer, params, X, *, training, weights=None, seed=0):
-    """Run a layer forward on a minibatch; return its result and the unit for run_backward."""
+def run_forward(layer, params, X, *, training, weights=None, seed=0, in_place=False):
+    """Run a layer forward on a minibatch; return its result and the unit for run_backward.
+
+    In place, the result overwrites X.
+    """
     unit = NaiveUnit(X, weights=weights, seed=seed)
     input_shape = (*X.shape[:-2], X.shape[-1])
-    unit.prepared = layer.prepare(params, input_shape, training=training)
+    unit.plan = layer.plan(input_shape)
+    unit.prepared = layer.prepare(params, unit.plan, training=training)
     if training and hasattr(layer, "merge"):
         unit.merged, unit.state = layer.merge(params, [layer.statistics(X, unit)])
     *pixels, features = layer.output_shape(input_shape)
-    out = garbage((*pixels, X.shape[-2], features), X.dtype)
+    out = X if in_place else garbage((*pixels, X.shape[-2], features), X.dtype)
     forgets = training and hasattr(layer, "merge")
     unit.output = layer.forward(params, None if forgets else X, unit, training=training, out=out)
     return unit.output, unit
 
 
-def run_backward(layer, params, unit, dY, *, need_dX=True):
+def run_backward(layer, params, unit, dY, *, need_dX=True, in_place=False):
     """Run a layer backward after run_forward; return dX. The unit holds the gradients of the parameters."""
     unit.X = unit.input if "X" in layer.backward_reads else None
     unit.Y = unit.output if "Y" in layer.backward_reads else None
@@ -465,7 +480,10 @@ def run_backward(layer, params, unit, dY, *, need_dX=True):
     if hasattr(layer, "merge"):
         partial = layer.backward_statistics(params, dY, unit)
         unit.merged = layer.backward_merge(params, unit.merged, [partial])
-    out = garbage(unit.input.shape, unit.input.dtype) if need_dX else None
+    if in_place:
+        out = dY
+    else:
+        out = garbage(unit.input.shape, unit.input.dtype) if need_dX else None
     dX = layer.backward(params, dY, unit, need_dX=need_dX, out=out)
     layer.finish(params, unit)
     return dX

@@ -136,7 +136,9 @@ def take_steps(network, data, goal, steps, state=None, learning_rate=1.0):
 
 def cut_finely(monkeypatch):
     """Let the executor cut small minibatches and vectors into many shards, chunks and blocks."""
-    monkeypatch.setattr("skcnn.execution.SHARD_MULTIPLY_ADDS", 1)
+    monkeypatch.setattr("skcnn.execution.SECOND_SHARD", 1)
+    monkeypatch.setattr("skcnn.execution.FURTHER_SHARD", 1)
+    monkeypatch.setattr("skcnn.execution.MAX_SHARDS", 4)
     monkeypatch.setattr("skcnn.execution.CHUNK_BYTES", 1)
     monkeypatch.setattr("skcnn.execution.BLOCK", 10)
 

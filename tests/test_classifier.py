@@ -798,7 +798,7 @@ class Interrupt(Layer):
 
     steps_left = None
 
-    def prepare(self, params, input_shape, *, training):
+    def prepare(self, params, plan, *, training):
         if training and Interrupt.steps_left is not None:
             Interrupt.steps_left -= 1
             if Interrupt.steps_left == 0:
@@ -1121,7 +1121,7 @@ def test_layers_with_wrong_shapes_are_named():
         def backward(self, params, dY, unit, *, need_dX, out):
             return dY
 
-    with pytest.raises(ValueError, match="layer 'wrong_1': expected a value of shape"):
+    with pytest.raises(ValueError, match="layer 'wrong_1': expected a result of shape"):
         make_net([Wrong()]).fit(X, Y)
 
 

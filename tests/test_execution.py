@@ -10,8 +10,9 @@ from scipy.special import log_softmax, softmax
 from skcnn import execution
 from skcnn.execution import (
     CHUNK_BYTES,
+    FURTHER_SHARD,
     MAX_SHARDS,
-    SHARD_MULTIPLY_ADDS,
+    SECOND_SHARD,
     Batch,
     Executor,
     Program,
@@ -161,7 +162,9 @@ def threads(monkeypatch):
 def small_pieces(monkeypatch, threads):
     """Cut every minibatch into up to four shards and these into chunks of one or two images."""
     threads(1)
-    monkeypatch.setattr(execution, "SHARD_MULTIPLY_ADDS", 1)
+    monkeypatch.setattr(execution, "SECOND_SHARD", 1)
+    monkeypatch.setattr(execution, "FURTHER_SHARD", 1)
+    monkeypatch.setattr(execution, "MAX_SHARDS", 4)
     monkeypatch.setattr(execution, "CHUNK_BYTES", 1)
     monkeypatch.setattr(execution, "PREDICTION_ROWS", 2)
     return monkeypatch
@@ -183,7 +186,8 @@ def test_shards_cover_all_rows_once_and_are_nearly_equal(multiply_adds):
         sizes = [stop - start for start, stop in bounds]
         assert len(sizes) <= MAX_SHARDS
         assert max(sizes) - min(sizes) <= 1
-        assert len(sizes) == 1 or n_rows * multiply_adds >= len(sizes) * SHARD_MULTIPLY_ADDS
+        assert (len(sizes) > 1) == (n_rows > 1 and n_rows * multiply_adds >= SECOND_SHARD)
+        assert len(sizes) <= 2 or n_rows * multiply_adds >= len(sizes) * FURTHER_SHARD
 
 
 @pytest.mark.parametrize("target", [1, 2, 3, 7, 20, 1000])
@@ -207,9 +211,12 @@ def test_blocks_cover_a_vector_once():
 
 
 def test_a_chunk_fills_its_memory_with_the_hungriest_step():
-    """A convolution of 3 * 3 * 2 columns for each of 5x6 pixels, padded to 7x8, with its input and result."""
+    """A convolution of 3 * 3 * 2 columns for each of 5x6 pixels, padded to 7x8, with its input and result.
+
+    One column more is for the bias.
+    """
     network = chain(Conv2D(4), Flatten(), Dense(3))
-    elements = 30 * 2 + 30 * 4 + 30 * 18 + 56 * 2
+    elements = 30 * 2 + 30 * 4 + 30 * (18 + 1) + 56 * 2
     assert chunk_target(network) == CHUNK_BYTES // (8 * elements)
     assert chunk_target(chain(Conv2D(4), Flatten(), Dense(3), dtype=np.float32)) == CHUNK_BYTES // (
         4 * elements
@@ -323,11 +330,11 @@ def test_prediction_has_one_phase_and_no_merges():
 
 
 def test_images_are_kept_only_where_they_are_read_later():
-    """Backward reads the input of convolution 1 and the result of activation 2."""
+    """Backward reads the input of convolution 1 and the result of activation 2, where 1 wrote."""
     network = chain(Conv2D(2), ReLU(), BatchNorm(), MaxPool2D(), Flatten(), Dense(4), BatchNorm(), Dense(3))
     images = {0, 1, 2, 3, 4}
     program = Program(network, training=True)
-    assert program.kept["value"] & images == {0, 2}
+    assert program.kept["value"] & images == {0, 1}
     assert program.kept["gradient"] & images == {3}  # written in one phase, read in the next
     assert Program(network, training=True, input_gradient=True).kept["gradient"] & images == {0, 3}
     assert Program(network, training=False).kept["value"] & images == set()
@@ -339,7 +346,7 @@ def test_no_gradient_is_computed_before_the_first_parameter():
     assert Program(network, training=True, input_gradient=True).need_gradient == {0, 1, 2, 3, 4, 5}
 
 
-def test_the_first_consumer_in_backward_is_the_last_in_forward():
+def test_the_last_reader_is_the_first_to_write_a_gradient_and_others_add_to_it():
     network = graph(
         (3, 4, 2),
         (Conv2D(2, 1), (0,)),
@@ -350,13 +357,68 @@ def test_the_first_consumer_in_backward_is_the_last_in_forward():
         (Dense(2), (5,)),
     )
     program = Program(network, training=True)
-    assert {source: program.first_consumer[source] for source in (1, 2, 3, 4, 5)} == {
-        1: 4,
-        2: 3,
-        3: 4,
-        4: 5,
-        5: 6,
-    }
+    assert program.gradient_shares == [
+        (),
+        (None,),
+        ("further",),
+        ("further", "first"),
+        ("first", "first"),
+        ("first",),
+        ("first",),
+    ]
+
+
+class Apart(Tanh):
+    """A layer that does not work in place."""
+
+    works_in_place = False
+
+
+IN_PLACE = {  # layers, and the step in whose memory each result and each gradient stands
+    "a chain": ([Conv2D(2), ReLU(), Dropout(0.5)], [0, 1, 1, 3], [0, 3, 3, 3]),
+    "on the images": ([ReLU(), Conv2D(2)], [0, 0, 2], [1, 1, 2]),
+    "a result that is read": ([Conv2D(2), Tanh(), ReLU()], [0, 1, 1, 3], [0, 3, 3, 3]),
+    "another layer": ([Conv2D(2), Apart()], [0, 1, 2], [0, 1, 2]),
+    "vectors": ([Flatten(), Dense(2), ReLU()], [0, 1, 2, 2], [0, 1, 3, 3]),
+    "behind a merge": ([BatchNorm(), ReLU()], [0, 1, 1], [0, 2, 2]),
+}
+
+
+@pytest.mark.parametrize(("layers", "values", "gradients"), IN_PLACE.values(), ids=IN_PLACE)
+def test_what_works_in_place(layers, values, gradients):
+    homes = Program(chain(*layers), training=True).homes
+    assert homes == {"value": values, "gradient": gradients}
+
+
+def test_prediction_works_in_place_on_results_that_only_training_reads():
+    program = Program(chain(Conv2D(2), Tanh(), ReLU()), training=False)
+    assert program.homes["value"] == [0, 1, 1, 1]
+
+
+def test_what_others_read_is_not_overwritten():
+    network = graph((3, 4, 2), (Conv2D(2, 1), (0,)), (ReLU(), (1,)), (Add(), (1, 2)), (Flatten(), (3,)))
+    homes = Program(network, training=True).homes
+    assert homes == {"value": [0, 1, 2, 3, 4], "gradient": [0, 1, 2, 3, 4]}
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_working_in_place_changes_no_bit(small_pieces, monkeypatch, training):
+    network = chain(
+        Conv2D(3), Tanh(), ReLU(), Dropout(0.3), BatchNorm(), ReLU(), MaxPool2D(), Flatten(), Dense(4), Tanh()
+    )
+    results = []
+    for in_place in (True, False):
+        if not in_place:
+            for kind in (Tanh, ReLU, Dropout):
+                monkeypatch.setattr(kind, "works_in_place", False)
+        homes = Program(network, training=training).homes["value"]
+        assert (homes == sorted(set(homes))) == (not in_place)
+        problem = Problem(network)
+        results.append(gradients(network, problem) if training else predict(network, problem))
+    if training:
+        assert_same_bits(*results)
+    else:
+        np.testing.assert_array_equal(*results)
 
 
 def test_the_first_layer_is_not_asked_for_the_gradient_of_the_images(small_pieces):

@@ -94,9 +94,9 @@ class NoDerivative(Tanh):
 
 class TransposedKernel(Conv2D):
     def finish(self, params, unit):
-        kernel, _ = unit.prepared
-        total = unit.accumulator("weight", kernel.gradient_shape)
-        unit.add_gradient("weight", kernel.weight_gradient(total).swapaxes(0, 1))
+        weight, bias = unit.plan.gradients(unit.accumulator("total", unit.plan.gradient_shape))
+        unit.add_gradient("weight", weight.swapaxes(0, 1))
+        unit.add_gradient("bias", bias)
 
 
 class ConstantStatistics(BatchNorm):

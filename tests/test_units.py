@@ -16,9 +16,9 @@ from skcnn.units import Arena
 
 def test_an_arena_hands_out_the_same_memory_again():
     arena = Arena(np.float64)
-    first = arena.get("a", (3, 4))
+    first = arena("a", (3, 4))
     first[...] = 7
-    again = arena.get("a", (3, 4))
+    again = arena("a", (3, 4))
     assert again.shape == (3, 4)
     assert np.shares_memory(first, again)
     np.testing.assert_array_equal(again, 7)
@@ -26,39 +26,39 @@ def test_an_arena_hands_out_the_same_memory_again():
 
 def test_names_have_memory_of_their_own():
     arena = Arena(np.float64)
-    assert not np.shares_memory(arena.get("a", (3,)), arena.get("b", (3,)))
-    assert not np.shares_memory(arena.get((1, "a"), (3,)), arena.get((2, "a"), (3,)))
+    assert not np.shares_memory(arena("a", (3,)), arena("b", (3,)))
+    assert not np.shares_memory(arena((1, "a"), (3,)), arena((2, "a"), (3,)))
 
 
 def test_a_smaller_shape_gets_a_contiguous_view_of_the_beginning():
     arena = Arena(np.float64)
-    large = arena.get("a", (10, 4))
+    large = arena("a", (10, 4))
     large[...] = np.arange(40).reshape(10, 4)
-    small = arena.get("a", (3, 5))
+    small = arena("a", (3, 5))
     assert small.flags.c_contiguous
     np.testing.assert_array_equal(small.ravel(), np.arange(15))
-    assert np.shares_memory(arena.get("a", (10, 4)), large)
+    assert np.shares_memory(arena("a", (10, 4)), large)
 
 
 def test_a_larger_shape_gets_new_memory_that_smaller_ones_then_share():
     arena = Arena(np.float64)
-    small = arena.get("a", (3,))
-    large = arena.get("a", (30,))
+    small = arena("a", (3,))
+    large = arena("a", (30,))
     assert not np.shares_memory(small, large)
-    assert np.shares_memory(arena.get("a", (3,)), large)
+    assert np.shares_memory(arena("a", (3,)), large)
 
 
 def test_shapes_without_elements_are_handed_out():
-    assert Arena(np.float64).get("a", (0, 3)).shape == (0, 3)
+    assert Arena(np.float64)("a", (0, 3)).shape == (0, 3)
 
 
 @pytest.mark.parametrize("default", [np.float32, np.dtype("float64")])
 def test_the_dtype_is_the_default_unless_one_is_asked_for(default):
     arena = Arena(default)
-    assert arena.get("a", (3,)).dtype == np.dtype(default)
-    assert arena.get("a", (3,), bool).dtype == bool
-    assert arena.get("a", (3,), np.uint8).dtype == np.uint8
-    assert not np.shares_memory(arena.get("a", (3,)), arena.get("a", (3,), bool))
+    assert arena("a", (3,)).dtype == np.dtype(default)
+    assert arena("a", (3,), bool).dtype == bool
+    assert arena("a", (3,), np.uint8).dtype == np.uint8
+    assert not np.shares_memory(arena("a", (3,)), arena("a", (3,), bool))
 
 
 @pytest.mark.parametrize(
@@ -74,9 +74,9 @@ def test_the_dtype_is_the_default_unless_one_is_asked_for(default):
 def test_one_dtype_is_one_memory_however_it_is_written(written, read):
     """What forward writes under one spelling, backward finds under the other."""
     arena = Arena(np.float32)
-    first = arena.get("a", (3,), written)
+    first = arena("a", (3,), written)
     first[...] = 1
-    assert np.shares_memory(first, arena.get("a", (3,), read))
+    assert np.shares_memory(first, arena("a", (3,), read))
 
 
 class Probe(Layer):
@@ -304,7 +304,7 @@ def test_prepared_is_what_prepare_returned_at_this_step(small_pieces):
     seen = []
 
     class Prepared(Weighted):
-        def prepare(self, params, input_shape, *, training):
+        def prepare(self, params, plan, *, training):
             assert training
             return params["weight"].copy()
 

@@ -1,14 +1,21 @@
 """The protocol of the ways to compute a convolution."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from typing import Protocol
 
 import numpy as np
 
 from skcnn.kernels.windows import Windows
 
-Scratch = Callable[..., np.ndarray]
-"""``scratch(name, shape)`` returns memory to use within one call, with whatever it contains."""
+
+class Scratch(Protocol):
+    """Memory to use within one call."""
+
+    def __call__(self, name: str, shape: tuple[int, ...], dtype=None) -> np.ndarray:
+        """Return an array with whatever it contains."""
+
+    def workspace(self, owner, *sizes: int):
+        """Return ``owner.workspace(self, *sizes)``, arrays and views of them that are made once."""
 
 
 class ConvolutionKernel(ABC):
@@ -20,30 +27,34 @@ class ConvolutionKernel(ABC):
     channels, filters : int
     groups : int
         Number of groups of channels, and of filters that see one of them each.
+    has_bias : bool
+        Whether a number is added to each result of a filter.
     """
 
-    def __init__(self, windows: Windows, channels: int, filters: int, groups: int):
+    def __init__(self, windows: Windows, channels: int, filters: int, groups: int, has_bias: bool):
         self.windows = windows
         self.channels = channels
         self.filters = filters
         self.groups = groups
+        self.has_bias = has_bias
 
     @property
     @abstractmethod
     def gradient_shape(self) -> tuple[int, ...]:
-        """Shape of the memory that collects the gradient of the weight."""
+        """Shape of the memory that collects the gradients of weight and bias."""
 
     @abstractmethod
     def scratch_size(self) -> int:
         """Return the number of elements of scratch memory that one image takes."""
 
     @abstractmethod
-    def prepare(self, weight: np.ndarray):
-        """Return the weight as the passes need it.
+    def prepare(self, weight: np.ndarray, bias: np.ndarray | None):
+        """Return weight and bias as the passes need them.
 
         Parameters
         ----------
         weight : ndarray of shape (kh, kw, channels / groups, filters)
+        bias : ndarray of shape (filters,), or None where there is none
         """
 
     @abstractmethod
@@ -86,7 +97,7 @@ class ConvolutionKernel(ABC):
         prepared : object
             As returned by ``prepare``.
         total : ndarray of shape ``gradient_shape``
-            The gradient of the weight is added to it, for ``weight_gradient``.
+            The gradients of weight and bias are added to it, for ``gradients``.
         out : ndarray of the shape of X, or None
             Receives the gradient of the images; None if it is not wanted.
         scratch : callable
@@ -97,5 +108,11 @@ class ConvolutionKernel(ABC):
         """
 
     @abstractmethod
-    def weight_gradient(self, total: np.ndarray) -> np.ndarray:
-        """Return what was collected as an array of shape (kh, kw, channels / groups, filters)."""
+    def gradients(self, total: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return what was collected.
+
+        Returns
+        -------
+        weight : ndarray of shape (kh, kw, channels / groups, filters)
+        bias : ndarray of shape (filters,), or None where there is none
+        """

@@ -1,100 +1,149 @@
 """Convolution as one matrix product over gathered windows (im2col)."""
 
 from math import prod
+from typing import NamedTuple
 
 import numpy as np
 
 from skcnn.kernels.base import ConvolutionKernel
-from skcnn.kernels.windows import pad_image
+from skcnn.kernels.channelwise import channelwise
+from skcnn.kernels.reductions import channel_sums
+from skcnn.kernels.windows import PaddedImages
+
+PRODUCT_SIZE = 1_000_000
+"""Multiply-adds beyond which a product is cut: some BLAS libraries are up to twice as fast on small matrices
+with few columns, by measurement, and others do not mind."""
 
 
 class ColumnsKernel(ConvolutionKernel):
     """Convolution of any kind, as a product of the windows, one a column, with the filters.
 
-    Columns have shape (channels, kh, kw, out_height, out_width, n_images). Channels come first so that the
-    gather copies runs of ``out_width * n_images`` elements.
+    Columns have shape (groups, channels / groups * kh * kw, out_height * out_width * n_images), and a last
+    row of ones for the bias. Channels come first so that the gather copies runs of ``out_width * n_images``
+    elements.
     """
 
     @property
+    def inputs(self):
+        """Number of pixels and channels that a filter sees."""
+        return self.channels // self.groups * prod(self.windows.size)
+
+    @property
     def gradient_shape(self):
-        """Shape of the memory that collects the gradient of the filters as matrices."""
-        n_inputs = self.channels // self.groups * prod(self.windows.size)
-        return (self.groups, n_inputs, self.filters // self.groups)
+        """Shape of the memory that collects the gradients of the filters, with a row for the bias."""
+        return (self.groups, self.inputs + self.has_bias, self.filters // self.groups)
 
     def scratch_size(self):
         """Return the size of the columns and of the padded image."""
         windows = self.windows
-        return self.channels * (prod(windows.size) * prod(windows.counts) + prod(windows.padded_size))
+        rows = self.groups * (self.inputs + self.has_bias)
+        return rows * prod(windows.counts) + self.channels * prod(windows.padded_size)
 
-    def prepare(self, weight):
-        """Return the filters as matrices, shape (groups, channels / groups * kh * kw, filters / groups)."""
+    def prepare(self, weight, bias):
+        """Return the filters as matrices with the bias as the last row, of shape ``gradient_shape``."""
+        prepared = np.empty(self.gradient_shape, weight.dtype)
         height, width, channels, filters = weight.shape
         by_group = weight.reshape(height, width, channels, self.groups, filters // self.groups)
-        return np.ascontiguousarray(by_group.transpose(3, 2, 0, 1, 4)).reshape(self.gradient_shape)
+        np.copyto(
+            prepared[:, : self.inputs].reshape(self.groups, channels, height, width, -1),
+            by_group.transpose(3, 2, 0, 1, 4),
+        )
+        if self.has_bias:
+            prepared[:, -1] = bias.reshape(self.groups, -1)
+        return prepared
 
-    def weight_gradient(self, total):
-        """Return the gradient of the weight, by the inverse of ``prepare``."""
+    def gradients(self, total):
+        """Return the gradients of weight and bias, by the inverse of ``prepare``."""
         channels, filters = self.channels // self.groups, self.filters // self.groups
-        by_group = total.reshape(self.groups, channels, *self.windows.size, filters)
-        return by_group.transpose(2, 3, 1, 0, 4).reshape(*self.windows.size, channels, self.filters)
+        by_group = total[:, : self.inputs].reshape(self.groups, channels, *self.windows.size, filters)
+        weight = by_group.transpose(2, 3, 1, 0, 4).reshape(*self.windows.size, channels, self.filters)
+        return weight, total[:, -1].reshape(-1) if self.has_bias else None
 
     def forward(self, X, prepared, out, scratch):
         """Compute the convolution; see :meth:`ConvolutionKernel.forward`."""
-        columns = self._by_group(self._gather(X, scratch))
-        np.matmul(columns.swapaxes(1, 2), prepared, out=self._filters_by_group(out))
+        work = self._gather(X, scratch)
+        np.matmul(work.blocks.swapaxes(2, 3), prepared, out=self._results(out, work))
         return out
 
     def backward(self, X, dY, prepared, total, out, scratch):
         """Compute the gradients; see :meth:`ConvolutionKernel.backward`."""
-        columns = self._gather(X, scratch)
-        by_group, dY = self._by_group(columns), self._filters_by_group(dY)
-        share = np.matmul(by_group, dY, out=scratch("share", total.shape))
-        np.add(total, share, out=total)
+        work = self._gather(X, scratch)
+        dY = self._results(dY, work)
+        shares = np.matmul(work.blocks, dY, out=scratch("shares", (len(work.blocks), *total.shape)))
+        np.add(total, shares.sum(axis=0), out=total)
         if out is None:
             return None
-        np.matmul(prepared, dY.swapaxes(1, 2), out=by_group)  # the columns themselves are done with
-        return self._scatter(columns, out, scratch)
+        # the columns themselves are done with
+        np.matmul(prepared[:, : self.inputs], dY.swapaxes(2, 3), out=work.blocks[:, :, : self.inputs])
+        return self._scatter(work, out)
+
+    def workspace(self, scratch, n_images):
+        """Return all memory for a number of images, and the views of it that the passes need."""
+        windows, rows = self.windows, self.inputs + self.has_bias
+        n_pixels = prod(windows.counts) * n_images
+        columns = scratch("columns", (self.groups, rows, n_pixels))
+        n_blocks = windows.counts[0] if self.inputs * self.filters * n_pixels > PRODUCT_SIZE else 1
+        padded = scratch("padded", (self.channels, *windows.padded_size, n_images))
+        channel, row, pixel, image = padded.strides
+        shape = (self.groups, self.channels // self.groups, *windows.size, *windows.counts, n_images)
+        strides = (
+            channel * self.channels // self.groups,
+            channel,
+            row * windows.dilation[0],
+            pixel * windows.dilation[1],
+            row * windows.strides[0],
+            pixel * windows.strides[1],
+            image,
+        )
+        gathered = columns[:, : self.inputs].reshape(shape)
+        by_group = padded.reshape(*shape[:2], *padded.shape[1:])
+        return _Workspace(
+            padded=PaddedImages(padded.transpose(1, 2, 3, 0), windows.padding),
+            windows=np.lib.stride_tricks.as_strided(padded, shape, strides, writeable=False),
+            gathered=gathered,
+            ones=columns[:, self.inputs :],
+            blocks=columns.reshape(self.groups, rows, n_blocks, -1).transpose(2, 0, 1, 3),
+            positions=[
+                (by_group[:, :, *pixels], gathered[:, :, *position])
+                for position, pixels in zip(np.ndindex(windows.size), windows.positions(), strict=True)
+            ],
+        )
 
     def _gather(self, X, scratch):
-        """Return the windows of the images as columns."""
-        windows, n_images = self.windows, X.shape[2]
-        padded, columns = self._padded(n_images, scratch), self._columns(n_images, scratch)
-        pad_image(X.transpose(0, 1, 3, 2), windows.padding, out=padded.transpose(1, 2, 0, 3))
-        channel, row, pixel, image = padded.strides
-        steps = (row * windows.dilation[0], pixel * windows.dilation[1])
-        strides = (row * windows.strides[0], pixel * windows.strides[1])
-        views = np.lib.stride_tricks.as_strided(
-            padded, columns.shape, (channel, *steps, *strides, image), writeable=False
-        )
-        np.copyto(columns, views)
-        return columns
+        """Return a workspace with the windows of the images as columns."""
+        work = scratch.workspace(self, X.shape[2])
+        work.padded.write(X)
+        np.copyto(work.gathered, work.windows)
+        work.ones.fill(1)
+        return work
 
-    def _scatter(self, columns, dX, scratch):
+    def _scatter(self, work, dX):
         """Add every column back to the pixels it was gathered from, the adjoint of ``_gather``."""
-        padded = self._padded(dX.shape[2], scratch)
-        padded.fill(0)
-        by_position = columns.reshape(self.channels, -1, *columns.shape[3:])
-        for position, (rows, cols) in enumerate(self.windows.positions()):
-            pixels = padded[:, rows, cols]
-            np.add(pixels, by_position[:, position], out=pixels)
-        (top, _), (left, _) = self.windows.padding
-        height, width = dX.shape[:2]
-        np.copyto(dX, padded[:, top : top + height, left : left + width].transpose(1, 2, 3, 0))
+        work.padded.memory.fill(0)
+        for pixels, columns in work.positions:
+            np.add(pixels, columns, out=pixels)
+        np.copyto(dX, work.padded.inside)
         return dX
 
-    def _padded(self, n_images, scratch):
-        return scratch("padded", (self.channels, *self.windows.padded_size, n_images))
+    def _results(self, Y, work):
+        """Return results as matrices, shape (n_blocks, groups, pixels, filters / groups)."""
+        return Y.reshape(len(work.blocks), -1, self.groups, self.filters // self.groups).swapaxes(1, 2)
 
-    def _columns(self, n_images, scratch):
-        return scratch("columns", (self.channels, *self.windows.size, *self.windows.counts, n_images))
 
-    def _by_group(self, columns):
-        """Return columns as (groups, inputs of a filter, pixels)."""
-        return columns.reshape(*self.gradient_shape[:2], -1)
+class _Workspace(NamedTuple):
+    """Memory for columns, and views of it."""
 
-    def _filters_by_group(self, Y):
-        """Return results as (groups, pixels, filters of a group)."""
-        return Y.reshape(-1, self.groups, self.filters // self.groups).swapaxes(0, 1)
+    padded: PaddedImages
+    windows: np.ndarray
+    """The windows of the padded images, laid out as columns."""
+    gathered: np.ndarray
+    """The columns, with the shape of the windows."""
+    ones: np.ndarray
+    """The last row of the columns, which the bias is multiplied with; empty without one."""
+    blocks: np.ndarray
+    """The columns cut along the height of the image, shape (n_blocks, groups, rows, pixels)."""
+    positions: list[tuple[np.ndarray, np.ndarray]]
+    """For each position in a window, these pixels of the padded images and of the columns."""
 
 
 class PointwiseKernel(ConvolutionKernel):
@@ -102,39 +151,44 @@ class PointwiseKernel(ConvolutionKernel):
 
     @property
     def gradient_shape(self):
-        """Shape of the memory that collects the gradient of the filters."""
-        return (self.channels, self.filters)
+        """Shape of the memory that collects the gradients of the filters, with a row for the bias."""
+        return (self.channels + self.has_bias, self.filters)
 
     def scratch_size(self):
         """Return the size of the pixels that are looked at, where they are not all."""
         return self.channels * prod(self.windows.counts) * (self.windows.strides != (1, 1))
 
-    def prepare(self, weight):
-        """Return the filters as a matrix, shape (channels, filters)."""
-        return weight.reshape(self.gradient_shape)
+    def prepare(self, weight, bias):
+        """Return the filters as a matrix, shape (channels, filters), and the bias."""
+        return weight.reshape(self.channels, self.filters), bias
 
-    def weight_gradient(self, total):
-        """Return the gradient of the weight."""
-        return total.reshape(1, 1, *self.gradient_shape)
+    def gradients(self, total):
+        """Return the gradients of weight and bias."""
+        weight = total[: self.channels].reshape(1, 1, self.channels, self.filters)
+        return weight, total[-1] if self.has_bias else None
 
     def forward(self, X, prepared, out, scratch):
         """Compute the convolution; see :meth:`ConvolutionKernel.forward`."""
-        np.matmul(self._pixels(X, scratch), prepared, out=out.reshape(-1, self.filters))
-        return out
+        weight, bias = prepared
+        np.matmul(self._pixels(X, scratch), weight, out=out.reshape(-1, self.filters))
+        return channelwise(np.add, out, bias, out=out) if self.has_bias else out
 
     def backward(self, X, dY, prepared, total, out, scratch):
         """Compute the gradients; see :meth:`ConvolutionKernel.backward`."""
+        weight, _ = prepared
+        if self.has_bias:
+            total[-1] += channel_sums(dY)
         dY = dY.reshape(-1, self.filters)
-        share = np.matmul(self._pixels(X, scratch).T, dY, out=scratch("share", total.shape))
-        np.add(total, share, out=total)
+        share = np.matmul(self._pixels(X, scratch).T, dY, out=scratch("share", weight.shape))
+        np.add(total[: self.channels], share, out=total[: self.channels])
         if out is None:
             return None
         if self.windows.strides == (1, 1):
-            np.matmul(dY, prepared.T, out=out.reshape(-1, self.channels))
+            np.matmul(dY, weight.T, out=out.reshape(-1, self.channels))
             return out
         chosen = out[:: self.windows.strides[0], :: self.windows.strides[1]]
         pixels = scratch("pixels", chosen.shape)
-        np.matmul(dY, prepared.T, out=pixels.reshape(-1, self.channels))
+        np.matmul(dY, weight.T, out=pixels.reshape(-1, self.channels))
         out.fill(0)
         np.copyto(chosen, pixels)
         return out

@@ -16,7 +16,9 @@ WINOGRAD_PIXELS = 4
 
 
 @lru_cache(maxsize=1024)
-def convolution_kernel(windows: Windows, channels: int, filters: int, groups: int) -> ConvolutionKernel:
+def convolution_kernel(
+    windows: Windows, channels: int, filters: int, groups: int, has_bias: bool
+) -> ConvolutionKernel:
     """Return the fastest way to compute a convolution.
 
     Convolutions with a filter for each channel go position by position, those with windows of one pixel are
@@ -27,6 +29,7 @@ def convolution_kernel(windows: Windows, channels: int, filters: int, groups: in
     ----------
     windows : Windows
     channels, filters, groups : int
+    has_bias : bool
 
     Returns
     -------
@@ -36,9 +39,9 @@ def convolution_kernel(windows: Windows, channels: int, filters: int, groups: in
     --------
     >>> from skcnn.kernels.windows import sliding_windows
     >>> windows = sliding_windows((28, 28), (3, 3), strides=(1, 1), padding="same")
-    >>> type(convolution_kernel(windows, 32, 64, 1)).__name__
+    >>> type(convolution_kernel(windows, 32, 64, 1, True)).__name__
     'WinogradKernel'
-    >>> type(convolution_kernel(windows, 1, 64, 1)).__name__
+    >>> type(convolution_kernel(windows, 1, 64, 1, True)).__name__
     'ColumnsKernel'
     """
     if groups == channels > 1:
@@ -56,4 +59,4 @@ def convolution_kernel(windows: Windows, channels: int, filters: int, groups: in
         kind = WinogradKernel
     else:
         kind = ColumnsKernel
-    return kind(windows, channels, filters, groups)
+    return kind(windows, channels, filters, groups, has_bias)

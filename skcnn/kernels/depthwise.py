@@ -5,6 +5,7 @@ from math import prod
 import numpy as np
 
 from skcnn.kernels.base import ConvolutionKernel
+from skcnn.kernels.channelwise import channelwise
 from skcnn.kernels.reductions import channel_sums
 
 
@@ -13,8 +14,8 @@ class DepthwiseKernel(ConvolutionKernel):
 
     @property
     def gradient_shape(self):
-        """Shape of the memory that collects the gradient of the filters."""
-        return (prod(self.windows.size), self.filters)
+        """Shape of the memory that collects the gradients of the filters, with a row for the bias."""
+        return (prod(self.windows.size) + self.has_bias, self.filters)
 
     @property
     def multiplier(self):
@@ -26,29 +27,34 @@ class DepthwiseKernel(ConvolutionKernel):
         repeated = prod(self.windows.image_size) * self.filters if self.multiplier > 1 else 0
         return prod(self.windows.counts) * self.filters + repeated
 
-    def prepare(self, weight):
-        """Return the filters as a matrix, shape (kh * kw, filters)."""
-        return weight.reshape(self.gradient_shape)
+    def prepare(self, weight, bias):
+        """Return the filters as a matrix, shape (kh * kw, filters), and the bias."""
+        return weight.reshape(-1, self.filters), bias
 
-    def weight_gradient(self, total):
-        """Return the gradient of the weight."""
-        return total.reshape(*self.windows.size, 1, self.filters)
+    def gradients(self, total):
+        """Return the gradients of weight and bias."""
+        weight = total[: prod(self.windows.size)].reshape(*self.windows.size, 1, self.filters)
+        return weight, total[-1] if self.has_bias else None
 
     def forward(self, X, prepared, out, scratch):
         """Compute the convolution; see :meth:`ConvolutionKernel.forward`."""
+        filters, bias = prepared
         X = self._repeated(X, scratch)
         out.fill(0)
-        for weight, (where, pixels) in zip(prepared, self.windows.overlaps(), strict=True):
+        for weight, (where, pixels) in zip(filters, self.windows.overlaps(), strict=True):
             results = out[where]
             products = self._products(results.shape, scratch)
             np.multiply(X[pixels], along_rows(weight, results.shape), out=products)
             np.add(results, products, out=results)
-        return out
+        return channelwise(np.add, out, bias, out=out) if self.has_bias else out
 
     def backward(self, X, dY, prepared, total, out, scratch):
         """Compute the gradients; see :meth:`ConvolutionKernel.backward`."""
+        filters, _ = prepared
+        if self.has_bias:
+            total[-1] += channel_sums(dY)
         X = self._repeated(X, scratch)
-        for gradient, (where, pixels) in zip(total, self.windows.overlaps(), strict=True):
+        for gradient, (where, pixels) in zip(total[: len(filters)], self.windows.overlaps(), strict=True):
             products = self._products(dY[where].shape, scratch)
             if products.size:
                 np.multiply(X[pixels], dY[where], out=products)
@@ -57,7 +63,7 @@ class DepthwiseKernel(ConvolutionKernel):
             return None
         dX = out if self.multiplier == 1 else X  # the repeated channels are done with
         dX.fill(0)
-        for weight, (where, pixels) in zip(prepared, self.windows.overlaps(), strict=True):
+        for weight, (where, pixels) in zip(filters, self.windows.overlaps(), strict=True):
             products = self._products(dY[where].shape, scratch)
             np.multiply(dY[where], along_rows(weight, products.shape), out=products)
             np.add(dX[pixels], products, out=dX[pixels])

@@ -47,8 +47,8 @@ def max_pool_forward(
     """
     across, down = (None, None) if positions is None else positions
     middle = scratch("middle", (len(X), *out.shape[1:]))
-    max_along(X.swapaxes(0, 1), middle.swapaxes(0, 1), swapped(across), windows.overlaps_along(1), scratch)
-    max_along(middle, out, down, windows.overlaps_along(0), scratch)
+    max_along(X.swapaxes(0, 1), middle.swapaxes(0, 1), swapped(across), windows.overlaps_by_axis[1], scratch)
+    max_along(middle, out, down, windows.overlaps_by_axis[0], scratch)
     return out
 
 
@@ -73,9 +73,9 @@ def max_pool_backward(
     """
     across, down = positions
     middle = scratch("middle", (len(dX), *dY.shape[1:]))
-    max_along_backward(dY, down, middle, windows.overlaps_along(0), scratch)
+    max_along_backward(dY, down, middle, windows.overlaps_by_axis[0], scratch)
     max_along_backward(
-        middle.swapaxes(0, 1), swapped(across), dX.swapaxes(0, 1), windows.overlaps_along(1), scratch
+        middle.swapaxes(0, 1), swapped(across), dX.swapaxes(0, 1), windows.overlaps_by_axis[1], scratch
     )
     return dX
 
@@ -147,8 +147,8 @@ def average_pool_forward(
     out : ndarray
     """
     middle = scratch("middle", (len(X), *out.shape[1:]))
-    sum_along(X.swapaxes(0, 1), middle.swapaxes(0, 1), windows.overlaps_along(1))
-    sum_along(middle, out, windows.overlaps_along(0))
+    sum_along(X.swapaxes(0, 1), middle.swapaxes(0, 1), windows.overlaps_by_axis[1])
+    sum_along(middle, out, windows.overlaps_by_axis[0])
     return np.multiply(out, _shares(areas, out), out=out)
 
 
@@ -173,8 +173,8 @@ def average_pool_backward(
     """
     np.multiply(dY, _shares(areas, dY), out=dY)
     middle = scratch("middle", (len(dX), *dY.shape[1:]))
-    sum_along_backward(dY, middle, windows.overlaps_along(0))
-    sum_along_backward(middle.swapaxes(0, 1), dX.swapaxes(0, 1), windows.overlaps_along(1))
+    sum_along_backward(dY, middle, windows.overlaps_by_axis[0])
+    sum_along_backward(middle.swapaxes(0, 1), dX.swapaxes(0, 1), windows.overlaps_by_axis[1])
     return dX
 
 

@@ -1,6 +1,7 @@
 """Arithmetic of sliding windows along the two axes of an image."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -93,19 +94,20 @@ class Windows:
         pixels : (slice, slice)
             Index of their pixels at this position in the image without padding.
         """
-        for rows in self.overlaps_along(0):
-            for columns in self.overlaps_along(1):
+        along_height, along_width = self.overlaps_by_axis
+        for rows in along_height:
+            for columns in along_width:
                 yield tuple(zip(rows, columns, strict=True))
 
-    def overlaps_along(self, axis: int) -> list[tuple[slice, slice]]:
-        """Return, for each position in a window along an axis, the windows where it lies on the image.
+    @cached_property
+    def overlaps_by_axis(self) -> tuple[list[tuple[slice, slice]], list[tuple[slice, slice]]]:
+        """For each position in a window along height and along width, the windows where it lies on the image.
 
-        Returns
-        -------
-        overlaps : list of (windows, pixels)
-            Index of these windows, and of their pixels at this position, along the axis.
+        Each is a pair of slices: these windows, and their pixels at this position.
         """
-        return [self._overlap(axis, offset) for offset in range(self.size[axis])]
+        return tuple(
+            [self._overlap(axis, offset) for offset in range(length)] for axis, length in enumerate(self.size)
+        )
 
     def _overlap(self, axis, offset):
         """Return the windows and pixels of one axis as slices."""
@@ -171,24 +173,39 @@ def sliding_windows(
     return Windows(image_size, size, strides, dilation, padding, tuple(counts))
 
 
-def pad_image(X: np.ndarray, padding: Padding, out: np.ndarray) -> np.ndarray:
-    """Copy X into the middle of ``out`` along the first two of its axes and zero the border.
+class PaddedImages:
+    """Memory for images with a border of zeros.
 
     Parameters
     ----------
-    X : ndarray of shape (height, width, ...)
+    memory : ndarray of shape (top + height + bottom, left + width + right, ...)
+        Kept, and written to.
     padding : ((top, bottom), (left, right))
-    out : ndarray of shape (top + height + bottom, left + width + right, ...)
 
-    Returns
-    -------
-    out : ndarray
+    Attributes
+    ----------
+    memory : ndarray
+    inside : ndarray of shape (height, width, ...)
+        View of the images without the border.
+
+    Examples
+    --------
+    >>> PaddedImages(np.empty((2, 4)), ((0, 1), (1, 2))).write(np.ones((1, 1)))
+    array([[0., 1., 0., 0.],
+           [0., 0., 0., 0.]])
     """
-    (top, bottom), (left, right) = padding
-    height, width = out.shape[:2]
-    out[:top] = 0
-    out[height - bottom :] = 0
-    out[:, :left] = 0
-    out[:, width - right :] = 0
-    np.copyto(out[top : height - bottom, left : width - right], X)
-    return out
+
+    def __init__(self, memory: np.ndarray, padding: Padding):
+        (top, bottom), (left, right) = padding
+        rows, columns = slice(top, memory.shape[0] - bottom), slice(left, memory.shape[1] - right)
+        self.memory = memory
+        self.inside = memory[rows, columns]
+        borders = (memory[:top], memory[rows.stop :], memory[rows, :left], memory[rows, columns.stop :])
+        self._borders = [border for border in borders if border.size]
+
+    def write(self, X: np.ndarray) -> np.ndarray:
+        """Copy images into the middle, clear the border, and return all of it."""
+        for border in self._borders:
+            border.fill(0)
+        np.copyto(self.inside, X)
+        return self.memory

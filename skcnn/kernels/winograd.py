@@ -15,12 +15,15 @@ Winograd (1980), "Arithmetic complexity of computations", SIAM.
 Lavin and Gray (2016), "Fast algorithms for convolutional neural networks", CVPR, for the matrices.
 """
 
+from functools import lru_cache
 from math import prod
+from typing import NamedTuple
 
 import numpy as np
 
 from skcnn.kernels.base import ConvolutionKernel
-from skcnn.kernels.windows import pad_image
+from skcnn.kernels.reductions import channel_sums
+from skcnn.kernels.windows import PaddedImages
 
 RESULTS, PIXELS, OVERLAP = 4, 6, 2
 """Results and pixels along each axis of a tile, and the pixels that it shares with the next one."""
@@ -57,126 +60,127 @@ class WinogradKernel(ConvolutionKernel):
     """Convolution with windows of 3x3 pixels one pixel apart, by products of transformed tiles and filters.
 
     Transformed tiles and products have shape (6, 6, rows, columns, n_images * channels), with rows and
-    columns of tiles in an image.
+    columns of tiles in an image. The bias is added to the products at position (1, 1), which :math:`A^T`
+    gives to all results of a tile with a factor of one.
     """
 
-    def __init__(self, windows, channels, filters, groups=1):
-        super().__init__(windows, channels, filters, groups)
+    def __init__(self, windows, channels, filters, groups=1, has_bias=False):
+        super().__init__(windows, channels, filters, groups, has_bias)
         self.rows, self.columns = (-(-count // RESULTS) for count in windows.counts)
         self.padded_size = (RESULTS * self.rows + OVERLAP, RESULTS * self.columns + OVERLAP)
 
     @property
     def gradient_shape(self):
-        """Shape of the memory that collects the gradient of the transformed filters."""
-        return (PIXELS**2, self.channels, self.filters)
+        """Shape of the memory that collects the gradients of the transformed filters, and of the bias."""
+        return (PIXELS**2 * self.channels + self.has_bias, self.filters)
 
     def scratch_size(self):
         """Return the size of the transformed tiles and products, and of the steps between, of one image."""
         tile_size = PIXELS**2 * self.channels + PIXELS * (PIXELS + RESULTS) * self.filters
         return self.rows * self.columns * tile_size + 3 * prod(self.padded_size) * self.channels
 
-    def prepare(self, weight):
-        """Return the transformed filters, of shape (36, channels, filters)."""
-        transform = np.kron(FILTER_TRANSFORM, FILTER_TRANSFORM).astype(weight.dtype)
-        return (transform @ weight.reshape(9, -1)).reshape(self.gradient_shape)
+    def prepare(self, weight, bias):
+        """Return the transformed filters, shape (36, channels, filters), and the bias."""
+        transformed = transforms(weight.dtype).filters @ weight.reshape(9, -1)
+        return transformed.reshape(PIXELS**2, self.channels, self.filters), bias
 
-    def weight_gradient(self, total):
-        """Return the gradient of the weight, by the adjoint of ``prepare``."""
-        transform = np.kron(FILTER_TRANSFORM, FILTER_TRANSFORM).astype(total.dtype)
-        return (transform.T @ total.reshape(PIXELS**2, -1)).reshape(3, 3, self.channels, self.filters)
+    def gradients(self, total):
+        """Return the gradients of weight and bias, the former by the adjoint of ``prepare``."""
+        transformed = total[: PIXELS**2 * self.channels].reshape(PIXELS**2, -1)
+        weight = transforms(total.dtype).filters.T @ transformed
+        return weight.reshape(3, 3, self.channels, self.filters), total[-1] if self.has_bias else None
 
     def forward(self, X, prepared, out, scratch):
         """Compute the convolution; see :meth:`ConvolutionKernel.forward`."""
-        tiles = self._tiles(X, scratch)
-        products = self._scratch_for_products(X.shape[2], scratch)
-        np.matmul(by_position(tiles, self.channels), prepared, out=by_position(products, self.filters))
-        return self._results(products, out, scratch)
+        filters, bias = prepared
+        work = scratch.workspace(self, X.shape[2])
+        self._transform_tiles(X, work)
+        np.matmul(work.tiles_by_position, filters, out=work.products_by_position)
+        if self.has_bias:
+            np.copyto(work.bias, bias)
+            np.add(work.offsets, work.bias.reshape(-1), out=work.offsets)
+        return self._transform_products(work, out)
 
     def backward(self, X, dY, prepared, total, out, scratch):
         """Compute the gradients; see :meth:`ConvolutionKernel.backward`."""
-        tiles = self._tiles(X, scratch)
-        products = self._results_adjoint(dY, scratch)
-        by_channel, by_filter = by_position(tiles, self.channels), by_position(products, self.filters)
-        share = np.matmul(by_channel.swapaxes(1, 2), by_filter, out=scratch("share", total.shape))
-        np.add(total, share, out=total)
+        filters, _ = prepared
+        work = scratch.workspace(self, X.shape[2])
+        self._transform_tiles(X, work)
+        self._adjoint_of_products(dY, work)
+        share = scratch("share", filters.shape)
+        np.matmul(work.tiles_by_position.swapaxes(1, 2), work.products_by_position, out=share)
+        by_position = total[: PIXELS**2 * self.channels].reshape(share.shape)
+        np.add(by_position, share, out=by_position)
+        if self.has_bias:
+            total[-1] += channel_sums(work.offsets.reshape(-1, X.shape[2], self.filters))
         if out is None:
             return None
-        np.matmul(by_filter, prepared.swapaxes(1, 2), out=by_channel)
-        return self._tiles_adjoint(tiles, out, scratch)
+        np.matmul(work.products_by_position, filters.swapaxes(1, 2), out=work.tiles_by_position)
+        return self._adjoint_of_tiles(work, out)
 
-    def _tiles(self, X, scratch):
-        """Return the transformed tiles of images."""
-        height, width, n_images, channels = X.shape
+    def workspace(self, scratch, n_images):
+        """Return all memory for a number of images, and the views of it that the passes need."""
+        n_pixels, n_results = n_images * self.channels, n_images * self.filters
+        tiling, whole_size = (self.rows, self.columns), (RESULTS * self.rows, RESULTS * self.columns)
+        padded = scratch("padded", (*self.padded_size, n_pixels))
+        halfway = scratch("halfway tiles", (PIXELS, self.rows, self.padded_size[1], n_pixels))
+        tiles = scratch("tiles", (PIXELS, PIXELS, *tiling, n_pixels))
+        products = scratch("products", (PIXELS, PIXELS, *tiling, n_results))
+        results = scratch("halfway results", (RESULTS, PIXELS, *tiling, n_results))
         (top, _), (left, _) = self.windows.padding
+        height, width = self.windows.image_size
         bottom, right = self.padded_size[0] - top - height, self.padded_size[1] - left - width
-        padded, halfway, tiles = self._scratch_for_tiles(n_images, scratch)
-        pad_image(
-            X, ((top, bottom), (left, right)), out=padded.reshape(*self.padded_size, n_images, channels)
+        images = padded.reshape(*self.padded_size, n_images, self.channels)
+        missing = tuple(
+            (0, total - size) for total, size in zip(whole_size, self.windows.counts, strict=True)
         )
-        transform = PIXEL_TRANSFORM.astype(X.dtype)
-        along_height = halfway.reshape(PIXELS, self.rows, -1).swapaxes(0, 1)
-        np.matmul(transform, overlapping(padded.reshape(len(padded), -1), PIXELS), out=along_height)
-        np.matmul(transform, overlapping(halfway, PIXELS), out=tiles.transpose(0, 2, 3, 1, 4))
-        return tiles
+        return _Workspace(
+            images=PaddedImages(images, ((top, bottom), (left, right))),
+            padded=_OverlappingTiles(padded.reshape(self.padded_size[0], -1), scratch),
+            halfway=_OverlappingTiles(halfway, scratch),
+            halfway_by_row=halfway.reshape(PIXELS, self.rows, -1).swapaxes(0, 1),
+            tiles=tiles.transpose(0, 2, 3, 1, 4),
+            tiles_by_position=tiles.reshape(PIXELS**2, -1, self.channels),
+            products=products.reshape(PIXELS, PIXELS, -1).swapaxes(0, 1),
+            products_by_position=products.reshape(PIXELS**2, -1, self.filters),
+            offsets=products[1, 1].reshape(-1, n_results),
+            bias=scratch("bias", (n_images, self.filters)),
+            results=results.transpose(0, 2, 3, 1, 4),
+            results_by_row=results.reshape(RESULTS, PIXELS, -1).swapaxes(0, 1),
+            whole=None
+            if whole_size == self.windows.counts
+            else PaddedImages(scratch("whole results", (*whole_size, n_images, self.filters)), missing),
+        )
 
-    def _tiles_adjoint(self, tiles, dX, scratch):
+    def _transform_tiles(self, X, work):
+        """Transform the tiles of images."""
+        work.images.write(X)
+        transform = transforms(X.dtype).pixels
+        np.matmul(transform, work.padded.tiles, out=work.halfway_by_row)
+        np.matmul(transform, work.halfway.tiles, out=work.tiles)
+
+    def _adjoint_of_tiles(self, work, dX):
         """Turn the gradient of the transformed tiles into that of the images."""
-        height, width, n_images, channels = dX.shape
-        (top, _), (left, _) = self.windows.padding
-        padded, halfway, _ = self._scratch_for_tiles(n_images, scratch)
-        transform = PIXEL_TRANSFORM.T.astype(dX.dtype)
-        along_height = halfway.reshape(PIXELS, self.rows, -1).swapaxes(0, 1)
-        add_overlapping(transform, tiles.transpose(0, 2, 3, 1, 4), halfway, scratch)
-        add_overlapping(transform, along_height, padded.reshape(len(padded), -1), scratch)
-        images = padded.reshape(*self.padded_size, n_images, channels)
-        np.copyto(dX, images[top : top + height, left : left + width])
+        transform = transforms(dX.dtype).pixels.T
+        work.halfway.add(transform, work.tiles)
+        work.padded.add(transform, work.halfway_by_row)
+        np.copyto(dX, work.images.inside)
         return dX
 
-    def _results(self, products, out, scratch):
+    def _transform_products(self, work, out):
         """Turn products into results."""
-        whole, halfway = self._scratch_for_results(out, scratch)
-        transform = RESULT_TRANSFORM.astype(out.dtype)
-        along_height = halfway.reshape(RESULTS, PIXELS, -1).swapaxes(0, 1)
-        np.matmul(transform, products.reshape(PIXELS, PIXELS, -1).swapaxes(0, 1), out=along_height)
-        np.matmul(transform, halfway.transpose(0, 2, 3, 1, 4), out=self._by_tile(whole))
-        if whole is not out:
-            np.copyto(out, whole[: out.shape[0], : out.shape[1]])
+        transform = transforms(out.dtype).results
+        np.matmul(transform, work.products, out=work.results_by_row)
+        np.matmul(transform, work.results, out=self._by_tile(work.whole.memory if work.whole else out))
+        if work.whole:
+            np.copyto(out, work.whole.inside)
         return out
 
-    def _results_adjoint(self, dY, scratch):
+    def _adjoint_of_products(self, dY, work):
         """Turn the gradient of results into that of products."""
-        whole, halfway = self._scratch_for_results(dY, scratch)
-        if whole is not dY:
-            missing = (whole.shape[0] - dY.shape[0], whole.shape[1] - dY.shape[1])
-            pad_image(dY, ((0, missing[0]), (0, missing[1])), out=whole)
-        products = self._scratch_for_products(dY.shape[2], scratch)
-        transform = RESULT_TRANSFORM.T.astype(dY.dtype)
-        along_height = halfway.reshape(RESULTS, PIXELS, -1).swapaxes(0, 1)
-        np.matmul(transform, self._by_tile(whole), out=halfway.transpose(0, 2, 3, 1, 4))
-        np.matmul(transform, along_height, out=products.reshape(PIXELS, PIXELS, -1).swapaxes(0, 1))
-        return products
-
-    def _scratch_for_tiles(self, n_images, scratch):
-        """Return memory for padded images, for tiles transformed along the height, and along both axes."""
-        size = n_images * self.channels
-        return (
-            scratch("padded", (*self.padded_size, size)),
-            scratch("halfway tiles", (PIXELS, self.rows, self.padded_size[1], size)),
-            scratch("tiles", (PIXELS, PIXELS, self.rows, self.columns, size)),
-        )
-
-    def _scratch_for_products(self, n_images, scratch):
-        return scratch("products", (PIXELS, PIXELS, self.rows, self.columns, n_images * self.filters))
-
-    def _scratch_for_results(self, Y, scratch):
-        """Return Y, or memory for it and for the rest of its last tiles, and memory for results halfway."""
-        height, width, n_images, filters = Y.shape
-        whole_shape = (RESULTS * self.rows, RESULTS * self.columns, n_images, filters)
-        halfway = (RESULTS, PIXELS, self.rows, self.columns, n_images * filters)
-        return (
-            Y if Y.shape == whole_shape else scratch("whole tiles", whole_shape),
-            scratch("halfway results", halfway),
-        )
+        transform = transforms(dY.dtype).results.T
+        np.matmul(transform, self._by_tile(work.whole.write(dY) if work.whole else dY), out=work.results)
+        np.matmul(transform, work.results_by_row, out=work.products)
 
     def _by_tile(self, whole):
         """Return results as an array of shape (4, rows, columns, 4, n_images * filters)."""
@@ -184,45 +188,77 @@ class WinogradKernel(ConvolutionKernel):
         return tiles.transpose(1, 0, 2, 3, 4)
 
 
-def by_position(tiles: np.ndarray, channels: int) -> np.ndarray:
-    """Return tiles as matrices of shape (36, rows * columns * n_images, channels)."""
-    return tiles.reshape(PIXELS**2, -1, channels)
+class _Workspace(NamedTuple):
+    """Memory for the transforms, and views of it; ``n`` is the number of images times channels or filters."""
+
+    images: PaddedImages
+    padded: "_OverlappingTiles"
+    """The padded images, shape (height, width * n)."""
+    halfway: "_OverlappingTiles"
+    """Tiles transformed along the height, shape (6, rows, width, n)."""
+    halfway_by_row: np.ndarray
+    """The same, shape (rows, 6, width * n)."""
+    tiles: np.ndarray
+    """Tiles transformed along both axes, shape (6, rows, columns, 6, n)."""
+    tiles_by_position: np.ndarray
+    """The same, shape (36, rows * columns * n_images, channels)."""
+    products: np.ndarray
+    """Shape (6, 6, rows * columns * n), the position along the width first."""
+    products_by_position: np.ndarray
+    """The same, shape (36, rows * columns * n_images, filters)."""
+    offsets: np.ndarray
+    """Those at position (1, 1), shape (rows * columns, n)."""
+    bias: np.ndarray
+    """Shape (n_images, filters)."""
+    results: np.ndarray
+    """Products transformed along the height, shape (4, rows, columns, 6, n)."""
+    results_by_row: np.ndarray
+    """The same, shape (6, 4, rows * columns * n)."""
+    whole: PaddedImages | None
+    """Results and the rest of their last tiles; None where there is no rest."""
 
 
-def overlapping(X: np.ndarray, length: int, start: int = 0) -> np.ndarray:
-    """Return a view of the tiles along the next to last axis, of shape (..., n_tiles, length, n).
+class _Transforms(NamedTuple):
+    """The matrices in one dtype; that for filters works on both axes at once."""
+
+    pixels: np.ndarray
+    filters: np.ndarray
+    results: np.ndarray
+
+
+@lru_cache
+def transforms(dtype: np.dtype) -> _Transforms:
+    """Return the matrices of the algorithm in a dtype."""
+    filters = np.kron(FILTER_TRANSFORM, FILTER_TRANSFORM)
+    return _Transforms(*(matrix.astype(dtype) for matrix in (PIXEL_TRANSFORM, filters, RESULT_TRANSFORM)))
+
+
+class _OverlappingTiles:
+    """Tiles of six elements along an axis that overlap by two.
 
     Parameters
     ----------
-    X : ndarray of shape (..., 4 * n_tiles + 2, n)
-        With contiguous rows.
-    length : int
-        Elements of a tile to show.
-    start : int
-        The first of them.
-    """
-    *outer, total, n = X.shape
-    *outer_strides, row, step = X.strides
-    n_tiles = (total - OVERLAP) // RESULTS
-    return np.lib.stride_tricks.as_strided(
-        X[..., start:, :], (*outer, n_tiles, length, n), (*outer_strides, RESULTS * row, row, step)
-    )
+    memory : ndarray of shape (..., 4 * n_tiles + 2, n)
+        With contiguous rows; the tiles are views of it.
+    scratch : Scratch
 
-
-def add_overlapping(transform: np.ndarray, tiles: np.ndarray, out: np.ndarray, scratch) -> None:
-    """Transform tiles and add them up where they overlap.
-
-    Parameters
+    Attributes
     ----------
-    transform : ndarray of shape (6, 6)
     tiles : ndarray of shape (..., n_tiles, 6, n)
-    out : ndarray of shape (..., 4 * n_tiles + 2, n)
-        Receives the sums.
-    scratch : callable
     """
-    np.matmul(transform[:RESULTS], tiles, out=overlapping(out, RESULTS))
-    out[..., -OVERLAP:, :] = 0
-    ends = scratch("ends", (*tiles.shape[:-2], OVERLAP, tiles.shape[-1]))
-    np.matmul(transform[RESULTS:], tiles, out=ends)
-    shared = overlapping(out, OVERLAP, start=RESULTS)
-    np.add(shared, ends, out=shared)
+
+    def __init__(self, memory, scratch):
+        *outer, total, n = memory.shape
+        n_tiles = total // RESULTS
+        strides = (*memory.strides[:-2], RESULTS * memory.strides[-2], *memory.strides[-2:])
+        self.tiles = np.lib.stride_tricks.as_strided(memory, (*outer, n_tiles, PIXELS, n), strides)
+        self._first, self._shared = self.tiles[..., :RESULTS, :], self.tiles[..., RESULTS:, :]
+        self._end = memory[..., -OVERLAP:, :]
+        self._ends = scratch("ends", self._shared.shape)
+
+    def add(self, transform, tiles):
+        """Transform tiles and write the sums of what overlaps, the adjoint of transforming ``tiles``."""
+        np.matmul(transform[:RESULTS], tiles, out=self._first)
+        self._end.fill(0)
+        np.matmul(transform[RESULTS:], tiles, out=self._ends)
+        np.add(self._shared, self._ends, out=self._shared)

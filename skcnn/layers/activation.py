@@ -27,6 +27,7 @@ class Sigmoid(ElementwiseActivation):
     (8, 8, 16)
     """
 
+    works_in_place = True
     name = "sigmoid"
     backward_reads = ("Y",)
 
@@ -58,6 +59,7 @@ class Tanh(ElementwiseActivation):
     (10,)
     """
 
+    works_in_place = True
     name = "tanh"
     backward_reads = ("Y",)
 
@@ -94,6 +96,7 @@ class Softmax(Activation):
     (8, 8, 16)
     """
 
+    works_in_place = True
     name = "softmax"
     backward_reads = ("Y",)
 

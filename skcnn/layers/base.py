@@ -68,7 +68,8 @@ class Layer(Block):
     - ``X`` and ``Y``: in backward, the input and output, if named in ``backward_reads``,
     - ``weights``: the sample weights of its rows, shape (n,), or None where all are equal,
     - ``rng``: a random generator of its own for this step of training,
-    - ``prepared`` and ``merged``: what ``prepare``, ``merge`` and ``backward_merge`` returned.
+    - ``plan``, ``prepared`` and ``merged``: what ``plan``, ``prepare``, and ``merge`` or ``backward_merge``
+      returned.
 
     Examples
     --------
@@ -93,6 +94,9 @@ class Layer(Block):
 
     backward_reads: tuple[str, ...] = ()
     """Which of "X" and "Y" backward reads; the others may be gone by then."""
+
+    works_in_place = False
+    """Whether both passes may write their result over what they read: ``out`` may be X or dY itself."""
 
     is_random = False
     """Whether training draws random numbers, so that the same step gives other results."""
@@ -163,8 +167,11 @@ class Layer(Block):
         """Return the number of elements of scratch memory that one sample takes, beyond its result."""
         return 0
 
-    def prepare(self, params: Params, input_shape: Shape, *, training: bool):
-        """Compute what all units of a step need, their ``unit.prepared``; called once a step."""
+    def plan(self, input_shape: Shape):
+        """Work out what follows from the shape alone, the ``plan`` of all units; called once a network."""
+
+    def prepare(self, params: Params, plan, *, training: bool):
+        """Compute what follows from the parameters, ``prepared`` of all units; called once a step."""
 
     @abstractmethod
     def forward(self, params: Params, X, unit, *, training: bool, out: np.ndarray):
@@ -174,7 +181,7 @@ class Layer(Block):
         ----------
         params : dict of str to ndarray
         X : ndarray of shape (h, w, n, c) or (n, f)
-            Never written to.
+            Not written to, unless it is ``out``; see ``works_in_place``.
         unit : Unit
         training : bool
         out : ndarray
@@ -183,7 +190,7 @@ class Layer(Block):
         Returns
         -------
         Y : ndarray
-            ``out``, or X itself where there is nothing to do.
+            ``out``, or X itself where there is nothing to do; it is copied then.
         """
 
     @abstractmethod

@@ -6,9 +6,7 @@ from math import prod
 import numpy as np
 
 from skcnn.initializers import initial_weight
-from skcnn.kernels.channelwise import channelwise
 from skcnn.kernels.convolution import convolution_kernel
-from skcnn.kernels.reductions import channel_sums
 from skcnn.kernels.windows import sliding_windows
 from skcnn.layers.activation import connect_with_activation
 from skcnn.layers.base import Layer, as_pair, as_size, check_divides, check_padding, require_image
@@ -89,38 +87,40 @@ class Convolution(Layer):
         """Return what the kernel needs for an image."""
         return self._kernel(input_shape).scratch_size()
 
-    def prepare(self, params, input_shape, *, training):
-        """Return the kernel and the weight as it needs it; see :meth:`Layer.prepare`."""
-        kernel = self._kernel(input_shape)
-        height, width = kernel.windows.size
-        weight = params["weight"].reshape(height, width, -1, kernel.filters)
-        return kernel, kernel.prepare(weight)
+    def plan(self, input_shape):
+        """Return the kernel; see :meth:`Layer.plan`."""
+        return self._kernel(input_shape)
+
+    def prepare(self, params, plan, *, training):
+        """Return weight and bias as the kernel needs them; see :meth:`Layer.prepare`."""
+        height, width = plan.windows.size
+        return plan.prepare(params["weight"].reshape(height, width, -1, plan.filters), params.get("bias"))
 
     def forward(self, params, X, unit, *, training, out):
         """Compute the result; see :meth:`Layer.forward`."""
-        kernel, prepared = unit.prepared
-        kernel.forward(X, prepared, out, unit.scratch)
-        return channelwise(np.add, out, params["bias"], out=out) if self.use_bias else out
+        return unit.plan.forward(X, unit.prepared, out, unit.scratch)
 
     def backward(self, params, dY, unit, *, need_dX, out):
         """Compute the gradients; see :meth:`Layer.backward`."""
-        kernel, prepared = unit.prepared
-        if self.use_bias:
-            unit.add_gradient("bias", channel_sums(dY))
-        total = unit.accumulator("weight", kernel.gradient_shape)
-        return kernel.backward(unit.X, dY, prepared, total, out if need_dX else None, unit.scratch)
+        total = unit.accumulator("total", unit.plan.gradient_shape)
+        return unit.plan.backward(unit.X, dY, unit.prepared, total, out if need_dX else None, unit.scratch)
 
     def finish(self, params, unit):
-        """Turn what was collected into the gradient of the weight."""
-        kernel, _ = unit.prepared
-        total = unit.accumulator("weight", kernel.gradient_shape)
-        unit.add_gradient("weight", kernel.weight_gradient(total).reshape(params["weight"].shape))
+        """Turn what was collected into the gradients of weight and bias."""
+        weight, bias = unit.plan.gradients(unit.accumulator("total", unit.plan.gradient_shape))
+        unit.add_gradient("weight", weight.reshape(params["weight"].shape))
+        if bias is not None:
+            unit.add_gradient("bias", bias)
 
     def _kernel(self, input_shape):
         """Return the way to compute the convolution of images of a shape."""
         channels = input_shape[2]
         return convolution_kernel(
-            self.windows(input_shape[:2]), channels, self.filter_count(channels), self.group_count(channels)
+            self.windows(input_shape[:2]),
+            channels,
+            self.filter_count(channels),
+            self.group_count(channels),
+            bool(self.use_bias),
         )
 
 

@@ -33,6 +33,7 @@ class Dropout(Layer):
     (64,)
     """
 
+    works_in_place = True
     _parameter_constraints: dict = {"rate": [Interval(Real, 0, 1, closed="left")]}
 
     def __init__(self, rate=0.5):
@@ -87,6 +88,7 @@ class SpatialDropout2D(Layer):
     (8, 8, 16)
     """
 
+    works_in_place = True
     _parameter_constraints: dict = {"rate": [Interval(Real, 0, 1, closed="left")]}
 
     def __init__(self, rate=0.5):

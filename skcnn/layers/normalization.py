@@ -121,7 +121,7 @@ class BatchNorm(MergingLayer):
         """Return the inverse of the deviation that a variance stands for, in float64."""
         return 1 / np.sqrt(np.asarray(variance, np.float64) + self.epsilon)
 
-    def prepare(self, params, input_shape, *, training):
+    def prepare(self, params, plan, *, training):
         """Return the factor of deviations from the running mean, for prediction."""
         factor = params["scale"] * self._inverse(params["running_variance"])
         return None if training else factor.astype(params["scale"].dtype)

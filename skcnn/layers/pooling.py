@@ -62,8 +62,8 @@ class WindowPool2D(Layer):
         windows = self.windows(input_shape[:2])
         return input_shape[0] * windows.counts[1] * input_shape[2]
 
-    def prepare(self, params, input_shape, *, training):
-        """Return the windows; see :meth:`Layer.prepare`."""
+    def plan(self, input_shape):
+        """Return the windows; see :meth:`Layer.plan`."""
         return self.windows(input_shape[:2])
 
 
@@ -108,15 +108,15 @@ class MaxPool2D(WindowPool2D):
     def forward(self, params, X, unit, *, training, out):
         """Compute the result; see :meth:`Layer.forward`."""
         positions = self._positions(X, unit) if training else None
-        return max_pool_forward(X, out, positions, unit.prepared, unit.scratch)
+        return max_pool_forward(X, out, positions, unit.plan, unit.scratch)
 
     def backward(self, params, dY, unit, *, need_dX, out):
         """Compute the gradient; see :meth:`Layer.backward`."""
-        return max_pool_backward(dY, self._positions(out, unit), out, unit.prepared, unit.scratch)
+        return max_pool_backward(dY, self._positions(out, unit), out, unit.plan, unit.scratch)
 
     def _positions(self, X, unit):
         """Return the memory that tells where maxima are."""
-        across, down = max_pool_positions(unit.prepared, *X.shape[2:])
+        across, down = max_pool_positions(unit.plan, *X.shape[2:])
         return unit.buffer("across", *across), unit.buffer("down", *down)
 
 
@@ -171,12 +171,12 @@ class AvgPool2D(WindowPool2D):
 
     def forward(self, params, X, unit, *, training, out):
         """Compute the result; see :meth:`Layer.forward`."""
-        windows = unit.prepared
+        windows = unit.plan
         return average_pool_forward(X, out, self._areas(windows), windows, unit.scratch)
 
     def backward(self, params, dY, unit, *, need_dX, out):
         """Compute the gradient; see :meth:`Layer.backward`."""
-        windows = unit.prepared
+        windows = unit.plan
         return average_pool_backward(dY, out, self._areas(windows), windows, unit.scratch)
 
     def _areas(self, windows):

@@ -30,6 +30,7 @@ class ReLU(Activation):
     (8, 8, 16)
     """
 
+    works_in_place = True
     name = "relu"
     commutes_with_maximum = True
     gain = math.sqrt(2)

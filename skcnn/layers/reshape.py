@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from skcnn.kernels.windows import as_padding, pad_image
+from skcnn.kernels.windows import PaddedImages, as_padding
 from skcnn.layers.base import Layer, check_padding, require_image
 
 
@@ -82,7 +82,7 @@ class ZeroPad2D(Layer):
 
     def forward(self, params, X, unit, *, training, out):
         """Compute the result; see :meth:`Layer.forward`."""
-        return pad_image(X, self._padding(), out=out)
+        return PaddedImages(out, self._padding()).write(X)
 
     def backward(self, params, dY, unit, *, need_dX, out):
         """Compute the gradient; see :meth:`Layer.backward`."""

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import reference
-from reference import assert_close, garbage
+from reference import GarbageMemory, assert_close, garbage
 from scipy.signal import correlate
 
 from skcnn.kernels.base import ConvolutionKernel
@@ -72,41 +72,49 @@ ROWS = [(kind, geometry) for kind in KERNELS for geometry in GEOMETRIES if can_c
 
 
 class Problem:
-    """Random images, weight and gradient of the result of a geometry, and a kernel to compute with."""
+    """Random images, weight, bias and gradient of the result of a geometry, and a kernel to compute with."""
 
-    def __init__(self, kind, geometry, dtype):
+    def __init__(self, kind, geometry, dtype, *, has_bias=True):
         size, kernel_size, strides, padding, dilation, groups, n_images, channels, filters = geometry
         self.where = {"strides": strides, "padding": padding, "dilation": dilation, "groups": groups}
         windows = sliding_windows(size, kernel_size, strides=strides, padding=padding, dilation=dilation)
-        self.kernel = kind(windows, channels, filters, groups)
+        self.kernel = kind(windows, channels, filters, groups, has_bias)
+        self.scratch = GarbageMemory(dtype)
         self.dtype = dtype
         rng = np.random.default_rng(7)
         self.X = rng.standard_normal((*size, n_images, channels)).astype(dtype)
         self.weight = rng.standard_normal((*kernel_size, channels // groups, filters)).astype(dtype)
         self.dY = rng.standard_normal((*windows.counts, n_images, filters)).astype(dtype)
+        self.bias = rng.standard_normal(filters).astype(dtype) if has_bias else None
         for array in (self.X, self.weight, self.dY):
             array.setflags(write=False)
 
     def forward(self, X=None):
         X = self.X if X is None else X
         out = garbage(self.dY.shape, self.dtype)
-        assert self.kernel.forward(X, self.kernel.prepare(self.weight), out, self.scratch) is out
+        assert self.kernel.forward(X, self.prepare(), out, self.scratch) is out
         return out
 
+    def prepare(self):
+        return self.kernel.prepare(self.weight, self.bias)
+
     def backward(self, *, start=0.0, want_images=True):
-        """Return the gradients of images and weight; the memory that collects the latter holds ``start``."""
+        """Return the gradients of images, weight and bias.
+
+        The memory that collects the last two holds ``start`` before.
+        """
         total = np.full(self.kernel.gradient_shape, start, self.dtype)
         out = garbage(self.X.shape, self.dtype) if want_images else None
-        prepared = self.kernel.prepare(self.weight)
-        dX = self.kernel.backward(self.X, self.dY, prepared, total, out, self.scratch)
+        dX = self.kernel.backward(self.X, self.dY, self.prepare(), total, out, self.scratch)
         assert dX is out
-        return dX, self.kernel.weight_gradient(total)
+        return dX, *self.kernel.gradients(total)
 
-    def scratch(self, name, shape, dtype=None):
-        return garbage(shape, self.dtype if dtype is None else dtype)
+    def expected(self):
+        Y = reference.conv2d(self.X, self.weight, **self.where)
+        return Y if self.bias is None else Y + self.bias
 
     def expected_gradients(self):
-        return reference.conv2d_backward(self.X, self.weight, self.dY, **self.where)[:2]
+        return reference.conv2d_backward(self.X, self.weight, self.dY, **self.where)
 
 
 @pytest.fixture(params=ROWS, ids=lambda row: f"{row[0].__name__}-{row[1]}")
@@ -126,7 +134,7 @@ def test_each_kernel_has_rows():
 
 def test_forward_is_the_naive_convolution(problem):
     """In memory full of NaN."""
-    assert_close(problem.forward(), reference.conv2d(problem.X, problem.weight, **problem.where))
+    assert_close(problem.forward(), problem.expected())
 
 
 def test_gradients_are_the_naive_ones(problem):
@@ -134,16 +142,27 @@ def test_gradients_are_the_naive_ones(problem):
         assert_close(actual, expected)
 
 
-def test_without_a_gradient_of_the_images_that_of_the_weight_is_the_same(problem):
-    dX, weight_gradient = problem.backward(want_images=False)
+def test_without_a_bias(row):
+    problem = Problem(*row, np.float64, has_bias=False)
+    assert_close(problem.forward(), problem.expected())
+    dX, weight_gradient, bias_gradient = problem.backward()
+    expected_dX, expected_weight_gradient, _ = problem.expected_gradients()
+    assert_close(dX, expected_dX)
+    assert_close(weight_gradient, expected_weight_gradient)
+    assert bias_gradient is None
+
+
+def test_without_a_gradient_of_the_images_the_others_are_the_same(problem):
+    dX, *gradients = problem.backward(want_images=False)
     assert dX is None
-    np.testing.assert_array_equal(weight_gradient, problem.backward()[1])
+    for gradient, expected in zip(gradients, problem.backward()[1:], strict=True):
+        np.testing.assert_array_equal(gradient, expected)
 
 
 def test_backward_is_the_adjoint_of_forward(row):
     """<forward(X), dY> = <X, backward(dY)>, and the same for the weight; all sums are of order of norms."""
-    problem = Problem(*row, np.float64)
-    dX, weight_gradient = problem.backward()
+    problem = Problem(*row, np.float64, has_bias=False)
+    dX, weight_gradient, _ = problem.backward()
     through_results = np.vdot(problem.forward(), problem.dY)
     bound = 1e-12 * (np.linalg.norm(problem.X) * np.linalg.norm(dX) + 1)
     assert abs(through_results - np.vdot(problem.X, dX)) <= bound
@@ -151,14 +170,15 @@ def test_backward_is_the_adjoint_of_forward(row):
     assert abs(through_results - np.vdot(problem.weight, weight_gradient)) <= bound
 
 
-def test_gradients_of_the_weight_are_collected(row):
+def test_gradients_of_weight_and_bias_are_collected(row):
     """What the memory held before is part of the sum."""
     problem = Problem(*row, np.float64)
-    prepared = problem.kernel.prepare(problem.weight)
     total = np.zeros(problem.kernel.gradient_shape)
     for _ in range(3):
-        problem.kernel.backward(problem.X, problem.dY, prepared, total, None, problem.scratch)
-    assert_close(problem.kernel.weight_gradient(total), 3 * problem.expected_gradients()[1])
+        problem.kernel.backward(problem.X, problem.dY, problem.prepare(), total, None, problem.scratch)
+    _, *expected = problem.expected_gradients()
+    for actual, once in zip(problem.kernel.gradients(total), expected, strict=True):
+        assert_close(actual, 3 * once)
 
 
 def test_images_do_not_reach_each_other(row):
@@ -171,14 +191,16 @@ def test_images_do_not_reach_each_other(row):
 
 def test_scratch_memory_is_about_what_was_announced(row):
     """Chunks of images are cut by it; arrays of the size of the weight are left out."""
-    problem, asked = Problem(*row, np.float64), {}
+    asked = {}
 
-    def scratch(name, shape, dtype=None):
-        if name != "share":
-            asked[name] = max(asked.get(name, 0), int(np.prod(shape)))
-        return garbage(shape)
+    class NotingMemory(GarbageMemory):
+        def __call__(self, name, shape, dtype=None):
+            if name not in ("share", "shares"):
+                asked[name] = max(asked.get(name, 0), int(np.prod(shape)))
+            return super().__call__(name, shape, dtype)
 
-    problem.scratch = scratch
+    problem = Problem(*row, np.float64)
+    problem.scratch = NotingMemory(np.float64)
     problem.forward()
     problem.backward()
     announced = problem.kernel.scratch_size() * problem.X.shape[2]
@@ -208,6 +230,7 @@ def test_errors_in_float32_stay_below_a_hundred_thousandth(kind, size, channels,
     expected = np.einsum("hwngcuv,uvcgf->hwngf", by_group, weight, optimize=True).reshape(problem.dY.shape)
     dY = problem.dY.astype(float).reshape(*problem.dY.shape[:3], groups, -1)
     expected_gradient = np.einsum("hwngcuv,hwngf->uvcgf", by_group, dY, optimize=True)
+    expected += problem.bias
     for actual, exact in [
         (problem.forward(), expected),
         (problem.backward()[1], expected_gradient.reshape(problem.weight.shape)),
@@ -248,11 +271,12 @@ class TestChoice:
             "channels": 32,
             "filters": 32,
             "groups": 1,
+            "has_bias": True,
         } | where
-        numbers = [where.pop(name) for name in ("channels", "filters", "groups")]
+        numbers = [where.pop(name) for name in ("channels", "filters", "groups", "has_bias")]
         kernel = convolution_kernel(sliding_windows(**where), *numbers)
         assert type(kernel) is expected
-        assert [kernel.channels, kernel.filters, kernel.groups] == numbers
+        assert [kernel.channels, kernel.filters, kernel.groups, kernel.has_bias] == numbers
 
 
 def correlation_of_scipy(X, weight):

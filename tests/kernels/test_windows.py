@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from reference import NO_PADDING, NaiveWindows, garbage, window_starts
 
-from skcnn.kernels.windows import as_padding, pad_image, same_padding, sliding_windows
+from skcnn.kernels.windows import PaddedImages, as_padding, same_padding, sliding_windows
 
 # size, window, stride -> padding before, padding after, outputs: the rule of TensorFlow, by hand:
 # outputs = ceil(size / stride), total = max((outputs - 1) * stride + window - size, 0), odd pixel at the end
@@ -282,9 +282,11 @@ def test_windows_of_pooling_have_pixels_on_the_image():
 
 @pytest.mark.parametrize("padding", [((0, 0), (0, 0)), ((1, 2), (3, 0)), ((0, 4), (0, 1)), ((2, 0), (0, 0))])
 @pytest.mark.parametrize("rest", [(), (3,), (2, 3)])
-def test_pad_image_copies_into_zeros_whatever_was_there(padding, rest):
+def test_padded_images_are_copied_into_zeros_whatever_was_there(padding, rest):
     X = np.random.default_rng(0).standard_normal((3, 4, *rest))
     (top, bottom), (left, right) = padding
     out = garbage((3 + top + bottom, 4 + left + right, *rest))
-    assert pad_image(X, padding, out=out) is out
+    padded = PaddedImages(out, padding)
+    assert padded.write(X) is padded.memory is out
+    np.testing.assert_array_equal(padded.inside, X)
     np.testing.assert_array_equal(out, np.pad(X, [*padding, *[(0, 0)] * len(rest)]))

@@ -264,7 +264,8 @@ def test_gradients_are_right(layer, input_shape, weights):
 
 def cut(monkeypatch, layer, *, max_shards, chunk_bytes):
     """Make minibatches fall into many units of work, even where a layer has no multiply-adds."""
-    monkeypatch.setattr(execution, "SHARD_MULTIPLY_ADDS", 1)
+    monkeypatch.setattr(execution, "SECOND_SHARD", 1)
+    monkeypatch.setattr(execution, "FURTHER_SHARD", 1)
     monkeypatch.setattr(execution, "MAX_SHARDS", max_shards)
     monkeypatch.setattr(execution, "CHUNK_BYTES", chunk_bytes)
     monkeypatch.setattr(execution, "PREDICTION_ROWS", 2)
@@ -315,6 +316,22 @@ def test_threads_change_no_bit(layer, input_shape, monkeypatch):
         np.testing.assert_array_equal(run.dX, runs[0].dX)
         np.testing.assert_array_equal(run.gradient, runs[0].gradient)
         np.testing.assert_array_equal(run.scores, runs[0].scores)
+
+
+@each([row for row in ROWS if row[0].works_in_place])
+def test_layers_that_work_in_place_give_the_same_bits_there(layer, input_shape):
+    """Over what they read, forward and backward."""
+    params, dY = random_params(layer, input_shape), random_batch(input_shape, seed=3)
+    for training in (True, False):
+        results = []
+        for in_place in (False, True):
+            X = random_batch(input_shape)
+            Y, unit = run_forward(layer, params, X, training=training, in_place=in_place)
+            assert (Y is X) >= in_place
+            dX = run_backward(layer, params, unit, dY, in_place=in_place) if training else 0
+            results.append((Y, dX))
+        for own_memory, same_memory in zip(*results, strict=True):
+            np.testing.assert_array_equal(same_memory, own_memory)
 
 
 @each_row

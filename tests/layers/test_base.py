@@ -152,7 +152,7 @@ class Spy(Layer):
         with self.notes["lock"]:
             self.notes["events"].append(what)
 
-    def prepare(self, params, input_shape, *, training):
+    def prepare(self, params, plan, *, training):
         self.note("prepare", training)
         return "prepared"
 
@@ -176,7 +176,8 @@ class Spy(Layer):
 @pytest.fixture
 def events(monkeypatch):
     """What a Spy notes in one training step on images 0, 1, 2, 3, in two shards of two chunks of one."""
-    monkeypatch.setattr(execution, "SHARD_MULTIPLY_ADDS", 1)
+    monkeypatch.setattr(execution, "SECOND_SHARD", 1)
+    monkeypatch.setattr(execution, "FURTHER_SHARD", 1)
     monkeypatch.setattr(execution, "MAX_SHARDS", 2)
     monkeypatch.setattr(execution, "CHUNK_BYTES", 1)
     notes = {"events": [], "lock": threading.Lock()}

@@ -776,7 +776,8 @@ def test_partial_fit_and_warm_start_go_on_as_one_fit_does():
 
 
 def test_a_network_of_containers_is_the_same_with_any_number_of_threads(monkeypatch):
-    monkeypatch.setattr(execution, "SHARD_MULTIPLY_ADDS", 1)
+    monkeypatch.setattr(execution, "SECOND_SHARD", 1)
+    monkeypatch.setattr(execution, "FURTHER_SHARD", 1)
     nets = []
     for n_threads in (1, 2, 5):
         monkeypatch.setenv("SKCNN_NUM_THREADS", str(n_threads))

@@ -227,7 +227,8 @@ def test_no_input_gradient_where_nothing_reads_it(layer):
 def test_multiply_adds_and_scratch_memory_are_counted():
     """14 x 14 windows of 5 x 5 x 3 values, each times 16 filters; the image is padded by 1 and 2 pixels."""
     layer = Conv2D(16, 5, strides=2)
-    assert layer.scratch_size((28, 28, 3)) == 14 * 14 * 75 + 31 * 31 * 3
+    assert layer.scratch_size((28, 28, 3)) == 14 * 14 * (75 + 1) + 31 * 31 * 3  # one for the bias
+    assert Conv2D(16, 5, strides=2, use_bias=False).scratch_size((28, 28, 3)) == 14 * 14 * 75 + 31 * 31 * 3
     assert layer.multiply_adds((28, 28, 3)) == 14 * 14 * 75 * 16
 
 

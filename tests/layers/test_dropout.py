@@ -170,7 +170,8 @@ def test_mask_changes_with_the_layer():
 
 def test_mask_changes_with_the_shard(monkeypatch):
     """Samples of different units of work must not share a mask."""
-    monkeypatch.setattr(execution, "SHARD_MULTIPLY_ADDS", 1)
+    monkeypatch.setattr(execution, "SECOND_SHARD", 1)
+    monkeypatch.setattr(execution, "FURTHER_SHARD", 1)
     monkeypatch.setattr(execution, "MAX_SHARDS", 6)
     monkeypatch.setattr(Dropout, "multiply_adds", lambda self, input_shape: 1)
     (mask,) = factors(Dropout(0.5), input_shape=(1000,))
@@ -189,7 +190,8 @@ def test_mask_changes_with_the_chunk(monkeypatch):
 
 @pytest.mark.parametrize("n_threads", [1, 4])
 def test_mask_does_not_depend_on_the_number_of_threads(n_threads, monkeypatch):
-    monkeypatch.setattr(execution, "SHARD_MULTIPLY_ADDS", 1)
+    monkeypatch.setattr(execution, "SECOND_SHARD", 1)
+    monkeypatch.setattr(execution, "FURTHER_SHARD", 1)
     monkeypatch.setattr(Dropout, "multiply_adds", lambda self, input_shape: 1)
     monkeypatch.setenv("SKCNN_NUM_THREADS", "2")
     expected = factors(Dropout(0.5), numbers=(0, 1))
