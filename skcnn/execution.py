@@ -21,7 +21,7 @@ from skcnn.fusion import fuse
 from skcnn.network import Network, Step
 from skcnn.random_streams import RandomStreams
 from skcnn.threads import WorkerPool
-from skcnn.units import Arena, Shard, Unit
+from skcnn.units import Arena, Blocks, Shard, Unit
 
 SECOND_SHARD = 30_000_000
 """Forward multiply-adds of a minibatch that make a second thread worth its while, by measurement."""
@@ -301,7 +301,8 @@ class Executor:
         self._multiply_adds = FURTHER_SHARD // 2 if small_pieces else network.multiply_adds()
         self._chunk_target = 2 if small_pieces else chunk_target(network)
         self._shards = []
-        self._scratch = [Arena(network.dtype) for _ in range(pool.n_threads)]
+        self._blocks = Blocks()
+        self._scratch = [self.arena() for _ in range(pool.n_threads)]
 
     def gradients(self, batch: Batch, loss) -> float:
         """Run a minibatch forward and backward.
@@ -427,11 +428,15 @@ class Executor:
         try:
             return self._shards.pop()
         except IndexError:
-            return Shard(self, Arena(self.network.dtype))
+            return Shard(self, self.arena())
 
     def params(self, step: Step) -> dict[str, np.ndarray]:
         """Return the parameters of a step."""
         return self.network.params.get(step.name, {})
+
+    def arena(self) -> Arena:
+        """Return new memory for arrays by name."""
+        return Arena(self.network.dtype, self._blocks)
 
     def chunk_bounds(self, n_rows: int) -> list[tuple[int, int]]:
         """Return the chunks of a shard."""

@@ -1,9 +1,38 @@
 """Units of work: the rows of a minibatch that a layer sees at a time, and all memory they need."""
 
+import threading
 from functools import cached_property
 from math import prod
 
 import numpy as np
+
+BLOCK_BYTES = 16 * 2**20
+"""Memory that is asked for at once."""
+
+ALIGNMENT = 64
+"""Bytes of a line of the cache, at whose start arrays begin."""
+
+
+class Blocks:
+    """Large blocks of memory that arrays are cut from, for threads to share.
+
+    From a few megabytes on, numpy asks the system for huge pages, which are faster to find.
+    """
+
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._block = np.empty(0, np.uint8)
+
+    def __call__(self, size: int, dtype) -> np.ndarray:
+        """Return an array of a number of elements, with whatever it contains."""
+        n_bytes = size * dtype.itemsize
+        with self._lock:
+            if self._block.size < n_bytes:
+                self._block = np.empty(max(BLOCK_BYTES, n_bytes + ALIGNMENT), np.uint8)
+                self._block = self._block[-self._block.ctypes.data % ALIGNMENT :]
+            array, rest = self._block[:n_bytes], -(-n_bytes // ALIGNMENT) * ALIGNMENT
+            self._block = self._block[rest:]
+        return array.view(dtype)
 
 
 class Arena:
@@ -13,10 +42,13 @@ class Arena:
     ----------
     dtype : numpy.dtype
         Type of arrays for which none is asked for.
+    allocate : callable
+        ``allocate(size, dtype)`` returns new memory.
     """
 
-    def __init__(self, dtype):
+    def __init__(self, dtype, allocate=np.empty):
         self._dtype = np.dtype(dtype)
+        self._allocate = allocate
         self._memory = {}
         self._views = {}
         self._workspaces = {}
@@ -32,24 +64,17 @@ class Arena:
         dtype = self._dtype if dtype is None else np.dtype(dtype)
         memory = self._memory.get((name, dtype))
         if memory is None or memory.size < prod(shape):
-            memory = self._memory[name, dtype] = np.empty(prod(shape), dtype)
+            memory = self._memory[name, dtype] = self._allocate(prod(shape), dtype)
             self._views = {key: view for key, view in self._views.items() if key[0] != name}
             self._workspaces = {}
         return memory[: prod(shape)].reshape(shape)
 
-    def workspace(self, owner, *sizes):
-        """Return ``owner.workspace(self, *sizes)``, made once and kept as long as its memory is.
-
-        Parameters
-        ----------
-        owner : object
-            Whose ``workspace(scratch, *sizes)`` takes arrays of a scratch memory and makes views of them.
-        sizes : int
-        """
-        workspace = self._workspaces.get((owner, sizes))
+    def workspace(self, make, *sizes):
+        """Return ``make(self, *sizes)``, arrays and views of them, made once and kept as their memory is."""
+        workspace = self._workspaces.get((make, sizes))
         if workspace is None:
-            workspace = owner.workspace(self, *sizes)
-            self._workspaces[owner, sizes] = workspace
+            workspace = make(self, *sizes)
+            self._workspaces[make, sizes] = workspace
         return workspace
 
 
@@ -68,6 +93,8 @@ class Unit:
         Parameters of the step's layer.
     plan : object
         What ``plan`` of the layer returned.
+    buffer : Arena
+        ``buffer(name, shape, dtype=None)`` returns memory that keeps its contents from forward to backward.
     scratch : Arena
         ``scratch(name, shape, dtype=None)`` returns memory to use within one call.
     """
@@ -82,6 +109,7 @@ class Unit:
         self._shares = executor.program.gradient_shares[index]
         self.params = executor.params(step)
         self.plan = executor.plans[index]
+        self.buffer = executor.arena()
         self.scratch = piece.shard.scratch
         self._rng = None
 
@@ -117,10 +145,6 @@ class Unit:
     def Y(self):  # noqa: N802
         """The result, if the backward pass of the layer reads it."""
         return self.value if "Y" in self._layer.backward_reads else None
-
-    def buffer(self, name: str, shape: tuple[int, ...], dtype=None) -> np.ndarray:
-        """Return memory that keeps its contents from forward to backward."""
-        return self._piece.arena((self._index, name), shape, dtype)
 
     def accumulator(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
         """Return memory that the units of a shard share, zero before their first backward."""
@@ -244,7 +268,7 @@ class Piece:
     def __init__(self, shard: "Shard"):
         self.shard = shard
         self.rows = slice(0, 0)
-        self.arena = Arena(shard.executor.network.dtype)
+        self.arena = shard.executor.arena()
         self.units = []
         for index in range(len(shard.executor.program.steps)):
             self.units.append(Unit(index, self))
@@ -289,7 +313,7 @@ class Shard:
         self.whole = Piece(self)
         self.chunks = []
         self._pieces = []
-        self._matrices = Arena(executor.network.dtype)
+        self._matrices = executor.arena()
         self._accumulators = {}
         if executor.training:
             self.gradient = np.empty_like(executor.network.vector)

@@ -424,8 +424,22 @@ class GarbageMemory:
     def __call__(self, name, shape, dtype=None):
         return garbage(shape, self.dtype if dtype is None else dtype)
 
-    def workspace(self, owner, *sizes):
-        return owner.workspace(self, *sizes)
+    def workspace(self, make, *sizes):
+        return make(self, *sizes)
+
+
+class Buffer(GarbageMemory):
+    """Memory that is full of garbage at first and keeps what is written."""
+
+    def __init__(self, dtype):
+        super().__init__(dtype)
+        self._arrays = {}
+
+    def __call__(self, name, shape, dtype=None):
+        key = name, shape, dtype
+        if key not in self._arrays:
+            self._arrays[key] = super().__call__(name, shape, dtype)
+        return self._arrays[key]
 
 
 class NaiveUnit:
@@ -434,18 +448,12 @@ class NaiveUnit:
     def __init__(self, X, *, weights=None, seed=0):
         self.input, self.weights, self.seed = X, weights, seed
         self.X = self.Y = self.plan = self.prepared = self.merged = None
-        self.scratch = GarbageMemory(X.dtype)
+        self.scratch, self.buffer = GarbageMemory(X.dtype), Buffer(X.dtype)
         self.state, self.gradients, self._memory = {}, {}, {}
 
     @property
     def rng(self):
         return np.random.default_rng(self.seed)
-
-    def buffer(self, name, shape, dtype=None):
-        key = name, shape, dtype
-        if key not in self._memory:
-            self._memory[key] = self.scratch(name, shape, dtype)
-        return self._memory[key]
 
     def accumulator(self, name, shape):
         return self._memory.setdefault((name, "accumulator"), np.zeros(shape, self.input.dtype))

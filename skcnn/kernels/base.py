@@ -1,6 +1,7 @@
 """The protocol of the ways to compute a convolution."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
@@ -8,14 +9,14 @@ import numpy as np
 from skcnn.kernels.windows import Windows
 
 
-class Scratch(Protocol):
-    """Memory to use within one call."""
+class Memory(Protocol):
+    """Arrays that are allocated once."""
 
     def __call__(self, name: str, shape: tuple[int, ...], dtype=None) -> np.ndarray:
         """Return an array with whatever it contains."""
 
-    def workspace(self, owner, *sizes: int):
-        """Return ``owner.workspace(self, *sizes)``, arrays and views of them that are made once."""
+    def workspace(self, make: Callable, *sizes: int):
+        """Return ``make(self, *sizes)``, arrays and views of them that are made once."""
 
 
 class ConvolutionKernel(ABC):
@@ -58,7 +59,9 @@ class ConvolutionKernel(ABC):
         """
 
     @abstractmethod
-    def forward(self, X: np.ndarray, prepared, out: np.ndarray, scratch: Scratch) -> np.ndarray:
+    def forward(
+        self, X: np.ndarray, prepared, out: np.ndarray, scratch: Memory, buffer: Memory
+    ) -> np.ndarray:
         """Compute the convolution.
 
         Parameters
@@ -69,7 +72,10 @@ class ConvolutionKernel(ABC):
             As returned by ``prepare``.
         out : ndarray of shape (out_height, out_width, n_images, filters)
             C-contiguous; receives the result.
-        scratch : callable
+        scratch : Memory
+            To use within the call.
+        buffer : Memory
+            To keep what ``backward`` can use.
 
         Returns
         -------
@@ -84,7 +90,8 @@ class ConvolutionKernel(ABC):
         prepared,
         total: np.ndarray,
         out: np.ndarray | None,
-        scratch: Scratch,
+        scratch: Memory,
+        buffer: Memory,
     ) -> np.ndarray | None:
         """Compute the gradients.
 
@@ -100,7 +107,10 @@ class ConvolutionKernel(ABC):
             The gradients of weight and bias are added to it, for ``gradients``.
         out : ndarray of the shape of X, or None
             Receives the gradient of the images; None if it is not wanted.
-        scratch : callable
+        scratch : Memory
+            To use within the call.
+        buffer : Memory
+            As ``forward`` left it.
 
         Returns
         -------

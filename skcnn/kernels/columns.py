@@ -59,35 +59,32 @@ class ColumnsKernel(ConvolutionKernel):
         weight = by_group.transpose(2, 3, 1, 0, 4).reshape(*self.windows.size, channels, self.filters)
         return weight, total[:, -1].reshape(-1) if self.has_bias else None
 
-    def forward(self, X, prepared, out, scratch):
+    def forward(self, X, prepared, out, scratch, buffer):
         """Compute the convolution; see :meth:`ConvolutionKernel.forward`."""
-        work = self._gather(X, scratch)
-        np.matmul(work.blocks.swapaxes(2, 3), prepared, out=self._results(out, work))
+        columns = self._gather(X, scratch)
+        np.matmul(columns.blocks.swapaxes(2, 3), prepared, out=self._results(out, columns))
         return out
 
-    def backward(self, X, dY, prepared, total, out, scratch):
+    def backward(self, X, dY, prepared, total, out, scratch, buffer):
         """Compute the gradients; see :meth:`ConvolutionKernel.backward`."""
-        work = self._gather(X, scratch)
-        dY = self._results(dY, work)
-        shares = np.matmul(work.blocks, dY, out=scratch("shares", (len(work.blocks), *total.shape)))
+        columns = self._gather(X, scratch)  # once more: to keep them takes longer, by measurement
+        dY = self._results(dY, columns)
+        shares = np.matmul(columns.blocks, dY, out=scratch("shares", (len(columns.blocks), *total.shape)))
         np.add(total, shares.sum(axis=0), out=total)
         if out is None:
             return None
-        # the columns themselves are done with
-        np.matmul(prepared[:, : self.inputs], dY.swapaxes(2, 3), out=work.blocks[:, :, : self.inputs])
-        return self._scatter(work, out)
+        gradients = columns.blocks[:, :, : self.inputs]  # the columns themselves are done with
+        np.matmul(prepared[:, : self.inputs], dY.swapaxes(2, 3), out=gradients)
+        return self._scatter(columns, out, scratch)
 
-    def workspace(self, scratch, n_images):
-        """Return all memory for a number of images, and the views of it that the passes need."""
-        windows, rows = self.windows, self.inputs + self.has_bias
-        n_pixels = prod(windows.counts) * n_images
-        columns = scratch("columns", (self.groups, rows, n_pixels))
-        n_blocks = windows.counts[0] if self.inputs * self.filters * n_pixels > PRODUCT_SIZE else 1
+    def _images(self, scratch, n_images):
+        """Return memory for padded images, and views of it."""
+        windows = self.windows
         padded = scratch("padded", (self.channels, *windows.padded_size, n_images))
-        channel, row, pixel, image = padded.strides
-        shape = (self.groups, self.channels // self.groups, *windows.size, *windows.counts, n_images)
+        by_group = padded.reshape(self.groups, -1, *padded.shape[1:])
+        group, channel, row, pixel, image = by_group.strides
         strides = (
-            channel * self.channels // self.groups,
+            group,
             channel,
             row * windows.dilation[0],
             pixel * windows.dilation[1],
@@ -95,55 +92,75 @@ class ColumnsKernel(ConvolutionKernel):
             pixel * windows.strides[1],
             image,
         )
-        gathered = columns[:, : self.inputs].reshape(shape)
-        by_group = padded.reshape(*shape[:2], *padded.shape[1:])
-        return _Workspace(
+        shape = self._window_shape(n_images)
+        return _Images(
             padded=PaddedImages(padded.transpose(1, 2, 3, 0), windows.padding),
-            windows=np.lib.stride_tricks.as_strided(padded, shape, strides, writeable=False),
-            gathered=gathered,
-            ones=columns[:, self.inputs :],
-            blocks=columns.reshape(self.groups, rows, n_blocks, -1).transpose(2, 0, 1, 3),
-            positions=[
-                (by_group[:, :, *pixels], gathered[:, :, *position])
-                for position, pixels in zip(np.ndindex(windows.size), windows.positions(), strict=True)
-            ],
+            windows=np.lib.stride_tricks.as_strided(by_group, shape, strides, writeable=False),
+            by_position=[by_group[:, :, rows, columns] for rows, columns in windows.positions()],
         )
 
-    def _gather(self, X, scratch):
-        """Return a workspace with the windows of the images as columns."""
-        work = scratch.workspace(self, X.shape[2])
-        work.padded.write(X)
-        np.copyto(work.gathered, work.windows)
-        work.ones.fill(1)
-        return work
+    def _columns(self, scratch, n_images):
+        """Return memory for columns, and views of it."""
+        n_pixels, rows = prod(self.windows.counts) * n_images, self.inputs + self.has_bias
+        columns = scratch("columns", (self.groups, rows, n_pixels))
+        n_blocks = self.windows.counts[0] if self.inputs * self.filters * n_pixels > PRODUCT_SIZE else 1
+        gathered = columns[:, : self.inputs].reshape(self._window_shape(n_images))
+        return _Columns(
+            gathered=gathered,
+            by_position=[gathered[:, :, row, column] for row, column in np.ndindex(self.windows.size)],
+            ones=columns[:, self.inputs :],
+            blocks=columns.reshape(self.groups, rows, n_blocks, -1).transpose(2, 0, 1, 3),
+        )
 
-    def _scatter(self, work, dX):
+    def _window_shape(self, n_images):
+        windows = self.windows
+        return (self.groups, self.channels // self.groups, *windows.size, *windows.counts, n_images)
+
+    def _gather(self, X, scratch):
+        """Return the windows of the images as columns."""
+        images = scratch.workspace(self._images, X.shape[2])
+        columns = scratch.workspace(self._columns, X.shape[2])
+        images.padded.write(X)
+        np.copyto(columns.gathered, images.windows)
+        columns.ones.fill(1)
+        return columns
+
+    def _scatter(self, columns, dX, scratch):
         """Add every column back to the pixels it was gathered from, the adjoint of ``_gather``."""
-        work.padded.memory.fill(0)
-        for pixels, columns in work.positions:
-            np.add(pixels, columns, out=pixels)
-        np.copyto(dX, work.padded.inside)
+        images = scratch.workspace(self._images, dX.shape[2])
+        images.padded.memory.fill(0)
+        for pixels, share in zip(images.by_position, columns.by_position, strict=True):
+            np.add(pixels, share, out=pixels)
+        np.copyto(dX, images.padded.inside)
         return dX
 
-    def _results(self, Y, work):
+    def _results(self, Y, columns):
         """Return results as matrices, shape (n_blocks, groups, pixels, filters / groups)."""
-        return Y.reshape(len(work.blocks), -1, self.groups, self.filters // self.groups).swapaxes(1, 2)
+        by_group = Y.reshape(len(columns.blocks), -1, self.groups, self.filters // self.groups)
+        return by_group.swapaxes(1, 2)
 
 
-class _Workspace(NamedTuple):
-    """Memory for columns, and views of it."""
+class _Images(NamedTuple):
+    """Memory for padded images, and views of it."""
 
     padded: PaddedImages
     windows: np.ndarray
-    """The windows of the padded images, laid out as columns."""
+    """The windows, shape (groups, channels / groups, kh, kw, out_height, out_width, n_images)."""
+    by_position: list[np.ndarray]
+    """For each position in a window, its pixel in all windows."""
+
+
+class _Columns(NamedTuple):
+    """Memory for columns, and views of it."""
+
     gathered: np.ndarray
-    """The columns, with the shape of the windows."""
+    """The columns with the shape of the windows."""
+    by_position: list[np.ndarray]
+    """For each position in a window, its pixel in all windows."""
     ones: np.ndarray
-    """The last row of the columns, which the bias is multiplied with; empty without one."""
+    """The last row, which the bias is multiplied with; empty without one."""
     blocks: np.ndarray
     """The columns cut along the height of the image, shape (n_blocks, groups, rows, pixels)."""
-    positions: list[tuple[np.ndarray, np.ndarray]]
-    """For each position in a window, these pixels of the padded images and of the columns."""
 
 
 class PointwiseKernel(ConvolutionKernel):
@@ -167,13 +184,13 @@ class PointwiseKernel(ConvolutionKernel):
         weight = total[: self.channels].reshape(1, 1, self.channels, self.filters)
         return weight, total[-1] if self.has_bias else None
 
-    def forward(self, X, prepared, out, scratch):
+    def forward(self, X, prepared, out, scratch, buffer):
         """Compute the convolution; see :meth:`ConvolutionKernel.forward`."""
         weight, bias = prepared
         np.matmul(self._pixels(X, scratch), weight, out=out.reshape(-1, self.filters))
         return channelwise(np.add, out, bias, out=out) if self.has_bias else out
 
-    def backward(self, X, dY, prepared, total, out, scratch):
+    def backward(self, X, dY, prepared, total, out, scratch, buffer):
         """Compute the gradients; see :meth:`ConvolutionKernel.backward`."""
         weight, _ = prepared
         if self.has_bias:

@@ -36,7 +36,7 @@ class DepthwiseKernel(ConvolutionKernel):
         weight = total[: prod(self.windows.size)].reshape(*self.windows.size, 1, self.filters)
         return weight, total[-1] if self.has_bias else None
 
-    def forward(self, X, prepared, out, scratch):
+    def forward(self, X, prepared, out, scratch, buffer):
         """Compute the convolution; see :meth:`ConvolutionKernel.forward`."""
         filters, bias = prepared
         X = self._repeated(X, scratch)
@@ -48,7 +48,7 @@ class DepthwiseKernel(ConvolutionKernel):
             np.add(results, products, out=results)
         return channelwise(np.add, out, bias, out=out) if self.has_bias else out
 
-    def backward(self, X, dY, prepared, total, out, scratch):
+    def backward(self, X, dY, prepared, total, out, scratch, buffer):
         """Compute the gradients; see :meth:`ConvolutionKernel.backward`."""
         filters, _ = prepared
         if self.has_bias:

@@ -6,7 +6,7 @@ window.
 
 import numpy as np
 
-from skcnn.kernels.base import Scratch
+from skcnn.kernels.base import Memory
 from skcnn.kernels.windows import Windows
 
 Positions = tuple[np.ndarray, np.ndarray]
@@ -24,7 +24,7 @@ def max_pool_positions(windows: Windows, n_images: int, channels: int) -> list[t
 
 
 def max_pool_forward(
-    X: np.ndarray, out: np.ndarray, positions: Positions | None, windows: Windows, scratch: Scratch
+    X: np.ndarray, out: np.ndarray, positions: Positions | None, windows: Windows, scratch: Memory
 ) -> np.ndarray:
     """Maximum of the pixels of every window that lie on the image.
 
@@ -39,7 +39,7 @@ def max_pool_forward(
         prediction.
     windows : Windows
         Each with at least one pixel on the image.
-    scratch : callable
+    scratch : Memory
 
     Returns
     -------
@@ -53,7 +53,7 @@ def max_pool_forward(
 
 
 def max_pool_backward(
-    dY: np.ndarray, positions: Positions, dX: np.ndarray, windows: Windows, scratch: Scratch
+    dY: np.ndarray, positions: Positions, dX: np.ndarray, windows: Windows, scratch: Memory
 ) -> np.ndarray:
     """Send the gradient of every window to its first maximum in row order.
 
@@ -65,7 +65,7 @@ def max_pool_backward(
     dX : ndarray of shape (height, width, n_images, channels)
         Receives the gradient.
     windows : Windows
-    scratch : callable
+    scratch : Memory
 
     Returns
     -------
@@ -129,7 +129,7 @@ def swapped(array: np.ndarray | None) -> np.ndarray | None:
 
 
 def average_pool_forward(
-    X: np.ndarray, out: np.ndarray, areas: np.ndarray, windows: Windows, scratch: Scratch
+    X: np.ndarray, out: np.ndarray, areas: np.ndarray, windows: Windows, scratch: Memory
 ) -> np.ndarray:
     """Sum of the pixels of every window that lie on the image, divided by its area.
 
@@ -140,7 +140,7 @@ def average_pool_forward(
         Receives the means.
     areas : ndarray of shape (out_height, out_width)
     windows : Windows
-    scratch : callable
+    scratch : Memory
 
     Returns
     -------
@@ -153,7 +153,7 @@ def average_pool_forward(
 
 
 def average_pool_backward(
-    dY: np.ndarray, dX: np.ndarray, areas: np.ndarray, windows: Windows, scratch: Scratch
+    dY: np.ndarray, dX: np.ndarray, areas: np.ndarray, windows: Windows, scratch: Memory
 ) -> np.ndarray:
     """Spread the gradient of every window evenly over its pixels.
 
@@ -165,7 +165,7 @@ def average_pool_backward(
         Receives the gradient.
     areas : ndarray of shape (out_height, out_width)
     windows : Windows
-    scratch : callable
+    scratch : Memory
 
     Returns
     -------

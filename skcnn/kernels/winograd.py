@@ -90,41 +90,60 @@ class WinogradKernel(ConvolutionKernel):
         weight = transforms(total.dtype).filters.T @ transformed
         return weight.reshape(3, 3, self.channels, self.filters), total[-1] if self.has_bias else None
 
-    def forward(self, X, prepared, out, scratch):
+    def forward(self, X, prepared, out, scratch, buffer):
         """Compute the convolution; see :meth:`ConvolutionKernel.forward`."""
         filters, bias = prepared
-        work = scratch.workspace(self, X.shape[2])
-        self._transform_tiles(X, work)
-        np.matmul(work.tiles_by_position, filters, out=work.products_by_position)
+        work = scratch.workspace(self._workspace, X.shape[2])
+        tiles = buffer.workspace(self._tiles, X.shape[2])
+        work.images.write(X)
+        transform = transforms(X.dtype).pixels
+        np.matmul(transform, work.padded.tiles, out=work.halfway_by_row)
+        np.matmul(transform, work.halfway.tiles, out=tiles.by_tile)
+        np.matmul(tiles.by_position, filters, out=work.products_by_position)
         if self.has_bias:
             np.copyto(work.bias, bias)
             np.add(work.offsets, work.bias.reshape(-1), out=work.offsets)
-        return self._transform_products(work, out)
+        transform = transforms(X.dtype).results
+        np.matmul(transform, work.products, out=work.results_by_row)
+        np.matmul(transform, work.results, out=self._by_tile(work.whole.memory if work.whole else out))
+        if work.whole:
+            np.copyto(out, work.whole.inside)
+        return out
 
-    def backward(self, X, dY, prepared, total, out, scratch):
+    def backward(self, X, dY, prepared, total, out, scratch, buffer):
         """Compute the gradients; see :meth:`ConvolutionKernel.backward`."""
         filters, _ = prepared
-        work = scratch.workspace(self, X.shape[2])
-        self._transform_tiles(X, work)
-        self._adjoint_of_products(dY, work)
-        share = scratch("share", filters.shape)
-        np.matmul(work.tiles_by_position.swapaxes(1, 2), work.products_by_position, out=share)
-        by_position = total[: PIXELS**2 * self.channels].reshape(share.shape)
-        np.add(by_position, share, out=by_position)
+        work = scratch.workspace(self._workspace, X.shape[2])
+        tiles = buffer.workspace(self._tiles, X.shape[2])
+        transform = transforms(X.dtype).results.T
+        np.matmul(transform, self._by_tile(work.whole.write(dY) if work.whole else dY), out=work.results)
+        np.matmul(transform, work.results_by_row, out=work.products)
         if self.has_bias:
             total[-1] += channel_sums(work.offsets.reshape(-1, X.shape[2], self.filters))
+        share = scratch("share", filters.shape)
+        np.matmul(tiles.by_position.swapaxes(1, 2), work.products_by_position, out=share)
+        by_position = total[: PIXELS**2 * self.channels].reshape(share.shape)
+        np.add(by_position, share, out=by_position)
         if out is None:
             return None
-        np.matmul(work.products_by_position, filters.swapaxes(1, 2), out=work.tiles_by_position)
-        return self._adjoint_of_tiles(work, out)
+        np.matmul(work.products_by_position, filters.swapaxes(1, 2), out=tiles.by_position)
+        transform = transforms(X.dtype).pixels.T
+        work.halfway.add(transform, tiles.by_tile)
+        work.padded.add(transform, work.halfway_by_row)
+        np.copyto(out, work.images.inside)
+        return out
 
-    def workspace(self, scratch, n_images):
-        """Return all memory for a number of images, and the views of it that the passes need."""
+    def _tiles(self, memory, n_images):
+        """Return memory for transformed tiles, and views of it."""
+        tiles = memory("tiles", (PIXELS, PIXELS, self.rows, self.columns, n_images * self.channels))
+        return _Tiles(tiles.transpose(0, 2, 3, 1, 4), tiles.reshape(PIXELS**2, -1, self.channels))
+
+    def _workspace(self, scratch, n_images):
+        """Return memory for what else the passes compute, and views of it."""
         n_pixels, n_results = n_images * self.channels, n_images * self.filters
         tiling, whole_size = (self.rows, self.columns), (RESULTS * self.rows, RESULTS * self.columns)
         padded = scratch("padded", (*self.padded_size, n_pixels))
         halfway = scratch("halfway tiles", (PIXELS, self.rows, self.padded_size[1], n_pixels))
-        tiles = scratch("tiles", (PIXELS, PIXELS, *tiling, n_pixels))
         products = scratch("products", (PIXELS, PIXELS, *tiling, n_results))
         results = scratch("halfway results", (RESULTS, PIXELS, *tiling, n_results))
         (top, _), (left, _) = self.windows.padding
@@ -139,8 +158,6 @@ class WinogradKernel(ConvolutionKernel):
             padded=_OverlappingTiles(padded.reshape(self.padded_size[0], -1), scratch),
             halfway=_OverlappingTiles(halfway, scratch),
             halfway_by_row=halfway.reshape(PIXELS, self.rows, -1).swapaxes(0, 1),
-            tiles=tiles.transpose(0, 2, 3, 1, 4),
-            tiles_by_position=tiles.reshape(PIXELS**2, -1, self.channels),
             products=products.reshape(PIXELS, PIXELS, -1).swapaxes(0, 1),
             products_by_position=products.reshape(PIXELS**2, -1, self.filters),
             offsets=products[1, 1].reshape(-1, n_results),
@@ -152,40 +169,19 @@ class WinogradKernel(ConvolutionKernel):
             else PaddedImages(scratch("whole results", (*whole_size, n_images, self.filters)), missing),
         )
 
-    def _transform_tiles(self, X, work):
-        """Transform the tiles of images."""
-        work.images.write(X)
-        transform = transforms(X.dtype).pixels
-        np.matmul(transform, work.padded.tiles, out=work.halfway_by_row)
-        np.matmul(transform, work.halfway.tiles, out=work.tiles)
-
-    def _adjoint_of_tiles(self, work, dX):
-        """Turn the gradient of the transformed tiles into that of the images."""
-        transform = transforms(dX.dtype).pixels.T
-        work.halfway.add(transform, work.tiles)
-        work.padded.add(transform, work.halfway_by_row)
-        np.copyto(dX, work.images.inside)
-        return dX
-
-    def _transform_products(self, work, out):
-        """Turn products into results."""
-        transform = transforms(out.dtype).results
-        np.matmul(transform, work.products, out=work.results_by_row)
-        np.matmul(transform, work.results, out=self._by_tile(work.whole.memory if work.whole else out))
-        if work.whole:
-            np.copyto(out, work.whole.inside)
-        return out
-
-    def _adjoint_of_products(self, dY, work):
-        """Turn the gradient of results into that of products."""
-        transform = transforms(dY.dtype).results.T
-        np.matmul(transform, self._by_tile(work.whole.write(dY) if work.whole else dY), out=work.results)
-        np.matmul(transform, work.results_by_row, out=work.products)
-
     def _by_tile(self, whole):
         """Return results as an array of shape (4, rows, columns, 4, n_images * filters)."""
         tiles = whole.reshape(self.rows, RESULTS, self.columns, RESULTS, -1)
         return tiles.transpose(1, 0, 2, 3, 4)
+
+
+class _Tiles(NamedTuple):
+    """Views of the transformed tiles, which stay from the forward to the backward pass."""
+
+    by_tile: np.ndarray
+    """Shape (6, rows, columns, 6, n_images * channels)."""
+    by_position: np.ndarray
+    """Shape (36, rows * columns * n_images, channels)."""
 
 
 class _Workspace(NamedTuple):
@@ -198,10 +194,6 @@ class _Workspace(NamedTuple):
     """Tiles transformed along the height, shape (6, rows, width, n)."""
     halfway_by_row: np.ndarray
     """The same, shape (rows, 6, width * n)."""
-    tiles: np.ndarray
-    """Tiles transformed along both axes, shape (6, rows, columns, 6, n)."""
-    tiles_by_position: np.ndarray
-    """The same, shape (36, rows * columns * n_images, channels)."""
     products: np.ndarray
     """Shape (6, 6, rows * columns * n), the position along the width first."""
     products_by_position: np.ndarray

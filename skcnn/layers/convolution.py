@@ -98,12 +98,15 @@ class Convolution(Layer):
 
     def forward(self, params, X, unit, *, training, out):
         """Compute the result; see :meth:`Layer.forward`."""
-        return unit.plan.forward(X, unit.prepared, out, unit.scratch)
+        buffer = unit.buffer if training else unit.scratch
+        return unit.plan.forward(X, unit.prepared, out, unit.scratch, buffer)
 
     def backward(self, params, dY, unit, *, need_dX, out):
         """Compute the gradients; see :meth:`Layer.backward`."""
         total = unit.accumulator("total", unit.plan.gradient_shape)
-        return unit.plan.backward(unit.X, dY, unit.prepared, total, out if need_dX else None, unit.scratch)
+        return unit.plan.backward(
+            unit.X, dY, unit.prepared, total, out if need_dX else None, unit.scratch, unit.buffer
+        )
 
     def finish(self, params, unit):
         """Turn what was collected into the gradients of weight and bias."""

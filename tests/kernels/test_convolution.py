@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import reference
-from reference import GarbageMemory, assert_close, garbage
+from reference import Buffer, GarbageMemory, assert_close, garbage
 from scipy.signal import correlate
 
 from skcnn.kernels.base import ConvolutionKernel
@@ -79,7 +79,7 @@ class Problem:
         self.where = {"strides": strides, "padding": padding, "dilation": dilation, "groups": groups}
         windows = sliding_windows(size, kernel_size, strides=strides, padding=padding, dilation=dilation)
         self.kernel = kind(windows, channels, filters, groups, has_bias)
-        self.scratch = GarbageMemory(dtype)
+        self.scratch, self.buffer = GarbageMemory(dtype), Buffer(dtype)
         self.dtype = dtype
         rng = np.random.default_rng(7)
         self.X = rng.standard_normal((*size, n_images, channels)).astype(dtype)
@@ -92,20 +92,21 @@ class Problem:
     def forward(self, X=None):
         X = self.X if X is None else X
         out = garbage(self.dY.shape, self.dtype)
-        assert self.kernel.forward(X, self.prepare(), out, self.scratch) is out
+        assert self.kernel.forward(X, self.prepare(), out, self.scratch, self.buffer) is out
         return out
 
     def prepare(self):
         return self.kernel.prepare(self.weight, self.bias)
 
     def backward(self, *, start=0.0, want_images=True):
-        """Return the gradients of images, weight and bias.
+        """Return the gradients of images, weight and bias, after a forward pass.
 
         The memory that collects the last two holds ``start`` before.
         """
+        self.forward()
         total = np.full(self.kernel.gradient_shape, start, self.dtype)
         out = garbage(self.X.shape, self.dtype) if want_images else None
-        dX = self.kernel.backward(self.X, self.dY, self.prepare(), total, out, self.scratch)
+        dX = self.kernel.backward(self.X, self.dY, self.prepare(), total, out, self.scratch, self.buffer)
         assert dX is out
         return dX, *self.kernel.gradients(total)
 
@@ -175,7 +176,10 @@ def test_gradients_of_weight_and_bias_are_collected(row):
     problem = Problem(*row, np.float64)
     total = np.zeros(problem.kernel.gradient_shape)
     for _ in range(3):
-        problem.kernel.backward(problem.X, problem.dY, problem.prepare(), total, None, problem.scratch)
+        problem.forward()
+        problem.kernel.backward(
+            problem.X, problem.dY, problem.prepare(), total, None, problem.scratch, problem.buffer
+        )
     _, *expected = problem.expected_gradients()
     for actual, once in zip(problem.kernel.gradients(total), expected, strict=True):
         assert_close(actual, 3 * once)
@@ -200,7 +204,7 @@ def test_scratch_memory_is_about_what_was_announced(row):
             return super().__call__(name, shape, dtype)
 
     problem = Problem(*row, np.float64)
-    problem.scratch = NotingMemory(np.float64)
+    problem.scratch = problem.buffer = NotingMemory(np.float64)
     problem.forward()
     problem.backward()
     announced = problem.kernel.scratch_size() * problem.X.shape[2]
