@@ -26,12 +26,14 @@ class Blocks:
     def __call__(self, size: int, dtype) -> np.ndarray:
         """Return an array of a number of elements, with whatever it contains."""
         n_bytes = size * dtype.itemsize
+        if n_bytes > BLOCK_BYTES // 4:
+            return np.empty(size, dtype)
         with self._lock:
             if self._block.size < n_bytes:
-                self._block = np.empty(max(BLOCK_BYTES, n_bytes + ALIGNMENT), np.uint8)
+                self._block = np.empty(BLOCK_BYTES, np.uint8)
                 self._block = self._block[-self._block.ctypes.data % ALIGNMENT :]
-            array, rest = self._block[:n_bytes], -(-n_bytes // ALIGNMENT) * ALIGNMENT
-            self._block = self._block[rest:]
+            array = self._block[:n_bytes]
+            self._block = self._block[-(-n_bytes // ALIGNMENT) * ALIGNMENT :]
         return array.view(dtype)
 
 
@@ -136,12 +138,12 @@ class Unit:
         """What the last ``merge`` or ``backward_merge`` of this layer returned."""
         return self._executor.merged[self._index]
 
-    @property
+    @cached_property
     def X(self):  # noqa: N802, the name of forward's argument
         """The input, or a tuple of inputs, if the backward pass of the layer reads it."""
-        return self._inputs() if "X" in self._layer.backward_reads else None
+        return self._input if "X" in self._layer.backward_reads else None
 
-    @property
+    @cached_property
     def Y(self):  # noqa: N802
         """The result, if the backward pass of the layer reads it."""
         return self.value if "Y" in self._layer.backward_reads else None
@@ -158,13 +160,24 @@ class Unit:
         ValueError
             If the value does not have the shape of the parameter.
         """
-        gradient = self._piece.shard.gradients[self._step.name][name]
+        gradient, is_first = self._piece.shard.gradient_of(self._step.name, name)
         if np.shape(value) != gradient.shape:
             raise ValueError(
                 f"layer {self._step.name!r}: the gradient of {name!r} must have shape {gradient.shape}, "
                 f"got {np.shape(value)}"
             )
-        np.add(gradient, value, out=gradient)
+        if is_first:
+            np.copyto(gradient, value, casting="same_kind")
+        else:
+            np.add(gradient, value, out=gradient)
+
+    def add_gradient_product(self, name: str, A: np.ndarray, B: np.ndarray) -> None:
+        """Add the product of two matrices to the gradient of a parameter; the first is written there."""
+        gradient, is_first = self._piece.shard.gradient_of(self._step.name, name)
+        if is_first:
+            np.matmul(A, B, out=gradient)
+        else:
+            np.add(gradient, np.matmul(A, B, out=self.scratch("product", gradient.shape)), out=gradient)
 
     @cached_property
     def value(self) -> np.ndarray:
@@ -176,10 +189,28 @@ class Unit:
         """Memory of the gradient of the step's result."""
         return self._piece.memory("gradient", self._index)
 
+    @cached_property
+    def _input(self):
+        """The result of the step that this one reads, or a tuple of several."""
+        values = tuple(source.value for source in self._sources)
+        return values[0] if len(values) == 1 else values
+
+    @cached_property
+    def _gradient_memory(self):
+        """Where the gradient of each input goes, None where nothing reads it."""
+        return tuple(
+            None
+            if share is None
+            else source.gradient
+            if share == "first"
+            else self.scratch(("gradient share", position), source.value.shape)
+            for position, (source, share) in enumerate(zip(self._sources, self._shares, strict=True))
+        )
+
     def forget_memory(self) -> None:
-        """Look for the memory of result and gradient anew, for the rows have changed."""
-        self.__dict__.pop("value", None)
-        self.__dict__.pop("gradient", None)
+        """Look for all memory anew, for the rows have changed."""
+        for name in ("value", "gradient", "X", "Y", "_input", "_gradient_memory"):
+            self.__dict__.pop(name, None)
 
     def forward(self) -> None:
         """Run the step forward."""
@@ -187,7 +218,7 @@ class Unit:
         if self._layer is None:
             self._piece.shard.read(self._piece.rows, self.value)
             return
-        X = None if self._waits else self._inputs()
+        X = None if self._waits else self._input
         out = self.value
         result = self._layer.forward(self.params, X, self, training=self._executor.training, out=out)
         if result is not out:
@@ -195,28 +226,28 @@ class Unit:
 
     def statistics(self) -> None:
         """Take the partial statistics of a merging step."""
-        self._piece.shard.partials.append(self._layer.statistics(self._inputs(), self))
+        self._piece.shard.partials.append(self._layer.statistics(self._input, self))
 
     def backward(self) -> None:
         """Run the step backward and hand the result to the steps that it reads."""
-        outs = tuple(map(self._gradient_memory, range(len(self._sources))))
+        outs = self._gradient_memory
         single = len(outs) == 1
-        dX = self._layer.backward(
+        result = self._layer.backward(
             self.params,
             self.gradient,
             self,
             need_dX=any(out is not None for out in outs),
             out=outs[0] if single else outs,
         )
-        for source, share, out, result in zip(
-            self._sources, self._shares, outs, (dX,) if single else dX, strict=True
-        ):
+        for position, dX in enumerate((result,) if single else result):
+            out = outs[position]
             if out is None:
                 continue
-            if result is not out:
-                self._copy(result, out, "gradient of the input")
-            if share == "further":
-                np.add(source.gradient, out, out=source.gradient)
+            if dX is not out:
+                self._copy(dX, out, "gradient of the input")
+            if self._shares[position] == "further":
+                total = self._sources[position].gradient
+                np.add(total, out, out=total)
 
     def backward_statistics(self) -> None:
         """Take the partial statistics of the gradient of a merging step."""
@@ -225,21 +256,6 @@ class Unit:
     def finish(self) -> None:
         """Let the layer turn its accumulators into gradients."""
         self._layer.finish(self.params, self)
-
-    def _inputs(self):
-        """Return the result of the step that this one reads, or a tuple of several."""
-        if len(self._sources) == 1:
-            return self._sources[0].value
-        return tuple(source.value for source in self._sources)
-
-    def _gradient_memory(self, position):
-        """Return where the gradient of an input goes, None where nothing reads it."""
-        source, share = self._sources[position], self._shares[position]
-        if share is None:
-            return None
-        if share == "first":
-            return source.gradient
-        return self.scratch(("gradient share", position), source.value.shape)
 
     def _copy(self, result, out, what):
         """Copy a result that stands elsewhere to where others look for it."""
@@ -307,6 +323,9 @@ class Shard:
     def __init__(self, executor, scratch: Arena):
         self.executor = executor
         self.scratch = scratch
+        self.gradient = np.empty_like(executor.network.vector) if executor.training else None
+        self._gradients = executor.network.views_of(self.gradient) if executor.training else {}
+        self._written = set()
         self.partials = []
         self.loss = 0.0
         self.n_rows = 0
@@ -315,18 +334,15 @@ class Shard:
         self._pieces = []
         self._matrices = executor.arena()
         self._accumulators = {}
-        if executor.training:
-            self.gradient = np.empty_like(executor.network.vector)
-            self.gradients = executor.network.views_of(self.gradient)
 
     def begin(self, batch, start: int, stop: int) -> None:
-        """Take over the rows start to stop of a minibatch and clear the gradients."""
+        """Take over the rows start to stop of a minibatch and forget the gradients."""
         self.batch, self.start = batch, start
         self.weights = None if batch.weights is None else batch.weights[start:stop]
         if self.n_rows != stop - start:
             self._cut(stop - start)
         if self.executor.training:
-            self.gradient.fill(0)
+            self._written.clear()
             for accumulator in self._accumulators.values():
                 accumulator.fill(0)
 
@@ -357,9 +373,19 @@ class Shard:
         )
 
     def finish(self) -> None:
-        """Let every layer turn its accumulators into gradients."""
+        """Let every layer turn its accumulators into gradients; what none has written is zero."""
         for unit in self.whole.units[1:]:
             unit.finish()
+        for layer, gradients in self._gradients.items():
+            for name, gradient in gradients.items():
+                if (layer, name) not in self._written:
+                    gradient.fill(0)
+
+    def gradient_of(self, layer: str, name: str) -> tuple[np.ndarray, bool]:
+        """Return the gradient of a parameter, for the caller to add to or, if the flag is true, to write."""
+        is_first = (layer, name) not in self._written
+        self._written.add((layer, name))
+        return self._gradients[layer][name], is_first
 
     def read(self, rows: slice, out: np.ndarray) -> None:
         """Read images into ``out``."""

@@ -461,6 +461,9 @@ class NaiveUnit:
     def add_gradient(self, name, value):
         self.gradients[name] = self.gradients[name] + value if name in self.gradients else value.copy()
 
+    def add_gradient_product(self, name, A, B):
+        self.add_gradient(name, A @ B)
+
 
 def run_forward(layer, params, X, *, training, weights=None, seed=0, in_place=False):
     """Run a layer forward on a minibatch; return its result and the unit for run_backward.

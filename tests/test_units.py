@@ -11,7 +11,7 @@ from skcnn.layers import Flatten, Layer
 from skcnn.network import Network, compile_steps
 from skcnn.random_streams import RandomStreams
 from skcnn.threads import WorkerPool
-from skcnn.units import Arena
+from skcnn.units import ALIGNMENT, BLOCK_BYTES, Arena, Blocks
 
 
 def test_an_arena_hands_out_the_same_memory_again():
@@ -313,3 +313,94 @@ def test_prepared_is_what_prepare_returned_at_this_step(small_pieces):
         executor.network.vector[...] = value
         run(executor)
     assert seen == [1] * 4 + [2] * 4
+
+
+def test_arrays_are_cut_from_blocks_one_behind_the_other():
+    """Each at the start of a line of the cache, none over another, large ones apart."""
+    blocks, quarter = Blocks(), BLOCK_BYTES // 4
+    sizes = [3, 1000, 0, 17, 3 * BLOCK_BYTES, 5, quarter, quarter - 1, quarter, quarter + 1, quarter, 64]
+    arrays = [blocks(size, np.dtype(dtype)) for size, dtype in zip(sizes, "dfBdBfBBBBBd", strict=True)]
+    for number, array in enumerate(arrays):
+        assert array.ctypes.data % ALIGNMENT == 0 or array.nbytes > quarter
+        array.fill(number)
+    for number, (size, array) in enumerate(zip(sizes, arrays, strict=True)):
+        assert array.shape == (size,)
+        assert (array == number).all()
+    assert arrays[1].ctypes.data - arrays[0].ctypes.data == ALIGNMENT
+
+
+def test_threads_share_blocks_without_overlap():
+    blocks, n_threads, n_arrays = Blocks(), 8, 200
+    taken = [[] for _ in range(n_threads)]
+    barrier = threading.Barrier(n_threads, timeout=30)
+
+    def take(own):
+        barrier.wait()
+        own.extend(blocks(size, np.dtype(np.uint8)) for size in range(n_arrays))
+
+    threads = [threading.Thread(target=take, args=(own,)) for own in taken]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    ranges = sorted((array.ctypes.data, array.size) for own in taken for array in own if array.size)
+    assert len(ranges) == n_threads * (n_arrays - 1)
+    for (start, size), (following, _) in zip(ranges, ranges[1:], strict=False):
+        assert start + size <= following
+
+
+def test_an_arena_takes_its_memory_where_it_is_told_to():
+    asked = []
+
+    def allocate(size, dtype):
+        asked.append((size, dtype))
+        return np.empty(size, dtype)
+
+    arena = Arena(np.float32, allocate)
+    arena("a", (2, 3))
+    arena("a", (3, 1))
+    arena("b", (4,), bool)
+    assert asked == [(6, np.float32), (4, np.bool_)]
+
+
+def test_a_workspace_is_made_once_and_anew_when_memory_has_grown():
+    arena = Arena(np.float64)
+    made = []
+
+    def make(memory, n):
+        made.append(n)
+        return memory("a", (n,))
+
+    first = arena.workspace(make, 3)
+    assert arena.workspace(make, 3) is first
+    larger = arena.workspace(make, 5)
+    assert np.shares_memory(arena.workspace(make, 3), larger)
+    assert made == [3, 5, 3]
+
+
+def test_the_first_gradient_is_written_and_further_ones_are_added(small_pieces):
+    """Whatever the memory holds from the step before, and zero where none is written."""
+    A, B = np.array([[1.0, 2.0]]), np.array([[3.0], [4.0]])
+
+    class Product(Probe):
+        def init_params(self, input_shape, *, activation, dtype, rng):
+            return {"weight": np.zeros((1, 1), dtype), "other": np.zeros(2, dtype)}
+
+    for functions in [
+        (lambda unit, _: unit.add_gradient_product("weight", A, B),),
+        (
+            lambda unit, _: unit.add_gradient("weight", [[5.0]]),
+            lambda unit, _: unit.add_gradient_product("weight", A, B),
+        ),
+    ]:
+
+        def add(unit, dY, functions=functions):
+            for function in functions:
+                function(unit, dY)
+
+        executor = executor_of(Product(on_backward=add), Flatten())
+        for _ in range(2):
+            run(executor)
+            total = 4 * (11.0 if len(functions) == 1 else 16.0)
+            np.testing.assert_array_equal(np.sort(executor.reduce()), [0, 0, total])
+            executor.reduce().fill(np.nan)

@@ -12,15 +12,14 @@ from skcnn.kernels.windows import Windows
 Positions = tuple[np.ndarray, np.ndarray]
 
 
-def max_pool_positions(windows: Windows, n_images: int, channels: int) -> list[tuple[tuple, np.dtype]]:
-    """Return the shapes and dtypes of the two arrays that tell where maxima are."""
-    height = windows.image_size[0]
-    shapes = [(height, windows.counts[1], n_images, channels), (*windows.counts, n_images, channels)]
-    lengths = reversed(windows.size)
-    return [
-        (shape, np.dtype(bool) if length <= 2 else np.min_scalar_type(length - 1))
-        for shape, length in zip(shapes, lengths, strict=True)
-    ]
+def max_pool_positions(memory: Memory, windows: Windows, n_images: int, channels: int) -> Positions:
+    """Return memory that tells where maxima are: along the width, then along the height."""
+    height, width = windows.image_size[0], windows.counts[1]
+    kinds = [bool if length <= 2 else np.min_scalar_type(length - 1) for length in windows.size]
+    return (
+        memory("across", (height, width, n_images, channels), kinds[1]),
+        memory("down", (*windows.counts, n_images, channels), kinds[0]),
+    )
 
 
 def max_pool_forward(
@@ -34,7 +33,7 @@ def max_pool_forward(
     out : ndarray of shape (out_height, out_width, n_images, channels)
         Receives the maxima.
     positions : (ndarray, ndarray) or None
-        Receive where the maxima are, arrays as ``max_pool_positions`` says: for each window along the width,
+        Receive where the maxima are, arrays as of ``max_pool_positions``: for each window along the width,
         the column of its first maximum, and for each window, the first row with its maximum. None in
         prediction.
     windows : Windows
@@ -47,8 +46,8 @@ def max_pool_forward(
     """
     across, down = (None, None) if positions is None else positions
     middle = scratch("middle", (len(X), *out.shape[1:]))
-    max_along(X.swapaxes(0, 1), middle.swapaxes(0, 1), swapped(across), windows.overlaps_by_axis[1], scratch)
-    max_along(middle, out, down, windows.overlaps_by_axis[0], scratch)
+    max_along(1, windows, X.swapaxes(0, 1), middle.swapaxes(0, 1), swapped(across), scratch)
+    max_along(0, windows, middle, out, down, scratch)
     return out
 
 
@@ -73,20 +72,22 @@ def max_pool_backward(
     """
     across, down = positions
     middle = scratch("middle", (len(dX), *dY.shape[1:]))
-    max_along_backward(dY, down, middle, windows.overlaps_by_axis[0], scratch)
-    max_along_backward(
-        middle.swapaxes(0, 1), swapped(across), dX.swapaxes(0, 1), windows.overlaps_by_axis[1], scratch
-    )
+    max_along_backward(0, windows, dY, down, middle, scratch)
+    max_along_backward(1, windows, middle.swapaxes(0, 1), swapped(across), dX.swapaxes(0, 1), scratch)
     return dX
 
 
-def max_along(X, out, position, overlaps, scratch) -> None:
-    """Write the maxima of windows along the first axis into ``out``, and where they are into ``position``."""
-    if are_pairs(overlaps, len(out)):
-        (_, first), (_, second) = overlaps
-        np.maximum(X[first], X[second], out=out)
+def max_along(axis: int, windows: Windows, X, out, position, scratch) -> None:
+    """Write the maxima of windows along an axis into ``out``, and where they are into ``position``.
+
+    The arrays have this axis of the image first.
+    """
+    overlaps = windows.overlaps_by_axis[axis]
+    if windows.are_pairs[axis]:
+        first, second = (X[pixels] for _, pixels in overlaps)
+        np.maximum(first, second, out=out)
         if position is not None:
-            np.greater(X[second], X[first], out=position)
+            np.greater(second, first, out=position)
         return
     out.fill(-np.inf)
     if position is not None:
@@ -100,12 +101,13 @@ def max_along(X, out, position, overlaps, scratch) -> None:
         np.maximum(out[where], X[pixels], out=out[where])
 
 
-def max_along_backward(dY, position, dX, overlaps, scratch) -> None:
-    """Send the gradients of windows along the first axis to their maxima."""
-    if are_pairs(overlaps, len(dY)):
-        (_, first), (_, second) = overlaps
-        np.multiply(dY, position, out=dX[second])
-        np.subtract(dY, dX[second], out=dX[first])
+def max_along_backward(axis: int, windows: Windows, dY, position, dX, scratch) -> None:
+    """Send the gradients of windows along an axis to their maxima; the arrays have this axis first."""
+    overlaps = windows.overlaps_by_axis[axis]
+    if windows.are_pairs[axis]:
+        first, second = (dX[pixels] for _, pixels in overlaps)
+        np.multiply(dY, position, out=second)
+        np.subtract(dY, second, out=first)
         dX[2 * len(dY) :] = 0
         return
     dX.fill(0)
@@ -114,13 +116,6 @@ def max_along_backward(dY, position, dX, overlaps, scratch) -> None:
         np.equal(position[where], position.dtype.type(index), out=share[where])
         np.multiply(share[where], dY[where], out=share[where])
         np.add(dX[pixels], share[where], out=dX[pixels])
-
-
-def are_pairs(overlaps, n_windows: int) -> bool:
-    """Whether windows are pairs of neighbouring pixels, from the first pixel on."""
-    return overlaps == [
-        (slice(0, n_windows), slice(offset, offset + 2 * n_windows, 2)) for offset in range(2)
-    ]
 
 
 def swapped(array: np.ndarray | None) -> np.ndarray | None:

@@ -109,6 +109,14 @@ class Windows:
             [self._overlap(axis, offset) for offset in range(length)] for axis, length in enumerate(self.size)
         )
 
+    @cached_property
+    def are_pairs(self) -> tuple[bool, bool]:
+        """Whether windows along height and along width are pairs of neighbours, from the first pixel on."""
+        return tuple(
+            overlaps == [(slice(0, count), slice(offset, offset + 2 * count, 2)) for offset in range(2)]
+            for overlaps, count in zip(self.overlaps_by_axis, self.counts, strict=True)
+        )
+
     def _overlap(self, axis, offset):
         """Return the windows and pixels of one axis as slices."""
         stride, shift = self.strides[axis], offset * self.dilation[axis] - self.padding[axis][0]

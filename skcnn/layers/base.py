@@ -65,6 +65,7 @@ class Layer(Block):
     - ``accumulator(name, shape)``: memory that is zero when the units of a shard begin their backward
       pass and that they share until ``finish``,
     - ``add_gradient(name, value)``: adds to the gradient of a parameter,
+    - ``add_gradient_product(name, A, B)``: adds a matrix product to it,
     - ``X`` and ``Y``: in backward, the input and output, if named in ``backward_reads``,
     - ``weights``: the sample weights of its rows, shape (n,), or None where all are equal,
     - ``rng``: a random generator of its own for this step of training,

@@ -77,8 +77,7 @@ class Dense(Layer):
 
     def backward(self, params, dY, unit, *, need_dX, out):
         """Compute the gradients; see :meth:`Layer.backward`."""
-        share = unit.scratch("weight", params["weight"].shape)
-        unit.add_gradient("weight", np.matmul(unit.X.T, dY, out=share))
+        unit.add_gradient_product("weight", unit.X.T, dY)
         if self.use_bias:
             unit.add_gradient("bias", channel_sums(dY))
         return np.matmul(dY, params["weight"].T, out=out) if need_dX else None

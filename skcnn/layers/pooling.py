@@ -107,17 +107,13 @@ class MaxPool2D(WindowPool2D):
 
     def forward(self, params, X, unit, *, training, out):
         """Compute the result; see :meth:`Layer.forward`."""
-        positions = self._positions(X, unit) if training else None
+        positions = unit.buffer.workspace(max_pool_positions, unit.plan, *X.shape[2:]) if training else None
         return max_pool_forward(X, out, positions, unit.plan, unit.scratch)
 
     def backward(self, params, dY, unit, *, need_dX, out):
         """Compute the gradient; see :meth:`Layer.backward`."""
-        return max_pool_backward(dY, self._positions(out, unit), out, unit.plan, unit.scratch)
-
-    def _positions(self, X, unit):
-        """Return the memory that tells where maxima are."""
-        across, down = max_pool_positions(unit.plan, *X.shape[2:])
-        return unit.buffer("across", *across), unit.buffer("down", *down)
+        positions = unit.buffer.workspace(max_pool_positions, unit.plan, *dY.shape[2:])
+        return max_pool_backward(dY, positions, out, unit.plan, unit.scratch)
 
 
 class AvgPool2D(WindowPool2D):
