@@ -1,6 +1,7 @@
 """The protocol that every layer follows."""
 
 from abc import ABC, abstractmethod
+from copy import copy
 from math import gcd, isqrt
 from numbers import Integral
 
@@ -217,6 +218,42 @@ class Layer(Block):
 
     def finish(self, params: Params, unit):
         """Turn accumulators into gradients; called once a shard, after its last backward."""
+
+
+class AffineLayer(Layer):
+    """Base class of layers that add up the input times ``weight`` and, if ``use_bias``, add ``bias``.
+
+    The last axis of the weight, or the last ones together, count the channels of the result.
+    """
+
+    decayed_params = ("weight",)
+    backward_reads = ("X",)
+    _parameter_constraints: dict = {"use_bias": ["boolean"]}
+
+    def scaled(self, params: Params, factor: np.ndarray, offset: np.ndarray) -> "tuple[AffineLayer, Params]":
+        """Return a layer and parameters that give the result of this one times a factor plus an offset.
+
+        Parameters
+        ----------
+        params : dict of str to ndarray
+        factor, offset : ndarray of shape (c,)
+            One number for each channel of the result.
+
+        Returns
+        -------
+        layer : AffineLayer
+            A copy, with a bias.
+        params : dict of str to ndarray
+            New arrays, of the dtype of the weight.
+        """
+        layer = copy(self)  # a clone would do, but looks at signatures for longer than all else takes here
+        layer.use_bias = True
+        old = params["weight"]
+        weight = np.empty_like(old)
+        by_channel = (-1, len(factor))
+        np.multiply(old.reshape(by_channel), factor, out=weight.reshape(by_channel), casting="same_kind")
+        bias = params["bias"] * factor + offset if self.use_bias else offset
+        return layer, {"weight": weight, "bias": bias.astype(weight.dtype)}
 
 
 class MergingLayer(Layer):

@@ -9,15 +9,11 @@ from skcnn.initializers import initial_weight
 from skcnn.kernels.convolution import convolution_kernel
 from skcnn.kernels.windows import sliding_windows
 from skcnn.layers.activation import connect_with_activation
-from skcnn.layers.base import Layer, as_pair, as_size, check_divides, check_padding, require_image
+from skcnn.layers.base import AffineLayer, as_pair, as_size, check_divides, check_padding, require_image
 
 
-class Convolution(Layer):
+class Convolution(AffineLayer):
     """Base class of convolutions: the geometry of the windows, the bias and the activation."""
-
-    decayed_params = ("weight",)
-    backward_reads = ("X",)
-    _parameter_constraints: dict = {"use_bias": ["boolean"]}
 
     @abstractmethod
     def filter_count(self, channels):

@@ -5,10 +5,10 @@ import numpy as np
 from skcnn.initializers import initial_weight
 from skcnn.kernels.reductions import channel_sums
 from skcnn.layers.activation import connect_with_activation
-from skcnn.layers.base import Layer, as_size
+from skcnn.layers.base import AffineLayer, as_size
 
 
-class Dense(Layer):
+class Dense(AffineLayer):
     r"""Fully connected layer.
 
     Parameters
@@ -37,10 +37,7 @@ class Dense(Layer):
     (10,)
     """
 
-    decayed_params = ("weight",)
-    backward_reads = ("X",)
     takes_vectors = True
-    _parameter_constraints: dict = {"use_bias": ["boolean"]}
 
     def __init__(self, units, *, activation=None, use_bias=True):
         self.units = units
