@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from skcnn.fusion import fuse
+from skcnn.fusion import folded, fuse
 from skcnn.network import Network, Step
 from skcnn.random_streams import RandomStreams
 from skcnn.threads import WorkerPool
@@ -268,6 +268,8 @@ class Executor:
     Parameters
     ----------
     network : Network
+        In training, changes of its parameters are seen. Prediction folds it, see
+        :func:`skcnn.fusion.folded`, so what it predicts with are the parameters of this moment.
     pool : WorkerPool
     training : bool
         Whether minibatches are trained on, rather than predicted.
@@ -289,6 +291,8 @@ class Executor:
         input_gradient: bool = False,
         small_pieces: bool = False,
     ):
+        if not training:
+            network = folded(network)
         self.network = network
         self.pool = pool
         self.training = training

@@ -1,10 +1,18 @@
-"""Rewriting of the list of steps into one that gives the same numbers with less work."""
+"""Rewriting of networks into ones that give the same results with less work."""
 
+from collections import Counter
+from dataclasses import replace
 from itertools import pairwise
 
-from skcnn.layers import MaxPool2D
+import numpy as np
+
+from skcnn.layers import BatchNorm, Conv2D, DepthwiseConv2D, MaxPool2D
 from skcnn.layers.base import Activation
-from skcnn.network import Step
+from skcnn.network import Network, Step
+
+ABSORBING = (Conv2D, DepthwiseConv2D)
+"""Layers that a BatchNorm behind them is folded into: not their subclasses, which may compute anything, and
+not Dense, whose weight takes longer to scale than what is spared."""
 
 
 def fuse(steps: tuple[Step, ...]) -> tuple[Step, ...]:
@@ -43,3 +51,75 @@ def fuse(steps: tuple[Step, ...]) -> tuple[Step, ...]:
             activation.name, activation.layer, (index,), (pooling.output_shape,), pooling.output_shape
         )
     return tuple(fused)
+
+
+def folded(network: Network) -> Network:
+    r"""Return a network that predicts the same, where convolutions take over the BatchNorm behind them.
+
+    In prediction, batch normalization multiplies each channel by a factor and adds an offset. A convolution
+    in front of it does this with its weight and bias, unless something else reads its result.
+    The given network and its layers stay as they are.
+
+    Parameters
+    ----------
+    network : Network
+
+    Returns
+    -------
+    network : Network
+        The given one where nothing can be folded.
+
+    Notes
+    -----
+    For each channel, computed in float64 and rounded to the dtype of the network,
+
+    .. math:: w' = f w, \quad b' = f (b - \mu) + \beta, \quad f = \gamma / \sqrt{\sigma^2 + \epsilon}.
+
+    Where one of these numbers is not finite, layer and BatchNorm are left alone.
+
+    References
+    ----------
+    Jacob et al. (2018), "Quantization and training of neural networks for efficient integer-arithmetic-only
+    inference", CVPR, section 3.2.
+
+    Examples
+    --------
+    >>> from skcnn.layers import BatchNorm, Conv2D, ReLU
+    >>> from skcnn.network import Network, compile_steps
+    >>> from skcnn.random_streams import RandomStreams
+    >>> layers = [("conv", Conv2D(4)), ("norm", BatchNorm()), ("relu", ReLU())]
+    >>> network = Network(compile_steps(layers, (8, 8, 1)), dtype="float32", streams=RandomStreams(0))
+    >>> [step.name for step in folded(network).steps]
+    ['input', 'conv', 'relu']
+    """
+    n_readers = Counter(source for step in network.steps for source in step.inputs)
+    steps, params = [], dict(network.params)
+    places = []  # for each step of the network, the index of the one with its result
+    for step in network.steps:
+        inputs = tuple(places[source] for source in step.inputs)
+        if type(step.layer) is BatchNorm and n_readers[step.inputs[0]] == 1:
+            (source,) = inputs
+            absorbing = steps[source]
+            layer, scaled = _absorbed(absorbing, step, params)
+            if layer is not None:
+                steps[source] = replace(absorbing, layer=layer)
+                params[absorbing.name] = scaled
+                places.append(source)
+                continue
+        places.append(len(steps))
+        steps.append(replace(step, inputs=inputs))
+    if len(steps) == len(network.steps):
+        return network
+    return Network.with_params(tuple(steps), params, dtype=network.dtype)
+
+
+def _absorbed(step, norm, params):
+    """Return layer and parameters of a step and a BatchNorm behind it in one, or None twice."""
+    if type(step.layer) not in ABSORBING:
+        return None, None
+    with np.errstate(all="ignore"):  # what is not finite is seen below
+        factor, offset = norm.layer.factor_and_offset(params[norm.name])
+        layer, scaled = step.layer.scaled(params[step.name], factor, offset)
+    if not all(np.isfinite(value).all() for value in scaled.values()):
+        return None, None
+    return layer, scaled

@@ -183,30 +183,63 @@ class Network:
     """
 
     def __init__(self, steps: tuple[Step, ...], *, dtype, streams: RandomStreams):
-        self.steps = steps
-        self.dtype = np.dtype(dtype)
-        trained, state = [], {}
+        params = {}
         for index, step in enumerate(steps[1:], start=1):
             try:
-                params = step.layer.init_params(
+                params[step.name] = step.layer.init_params(
                     step.input_shape,
                     activation=following_activation(steps, index),
-                    dtype=self.dtype,
+                    dtype=np.dtype(dtype),
                     rng=streams.generator("initialization", index),
                 )
             except MemoryError as error:
                 shown = " ".join(repr(step.layer).split())
                 raise MemoryError(f"layer {step.name!r}, {shown}: {error}") from error
-            for key, value in params.items():
+        self._build(steps, params, dtype)
+
+    @classmethod
+    def with_params(cls, steps: tuple[Step, ...], params, *, dtype) -> "Network":
+        """Return a network with given parameters, which are copied.
+
+        Parameters
+        ----------
+        steps : tuple of Step
+        params : mapping of str to mapping of str to ndarray
+            Parameters by layer name and parameter name; names of no step are left out.
+        dtype : numpy.dtype
+
+        Returns
+        -------
+        network : Network
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skcnn.layers import Dense
+        >>> from skcnn.network import Network, compile_steps
+        >>> steps = compile_steps([("dense", Dense(2, use_bias=False))], (3,))
+        >>> Network.with_params(steps, {"dense": {"weight": np.ones((3, 2))}}, dtype="float32").vector
+        array([1., 1., 1., 1., 1., 1.], dtype=float32)
+        """
+        network = object.__new__(cls)
+        network._build(steps, params, dtype)
+        return network
+
+    def _build(self, steps, params, dtype):
+        """Sort parameters into the vector and the state."""
+        self.steps = steps
+        self.dtype = np.dtype(dtype)
+        trained, state = [], {}
+        for step in steps[1:]:
+            for key, value in params.get(step.name, {}).items():
                 if key in step.layer.state_params:
-                    state[step.name, key] = value
+                    state[step.name, key] = np.array(value)
                 else:
                     trained.append((key in step.layer.decayed_params, step.name, key, value))
         trained.sort(key=lambda entry: not entry[0])
         self.n_decayed = sum(value.size for is_decayed, *_, value in trained if is_decayed)
-        self.vector = np.concatenate(
-            [np.empty(0, self.dtype), *(value.ravel().astype(self.dtype) for *_, value in trained)]
-        )
+        values = [value.ravel().astype(self.dtype, copy=False) for *_, value in trained]
+        self.vector = np.concatenate([np.empty(0, self.dtype), *values])
         self._layout = tuple((name, key, value.shape) for _, name, key, value in trained)
         self._connect(state)
 

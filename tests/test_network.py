@@ -387,7 +387,14 @@ def through_joblib(network):
     return joblib.load(file)
 
 
-@pytest.mark.parametrize("duplicate", [through_pickle, through_joblib, copy.deepcopy, Network.copy])
+def with_its_params(network):
+    return Network.with_params(network.steps, network.params, dtype=network.dtype)
+
+
+DUPLICATES = [through_pickle, through_joblib, copy.deepcopy, Network.copy, with_its_params]
+
+
+@pytest.mark.parametrize("duplicate", DUPLICATES)
 def test_a_duplicate_has_the_same_values_in_memory_of_its_own(duplicate):
     network = make_network()
     disturb(network)

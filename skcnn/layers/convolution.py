@@ -1,6 +1,7 @@
 """Convolutional layers."""
 
 from abc import abstractmethod
+from copy import copy
 from math import prod
 
 import numpy as np
@@ -114,6 +115,31 @@ class Convolution(Layer):
         unit.add_gradient("weight", weight.reshape(params["weight"].shape))
         if bias is not None:
             unit.add_gradient("bias", bias)
+
+    def scaled(self, params, factor, offset):
+        """Return a layer and parameters that give the result of this one times a factor plus an offset.
+
+        Parameters
+        ----------
+        params : dict of str to ndarray
+        factor, offset : ndarray of shape (c,)
+            One number for each channel of the result.
+
+        Returns
+        -------
+        layer : Convolution
+            A copy, with a bias.
+        params : dict of str to ndarray
+            New arrays, of the dtype of the weight.
+        """
+        layer = copy(self)  # a clone would do, but looks at signatures for longer than all else takes here
+        layer.use_bias = True
+        old = params["weight"]
+        weight = np.empty_like(old)
+        by_channel = (-1, len(factor))
+        np.multiply(old.reshape(by_channel), factor, out=weight.reshape(by_channel), casting="same_kind")
+        bias = params["bias"] * factor + offset if self.use_bias else offset
+        return layer, {"weight": weight, "bias": bias.astype(weight.dtype)}
 
     def _kernel(self, input_shape):
         """Return the way to compute the convolution of images of a shape."""

@@ -123,8 +123,21 @@ class BatchNorm(MergingLayer):
 
     def prepare(self, params, plan, *, training):
         """Return the factor of deviations from the running mean, for prediction."""
-        factor = params["scale"] * self._inverse(params["running_variance"])
-        return None if training else factor.astype(params["scale"].dtype)
+        return None if training else self._factor(params).astype(params["scale"].dtype)
+
+    def factor_and_offset(self, params):
+        """Return what prediction multiplies each channel by and then adds to it, in float64.
+
+        Returns
+        -------
+        factor, offset : ndarray of shape (c,), float64
+        """
+        factor = self._factor(params)
+        return factor, params["shift"] - params["running_mean"] * factor
+
+    def _factor(self, params):
+        """Return the factor of deviations from the running mean, in float64."""
+        return params["scale"] * self._inverse(params["running_variance"])
 
     def forward(self, params, X, unit, *, training, out):
         """Compute the result; see :meth:`Layer.forward`."""
