@@ -31,7 +31,7 @@ FURTHER_SHARD = 800_000_000
 
 MAX_SHARDS = 8
 
-CHUNK_BYTES = 12_000_000
+CHUNK_BYTES = 8_000_000
 """Memory that the hungriest step takes for a chunk: less would stay in a cache, but more makes calls long,
 which threads and matrix products gain more from. By measurement."""
 
