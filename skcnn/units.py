@@ -1,6 +1,11 @@
-"""Units of work: the rows of a minibatch that a layer sees at a time, and all memory they need."""
+"""Units of work: the rows of a minibatch that a layer sees at a time, and all memory they need.
+
+An executor has shards, a shard has pieces, and a piece has units. References the other way are weak, so that
+memory is free as soon as the executor is gone, not when the garbage collector comes by.
+"""
 
 import threading
+import weakref
 from functools import cached_property
 from math import prod
 
@@ -103,7 +108,7 @@ class Unit:
 
     def __init__(self, index: int, piece: "Piece"):
         executor = piece.shard.executor
-        self._index, self._piece, self._executor = index, piece, executor
+        self._index, self._piece, self._executor = index, weakref.proxy(piece), executor
         self._step = step = executor.program.steps[index]
         self._layer = step.layer
         self._waits = step.merges and executor.training
@@ -282,7 +287,7 @@ class Piece:
     """
 
     def __init__(self, shard: "Shard"):
-        self.shard = shard
+        self.shard = weakref.proxy(shard)
         self.rows = slice(0, 0)
         self.arena = shard.executor.arena()
         self.units = []
@@ -321,7 +326,7 @@ class Shard:
     """
 
     def __init__(self, executor, scratch: Arena):
-        self.executor = executor
+        self.executor = weakref.proxy(executor)
         self.scratch = scratch
         self.gradient = np.empty_like(executor.network.vector) if executor.training else None
         self._gradients = executor.network.views_of(self.gradient) if executor.training else {}

@@ -965,7 +965,7 @@ def test_memory_of_prediction_does_not_grow_with_the_number_of_rows(threads):
     threads(1)
     network = chain(Conv2D(8), ReLU(), Flatten(), Dense(3), input_shape=(10, 10, 2))
     peaks = []
-    for n_rows in (500, 2000):
+    for n_rows in (2000, 8000):
         problem = Problem(network, n_rows)
         out = np.empty((n_rows, 3))
         with worker_pool() as pool:

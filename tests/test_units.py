@@ -1,13 +1,15 @@
 """Tests of the units of work: arenas, and what a unit offers to a layer."""
 
+import gc
 import threading
+import weakref
 
 import numpy as np
 import pytest
 
 from skcnn import execution
 from skcnn.execution import Batch, Executor
-from skcnn.layers import Flatten, Layer
+from skcnn.layers import Conv2D, Dense, Flatten, Layer, MaxPool2D, ReLU, Residual
 from skcnn.network import Network, compile_steps
 from skcnn.random_streams import RandomStreams
 from skcnn.threads import WorkerPool
@@ -404,3 +406,26 @@ def test_the_first_gradient_is_written_and_further_ones_are_added(small_pieces):
             total = 4 * (11.0 if len(functions) == 1 else 16.0)
             np.testing.assert_array_equal(np.sort(executor.reduce()), [0, 0, total])
             executor.reduce().fill(np.nan)
+
+
+def test_memory_is_free_as_soon_as_the_executor_is_gone(monkeypatch):
+    """Without the garbage collector: there are no cycles."""
+    arrays = []
+
+    class Noting(Blocks):
+        def __call__(self, size, dtype):
+            array = super().__call__(size, dtype)
+            arrays.append(weakref.ref(array))
+            return array
+
+    monkeypatch.setattr(execution, "Blocks", Noting)
+    gc.disable()
+    try:
+        executor = executor_of(Conv2D(16), Conv2D(16), MaxPool2D(), Residual([ReLU()]), Flatten(), Dense(3))
+        run(executor)
+        assert len(arrays) > 20
+        executor.pool.close()
+        del executor
+        assert [array for array in arrays if array() is not None] == []
+    finally:
+        gc.enable()
