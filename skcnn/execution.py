@@ -184,8 +184,7 @@ class Program:
         ]
         for index in alone:
             (source,) = steps[index].inputs
-            needs_result = training and source and "Y" in steps[source].layer.backward_reads
-            if not needs_result:
+            if not (training and "Y" in self._reads(source)):
                 values[index] = values[source]
         for index in reversed(alone):
             (source,) = steps[index].inputs
@@ -226,10 +225,15 @@ class Program:
             return (index,)  # what they need of the input, statistics have kept
         return (index, *inputs)
 
+    def _reads(self, index):
+        """Return which of "X" and "Y" the backward pass of a step reads."""
+        step = self.steps[index]
+        return () if step.layer is None else step.layer.reads_in_backward(step.input_shape)
+
     def _read_in_backward(self):
         read = set()
         for index in self._backward_order():
-            reads = self.steps[index].layer.backward_reads
+            reads = self._reads(index)
             read.update(self.steps[index].inputs if "X" in reads else ())
             read.update((index,) if "Y" in reads else ())
         return read

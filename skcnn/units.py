@@ -111,6 +111,7 @@ class Unit:
         self._index, self._piece, self._executor = index, weakref.proxy(piece), executor
         self._step = step = executor.program.steps[index]
         self._layer = step.layer
+        self._reads = () if step.layer is None else step.layer.reads_in_backward(step.input_shape)
         self._waits = step.merges and executor.training
         self._sources = [piece.units[source] for source in step.inputs]
         self._shares = executor.program.gradient_shares[index]
@@ -146,12 +147,12 @@ class Unit:
     @cached_property
     def X(self):  # noqa: N802, the name of forward's argument
         """The input, or a tuple of inputs, if the backward pass of the layer reads it."""
-        return self._input if "X" in self._layer.backward_reads else None
+        return self._input if "X" in self._reads else None
 
     @cached_property
     def Y(self):  # noqa: N802
         """The result, if the backward pass of the layer reads it."""
-        return self.value if "Y" in self._layer.backward_reads else None
+        return self.value if "Y" in self._reads else None
 
     def accumulator(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
         """Return memory that the units of a shard share, zero before their first backward."""

@@ -485,8 +485,9 @@ def run_forward(layer, params, X, *, training, weights=None, seed=0, in_place=Fa
 
 def run_backward(layer, params, unit, dY, *, need_dX=True, in_place=False):
     """Run a layer backward after run_forward; return dX. The unit holds the gradients of the parameters."""
-    unit.X = unit.input if "X" in layer.backward_reads else None
-    unit.Y = unit.output if "Y" in layer.backward_reads else None
+    reads = layer.reads_in_backward((*unit.input.shape[:-2], unit.input.shape[-1]))
+    unit.X = unit.input if "X" in reads else None
+    unit.Y = unit.output if "Y" in reads else None
     dY = dY.copy()
     if hasattr(layer, "merge"):
         partial = layer.backward_statistics(params, dY, unit)

@@ -331,13 +331,20 @@ def test_prediction_has_one_phase_and_no_merges():
 
 def test_images_are_kept_only_where_they_are_read_later():
     """Backward reads the input of convolution 1 and the result of activation 2, where 1 wrote."""
-    network = chain(Conv2D(2), ReLU(), BatchNorm(), MaxPool2D(), Flatten(), Dense(4), BatchNorm(), Dense(3))
+    network = chain(Conv2D(2), Tanh(), BatchNorm(), MaxPool2D(), Flatten(), Dense(4), BatchNorm(), Dense(3))
     images = {0, 1, 2, 3, 4}
     program = Program(network, training=True)
     assert program.kept["value"] & images == {0, 1}
     assert program.kept["gradient"] & images == {3}  # written in one phase, read in the next
     assert Program(network, training=True, input_gradient=True).kept["gradient"] & images == {0, 3}
     assert Program(network, training=False).kept["value"] & images == set()
+
+
+def test_the_input_of_a_convolution_is_kept_only_where_its_kernel_reads_it():
+    """ReLU keeps a mask, and Winograd's algorithm tiles."""
+    layers = [Conv2D(16), ReLU(), Conv2D(16), ReLU(), Conv2D(16, strides=2), Flatten(), Dense(3)]
+    program = Program(chain(*layers), training=True)
+    assert program.kept["value"] & {0, 1, 2, 3, 4, 5} == {0, 3}
 
 
 def test_no_gradient_is_computed_before_the_first_parameter():
@@ -375,7 +382,7 @@ class Apart(Tanh):
 
 
 IN_PLACE = {  # layers, and the step in whose memory each result and each gradient stands
-    "a chain": ([Conv2D(2), ReLU(), Dropout(0.5)], [0, 1, 1, 3], [0, 3, 3, 3]),
+    "a chain": ([Conv2D(2), ReLU(), Dropout(0.5)], [0, 1, 1, 1], [0, 3, 3, 3]),
     "on the images": ([ReLU(), Conv2D(2)], [0, 0, 2], [1, 1, 2]),
     "a result that is read": ([Conv2D(2), Tanh(), ReLU()], [0, 1, 1, 3], [0, 3, 3, 3]),
     "another layer": ([Conv2D(2), Apart()], [0, 1, 2], [0, 1, 2]),

@@ -32,6 +32,9 @@ class ConvolutionKernel(ABC):
         Whether a number is added to each result of a filter.
     """
 
+    reads_images = True
+    """Whether the backward pass reads the images; else it is given None in their place."""
+
     def __init__(self, windows: Windows, channels: int, filters: int, groups: int, has_bias: bool):
         self.windows = windows
         self.channels = channels
@@ -85,7 +88,7 @@ class ConvolutionKernel(ABC):
     @abstractmethod
     def backward(
         self,
-        X: np.ndarray,
+        X: np.ndarray | None,
         dY: np.ndarray,
         prepared,
         total: np.ndarray,
@@ -97,8 +100,8 @@ class ConvolutionKernel(ABC):
 
         Parameters
         ----------
-        X : ndarray of shape (height, width, n_images, channels)
-            C-contiguous.
+        X : ndarray of shape (height, width, n_images, channels), or None
+            C-contiguous; None unless the kernel ``reads_images``.
         dY : ndarray of shape (out_height, out_width, n_images, filters)
             C-contiguous.
         prepared : object

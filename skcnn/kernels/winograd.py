@@ -64,6 +64,8 @@ class WinogradKernel(ConvolutionKernel):
     gives to all results of a tile with a factor of one.
     """
 
+    reads_images = False
+
     def __init__(self, windows, channels, filters, groups=1, has_bias=False):
         super().__init__(windows, channels, filters, groups, has_bias)
         self.rows, self.columns = (-(-count // RESULTS) for count in windows.counts)
@@ -113,13 +115,14 @@ class WinogradKernel(ConvolutionKernel):
     def backward(self, X, dY, prepared, total, out, scratch, buffer):
         """Compute the gradients; see :meth:`ConvolutionKernel.backward`."""
         filters, _ = prepared
-        work = scratch.workspace(self._workspace, X.shape[2])
-        tiles = buffer.workspace(self._tiles, X.shape[2])
-        transform = transforms(X.dtype).results.T
+        n_images = dY.shape[2]
+        work = scratch.workspace(self._workspace, n_images)
+        tiles = buffer.workspace(self._tiles, n_images)
+        transform = transforms(dY.dtype).results.T
         np.matmul(transform, self._by_tile(work.whole.write(dY) if work.whole else dY), out=work.results)
         np.matmul(transform, work.results_by_row, out=work.products)
         if self.has_bias:
-            total[-1] += channel_sums(work.offsets.reshape(-1, X.shape[2], self.filters))
+            total[-1] += channel_sums(work.offsets.reshape(-1, n_images, self.filters))
         share = scratch("share", filters.shape)
         np.matmul(tiles.by_position.swapaxes(1, 2), work.products_by_position, out=share)
         by_position = total[: PIXELS**2 * self.channels].reshape(share.shape)
@@ -127,7 +130,7 @@ class WinogradKernel(ConvolutionKernel):
         if out is None:
             return None
         np.matmul(work.products_by_position, filters.swapaxes(1, 2), out=tiles.by_position)
-        transform = transforms(X.dtype).pixels.T
+        transform = transforms(dY.dtype).pixels.T
         work.halfway.add(transform, tiles.by_tile)
         work.padded.add(transform, work.halfway_by_row)
         np.copyto(out, work.images.inside)

@@ -143,6 +143,10 @@ class Layer(Block):
         height, width = (-(-size // left) for size, left in zip(input_shape, output_shape[:2], strict=False))
         return height, width
 
+    def reads_in_backward(self, input_shape: Shape) -> tuple[str, ...]:
+        """Return what ``backward`` reads for inputs of a shape, by default ``backward_reads``."""
+        return self.backward_reads
+
     def init_params(self, input_shape: Shape, *, activation: "Activation | None", dtype, rng) -> Params:
         """Return fresh parameters.
 

@@ -17,7 +17,6 @@ class Convolution(Layer):
     """Base class of convolutions: the geometry of the windows, the bias and the activation."""
 
     decayed_params = ("weight",)
-    backward_reads = ("X",)
     _parameter_constraints: dict = {"use_bias": ["boolean"]}
 
     @abstractmethod
@@ -62,6 +61,10 @@ class Convolution(Layer):
             dilation=as_pair(self.dilation, "dilation"),
             padding=self.padding,
         )
+
+    def reads_in_backward(self, input_shape):
+        """Return "X", unless the kernel keeps what it needs of it."""
+        return ("X",) if self._kernel(input_shape).reads_images else ()
 
     def init_params(self, input_shape, *, activation, dtype, rng):
         """Return ``weight`` and ``bias``; see :meth:`Layer.init_params`."""

@@ -34,16 +34,17 @@ class ReLU(Activation):
     name = "relu"
     commutes_with_maximum = True
     gain = math.sqrt(2)
-    backward_reads = ("Y",)
 
     def forward(self, params, X, unit, *, training, out):
         """Compute the result; see :meth:`Layer.forward`."""
-        return np.maximum(X, np.zeros(X.shape[1:], X.dtype), out=out)  # numpy is slow with a number
+        zeros = np.zeros(X.shape[1:], X.dtype)  # numpy is slow with a number
+        if training:
+            np.greater(X, zeros, out=unit.buffer("positive", X.shape, bool))
+        return np.maximum(X, zeros, out=out)
 
     def backward(self, params, dY, unit, *, need_dX, out):
         """Compute the gradient; see :meth:`Layer.backward`."""
-        positive = np.greater(unit.Y, 0, out=unit.scratch("positive", dY.shape, bool))
-        return np.multiply(dY, positive, out=out)
+        return np.multiply(dY, unit.buffer("positive", dY.shape, bool), out=out)
 
 
 class LeakyReLU(ElementwiseActivation):

@@ -106,7 +106,8 @@ class Problem:
         self.forward()
         total = np.full(self.kernel.gradient_shape, start, self.dtype)
         out = garbage(self.X.shape, self.dtype) if want_images else None
-        dX = self.kernel.backward(self.X, self.dY, self.prepare(), total, out, self.scratch, self.buffer)
+        X = self.X if self.kernel.reads_images else None
+        dX = self.kernel.backward(X, self.dY, self.prepare(), total, out, self.scratch, self.buffer)
         assert dX is out
         return dX, *self.kernel.gradients(total)
 
