@@ -185,24 +185,26 @@ def train_epochs(
     averaging, schedule = objective.averaging, objective.schedule
     n_batches = -(-len(data.images) // batch_size)
     first_epoch = state.epoch
-    trusted = None
+    trusted = Trusted(network, state)
     while True:
         start_time = time.perf_counter()
-        start_of_epoch = network.snapshot(), state.copy()
-        trusted = trusted or start_of_epoch
         first_step = (state.epoch - (first_epoch if schedule.has_horizon else 0)) * n_batches
         position = Position(first_step, n_batches, state.n_samples_seen, state.n_plateaus)
         loss_sum = n_seen = 0
         for index, rows in enumerate(np.array_split(order_of_epoch(data, state, shuffle), n_batches)):
             rate = schedule.rate(replace(position, step=first_step + index))
-            with uninterrupted(), restored_on_divergence(network, state, trusted):
-                loss_sum += len(rows) * train_step(executor, data, rows, state, objective, rate)
-            trusted = start_of_epoch  # its loss was finite
+            with uninterrupted(), trusted.restored_on_divergence():
+                loss, gradient = loss_and_gradient(executor, data, rows, state, objective)
+                if index == 0:
+                    trusted.take()
+                update(executor, gradient, state, objective, rate)
+                state.n_samples_seen += len(rows)
+            loss_sum += loss * len(rows)
             n_seen += len(rows)
             if out_of_time():
                 break
         if loss_sum / n_seen > EXPLODING_LOSS:
-            with restored_on_divergence(network, state, trusted):
+            with trusted.restored_on_divergence():
                 check_scores(network, data, rows, pool, state.step)
         state.epoch += 1
         if averaging and averaging.takes_epoch(state.epoch - first_epoch, objective.n_epochs):
@@ -242,36 +244,49 @@ def resume(network: Network, state: TrainingState) -> None:
         state.trained = None
 
 
-def train_step(
-    executor: Executor,
-    data: TrainingData,
-    rows: np.ndarray,
-    state: TrainingState,
-    objective: Objective,
-    learning_rate: float,
-) -> float:
-    """Train on one minibatch and return its loss, penalty included.
+def loss_and_gradient(
+    executor: Executor, data: TrainingData, rows: np.ndarray, state: TrainingState, objective: Objective
+) -> tuple[float, np.ndarray]:
+    """Return the loss of a minibatch and its gradient, penalty included, in memory of the executor.
 
     Raises
     ------
     DivergenceError
-        If the loss, an updated weight or a running statistic is not finite.
+        If the loss is not finite.
     """
-    network, optimizer, averaging = executor.network, objective.optimizer, objective.averaging
+    network = executor.network
     batch = make_batch(data, rows, network, objective, number=state.n_samples_seen)
     loss = executor.gradients(batch, objective.loss)
     gradient = executor.reduce()
-    if not optimizer.decouples_decay:
+    if not objective.optimizer.decouples_decay:
         loss += add_penalty(network, gradient, objective.alpha)
     if not math.isfinite(loss):
         raise DivergenceError(f"the loss became {loss} at step {state.step + 1}")
+    return loss, gradient
+
+
+def update(
+    executor: Executor,
+    gradient: np.ndarray,
+    state: TrainingState,
+    objective: Objective,
+    learning_rate: float,
+) -> None:
+    """Take a step: update the weights, the running statistics, the state and the average.
+
+    Raises
+    ------
+    DivergenceError
+        If an updated weight or a running statistic is not finite.
+    """
+    network, optimizer, averaging = executor.network, objective.optimizer, objective.averaging
     if objective.clip_norm is not None:
         clip_norm(gradient, objective.clip_norm)
     if optimizer.decouples_decay:
         decayed = network.vector[: network.n_decayed]
         np.multiply(decayed, 1 - learning_rate * objective.alpha, out=decayed)
 
-    def update(block):
+    def update_block(block):
         slots = {name: slot[block] for name, slot in state.slots.items()}
         weights = network.vector[block]
         optimizer.update(
@@ -280,16 +295,14 @@ def train_step(
         if averaging and averaging.each_step:
             averaging.update(slots["average"], weights, state.n_averaged)
 
-    executor.pool.run(update, blocks(network.n_params))
+    executor.pool.run(update_block, blocks(network.n_params))
     network.set_state(executor.state)
     if not all(is_finite(values) for values in (network.vector, *network.state().values())):
         raise DivergenceError(f"a weight or running statistic ceased to be finite at step {state.step + 1}")
     state.step += 1
     state.n_updates += 1
-    state.n_samples_seen += len(rows)
     if averaging and averaging.each_step:
         state.n_averaged += 1
-    return loss
 
 
 def make_batch(
@@ -312,16 +325,40 @@ def make_batch(
     )
 
 
-@contextmanager
-def restored_on_divergence(network: Network, state: TrainingState, trusted):
-    """Go back to a trusted pair of network snapshot and state if the block diverges."""
-    try:
-        yield
-    except DivergenceError:
-        snapshot, trusted_state = trusted
-        network.restore(snapshot)
-        vars(state).update(vars(trusted_state))
-        raise
+class Trusted:
+    """The weights and the state to go back to when training diverges.
+
+    Parameters
+    ----------
+    network : Network
+    state : TrainingState
+        Copied, together with the weights, as they are now.
+    """
+
+    def __init__(self, network: Network, state: TrainingState):
+        self._network, self._state = network, state
+        self._snapshot, self._copy = network.snapshot(), state.copy()
+
+    def take(self) -> None:
+        """Trust what network and state hold now, in the memory of what was trusted before."""
+        vector, statistics = self._snapshot
+        np.copyto(vector, self._network.vector)
+        for where, value in self._network.state().items():
+            np.copyto(statistics[where], value)
+        slots = self._copy.slots
+        for name, slot in self._state.slots.items():
+            np.copyto(slots[name], slot)
+        self._copy = replace(self._state, slots=slots)
+
+    @contextmanager
+    def restored_on_divergence(self):
+        """Go back if the block diverges."""
+        try:
+            yield
+        except DivergenceError:
+            self._network.restore(self._snapshot)
+            vars(self._state).update(vars(self._copy))
+            raise
 
 
 def check_scores(network: Network, data: TrainingData, rows: np.ndarray, pool, step: int) -> None:

@@ -14,7 +14,7 @@ from skcnn.optimizers import SGD
 from skcnn.random_streams import RandomStreams
 from skcnn.schedules import ConstantRate
 from skcnn.threads import worker_pool
-from skcnn.training import Objective, TrainingData, TrainingState, train_epochs, train_step
+from skcnn.training import Objective, TrainingData, TrainingState, loss_and_gradient, train_epochs, update
 
 SHAPE, N_CLASSES = (3, 4, 2), 3
 
@@ -131,7 +131,10 @@ def take_steps(network, data, goal, steps, state=None, learning_rate=1.0):
     with worker_pool() as pool:
         executor = Executor(network, pool, training=True, streams=RandomStreams(7))
         for rows in steps:
-            yield train_step(executor, data, rows, state, goal, learning_rate=learning_rate)
+            loss, gradient = loss_and_gradient(executor, data, rows, state, goal)
+            update(executor, gradient, state, goal, learning_rate)
+            state.n_samples_seen += len(rows)
+            yield loss
 
 
 def cut_finely(monkeypatch):

@@ -5,6 +5,7 @@ import math
 import pickle
 import signal
 import threading
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -469,6 +470,30 @@ def test_divergence_names_the_step_and_restores_the_start_of_the_epoch(value):
     np.testing.assert_array_equal(network.vector, expected[0])
     for key, value in expected[1].items():
         np.testing.assert_array_equal(network.state()[key], value)
+
+
+def test_what_divergence_restores_lives_once():
+    """From one epoch to the next, weights and slots are copied into the memory of those before."""
+    network = make_network(Flatten(), Dense(20_000), Dense(N_CLASSES))
+    network.vector *= 0.01  # of larger weights, a loss this large has the scores checked
+    data, goal = make_data(), objective(optimizer=SGD(0.9, True))
+    with worker_pool() as pool:
+        epochs = train_epochs(
+            network,
+            data,
+            TrainingState(seed=7),
+            goal,
+            batch_size=6,
+            shuffle=True,
+            pool=pool,
+            out_of_time=lambda: False,
+        )
+        next(epochs)
+        tracemalloc.start()
+        next(epochs)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert peak < network.vector.nbytes
 
 
 class ExplodingLoss(LogLoss):
