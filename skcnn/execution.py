@@ -43,7 +43,7 @@ BLOCK = 65_536
 
 
 def shard_bounds(n_rows: int, multiply_adds: int) -> list[tuple[int, int]]:
-    """Cut a minibatch into shards.
+    """Cut a minibatch into shards of nearly equal size, the largest first.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ def shard_bounds(n_rows: int, multiply_adds: int) -> list[tuple[int, int]]:
     """
     total = n_rows * multiply_adds
     n_shards = 1 if total < SECOND_SHARD else min(n_rows, MAX_SHARDS, max(2, total // FURTHER_SHARD))
-    cuts = [n_rows * index // n_shards for index in range(n_shards + 1)]
+    cuts = [-(-n_rows * index // n_shards) for index in range(n_shards + 1)]
     return list(zip(cuts, cuts[1:], strict=False))
 
 
@@ -180,7 +180,9 @@ class Program:
         alone = [
             index
             for index, step in enumerate(steps[1:], start=1)
-            if step.layer.works_in_place and n_readers[step.inputs[0]] == 1
+            if step.layer.declares("works_in_place")
+            and n_readers[step.inputs[0]] == 1
+            and not (training and "X" in self._reads(index))
         ]
         for index in alone:
             (source,) = steps[index].inputs

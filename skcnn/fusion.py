@@ -7,7 +7,6 @@ from itertools import pairwise
 import numpy as np
 
 from skcnn.layers import BatchNorm, Conv2D, DepthwiseConv2D, MaxPool2D
-from skcnn.layers.base import Activation
 from skcnn.network import Network, Step
 
 ABSORBING = (Conv2D, DepthwiseConv2D)
@@ -39,8 +38,9 @@ def fuse(steps: tuple[Step, ...]) -> tuple[Step, ...]:
     """
     fused = list(steps)
     for index, (activation, pooling) in enumerate(pairwise(steps)):
-        commutes = isinstance(activation.layer, Activation) and activation.layer.commutes_with_maximum
-        if not (commutes and isinstance(pooling.layer, MaxPool2D) and pooling.inputs == (index,)):
+        if type(pooling.layer) is not MaxPool2D or pooling.inputs != (index,):
+            continue
+        if activation.layer is None or not activation.layer.declares("commutes_with_maximum"):
             continue
         if sum(index in step.inputs for step in steps) > 1:
             continue  # another step reads the activation of the whole image
@@ -92,6 +92,8 @@ def folded(network: Network) -> Network:
     >>> [step.name for step in folded(network).steps]
     ['input', 'conv', 'relu']
     """
+    if not any(type(step.layer) is BatchNorm for step in network.steps):
+        return network
     n_readers = Counter(source for step in network.steps for source in step.inputs)
     steps, params = [], dict(network.params)
     places = []  # for each step of the network, the index of the one with its result

@@ -17,15 +17,25 @@ class _LinearLoss:
         return float((scores * targets).sum())
 
 
-class _Witness(Layer):
-    """Passes images on and notices if the layer behind writes into them."""
+class _Front(Layer):
+    """Passes images on; the layer behind may write into them."""
+
+    def forward(self, params, X, unit, *, training, out):
+        np.copyto(out, X)
+        return out
+
+    def backward(self, params, dY, unit, *, need_dX, out):
+        return dY
+
+
+class _Witness(_Front):
+    """Notices if the layer behind writes into the images, which it must not when they are read later."""
 
     backward_reads = ("Y",)
 
     def forward(self, params, X, unit, *, training, out):
         np.copyto(unit.buffer("copy", X.shape), X)
-        np.copyto(out, X)
-        return out
+        return super().forward(params, X, unit, training=training, out=out)
 
     def backward(self, params, dY, unit, *, need_dX, out):
         if not np.array_equal(unit.Y, unit.buffer("copy", dY.shape)):
@@ -76,7 +86,8 @@ def layer_gradient_error(
     length, :math:`(L(x + \epsilon d) - L(x - \epsilon d)) / 2 \epsilon` is held against
     :math:`\nabla L \cdot d`. The error is relative to the larger of the two, or to the typical size of an
     element of the gradient if that is larger still. The samples are cut into several shards and chunks,
-    so that a layer that keeps in itself or in scratch memory what belongs into a buffer fails, too.
+    so that a layer that keeps in itself or in scratch memory what belongs into a buffer fails, too. One that
+    ``works_in_place`` is checked over again where it overwrites its input.
 
     Examples
     --------
@@ -85,8 +96,27 @@ def layer_gradient_error(
     >>> layer_gradient_error(Conv2D(4), (6, 5, 2)) < 1e-7
     True
     """
+    fronts = [_Witness()]
+    if isinstance(layer, Layer) and layer.declares("works_in_place"):
+        fronts.append(_Front())
+    errors = [
+        _gradient_error(
+            [("front", front), ("layer", layer)],
+            input_shape,
+            n_samples,
+            weights,
+            n_directions,
+            step,
+            random_state,
+        )
+        for front in fronts
+    ]
+    return float(np.max(errors))  # nan if one is
+
+
+def _gradient_error(layers, input_shape, n_samples, weights, n_directions, step, random_state):
+    """Return the largest error of the gradients of a stack; see :func:`layer_gradient_error`."""
     rng = np.random.default_rng(random_state)
-    layers = [("witness", _Witness()), ("layer", layer)]
     if len(compile_steps(layers, input_shape)[-1].output_shape) == 3:
         layers.append(("flatten", Flatten()))
     steps = compile_steps(layers, input_shape)
@@ -124,7 +154,7 @@ def layer_gradient_error(
             for values, gradient in gradients
             for _ in range(n_directions)
         ]
-    return float(np.max(errors))  # nan if one is
+    return np.max(errors)
 
 
 def loss_gradient_error(loss, *, n_samples: int = 7, n_outputs: int = 4, random_state: int = 0) -> float:

@@ -98,6 +98,11 @@ class Graph:
             )
         shapes = tuple(self.shape(source) for source in sources)
         output_shape = tuple(layer.output_shape(shapes[0] if len(shapes) == 1 else shapes))
+        if len(output_shape) == 3 and not any(len(shape) == 3 for shape in shapes):
+            raise ValueError(
+                f"it makes images of shape {output_shape} out of vectors, for which there is no memory: "
+                "images must come from images"
+            )
         self.steps.append(Step(name, layer, sources, shapes, output_shape))
         return len(self.steps) - 1
 

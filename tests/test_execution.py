@@ -186,6 +186,7 @@ def test_shards_cover_all_rows_once_and_are_nearly_equal(multiply_adds):
         sizes = [stop - start for start, stop in bounds]
         assert len(sizes) <= MAX_SHARDS
         assert max(sizes) - min(sizes) <= 1
+        assert sizes[0] == max(sizes)  # whose scratch memory serves those that follow
         assert (len(sizes) > 1) == (n_rows > 1 and n_rows * multiply_adds >= SECOND_SHARD)
         assert len(sizes) <= 2 or n_rows * multiply_adds >= len(sizes) * FURTHER_SHARD
 
@@ -979,6 +980,22 @@ def test_memory_of_prediction_does_not_grow_with_the_number_of_rows(threads):
             executor = executor_of(network, pool, training=False)
             peaks.append(peak_of(lambda e=executor, p=problem, o=out: e.predict(p.batch(), o)))
     assert peaks[1] < 1.2 * peaks[0]
+
+
+def test_memory_of_prediction_does_not_grow_with_the_number_of_chunks(threads, monkeypatch):
+    """What convolutions keep for the backward pass in training is not kept here."""
+    threads(1)
+    monkeypatch.setattr("skcnn.execution.CHUNK_BYTES", 1)
+    monkeypatch.setattr("skcnn.units.BLOCK_BYTES", 2**12)
+    network = chain(Conv2D(16), Conv2D(16), GlobalAvgPool2D(), Dense(3), input_shape=(16, 16, 16))
+    peaks = []
+    for n_rows in (8, execution.PREDICTION_ROWS):
+        problem = Problem(network, n_rows)
+        out = np.empty((n_rows, 3))
+        with worker_pool() as pool:
+            executor = executor_of(network, pool, training=False)
+            peaks.append(peak_of(lambda e=executor, p=problem, o=out: e.predict(p.batch(), o)))
+    assert peaks[1] < 2 * peaks[0]
 
 
 def test_dropout_draws_depend_on_the_number_of_the_step():

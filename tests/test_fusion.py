@@ -59,7 +59,25 @@ FUSED = {
     ),
 }
 
+
+class SumPool2D(MaxPool2D):
+    """A subclass that computes something else."""
+
+    def forward(self, params, X, unit, *, training, out):
+        corners = X[::2, ::2], X[::2, 1::2], X[1::2, ::2], X[1::2, 1::2]
+        return np.add.reduce(corners, axis=0, out=out)
+
+
+class Distance(ReLU):
+    """A subclass that does not grow with its input."""
+
+    def forward(self, params, X, unit, *, training, out):
+        return np.abs(X, out=out)
+
+
 LEFT_ALONE = {
+    "a pooling of the user": [Conv2D(3), ReLU(), SumPool2D()],
+    "an activation of the user": [Conv2D(3), Distance(), MaxPool2D()],
     "averages": [Conv2D(3), ReLU(), AvgPool2D()],
     "another activation": [Conv2D(3), Sigmoid(), MaxPool2D()],
     "rounding may make results equal": [Conv2D(3), LeakyReLU(0.1), MaxPool2D()],

@@ -296,3 +296,46 @@ def test_layers_that_write_into_their_input_are_named():
 
     with pytest.raises(ValueError, match="writes into its input"):
         layer_gradient_error(Doubling(), (4, 5, 2))
+
+
+class Overwritten(ReLU):
+    """Reads its input once more after it has written the result."""
+
+    works_in_place = True
+
+    def forward(self, params, X, unit, *, training, out):
+        np.multiply(X, 0.1, out=out)
+        np.maximum(X, out, out=out)
+        np.greater(X, 0, out=unit.buffer("positive", X.shape, bool))
+        return out
+
+    def backward(self, params, dY, unit, *, need_dX, out):
+        return np.multiply(dY, np.where(unit.buffer("positive", dY.shape, bool), 1, 0.1), out=out)
+
+
+class Derived(Overwritten):
+    """Does not say that it works in place, so it need not."""
+
+
+def test_layers_that_wrongly_say_that_they_work_in_place_fail():
+    assert layer_gradient_error(Overwritten(), (3, 4, 2)) > 0.1
+    assert layer_gradient_error(Derived(), (3, 4, 2)) < 1e-7
+    assert layer_gradient_error(Sequential([Dense(4), Derived()]), (3,)) < 1e-7
+
+
+class ScaledTanh(Tanh):
+    """Works in place, but reads its input in backward, which keeps it from being overwritten."""
+
+    works_in_place = True
+    backward_reads = ("X",)
+
+    def forward(self, params, X, unit, *, training, out):
+        return np.tanh(2 * X, out=out)
+
+    def backward(self, params, dY, unit, *, need_dX, out):
+        return np.multiply(dY, 2 / np.cosh(2 * unit.X) ** 2, out=out)
+
+
+def test_what_backward_reads_is_not_overwritten():
+    assert layer_gradient_error(ScaledTanh(), (3, 4, 2)) < 1e-7
+    assert layer_gradient_error(Sequential([Dense(4), ScaledTanh()]), (3,)) < 1e-7

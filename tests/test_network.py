@@ -531,3 +531,18 @@ def test_signals_keep_their_scale_through_many_layers(activation):
     for step in network.steps[1:-1]:
         signal, _ = run_forward(step.layer, network.params.get(step.name, {}), signal, training=False)
     assert abs(np.log(np.square(signal).mean())) < 4 * np.sqrt(depth * 5 / width)
+
+
+class ToImage(Flatten):
+    """Turns vectors into images."""
+
+    def output_shape(self, input_shape):
+        return (1, 1, *input_shape)
+
+
+def test_layers_that_turn_vectors_into_images_are_refused():
+    layers = [("flatten", Flatten()), ("image", ToImage())]
+    with pytest.raises(
+        ValueError, match=r"layer 'image', ToImage\(\).*images of shape \(1, 1, 36\) out of vectors"
+    ):
+        compile_steps(layers, (3, 4, 3))

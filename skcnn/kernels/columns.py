@@ -11,8 +11,11 @@ from skcnn.kernels.reductions import channel_sums
 from skcnn.kernels.windows import PaddedImages
 
 PRODUCT_SIZE = 1_000_000
-"""Multiply-adds beyond which a product is cut: some BLAS libraries are up to twice as fast on small matrices
-with few columns, by measurement, and others do not mind."""
+"""Multiply-adds beyond which a product with few filters is cut: some BLAS libraries are up to twice as fast
+on small matrices with few columns, by measurement, and others do not mind."""
+
+FEW_FILTERS = 64
+"""Filters of a group up to which a product is cut; with more it gets slower, by measurement."""
 
 
 class ColumnsKernel(ConvolutionKernel):
@@ -103,7 +106,9 @@ class ColumnsKernel(ConvolutionKernel):
         """Return memory for columns, and views of it."""
         n_pixels, rows = prod(self.windows.counts) * n_images, self.inputs + self.has_bias
         columns = scratch("columns", (self.groups, rows, n_pixels))
-        n_blocks = self.windows.counts[0] if self.inputs * self.filters * n_pixels > PRODUCT_SIZE else 1
+        is_large = self.inputs * self.filters * n_pixels > PRODUCT_SIZE
+        is_skinny = self.filters // self.groups <= min(FEW_FILTERS, self.windows.counts[1] * n_images)
+        n_blocks = self.windows.counts[0] if is_large and is_skinny else 1
         gathered = columns[:, : self.inputs].reshape(self._window_shape(n_images))
         return _Columns(
             gathered=gathered,

@@ -235,7 +235,7 @@ class _OverlappingTiles:
     ----------
     memory : ndarray of shape (..., 4 * n_tiles + 2, n)
         With contiguous rows; the tiles are views of it.
-    scratch : Scratch
+    scratch : Memory
 
     Attributes
     ----------

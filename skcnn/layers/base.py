@@ -97,10 +97,16 @@ class Layer(Block):
     """Which of "X" and "Y" backward reads; the others may be gone by then."""
 
     works_in_place = False
-    """Whether both passes may write their result over what they read: ``out`` may be X or dY itself."""
+    """Whether both passes may write their result over what they read: ``out`` may be X or dY itself, and each
+    of its elements is written after everything that depends on the element of the input at its place has been
+    read. Counts for the class that sets it, not for those derived from it; see :meth:`declares`."""
 
     is_random = False
     """Whether training draws random numbers, so that the same step gives other results."""
+
+    def declares(self, flag: str) -> bool:
+        """Return whether a flag is set by the class itself: one derived from it may compute anything."""
+        return bool(vars(type(self)).get(flag, False))
 
     def connect(self, graph, name, source):
         """Add this layer; see :meth:`Block.connect`."""

@@ -64,6 +64,8 @@ ROWS = [
     (Conv2D(2, 3, dilation=2), (5, 6, 2)),
     (Conv2D(2, (3, 2), strides=2, padding=((0, 2), 3), dilation=(2, 3)), (5, 4, 1)),
     (Conv2D(6, 3, groups=2), (4, 5, 4)),
+    (Conv2D(16), (5, 6, 16)),
+    (Conv2D(17, padding=2, use_bias=False), (7, 4, 16)),
     (Conv2D(3, 2, groups=3, padding="valid", use_bias=False), (3, 4, 3)),
     (Conv2D(4, (1, 3), strides=(1, 2), dilation=(1, 2), groups=2, activation="prelu"), (1, 7, 2)),
     (DepthwiseConv2D(), (5, 6, 3)),
