@@ -119,6 +119,8 @@ class Program:
     ----------
     steps : tuple of Step
         Those of the network, fused.
+    reads : list of tuple of str
+        For each step, which of "X" and "Y" its backward pass reads.
     merging, backward_merging : list of int
         Steps that merge statistics, in the order of the pass; each begins a phase.
     forward, backward : list of list of Segment
@@ -137,6 +139,7 @@ class Program:
 
     def __init__(self, network: Network, *, training: bool, input_gradient: bool = False):
         self.steps = steps = fuse(network.steps)
+        self.reads = [()] + [step.layer.reads_in_backward(step.input_shape) for step in steps[1:]]
         self.merging = [index for index, step in enumerate(steps) if step.merges] if training else []
         self.need_gradient = self._find_need_gradient(network, input_gradient) if training else set()
         self.gradient_shares = self._find_gradient_shares()
@@ -182,11 +185,11 @@ class Program:
             for index, step in enumerate(steps[1:], start=1)
             if step.layer.declares("works_in_place")
             and n_readers[step.inputs[0]] == 1
-            and not (training and "X" in self._reads(index))
+            and not (training and "X" in self.reads[index])
         ]
         for index in alone:
             (source,) = steps[index].inputs
-            if not (training and "Y" in self._reads(source)):
+            if not (training and "Y" in self.reads[source]):
                 values[index] = values[source]
         for index in reversed(alone):
             (source,) = steps[index].inputs
@@ -227,15 +230,10 @@ class Program:
             return (index,)  # what they need of the input, statistics have kept
         return (index, *inputs)
 
-    def _reads(self, index):
-        """Return which of "X" and "Y" the backward pass of a step reads."""
-        step = self.steps[index]
-        return () if step.layer is None else step.layer.reads_in_backward(step.input_shape)
-
     def _read_in_backward(self):
         read = set()
         for index in self._backward_order():
-            reads = self._reads(index)
+            reads = self.reads[index]
             read.update(self.steps[index].inputs if "X" in reads else ())
             read.update((index,) if "Y" in reads else ())
         return read

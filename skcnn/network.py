@@ -90,7 +90,8 @@ class Graph:
         Raises
         ------
         ValueError
-            If the layer does not fit the shapes of its inputs, or the name is taken.
+            If the layer does not fit the shapes of its inputs, makes images out of vectors, or the name is
+            taken.
         """
         if any(step.name == name for step in self.steps):
             raise ValueError(

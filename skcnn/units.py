@@ -111,7 +111,7 @@ class Unit:
         self._index, self._piece, self._executor = index, weakref.proxy(piece), executor
         self._step = step = executor.program.steps[index]
         self._layer = step.layer
-        self._reads = () if step.layer is None else step.layer.reads_in_backward(step.input_shape)
+        self._reads = executor.program.reads[index]
         self._waits = step.merges and executor.training
         self._sources = [piece.units[source] for source in step.inputs]
         self._shares = executor.program.gradient_shares[index]

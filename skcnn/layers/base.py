@@ -97,9 +97,9 @@ class Layer(Block):
     """Which of "X" and "Y" backward reads; the others may be gone by then."""
 
     works_in_place = False
-    """Whether both passes may write their result over what they read: ``out`` may be X or dY itself, and each
-    of its elements is written after everything that depends on the element of the input at its place has been
-    read. Counts for the class that sets it, not for those derived from it; see :meth:`declares`."""
+    """Whether both passes may write their result over what they read: ``out`` may be X or dY itself, so an
+    element is not read again once the result at its place is written. Counts for the class that sets it, not
+    for those derived from it; see :meth:`declares`."""
 
     is_random = False
     """Whether training draws random numbers, so that the same step gives other results."""
