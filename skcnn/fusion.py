@@ -1,13 +1,14 @@
-"""Rewriting of networks into ones that give the same results with less work."""
+"""Rewriting of lists of steps into ones that give the same results with less work."""
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 
 from skcnn.layers import BatchNorm, Conv2D, DepthwiseConv2D, MaxPool2D
-from skcnn.network import Network, Step
+from skcnn.network import Step
 
 ABSORBING = (Conv2D, DepthwiseConv2D)
 """Layers that a BatchNorm behind them is folded into: not their subclasses, which may compute anything, and
@@ -53,25 +54,32 @@ def fuse(steps: tuple[Step, ...]) -> tuple[Step, ...]:
     return tuple(fused)
 
 
-def folded(network: Network) -> Network:
-    r"""Return a network that predicts the same, where convolutions take over the BatchNorm behind them.
+Params = Mapping[str, Mapping[str, np.ndarray]]
+"""Parameters by layer name and parameter name."""
 
-    In prediction, batch normalization multiplies each channel by a factor and adds an offset. A convolution
-    in front of it does this with its weight and bias, unless something else reads its result.
-    The given network and its layers stay as they are.
+
+def folded(steps: tuple[Step, ...], params: Params) -> tuple[tuple[Step, ...], Params]:
+    r"""Return steps for prediction, without those BatchNorms that the layer in front can do the work of.
+
+    With the statistics of training, a BatchNorm multiplies each channel by a number and adds another; the
+    layer in front of it does this with its weight and bias, unless something else reads its result.
+    What is given stays as it is; what is not folded is shared, not copied.
 
     Parameters
     ----------
-    network : Network
+    steps : tuple of Step
+    params : mapping of str to mapping of str to ndarray
+        Parameters by layer name and parameter name.
 
     Returns
     -------
-    network : Network
-        The given one where nothing can be folded.
+    steps : tuple of Step
+    params : mapping of str to mapping of str to ndarray
+        Those of layers that are no longer there may be among them.
 
     Notes
     -----
-    For each channel, computed in float64 and rounded to the dtype of the network,
+    For each channel, computed in float64 and rounded to the dtype of the weights,
 
     .. math:: w' = f w, \quad b' = f (b - \mu) + \beta, \quad f = \gamma / \sqrt{\sigma^2 + \epsilon}.
 
@@ -89,30 +97,27 @@ def folded(network: Network) -> Network:
     >>> from skcnn.random_streams import RandomStreams
     >>> layers = [("conv", Conv2D(4)), ("norm", BatchNorm()), ("relu", ReLU())]
     >>> network = Network(compile_steps(layers, (8, 8, 1)), dtype="float32", streams=RandomStreams(0))
-    >>> [step.name for step in folded(network).steps]
+    >>> steps, params = folded(network.steps, network.params)
+    >>> [step.name for step in steps]
     ['input', 'conv', 'relu']
     """
-    if not any(type(step.layer) is BatchNorm for step in network.steps):
-        return network
-    n_readers = Counter(source for step in network.steps for source in step.inputs)
-    steps, params = [], dict(network.params)
-    places = []  # for each step of the network, the index of the one with its result
-    for step in network.steps:
+    n_readers = Counter(source for step in steps for source in step.inputs)
+    kept, params = [], dict(params)
+    places = []  # for each of the steps, the index of the one with its result
+    for step in steps:
         inputs = tuple(places[source] for source in step.inputs)
         if type(step.layer) is BatchNorm and n_readers[step.inputs[0]] == 1:
             (source,) = inputs
-            absorbing = steps[source]
+            absorbing = kept[source]
             layer, scaled = _absorbed(absorbing, step, params)
             if layer is not None:
-                steps[source] = replace(absorbing, layer=layer)
+                kept[source] = replace(absorbing, layer=layer)
                 params[absorbing.name] = scaled
                 places.append(source)
                 continue
-        places.append(len(steps))
-        steps.append(replace(step, inputs=inputs))
-    if len(steps) == len(network.steps):
-        return network
-    return Network.with_params(tuple(steps), params, dtype=network.dtype)
+        places.append(len(kept))
+        kept.append(replace(step, inputs=inputs))
+    return tuple(kept), params
 
 
 def _absorbed(step, norm, params):

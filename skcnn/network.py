@@ -203,34 +203,6 @@ class Network:
                 raise MemoryError(f"layer {step.name!r}, {shown}: {error}") from error
         self._build(steps, params, dtype)
 
-    @classmethod
-    def with_params(cls, steps: tuple[Step, ...], params, *, dtype) -> "Network":
-        """Return a network with given parameters, which are copied.
-
-        Parameters
-        ----------
-        steps : tuple of Step
-        params : mapping of str to mapping of str to ndarray
-            Parameters by layer name and parameter name; names of no step are left out.
-        dtype : numpy.dtype
-
-        Returns
-        -------
-        network : Network
-
-        Examples
-        --------
-        >>> import numpy as np
-        >>> from skcnn.layers import Dense
-        >>> from skcnn.network import Network, compile_steps
-        >>> steps = compile_steps([("dense", Dense(2, use_bias=False))], (3,))
-        >>> Network.with_params(steps, {"dense": {"weight": np.ones((3, 2))}}, dtype="float32").vector
-        array([1., 1., 1., 1., 1., 1.], dtype=float32)
-        """
-        network = object.__new__(cls)
-        network._build(steps, params, dtype)
-        return network
-
     def _build(self, steps, params, dtype):
         """Sort parameters into the vector and the state."""
         self.steps = steps
@@ -310,9 +282,10 @@ class Network:
         for (name, key), value in state.items():
             np.copyto(self.params[name][key], value, casting="same_kind")
 
-    def is_trained(self, name: str) -> bool:
-        """Whether a layer has parameters with a gradient."""
-        return any(trained_name == name for trained_name, _, _ in self._layout)
+    @property
+    def trained(self) -> set[str]:
+        """Names of the layers that have parameters with a gradient."""
+        return {name for name, _, _ in self._layout}
 
     def multiply_adds(self) -> int:
         """Return the number of multiply-adds of a forward pass of one sample."""

@@ -215,8 +215,9 @@ class Unit:
 
     def forget_memory(self) -> None:
         """Look for all memory anew, for the rows have changed."""
-        for name in ("value", "gradient", "X", "Y", "_input", "_gradient_memory"):
-            self.__dict__.pop(name, None)
+        for name, attribute in vars(Unit).items():
+            if isinstance(attribute, cached_property):
+                self.__dict__.pop(name, None)
 
     def forward(self) -> None:
         """Run the step forward."""

@@ -33,13 +33,13 @@ def test_steps_without_pytorch(tmp_path):
     printed = run_benchmark("steps.py", *options, "--json", tmp_path / "steps.json")
     training, predicting = read_tables(printed)
     assert [row["network"] for row in training] == ["W1, 32", "W1, 200"]
-    assert [row["network"] for row in predicting] == ["W1"]
+    assert [row["network"] for row in predicting] == ["W1, 32", "W1, 200", "W1, 1024"]
     for row in training + predicting:
         assert_positive(row["skcnn"])
         assert_positive(row["skcnn of SGEMM"])
         assert row["PyTorch"] == row["ratio"] == "-"
     results = json.loads((tmp_path / "steps.json").read_text())["results"]
-    assert [result["task"] for result in results] == ["train", "train", "predict"]
+    assert [result["task"] for result in results] == ["train"] * 2 + ["predict"] * 3
     assert results[0]["skcnn"][0]["n_params"] == 160 + 4640 + 8256 + 650
 
 

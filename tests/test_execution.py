@@ -15,12 +15,12 @@ from skcnn.execution import (
     SECOND_SHARD,
     Batch,
     Executor,
-    Program,
     blocks,
     chunk_bounds,
     chunk_target,
     shard_bounds,
 )
+from skcnn.fusion import fuse
 from skcnn.layers import (
     BatchNorm,
     Conv2D,
@@ -39,6 +39,7 @@ from skcnn.layers.base import JoiningLayer
 from skcnn.layers.containers import Add, Concatenate
 from skcnn.losses import LogLoss
 from skcnn.network import Graph, Network, compile_steps
+from skcnn.program import Program
 from skcnn.random_streams import RandomStreams
 from skcnn.threads import worker_pool
 
@@ -216,17 +217,15 @@ def test_a_chunk_fills_its_memory_with_the_hungriest_step():
 
     One column more is for the bias.
     """
-    network = chain(Conv2D(4), Flatten(), Dense(3))
+    steps = chain(Conv2D(4), Flatten(), Dense(3)).steps
     elements = 30 * 2 + 30 * 4 + 30 * (18 + 1) + 56 * 2
-    assert chunk_target(network) == CHUNK_BYTES // (8 * elements)
-    assert chunk_target(chain(Conv2D(4), Flatten(), Dense(3), dtype=np.float32)) == CHUNK_BYTES // (
-        4 * elements
-    )
+    assert chunk_target(steps, np.dtype("float64")) == CHUNK_BYTES // (8 * elements)
+    assert chunk_target(steps, np.dtype("float32")) == CHUNK_BYTES // (4 * elements)
 
 
 def test_a_chunk_is_at_least_one_image(monkeypatch):
     monkeypatch.setattr(execution, "CHUNK_BYTES", 1)
-    assert chunk_target(chain(Conv2D(4), Flatten(), Dense(3))) == 1
+    assert chunk_target(chain(Conv2D(4), Flatten(), Dense(3)).steps, np.dtype("float64")) == 1
 
 
 def test_the_cuts_do_not_depend_on_the_threads(small_pieces, threads):
@@ -255,6 +254,11 @@ def test_the_cuts_do_not_depend_on_the_threads(small_pieces, threads):
 # --- phases ---
 
 
+def program_of(network, *, training, input_gradient=False):
+    trained = network.trained if training else None
+    return Program(fuse(network.steps), trained, input_gradient=input_gradient)
+
+
 def names_of(phases):
     """Return phases as lists of (on_images, "operation index operation index ...")."""
     return [
@@ -268,7 +272,7 @@ def names_of(phases):
 
 def test_phases_end_at_merges():
     network = chain(Conv2D(2), ReLU(), BatchNorm(), MaxPool2D(), Flatten(), Dense(4), BatchNorm(), Dense(3))
-    program = Program(network, training=True)
+    program = program_of(network, training=True)
     assert program.merging == [3, 7]
     assert names_of(program.forward) == [
         [(True, "forward 0 forward 1 forward 2 statistics 3")],
@@ -294,7 +298,7 @@ def test_branches_move_in_step_between_merges():
         "branch_2__tanh_1",
         "layer1",
     ]
-    program = Program(network, training=True)
+    program = program_of(network, training=True)
     assert program.merging == [2, 3]
     assert program.backward_merging == [3, 2]
     assert names_of(program.forward) == [
@@ -315,14 +319,14 @@ def test_what_waits_for_a_merge_in_a_branch_is_kept():
     The norm keeps what it needs of convolution 2 itself.
     """
     network = chain(Conv2D(2), Residual([Conv2D(2), BatchNorm()]), Flatten(), Dense(3))
-    program = Program(network, training=True)
+    program = program_of(network, training=True)
     images = {0, 1, 2, 3, 4}
     assert program.kept["value"] & images == {0, 1}
     assert program.kept["gradient"] & images == {1, 3}
 
 
 def test_prediction_has_one_phase_and_no_merges():
-    program = Program(chain(Conv2D(2), BatchNorm(), Flatten(), Dense(3)), training=False)
+    program = program_of(chain(Conv2D(2), BatchNorm(), Flatten(), Dense(3)), training=False)
     assert program.merging == []
     assert names_of(program.forward) == [
         [(True, "forward 0 forward 1 forward 2 forward 3"), (False, "forward 4")]
@@ -334,24 +338,24 @@ def test_images_are_kept_only_where_they_are_read_later():
     """Backward reads the input of convolution 1 and the result of activation 2, where 1 wrote."""
     network = chain(Conv2D(2), Tanh(), BatchNorm(), MaxPool2D(), Flatten(), Dense(4), BatchNorm(), Dense(3))
     images = {0, 1, 2, 3, 4}
-    program = Program(network, training=True)
+    program = program_of(network, training=True)
     assert program.kept["value"] & images == {0, 1}
     assert program.kept["gradient"] & images == {3}  # written in one phase, read in the next
-    assert Program(network, training=True, input_gradient=True).kept["gradient"] & images == {0, 3}
-    assert Program(network, training=False).kept["value"] & images == set()
+    assert program_of(network, training=True, input_gradient=True).kept["gradient"] & images == {0, 3}
+    assert program_of(network, training=False).kept["value"] & images == set()
 
 
 def test_the_input_of_a_convolution_is_kept_only_where_its_kernel_reads_it():
     """ReLU keeps a mask, and Winograd's algorithm tiles."""
     layers = [Conv2D(16), ReLU(), Conv2D(16), ReLU(), Conv2D(16, strides=2), Flatten(), Dense(3)]
-    program = Program(chain(*layers), training=True)
+    program = program_of(chain(*layers), training=True)
     assert program.kept["value"] & {0, 1, 2, 3, 4, 5} == {0, 3}
 
 
 def test_no_gradient_is_computed_before_the_first_parameter():
     network = chain(MaxPool2D(), Conv2D(2), ReLU(), Flatten(), Dense(3))
-    assert Program(network, training=True).need_gradient == {2, 3, 4, 5}
-    assert Program(network, training=True, input_gradient=True).need_gradient == {0, 1, 2, 3, 4, 5}
+    assert program_of(network, training=True).need_gradient == {2, 3, 4, 5}
+    assert program_of(network, training=True, input_gradient=True).need_gradient == {0, 1, 2, 3, 4, 5}
 
 
 def test_the_last_reader_is_the_first_to_write_a_gradient_and_others_add_to_it():
@@ -364,7 +368,7 @@ def test_the_last_reader_is_the_first_to_write_a_gradient_and_others_add_to_it()
         (Flatten(), (4,)),
         (Dense(2), (5,)),
     )
-    program = Program(network, training=True)
+    program = program_of(network, training=True)
     assert program.gradient_shares == [
         (),
         (None,),
@@ -394,18 +398,18 @@ IN_PLACE = {  # layers, and the step in whose memory each result and each gradie
 
 @pytest.mark.parametrize(("layers", "values", "gradients"), IN_PLACE.values(), ids=IN_PLACE)
 def test_what_works_in_place(layers, values, gradients):
-    homes = Program(chain(*layers), training=True).homes
+    homes = program_of(chain(*layers), training=True).homes
     assert homes == {"value": values, "gradient": gradients}
 
 
 def test_prediction_works_in_place_on_results_that_only_training_reads():
-    program = Program(chain(Conv2D(2), Tanh(), ReLU()), training=False)
+    program = program_of(chain(Conv2D(2), Tanh(), ReLU()), training=False)
     assert program.homes["value"] == [0, 1, 1, 1]
 
 
 def test_what_others_read_is_not_overwritten():
     network = graph((3, 4, 2), (Conv2D(2, 1), (0,)), (ReLU(), (1,)), (Add(), (1, 2)), (Flatten(), (3,)))
-    homes = Program(network, training=True).homes
+    homes = program_of(network, training=True).homes
     assert homes == {"value": [0, 1, 2, 3, 4], "gradient": [0, 1, 2, 3, 4]}
 
 
@@ -419,7 +423,7 @@ def test_working_in_place_changes_no_bit(small_pieces, monkeypatch, training):
         if not in_place:
             for kind in (Tanh, ReLU, Dropout):
                 monkeypatch.setattr(kind, "works_in_place", False)
-        homes = Program(network, training=training).homes["value"]
+        homes = program_of(network, training=training).homes["value"]
         assert (homes == sorted(set(homes))) == (not in_place)
         problem = Problem(network)
         results.append(gradients(network, problem) if training else predict(network, problem))
@@ -829,7 +833,7 @@ def test_several_shards_and_chunks_equal_one(small_pieces, monkeypatch, layers, 
     cut = gradients(network, problem)
     monkeypatch.undo()
     assert shard_bounds(11, network.multiply_adds()) == [(0, 11)]
-    assert chunk_target(network) > 11
+    assert chunk_target(network.steps, network.dtype) > 11
     whole = gradients(network, problem)
     assert cut[0] == pytest.approx(whole[0], rel=1e-12)
     np.testing.assert_allclose(cut[1], whole[1], rtol=0, atol=1e-12 * np.abs(whole[1]).max())

@@ -17,6 +17,7 @@ LEVELS = [
     {"skcnn.layers", "skcnn.batches"},
     {"skcnn.network"},
     {"skcnn.units", "skcnn.fusion"},
+    {"skcnn.program"},
     {"skcnn.execution"},
     {"skcnn.training", "skcnn.architecture", "skcnn.prediction"},
     {"skcnn.samples", "skcnn.lbfgs"},

@@ -6,17 +6,16 @@ in memory. Predicting is the whole ``predict``, divided by the number of images.
 threads, float32, Adam, and standardized images; each side is measured in a process of its own, warmed up
 first, and takes turns with the others.
 
-PyTorch is eager, with its fused Adam, in both memory formats and predicts under ``inference_mode`` with
-small and large minibatches; the best of these forms counts. Ratios are the time of PyTorch divided by that
-of skcnn, pair by pair: above 1, skcnn is faster. "of SGEMM" is the share of the speed of a large float32
-matrix product of numpy, measured in between, with the multiply-adds of direct convolution: forward, and
-three times forward in training. Memory is the peak of the process, in brackets the part that came after the
-imports, images included.
+PyTorch is eager, with its fused Adam, in both memory formats, the faster of which counts, and predicts under
+``inference_mode`` with the minibatch of the table, while skcnn chooses its own. Ratios are the time of
+PyTorch divided by that of skcnn, pair by pair: above 1, skcnn is faster. "of SGEMM" is the share of the
+speed of a large float32 matrix product of numpy, measured in between, with the multiply-adds of direct
+convolution: forward, and three times forward in training. Memory is the peak of the process, in brackets
+the part that came after the imports, images included.
 
 Run it with ``python examples/benchmarks/steps.py``; it takes about half an hour.
 """
 
-import itertools
 from dataclasses import asdict
 
 from measuring import (
@@ -38,7 +37,7 @@ from measuring import (
 from networks import N_CLASSES, NETWORKS, Network, multiply_adds, skcnn_layers, torch_module
 
 MEMORY_FORMATS = {"contiguous": False, "channels_last": True}
-PREDICTION_BATCH_SIZES = (128, 1024)
+LARGE_BATCH_SIZE = 1024  # PyTorch predicts with this one, too
 
 # What runs in child processes
 
@@ -183,10 +182,9 @@ def make_sides(task, network, batch_size, arguments, *, with_torch):
         "skcnn": child(f"steps:{task}_skcnn", network=described, **training),
     }
     if with_torch:
-        sizes = (batch_size,) if task == "train" else PREDICTION_BATCH_SIZES
-        for (name, channels_last), size in itertools.product(MEMORY_FORMATS.items(), sizes):
-            options = {"network": described, "batch_size": size, "channels_last": channels_last}
-            sides[f"{name} {size}"] = child(f"steps:{task}_torch", **options)
+        for name, channels_last in MEMORY_FORMATS.items():
+            options = {"network": described, "batch_size": batch_size, "channels_last": channels_last}
+            sides[name] = child(f"steps:{task}_torch", **options)
     return sides
 
 
@@ -200,7 +198,7 @@ def measure(task, name, network, batch_size, arguments, *, with_torch):
         Name of the network.
     network : Network
     batch_size : int
-        Of training.
+        Of both sides in training, of PyTorch in prediction.
     arguments : Namespace
         With ``threads``, ``seconds`` and ``pairs``.
     with_torch : bool
@@ -259,12 +257,15 @@ def make_table(results):
     header = ["network", *SPEED_HEADER, "skcnn MB", "PyTorch MB", "best form of PyTorch"]
     rows = []
     for result in results:
-        named = (
-            f"{result['network']}, {result['batch_size']}" if result["task"] == "train" else result["network"]
-        )
+        named = f"{result['network']}, {result['batch_size']}"
         memory = [memory_figure(result[side]) if result[side] else "-" for side in ("skcnn", "torch")]
         rows.append([named, *speed_cells(result), *memory, result["torch_form"] or "-"])
     return header, rows
+
+
+def batch_sizes_of(network, task):
+    """Return the minibatches with which a network is measured."""
+    return network.batch_sizes if task == "train" else (*network.batch_sizes, LARGE_BATCH_SIZE)
 
 
 def main():
@@ -285,7 +286,7 @@ def main():
         measured = [
             measure(task, name, NETWORKS[name], batch_size, arguments, with_torch=with_torch)
             for name in arguments.networks
-            for batch_size in NETWORKS[name].batch_sizes[: None if task == "train" else 1]
+            for batch_size in batch_sizes_of(NETWORKS[name], task)
         ]
         tables[f"{caption}, {UNITS[task]} (threads: {arguments.threads}):"] = make_table(measured)
         results += measured
