@@ -4,8 +4,10 @@ The flat list of steps becomes phases. A phase runs on every shard without waiti
 where a layer merges statistics of the whole minibatch, one phase ends and the next begins.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
+from itertools import count
+from math import prod
 from typing import NamedTuple
 
 from skcnn.network import Step
@@ -22,8 +24,29 @@ class Segment(NamedTuple):
     operations: list[tuple[Callable, int]]
 
 
+class Place(NamedTuple):
+    """Memory for images of steps that are not needed at the same time.
+
+    Attributes
+    ----------
+    is_kept : bool
+        Whether what stands there is needed beyond the segment that writes it.
+    number : int
+    """
+
+    is_kept: bool
+    number: int
+
+
+class Use(NamedTuple):
+    """An operation that reads or writes an array, and its segment, both counted from the first on."""
+
+    operation: int
+    segment: int
+
+
 class Program:
-    """The phases of a forward and a backward pass, and what must be kept between their segments.
+    """The phases of a forward and a backward pass, and where results and gradients stand meanwhile.
 
     Parameters
     ----------
@@ -51,8 +74,10 @@ class Program:
     homes : dict of {"value", "gradient"} to list of int
         For each step, the one in whose memory its result, or its gradient, stands: its own or, where a layer
         works in place, that of another step.
-    kept : dict of {"value", "gradient"} to set of int
-        Homes that are read beyond the segment that writes them.
+    places : dict of (str, int) to Place
+        Where images stand, by kind, "value" or "gradient", and home.
+    place_sizes : dict of Place to int
+        Elements that the largest image takes that stands there.
     """
 
     def __init__(self, steps: tuple[Step, ...], trained: set[str] | None, *, input_gradient: bool = False):
@@ -66,12 +91,7 @@ class Program:
         self.forward = self._phases(range(len(steps)), Unit.statistics, Unit.forward)
         self.backward = self._phases(self._backward_order(), Unit.backward_statistics, Unit.backward)
         self.homes = self._find_homes(training)
-        kept = {"value": self._crossing(self.forward), "gradient": self._crossing(self.backward)}
-        if training:
-            kept["value"] |= self._read_in_backward()
-        if input_gradient:
-            kept["gradient"].add(0)
-        self.kept = {kind: {self.homes[kind][index] for index in kept[kind]} for kind in kept}
+        self.places, self.place_sizes = self._find_places(self._find_uses(input_gradient))
 
     def _find_need_gradient(self, trained, input_gradient):
         needed = {0} if input_gradient else set()
@@ -131,17 +151,26 @@ class Program:
             phase.append(Segment(on_images, []))
         phase[-1].operations.append((operation, index))
 
-    def _crossing(self, phases):
-        """Return the steps whose arrays more than one segment touches."""
-        touching = {}
-        for number, segment in enumerate(segment for phase in phases for segment in phase):
+    def _find_uses(self, input_gradient):
+        """Return the uses of each result and gradient in order of time, by kind and home."""
+        uses = defaultdict(list)
+        passes = [("value", self.forward), ("gradient", self.backward)]
+        segments = [(kind, segment) for kind, phases in passes for phase in phases for segment in phase]
+        clock = count()
+        for number, (kind, segment) in enumerate(segments):
             for operation, index in segment.operations:
-                for array in self._touched(operation, index):
-                    touching.setdefault(array, set()).add(number)
-        return {array for array, segments in touching.items() if len(segments) > 1}
+                touched = [(kind, step) for step in self._touched(operation, index)]
+                if kind == "gradient":
+                    touched += [("value", step) for step in self._read_in_backward(index)]
+                use = Use(next(clock), number)
+                for kind_touched, step in touched:
+                    uses[kind_touched, self.homes[kind_touched][step]].append(use)
+        if input_gradient:
+            uses["gradient", self.homes["gradient"][0]].append(Use(next(clock), len(segments)))
+        return uses
 
     def _touched(self, operation, index):
-        """Return the steps whose arrays an operation reads or writes."""
+        """Return the steps whose results, or gradients, an operation reads or writes."""
         inputs = self.steps[index].inputs
         if operation is Unit.statistics:
             return inputs
@@ -149,10 +178,27 @@ class Program:
             return (index,)  # what they need of the input, statistics have kept
         return (index, *inputs)
 
-    def _read_in_backward(self):
-        read = set()
-        for index in self._backward_order():
-            reads = self.reads[index]
-            read.update(self.steps[index].inputs if "X" in reads else ())
-            read.update((index,) if "Y" in reads else ())
-        return read
+    def _read_in_backward(self, index):
+        """Return the steps whose results the backward pass of a step reads."""
+        reads = self.reads[index]
+        return (self.steps[index].inputs if "X" in reads else ()) + ((index,) if "Y" in reads else ())
+
+    def _find_places(self, uses):
+        """Let images stand where others did that nothing needs any more, of nearly the same size."""
+        places, sizes, last_uses = {}, {}, {}
+        for (kind, home), used in uses.items():
+            shape = self.steps[home].output_shape
+            if len(shape) == 1:
+                continue  # vectors stand in matrices of the shard
+            first, last = used[0], used[-1]
+            is_kept = first.segment != last.segment
+            free = [
+                (abs(sizes[place] - prod(shape)), place)
+                for place, last_use in last_uses.items()
+                if place.is_kept == is_kept and last_use.operation < first.operation
+            ]
+            place = min(free)[1] if free else Place(is_kept, len(sizes))
+            places[kind, home] = place
+            sizes[place] = max(sizes.get(place, 0), prod(shape))
+            last_uses[place] = last
+        return places, sizes

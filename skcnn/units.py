@@ -305,16 +305,18 @@ class Piece:
     def memory(self, kind: str, index: int) -> np.ndarray:
         """Return memory for a step's result ("value") or its gradient ("gradient").
 
-        Vectors are rows of a matrix of the shard. Images that a later segment or the backward pass reads have
-        memory of their own, others share that of the thread.
+        Vectors are rows of a matrix of the shard. Images that a later segment or the backward pass reads
+        stand in memory of this piece, others in that of the thread.
         """
         program = self.shard.executor.program
         home = program.homes[kind][index]
         *size, channels = program.steps[index].output_shape
         if not size:
             return self.shard.matrix(kind, home, channels)[self.rows]
-        arena = self.arena if home in program.kept[kind] else self.shard.scratch
-        return arena((kind, home), (*size, self.rows.stop - self.rows.start, channels))
+        place = program.places[kind, home]
+        arena = self.arena if place.is_kept else self.shard.scratch
+        shape = (*size, self.rows.stop - self.rows.start, channels)
+        return arena(place, (program.place_sizes[place] * shape[2],))[: prod(shape)].reshape(shape)
 
 
 class Shard:
