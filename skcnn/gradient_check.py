@@ -103,22 +103,22 @@ def layer_gradient_error(
         _gradient_error(
             [("front", front), ("layer", layer)],
             input_shape,
-            n_samples,
-            weights,
-            n_directions,
-            step,
-            random_state,
+            n_samples=n_samples,
+            weights=weights,
+            n_directions=n_directions,
+            step=step,
+            random_state=random_state,
         )
         for front in fronts
     ]
     return float(np.max(errors))  # nan if one is
 
 
-def _gradient_error(layers, input_shape, n_samples, weights, n_directions, step, random_state):
+def _gradient_error(layers, input_shape, *, n_samples, weights, n_directions, step, random_state):
     """Return the largest error of the gradients of a stack; see :func:`layer_gradient_error`."""
     rng = np.random.default_rng(random_state)
     if len(compile_steps(layers, input_shape)[-1].output_shape) == 3:
-        layers.append(("flatten", Flatten()))
+        layers = [*layers, ("flatten", Flatten())]
     steps = compile_steps(layers, input_shape)
     network = Network(steps, dtype=np.float64, streams=RandomStreams(random_state))
     network.vector += 0.1 * rng.standard_normal(network.n_params)  # biases and shifts that are not zero
