@@ -1,5 +1,17 @@
 """A convolutional network that is a scikit-learn estimator, written on numpy."""
 
+from skcnn.augmentation import (
+    CutMix,
+    Cutout,
+    Mixup,
+    RandomBrightness,
+    RandomContrast,
+    RandomCrop,
+    RandomFlip,
+    RandomRotation,
+    RandomShift,
+    RandomZoom,
+)
 from skcnn.classifier import ConvNetClassifier
 from skcnn.layers import (
     ELU,
@@ -40,6 +52,16 @@ from skcnn.layers import (
 __version__ = "0.1.0"
 
 __all__ = [
+    "CutMix",
+    "Cutout",
+    "Mixup",
+    "RandomBrightness",
+    "RandomContrast",
+    "RandomCrop",
+    "RandomFlip",
+    "RandomRotation",
+    "RandomShift",
+    "RandomZoom",
     "AvgPool2D",
     "BatchNorm",
     "Conv2D",

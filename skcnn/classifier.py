@@ -77,6 +77,15 @@ class ConvNetClassifier(LayerParametersMixin, FittingMixin, PredictionMixin, Cla
         "standardize": subtract the mean of each channel of the training data and divide by its deviation.
     dtype : {"auto", "float32", "float64"}, default="auto"
         Type to compute in. "auto": float64 for float64 X, float32 for everything else.
+    augmentation : None, "auto" or list, default=None
+        Random changes of the images of each minibatch of training, never of those that are predicted or
+        validated: objects of :mod:`skcnn.augmentation` such as ``[RandomFlip(), RandomCrop(4), Mixup(0.2)]``.
+        They see images as the network does, behind ``input_scaling``. "auto": mirrors and shifts images of
+        three channels, and only shifts others, see :func:`~skcnn.augmentation.auto_augmentation`.
+    tta : None, "flip" or list, default=None
+        Test-time augmentation: scores are averaged over views of each image. "flip": as it is and mirrored,
+        ``[RandomFlip()]``. Of a list, all combinations of the views that its augmentations offer; those of
+        :class:`~skcnn.augmentation.RandomShift` are three: in place, up and to the left, down and right.
     loss : {"log_loss", "focal", "hinge", "squared_hinge"}, default="log_loss"
         Loss to minimise. "log_loss": softmax cross-entropy. "focal": the same, with less weight on samples
         that are classified well. "hinge" and "squared_hinge": multiclass support vector machine of Weston and
@@ -158,7 +167,7 @@ class ConvNetClassifier(LayerParametersMixin, FittingMixin, PredictionMixin, Cla
     warm_start : bool, default=False
         Whether ``fit`` goes on with the network, optimizer and random draws of the last call.
     random_state : int, RandomState instance or None, default=None
-        Seed of initial weights, validation split, order of samples and dropout.
+        Seed of initial weights, validation split, order of samples, augmentation and dropout.
     verbose : bool, default=False
         Whether to print a line for each epoch.
 
@@ -244,6 +253,8 @@ class ConvNetClassifier(LayerParametersMixin, FittingMixin, PredictionMixin, Cla
         "data_format": [StrOptions({"channels_last", "channels_first"})],
         "input_scaling": [StrOptions({"standardize"}), None],
         "dtype": [StrOptions({"auto", "float32", "float64"})],
+        "augmentation": [StrOptions({"auto"}), list, tuple, None],
+        "tta": [StrOptions({"flip"}), list, tuple, None],
         "loss": [StrOptions(set(LOSSES))],
         "focal_gamma": [Interval(Real, 0, None, closed="left")],
         "label_smoothing": [Interval(Real, 0, 1, closed="left")],
@@ -294,6 +305,8 @@ class ConvNetClassifier(LayerParametersMixin, FittingMixin, PredictionMixin, Cla
         data_format="channels_last",
         input_scaling="standardize",
         dtype="auto",
+        augmentation=None,
+        tta=None,
         loss="log_loss",
         focal_gamma=2.0,
         label_smoothing=0.0,
@@ -340,6 +353,8 @@ class ConvNetClassifier(LayerParametersMixin, FittingMixin, PredictionMixin, Cla
         self.data_format = data_format
         self.input_scaling = input_scaling
         self.dtype = dtype
+        self.augmentation = augmentation
+        self.tta = tta
         self.loss = loss
         self.focal_gamma = focal_gamma
         self.label_smoothing = label_smoothing
@@ -417,6 +432,7 @@ class ConvNetClassifier(LayerParametersMixin, FittingMixin, PredictionMixin, Cla
         given = {"X_val": X_val, "y_val": y_val, "sample_weight_val": sample_weight_val}
         self._check_validation_arguments(given)
         self._check_solver()
+        self._check_augmentation()
         fresh = not (self.warm_start and hasattr(self, "network_"))
         return self._fit(X, y, sample_weight, fresh=fresh, given_validation=given)
 
@@ -455,6 +471,7 @@ class ConvNetClassifier(LayerParametersMixin, FittingMixin, PredictionMixin, Cla
         if not fresh:
             self._validate_params()  # which scikit-learn does in the first call only
         self._check_solver()
+        self._check_augmentation()
         self._check_needs_no_foresight()
         if fresh and classes is None:
             raise ValueError("classes must be passed on the first call to partial_fit")

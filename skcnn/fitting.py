@@ -12,6 +12,8 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import validate_data
 
 from skcnn.architecture import compact_layers, complete_layers, explicit_layers
+from skcnn.augmentation import Augmentation, Mixing, auto_augmentation, check_augmentations
+from skcnn.augmenter import Augmenter, changes_of_views
 from skcnn.averaging import AVERAGING
 from skcnn.batches import (
     ImageFormat,
@@ -71,6 +73,7 @@ class FittingMixin:
             model.network_ = model.network_.copy()
         model._set_loss()
         data = samples.training_data(model._image_format, by_class, model._mean_weight)
+        data.augmenter = model._augmenter(data, state.seed)
         validation = None if validation_samples is None else Validation(model, validation_samples, by_class)
 
         steps_before = state.step
@@ -137,11 +140,22 @@ class FittingMixin:
                 f"averaging={self.averaging!r} averages over steps, of which solver='lbfgs' has none: set "
                 "averaging=None or choose another solver"
             )
+        if self.solver == "lbfgs" and self.augmentation is not None:
+            raise ValueError(
+                f"augmentation={self.augmentation!r} changes images from epoch to epoch, which "
+                "solver='lbfgs' cannot follow: set augmentation=None or choose another solver"
+            )
         if self.solver == "adamw" and self.learning_rate_init * self.alpha >= 1:
             raise ValueError(
                 "solver='adamw' multiplies weights by 1 - learning_rate_init * alpha, which must be "
                 f"positive, got learning_rate_init={self.learning_rate_init} and alpha={self.alpha}"
             )
+
+    def _check_augmentation(self):
+        """Raise a ValueError for lists of what are no augmentations."""
+        if isinstance(self.augmentation, list | tuple):
+            check_augmentations(self.augmentation, (Augmentation, Mixing), parameter="augmentation")
+        changes_of_views(self.tta)
 
     def _check_needs_no_foresight(self):
         """Raise a ValueError for what needs to know more than partial_fit can."""
@@ -240,6 +254,15 @@ class FittingMixin:
         else:
             layers = explicit_layers(self.layers, self.get_params(deep=False))
         return complete_layers(layers, self.image_shape_, len(self.classes_))
+
+    def _augmenter(self, data, seed):
+        """Return what changes the training images, or None."""
+        if self.augmentation is None:
+            return None
+        augmentations = self.augmentation
+        if isinstance(augmentations, str):
+            augmentations = auto_augmentation(self.image_shape_)
+        return Augmenter(augmentations, seed, data.weights)
 
     def _check_architecture(self):
         """Raise a ValueError if the layers are no longer those that the network was built of."""

@@ -145,7 +145,7 @@ class FullBatch:
         self._state = state
         self._objective = objective
         self._goes_on = goes_on
-        self._batch = make_batch(data, np.arange(len(data.images)), network, objective, number=0)
+        self._batch = make_batch(data, np.arange(len(data.images)), network, objective, number=0, epoch=0)
         self._executor = Executor(network, pool, training=True, streams=RandomStreams(state.seed))
         self._blank = {where: np.zeros_like(value) for where, value in network.state().items()}
         self._start = None

@@ -4,6 +4,7 @@ import numpy as np
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
+from skcnn.augmenter import changes_of_views, prediction_readers
 from skcnn.batches import ImageSource
 from skcnn.execution import Batch, Executor
 from skcnn.losses import LOSSES, LogLoss
@@ -125,10 +126,15 @@ class PredictionMixin:
         """Return the scores of the network, shape (n_samples, n_classes)."""
         check_is_fitted(self, "network_")
         X = self._check_images(X, reset=False)
-        scores = np.empty((len(X), self.n_outputs_), self.network_.dtype)
+        readers = prediction_readers(ImageSource(X, self._image_format), changes_of_views(self.tta))
+        scores = np.zeros((len(X), self.n_outputs_), self.network_.dtype)
+        of_view = np.empty_like(scores)
         with worker_pool() as pool:
             executor = Executor(self.network_, pool, training=False)
-            executor.predict(Batch(len(X), ImageSource(X, self._image_format).read), scores)
+            for read in readers:
+                executor.predict(Batch(len(X), read), of_view)
+                np.add(scores, of_view, out=scores)
+        np.divide(scores, len(readers), out=scores)
         if not np.isfinite(scores).all():
             row = int(np.flatnonzero(~np.isfinite(scores).all(axis=1))[0])
             raise ValueError(

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from skcnn.augmenter import Augmenter
 from skcnn.averaging import Averaging
 from skcnn.batches import ImageSource
 from skcnn.execution import Batch, Executor, blocks
@@ -94,12 +95,15 @@ class TrainingData:
         Sample weight times class weight, divided by the mean of this product over the training samples.
     weights : ndarray of shape (n_samples,) or None
         Sample weights; None where all are equal.
+    augmenter : Augmenter or None
+        Changes the images that are trained on.
     """
 
     images: ImageSource
     codes: np.ndarray
     loss_weights: np.ndarray
     weights: np.ndarray | None
+    augmenter: Augmenter | None = None
 
     def reader(self, rows: np.ndarray) -> Callable:
         """Return a function ``read(part, out)`` of the images of a slice of some rows."""
@@ -255,7 +259,7 @@ def loss_and_gradient(
         If the loss is not finite.
     """
     network = executor.network
-    batch = make_batch(data, rows, network, objective, number=state.n_samples_seen)
+    batch = make_batch(data, rows, network, objective, number=state.n_samples_seen, epoch=state.epoch)
     loss = executor.gradients(batch, objective.loss)
     gradient = executor.reduce()
     if not objective.optimizer.decouples_decay:
@@ -306,18 +310,28 @@ def update(
 
 
 def make_batch(
-    data: TrainingData, rows: np.ndarray, network: Network, objective: Objective, *, number: int
+    data: TrainingData, rows: np.ndarray, network: Network, objective: Objective, *, number: int, epoch: int
 ) -> Batch:
-    """Return some samples as a minibatch, whose loss is the mean over them."""
-    targets = dense_targets(
-        data.codes[rows], network.n_outputs, label_smoothing=objective.label_smoothing, dtype=network.dtype
-    )
+    """Return some samples as a minibatch of an epoch, whose loss is the mean over them."""
+
+    def targets_of(samples):
+        return dense_targets(
+            data.codes[samples],
+            network.n_outputs,
+            label_smoothing=objective.label_smoothing,
+            dtype=network.dtype,
+        )
+
+    if data.augmenter is None:
+        read, targets = data.reader(rows), targets_of(rows)
+    else:
+        read, targets = data.augmenter.minibatch(data.images, rows, epoch, targets_of)
     weights = None if data.weights is None else data.weights[rows]
     if weights is not None:  # by a power of two, which is exact, so that none is too large for float32
         weights = np.ldexp(weights, -np.frexp(weights.max())[1])
     return Batch(
         n_rows=len(rows),
-        read=data.reader(rows),
+        read=read,
         targets=targets,
         loss_weights=(data.loss_weights[rows] / len(rows)).astype(network.dtype),
         weights=weights,
@@ -412,7 +426,10 @@ def averaged_network(
         executor = Executor(averaged, pool, training=True, streams=RandomStreams(state.seed))
         order = np.arange(len(data.images)) if order is None else order
         minibatches = np.array_split(order, -(-len(order) // batch_size))
-        batches = (make_batch(data, rows, averaged, objective, number=int(rows[0])) for rows in minibatches)
+        batches = (
+            make_batch(data, rows, averaged, objective, number=int(rows[0]), epoch=state.epoch)
+            for rows in minibatches
+        )
         if statistics is None:
             weights = np.ones(len(order)) if data.weights is None else data.weights / data.weights.max()
             average_statistics(executor, batches, [weights[rows].sum() for rows in minibatches])

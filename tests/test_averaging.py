@@ -297,7 +297,7 @@ def test_statistics_are_those_that_a_training_step_gives(make, weighted, fine, m
     network, data, goal = make(), make_data(weights=weights), objective()
     list(take_steps(network, data, goal, [np.arange(20)]))
     before = all_bits(network, TrainingState(seed=0))
-    batch = make_batch(data, np.arange(3, 17), network, goal, number=5)
+    batch = make_batch(data, np.arange(3, 17), network, goal, number=5, epoch=0)
     results = []
     with worker_pool() as pool:
         for run in ("gradients", "statistics"):
@@ -315,7 +315,7 @@ def test_statistics_are_those_that_a_training_step_gives(make, weighted, fine, m
 def test_an_executor_may_take_statistics_and_gradients_by_turns():
     """Neither leaves anything behind that the other reads."""
     network, data, goal = full_network(), make_data(), objective()
-    batches = [make_batch(data, np.arange(n), network, goal, number=n) for n in (20, 7)]
+    batches = [make_batch(data, np.arange(n), network, goal, number=n, epoch=0) for n in (20, 7)]
     with worker_pool() as pool:
         turns = Executor(network, pool, training=True, streams=RandomStreams(7))
         for batch in (*batches, *batches):
@@ -332,7 +332,9 @@ def test_a_network_without_normalization_has_no_statistics():
     network, data = make_network(), make_data()
     with worker_pool() as pool:
         executor = Executor(network, pool, training=True, streams=RandomStreams(7))
-        assert executor.statistics(make_batch(data, np.arange(5), network, objective(), number=0)) == {}
+        assert (
+            executor.statistics(make_batch(data, np.arange(5), network, objective(), number=0, epoch=0)) == {}
+        )
 
 
 # --- when an estimator gives up averaging ---

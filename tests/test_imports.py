@@ -13,8 +13,9 @@ PACKAGE = Path(skcnn.__file__).parent
 
 LEVELS = [
     {"skcnn.random_streams", "skcnn.initializers", "skcnn.losses", "skcnn.optimizers", "skcnn.schedules"}
-    | {"skcnn.threads", "skcnn.averaging", "skcnn.augmentation", "skcnn.kernels"},
-    {"skcnn.layers", "skcnn.batches"},
+    | {"skcnn.threads", "skcnn.averaging", "skcnn.kernels"},
+    {"skcnn.layers", "skcnn.batches", "skcnn.augmentation"},
+    {"skcnn.augmenter"},
     {"skcnn.network"},
     {"skcnn.units", "skcnn.fusion"},
     {"skcnn.program"},

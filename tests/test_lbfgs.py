@@ -65,7 +65,9 @@ def naive_loss(network, data, *, alpha=0.0, loss=None):
     goal = objective(loss=loss)
     with worker_pool() as pool:
         executor = Executor(network, pool, training=True, streams=RandomStreams(7))
-        executor.gradients(make_batch(data, np.arange(len(data.codes)), network, goal, number=0), Catching())
+        executor.gradients(
+            make_batch(data, np.arange(len(data.codes)), network, goal, number=0, epoch=0), Catching()
+        )
     return sum(scores) + alpha / 2 * float((network.vector[: network.n_decayed] ** 2).sum())
 
 
@@ -137,7 +139,7 @@ def test_a_smaller_tolerance_ends_later_and_nearer_to_the_optimum():
         goal = objective(alpha=0.1)
         with worker_pool() as pool:
             executor = Executor(network, pool, training=True, streams=RandomStreams(7))
-            executor.gradients(make_batch(data, np.arange(20), network, goal, number=0), LogLoss())
+            executor.gradients(make_batch(data, np.arange(20), network, goal, number=0, epoch=0), LogLoss())
             gradient = executor.reduce().copy()
         gradient[: network.n_decayed] += 0.1 * network.vector[: network.n_decayed]
         largest.append(np.abs(gradient).max())

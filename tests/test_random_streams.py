@@ -5,7 +5,7 @@ import pickle
 import numpy as np
 import pytest
 
-from skcnn.random_streams import PURPOSES, RandomStreams
+from skcnn.random_streams import GOLDEN_GAMMA, PURPOSES, RandomStreams, splitmix64
 
 
 def draws(streams, purpose="dropout", *position, size=8):
@@ -97,3 +97,36 @@ def test_the_global_state_of_numpy_is_neither_read_nor_changed():
         np.testing.assert_array_equal(draws(RandomStreams(0)), first)
     finally:
         np.random.set_state(state)
+
+
+def test_splitmix64_gives_the_numbers_of_its_reference():
+    """The first five for the seed 1234567, by the published C program."""
+    states = np.uint64([1234567]) + GOLDEN_GAMMA * np.arange(5, dtype=np.uint64)
+    assert splitmix64(states).tolist() == [
+        6457827717110365317,
+        3203168211198807973,
+        9817491932198370423,
+        4593380528125082431,
+        16408922859458223821,
+    ]
+
+
+def test_uniforms_of_a_row_do_not_depend_on_others():
+    streams = RandomStreams(5)
+    together = streams.uniforms("augmentation", 2, np.arange(9), 4)
+    np.testing.assert_array_equal(streams.uniforms("augmentation", 2, np.array([7, 3]), 4), together[[7, 3]])
+    np.testing.assert_array_equal(streams.uniforms("augmentation", 2, np.arange(9), 2), together[:, :2])
+
+
+def test_uniforms_are_uniform_and_unrelated():
+    """Means of n numbers deviate by 1 / sqrt(12 n), correlations by 1 / sqrt(n)."""
+    rows = np.arange(5_000)
+    draws = [
+        RandomStreams(seed).uniforms("augmentation", epoch, rows, 2, lane=lane)
+        for seed, epoch, lane in [(0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1), (0, 2, 0)]
+    ]
+    columns = np.concatenate([*draws, draws[0][np.roll(rows, 1)]], axis=1)
+    assert columns.min() >= 0 and columns.max() < 1
+    assert np.abs(columns.mean(axis=0) - 0.5).max() < 4 / np.sqrt(12 * len(rows))
+    correlations = np.corrcoef(columns.T)[np.triu_indices(columns.shape[1], 1)]
+    assert np.abs(correlations).max() < 4 / np.sqrt(len(rows))

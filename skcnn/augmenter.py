@@ -1,0 +1,144 @@
+"""Minibatches whose images are changed at random, and predictions from several views of an image."""
+
+from collections.abc import Callable
+from itertools import product
+
+import numpy as np
+
+from skcnn.augmentation import Augmentation, Mixing, RandomFlip, check_augmentations
+from skcnn.random_streams import RandomStreams
+
+
+class Augmenter:
+    """Changes the images of minibatches, and mixes their targets.
+
+    First come the augmentations that work on single images, in their order, then those that mix; the other
+    images have been through the former, too.
+
+    Parameters
+    ----------
+    augmentations : list of Augmentation or Mixing
+    seed : int
+        Seed of the training.
+    weights : ndarray of shape (n_samples,) or None
+        Weights of the training samples, by which they are drawn to be mixed into others; None for equal ones.
+    """
+
+    def __init__(self, augmentations, seed: int, weights: np.ndarray | None = None):
+        self._changes = [each for each in augmentations if isinstance(each, Augmentation)]
+        self._mixings = [each for each in augmentations if isinstance(each, Mixing)]
+        self._streams = RandomStreams(seed)
+        self._cumulated = None if weights is None else np.cumsum(weights) / np.sum(weights)
+
+    def minibatch(self, source, rows: np.ndarray, epoch: int, targets_of: Callable):
+        """Return reader and targets of a minibatch.
+
+        Parameters
+        ----------
+        source : ImageSource
+            The training images.
+        rows : ndarray of int
+            The samples of the minibatch.
+        epoch : int
+        targets_of : callable
+            ``targets_of(rows)`` returns the targets of some samples, an array of shape (n, n_outputs).
+
+        Returns
+        -------
+        read : callable
+            ``read(part, out)`` writes the images of a slice of the rows into ``out``.
+        targets : ndarray of shape (n_rows, n_outputs)
+        """
+        targets, mixtures = targets_of(rows), []
+        for number, mixing in enumerate(self._mixings):
+            draws = self._streams.uniforms("augmentation", epoch, rows, 1 + mixing.n_draws, lane=1 + number)
+            others = self._others(draws[:, 0], len(source))
+            draws = draws[:, 1:]
+            shares = mixing.shares(draws, source.format.image_shape[:2]).astype(targets.dtype)[:, np.newaxis]
+            targets = shares * targets + (1 - shares) * targets_of(others)
+            mixtures.append((mixing, others, draws))
+
+        def read(part, out):
+            self._read(source, rows[part], epoch, out)
+            for mixing, others, draws in mixtures:
+                other_images = self._read(source, others[part], epoch, np.empty_like(out))
+                mixing.apply(out, other_images, draws[part])
+            return out
+
+        return read, targets
+
+    def _others(self, draws, n_samples):
+        if self._cumulated is None:
+            return np.floor(draws * n_samples).astype(int)
+        return np.searchsorted(self._cumulated, draws, side="right").clip(max=n_samples - 1)
+
+    def _read(self, source, rows, epoch, out):
+        """Read single images and change them."""
+        source.read(rows, out)
+        ends = np.cumsum([change.n_draws for change in self._changes], dtype=int)
+        draws = self._streams.uniforms("augmentation", epoch, rows, sum(ends[-1:]))
+        return changed(out, self._changes, np.split(draws, ends, axis=1)[:-1])
+
+
+def changed(images: np.ndarray, changes: list[Augmentation], draws: list[np.ndarray]) -> np.ndarray:
+    """Change images in place, by several augmentations with their draws."""
+    result = images
+    for change, own in zip(changes, draws, strict=True):
+        result = change.apply(result, own)
+    if result is not images:
+        np.copyto(images, result)
+    return images
+
+
+def changes_of_views(tta) -> list[Augmentation]:
+    """Return the augmentations that test-time augmentation takes its views from.
+
+    Parameters
+    ----------
+    tta : None, "flip" or list of Augmentation
+
+    Returns
+    -------
+    changes : list of Augmentation
+
+    Raises
+    ------
+    ValueError
+        If it is something else, an entry is no augmentation, or one that is of no use in prediction.
+    """
+    if tta is None:
+        return []
+    if tta == "flip":
+        return [RandomFlip()]
+    if not isinstance(tta, list | tuple):
+        raise ValueError(f"tta must be None, 'flip' or a list of augmentations, got {tta!r}")
+    check_augmentations(tta, Augmentation, parameter="tta")
+    for position, change in enumerate(tta):
+        if not change.views():
+            raise ValueError(f"tta[{position}], {change!r}, offers no views to predict with")
+    return list(tta)
+
+
+def prediction_readers(source, changes: list[Augmentation]) -> list[Callable]:
+    """Return a reader for each view of the images that predictions are averaged over.
+
+    Parameters
+    ----------
+    source : ImageSource
+    changes : list of Augmentation
+        All combinations of their views are taken.
+
+    Returns
+    -------
+    readers : list of callable
+        ``read(rows, out)`` writes images into ``out``.
+    """
+
+    def reader(view):
+        def read(rows, out):
+            source.read(rows, out)
+            return changed(out, changes, [np.tile(draws, (out.shape[2], 1)) for draws in view])
+
+        return read
+
+    return [reader(view) for view in product(*(change.views() for change in changes))]
