@@ -73,3 +73,9 @@ def test_idx_reader_refuses_other_files(tmp_path):
     example = runpy.run_path(str(EXAMPLES / "fashion_mnist.py"))
     with pytest.raises(ValueError, match="not an IDX file"):
         example["read_idx"](path)
+
+
+def test_augmentation_draws_a_row_for_each(run_example, tmp_path):
+    printed = run_example("augmentation.py", "--output", tmp_path / "figure.png")
+    assert "10 augmentations, 5 draws each" in printed
+    assert (tmp_path / "figure.png").stat().st_size > 100_000
