@@ -1,0 +1,325 @@
+"""Tests of what an estimator goes through in production: threads, forks, little memory, a long life."""
+
+import os
+import resource
+import subprocess
+import sys
+import textwrap
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import joblib
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+from sklearn.model_selection import GridSearchCV
+from threadpoolctl import threadpool_info
+
+from skcnn import BatchNorm, Conv2D, ConvNetClassifier, Layer, MaxPool2D
+
+X = np.random.default_rng(0).normal(size=(60, 12, 12, 3)).astype(np.float32)
+Y = np.arange(60) % 3
+TIMEOUT = 120
+
+
+def make_net(**params):
+    layers = [Conv2D(16, activation="relu"), BatchNorm(), MaxPool2D(), Conv2D(16)]
+    return ConvNetClassifier(layers, **{"max_iter": 2, "batch_size": 20, "random_state": 0} | params)
+
+
+def blas_limits():
+    return [library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"]
+
+
+def run_script(script, *arguments):
+    """Run a script in a process of its own, and return what it prints."""
+    result = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script), *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+        cwd=Path(__file__).parent,
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+# many at once
+
+
+def test_sixteen_threads_predict_with_one_estimator():
+    """Each 64 times and to the bit; nothing in the estimator changes, nor do the limits of the BLAS."""
+    net = make_net().fit(X, Y)
+    expected, before, limits = net.predict_proba(X), joblib.hash(net), blas_limits()
+    start = threading.Barrier(16)
+
+    def predict(_):
+        start.wait(TIMEOUT)
+        return all(np.array_equal(net.predict_proba(X), expected) for _ in range(64))
+
+    with ThreadPoolExecutor(16) as pool:
+        assert all(pool.map(predict, range(16)))
+    assert joblib.hash(net) == before
+    assert blas_limits() == limits
+
+
+class Noting(Layer):
+    """Passes images on, and notes when each of its passes began and ended, in which process and thread."""
+
+    def __init__(self, path=""):
+        self.path = path
+
+    def forward(self, params, X, unit, *, training, out):
+        import time
+
+        begin, until = time.monotonic(), time.monotonic() + 0.004
+        while time.monotonic() < until:  # computes, for a thread that sleeps takes no core
+            np.copyto(out, X)
+        limits = max(blas_limits())
+        with open(self.path, "a") as file:
+            file.write(f"{begin} {time.monotonic()} {os.getpid()} {threading.get_ident()} {limits}\n")
+        return out
+
+    def backward(self, params, dY, unit, *, need_dX, out):
+        return dY
+
+
+def most_at_a_time(spans):
+    """Return how many spans overlap at most."""
+    changes = sorted([(begin, 1) for begin, _ in spans] + [(end, -1) for _, end in spans])
+    return int(np.cumsum([change for _, change in changes]).max())
+
+
+@pytest.mark.parametrize("backend", ["loky", "threading", "multiprocessing"])
+def test_a_search_computes_on_no_more_threads_than_there_are_cores(backend, tmp_path):
+    """With n_jobs=2 and large minibatches, which a fit alone would cut into two shards."""
+    path = tmp_path / "passes"
+    layers = [Noting(str(path)), Conv2D(64), Conv2D(64)]
+    net = ConvNetClassifier(layers, batch_size=30, max_iter=1, random_state=0)
+    assert make_steps(net) > 2 * 30_000_000  # multiply-adds that two threads are worth their while for
+    with joblib.parallel_config(backend, n_jobs=2):
+        GridSearchCV(net, {"alpha": [0, 1e-4]}, cv=2, refit=False, error_score="raise").fit(X, Y)
+    rows = [line.split() for line in path.read_text().splitlines()]
+    assert len({(process, thread) for _, _, process, thread, _ in rows}) >= 2
+    spans = [(float(begin), float(end)) for begin, end, *_ in rows]
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    assert most_at_a_time(spans) <= max(2, cores)
+    assert {limit for *_, limit in rows} == {"1"}
+
+
+def make_steps(net):
+    """Return the multiply-adds of a minibatch of 30 images."""
+    probe = ConvNetClassifier([layer for layer in net.layers if not isinstance(layer, Noting)], max_iter=1)
+    return 30 * probe.fit(X, Y).network_.multiply_adds()
+
+
+def test_spans_that_overlap_are_counted():
+    assert most_at_a_time([(0, 2), (1, 3), (2.5, 4), (1.5, 1.6)]) == 3
+    assert most_at_a_time([(0, 1), (1, 2)]) == 1
+
+
+# forks
+
+FORK = """
+    import os, sys, threading
+    from test_faults import X, Y, make_net
+
+    expected = make_net().fit(X, Y).network_.vector
+    fitted = make_net().fit(X, Y)
+    scores = fitted.decision_function(X)
+
+    def computes():
+        return (make_net().fit(X, Y).network_.vector == expected).all() and (
+            fitted.decision_function(X) == scores
+        ).all()
+
+    def in_a_child():
+        child = os.fork()
+        if child == 0:
+            os._exit(0 if computes() else 1)
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+    assert in_a_child() == 0, "after a fit"
+    stop = threading.Event()
+
+    def keep_fitting():
+        while not stop.is_set():
+            make_net().fit(X, Y)
+
+    thread = threading.Thread(target=keep_fitting)
+    thread.start()
+    for attempt in range(int(sys.argv[1])):
+        assert in_a_child() == 0, "while another thread fits"
+    assert computes(), "in the parent, while another thread fits"
+    stop.set()
+    thread.join()
+    print("done")
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_a_child_forked_during_a_fit_computes_the_same_bits():
+    assert run_script(FORK, 5).strip() == "done"
+
+
+# memory
+
+MAPPED = """
+    import resource, sys
+    import numpy as np
+    from skcnn import Conv2D, ConvNetClassifier, GlobalAvgPool2D
+
+    X = np.load(sys.argv[1], mmap_mode="r")
+    assert X.nbytes >= 2 * 2**30 and X.dtype == np.uint8
+    y = np.arange(len(X)) % 2
+    net = ConvNetClassifier([Conv2D(1, 16, strides=16), GlobalAvgPool2D()], max_iter=1, batch_size=16)
+    soft, hard = 400 * 2**20, resource.getrlimit(resource.RLIMIT_DATA)[1]
+    resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+    try:
+        np.empty(soft, np.uint8)
+    except MemoryError:
+        pass
+    else:
+        raise AssertionError("there is no limit")
+    net.fit(X, y)
+    assert net.predict(X).shape == (len(X),)
+    print("done")
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_DATA counts private memory on Linux alone")
+def test_two_gigabytes_of_mapped_images_need_little_memory(tmp_path):
+    """A sparse file of images of 256 x 256 pixels, trained and predicted under 400 MB of private memory."""
+    shape = (2 * 2**30 // (256 * 256 * 3) + 1, 256, 256, 3)
+    np.lib.format.open_memmap(tmp_path / "images.npy", "w+", np.uint8, shape).flush()
+    assert run_script(MAPPED, tmp_path / "images.npy").strip() == "done"
+
+
+def resources():
+    """Return threads, open files and resident megabytes of this process."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    megabytes = pages * resource.getpagesize() / 2**20
+    return len(os.listdir("/proc/self/task")), len(os.listdir("/proc/self/fd")), megabytes
+
+
+LIFE = """
+    import sys
+    from test_faults import X, Y, make_net, resources
+
+    n_fits, n_predicts = map(int, sys.argv[1:])
+    net = make_net()
+    for _ in range(5):
+        net.fit(X, Y).predict(X)
+    threads, files, megabytes = resources()
+    for _ in range(n_fits):
+        net.fit(X, Y)
+    for _ in range(n_predicts):
+        net.predict(X)
+    after = resources()
+    assert after[:2] == (threads, files), (threads, files, after)
+    assert after[2] < megabytes + 8, (megabytes, after)
+    print("done")
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="there is no /proc")
+@pytest.mark.parametrize(
+    ("n_fits", "n_predicts"), [(20, 100), pytest.param(200, 2000, marks=pytest.mark.slow)]
+)
+def test_many_fits_and_predicts_leave_nothing_behind(n_fits, n_predicts):
+    """No thread, no open file, and no more memory than allocators keep: 8 MB."""
+    assert run_script(LIFE, n_fits, n_predicts).strip() == "done"
+
+
+# data
+
+
+@pytest.mark.parametrize("partial", [False, True])
+def test_images_that_never_change_are_learned_to_be_nothing(partial):
+    """Constant images, and channels without variance: finite results that say the shares of the classes."""
+    images = np.full_like(X, 7)
+    images[..., 1] = -3
+    net = make_net(max_iter=3)
+    net = net.partial_fit(images, Y, classes=[0, 1, 2]) if partial else net.fit(images, Y)
+    shares = net.predict_proba(images)
+    assert np.isfinite(shares).all()
+    assert np.ptp(shares, axis=0).max() == 0
+
+
+def test_one_sample_of_a_class_and_a_minibatch_larger_than_all():
+    net = make_net(batch_size=1000).fit(X[:3], Y[:3])
+    assert np.isfinite(net.predict_proba(X)).all()
+
+
+def test_a_last_minibatch_of_one_is_none():
+    """21 samples in minibatches of 20 are two of 11 and 10, for one image has no variance."""
+    sizes = []
+
+    class Counting(Layer):
+        def forward(self, params, X, unit, *, training, out):
+            if training:
+                sizes.append(X.shape[2])
+            np.copyto(out, X)
+            return out
+
+        def backward(self, params, dY, unit, *, need_dX, out):
+            return dY
+
+    net = ConvNetClassifier([Counting(), Conv2D(2), BatchNorm()], batch_size=20, max_iter=1, random_state=0)
+    net.fit(X[:21], Y[:21])
+    assert sum(sizes) == 21 and min(sizes) > 1
+    assert np.isfinite(net.predict_proba(X)).all()
+
+
+def test_validation_weights_of_zero_are_refused_before_training():
+    net = make_net(early_stopping=True)
+    with pytest.raises(ValueError, match="sample_weight_val is zero for every sample"):
+        net.fit(X, Y, X_val=X, y_val=Y, sample_weight_val=np.zeros(len(X)))
+    assert not hasattr(net, "network_")
+
+
+def test_a_call_of_partial_fit_without_weight_changes_nothing():
+    net = make_net().partial_fit(X, Y, classes=[0, 1, 2])
+    before = joblib.hash(net)
+    net.partial_fit(X, Y, sample_weight=np.zeros(len(X)))
+    assert joblib.hash(net) == before
+
+
+class Failing(Layer):
+    """Fails in the middle of training."""
+
+    passes = 0
+
+    def __init__(self, error=None):
+        self.error = error
+
+    def forward(self, params, X, unit, *, training, out):
+        Failing.passes += training
+        if self.error is not None and Failing.passes > 4:
+            raise self.error
+        np.copyto(out, X)
+        return out
+
+    def backward(self, params, dY, unit, *, need_dX, out):
+        return dY
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError("within"), MemoryError("none left")], ids=repr)
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_an_exception_during_training_leaves_the_last_model(error, n_threads, monkeypatch):
+    """It surfaces as itself; the estimator keeps all attributes, and can be fitted again."""
+    monkeypatch.setenv("SKCNN_NUM_THREADS", str(n_threads))
+    monkeypatch.setattr("skcnn.execution.SECOND_SHARD", 1)
+    monkeypatch.setattr(Failing, "passes", 0)
+    net = ConvNetClassifier([Failing(), Conv2D(2)], max_iter=2, batch_size=20, random_state=0)
+    scores = net.fit(X, Y).decision_function(X)
+    fitted = {name: joblib.hash(value) for name, value in vars(net).items() if name.endswith("_")}
+    Failing.passes = 0
+    with pytest.raises(type(error), match=str(error)):
+        net.set_params(layers=[Failing(error), Conv2D(2)]).fit(X, Y)
+    assert {name: joblib.hash(value) for name, value in vars(net).items() if name.endswith("_")} == fitted
+    assert_array_equal(net.decision_function(X), scores)
+    Failing.passes = 0
+    assert_array_equal(net.set_params(layers=[Failing(), Conv2D(2)]).fit(X, Y).decision_function(X), scores)
