@@ -166,7 +166,7 @@ class RandomShift(Augmentation):
 
     def apply(self, images, draws):
         """Move images down and to the right, or the other way where the draw is below one half."""
-        return shifted(images, np.floor(draws * (2 * self.pixels + 1)).astype(int) - self.pixels, self.fill)
+        return shifted(images, whole_numbers(draws, self.pixels), self.fill)
 
 
 class RandomCrop(Augmentation):
@@ -197,7 +197,7 @@ class RandomCrop(Augmentation):
 
     def apply(self, images, draws):
         """Cut images out of padded ones, which is to shift them."""
-        return shifted(images, np.floor(draws * (2 * self.padding + 1)).astype(int) - self.padding, self.fill)
+        return shifted(images, whole_numbers(draws, self.padding), self.fill)
 
 
 class Cutout(Augmentation):
@@ -403,6 +403,11 @@ class CutMix(Mixing):
         """Replace the rectangles."""
         image_size = images.shape[:2]
         np.copyto(images, others, where=inside(self._boxes(draws, image_size), image_size))
+
+
+def whole_numbers(draws: np.ndarray, largest: int) -> np.ndarray:
+    """Return integers from -largest to largest, all as likely, in place of draws from [0, 1)."""
+    return np.floor(draws * (2 * largest + 1)).astype(int) - largest
 
 
 def auto_augmentation(image_shape: tuple[int, int, int]) -> list[Augmentation]:

@@ -80,8 +80,9 @@ class ConvNetClassifier(LayerParametersMixin, FittingMixin, PredictionMixin, Cla
     augmentation : None, "auto" or list, default=None
         Random changes of the images of each minibatch of training, never of those that are predicted or
         validated: objects of :mod:`skcnn.augmentation` such as ``[RandomFlip(), RandomCrop(4), Mixup(0.2)]``.
-        They see images as the network does, behind ``input_scaling``. "auto": mirrors and shifts images of
-        three channels, and only shifts others, see :func:`~skcnn.augmentation.auto_augmentation`.
+        They see images as the network does, behind ``input_scaling``, one after the other, those that mix
+        images last. "auto": mirrors and shifts images of three channels, and only shifts others, see
+        :func:`~skcnn.augmentation.auto_augmentation`.
     tta : None, "flip" or list, default=None
         Test-time augmentation: scores are averaged over views of each image. "flip": as it is and mirrored,
         ``[RandomFlip()]``. Of a list, all combinations of the views that its augmentations offer; those of
