@@ -32,7 +32,10 @@ class Blocks:
         """Return an array of a number of elements, with whatever it contains."""
         n_bytes = size * dtype.itemsize
         if n_bytes > BLOCK_BYTES // 4:
-            return np.empty(size, dtype)
+            try:
+                return np.empty(size, dtype)
+            except ValueError as error:  # so large that numpy does not even ask for it
+                raise MemoryError(str(error)) from error
         with self._lock:
             if self._block.size < n_bytes:
                 self._block = np.empty(BLOCK_BYTES, np.uint8)
@@ -366,12 +369,23 @@ class Shard:
             piece.take(slice(start, stop))
 
     def run(self, phase) -> None:
-        """Run the segments of a phase, chunk by chunk or on all rows at once."""
+        """Run the segments of a phase, chunk by chunk or on all rows at once.
+
+        Raises
+        ------
+        MemoryError
+            If there is no memory for a layer; the message names it.
+        """
         self.partials = []
         for segment in phase:
             for piece in self.chunks if segment.on_images else (self.whole,):
                 for operation, index in segment.operations:
-                    operation(piece.units[index])
+                    try:
+                        operation(piece.units[index])
+                    except MemoryError as error:
+                        step = self.executor.program.steps[index]
+                        shown = " ".join(repr(step.layer).split())
+                        raise MemoryError(f"layer {step.name!r}, {shown}: {error}") from error
 
     def take_loss(self, loss) -> None:
         """Compute the loss of the rows and its gradient with respect to the scores."""

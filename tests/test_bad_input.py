@@ -29,6 +29,7 @@ from skcnn import (
     Sequential,
     Softmax,
     SpatialDropout2D,
+    ZeroPad2D,
 )
 
 N_SAMPLES, IMAGE_SHAPE = 24, (6, 5, 1)
@@ -827,3 +828,17 @@ def test_refused_partial_fit_does_not_disturb_the_training():
     with pytest.raises(ValueError, match="contains NaN"):
         net.partial_fit(BAD_IMAGES["NaN"][0], Y)
     assert_array_equal(net.partial_fit(X, Y).predict_proba(X), other.partial_fit(X, Y).predict_proba(X))
+
+
+TOO_LARGE = {
+    "dilation": (Conv2D(2, dilation=10**9), r"layer 'conv2d_1', Conv2D\(dilation=1000000000, filters=2\): "),
+    "padding": (ZeroPad2D(10**7), r"layer 'zeropad2d_1', ZeroPad2D\(padding=10000000\): "),
+    "more than numpy counts": (ZeroPad2D(10**9), r"layer 'zeropad2d_1', ZeroPad2D\(padding=1000000000\): "),
+}
+
+
+@pytest.mark.parametrize(("layer", "message"), TOO_LARGE.values(), ids=TOO_LARGE)
+def test_a_layer_that_there_is_no_memory_for_is_named(layer, message):
+    net = make_net(layers=[layer, GlobalAvgPool2D()])
+    with refused(net, message, exception=MemoryError):
+        net.fit(X, Y)

@@ -317,7 +317,7 @@ def test_an_exception_during_training_leaves_the_last_model(error, n_threads, mo
     scores = net.fit(X, Y).decision_function(X)
     fitted = {name: joblib.hash(value) for name, value in vars(net).items() if name.endswith("_")}
     Failing.passes = 0
-    with pytest.raises(type(error), match=str(error)):
+    with pytest.raises(type(error), match=f"{error}$"):
         net.set_params(layers=[Failing(error), Conv2D(2)]).fit(X, Y)
     assert {name: joblib.hash(value) for name, value in vars(net).items() if name.endswith("_")} == fitted
     assert_array_equal(net.decision_function(X), scores)

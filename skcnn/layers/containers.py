@@ -176,6 +176,11 @@ class Residual(Container):
             projection = projection_between(
                 graph.shape(source), graph.shape(end), strides, graph.steps[end].layer
             )
+        elif is_named(self.projection):
+            raise ValueError(
+                f"projection must be a layer or a list of layers, got the pair {self.projection!r}: write "
+                "it as a list of one pair"
+            )
         else:
             projection = {"projection": as_layer(self.projection)}
         blocks = [(f"{name}__{child}", block) for child, block in projection.items()]

@@ -893,7 +893,7 @@ WRONG = {
     ),
     "a pair for a projection": (
         ("a", Residual([Conv2D(2)], projection=("b", Conv2D(2)))),
-        ("'a__projection'", r"layers\[0\] must be a layer", "got 'b'"),
+        ("'a'", r"projection must be a layer or a list of layers, got the pair \('b'", "list of one pair"),
     ),
     "no projection where one is needed": (
         ("a", Residual([Conv2D(2)], projection="passthrough")),
