@@ -138,9 +138,69 @@ def test_limits_of_the_blas_do_not_change_bits(limit):
         assert_same_bits(trained("batch normalization"), expected)
 
 
-def test_order_of_memory_does_not_change_bits():
-    net, other = make_net().fit(X, Y), make_net().fit(np.asfortranarray(X), Y)
-    assert_array_equal(net.network_.vector, other.network_.vector)
+def with_gaps(images):
+    """Return every other row of every other image of a larger array."""
+    larger = np.full((2 * len(images), 2 * images.shape[1], *images.shape[2:]), np.nan, images.dtype)
+    larger[::2, 1::2] = images
+    return larger[::2, 1::2]
+
+
+def mapped(images, folder):
+    np.save(folder / "images.npy", images)
+    return np.load(folder / "images.npy", mmap_mode="r")
+
+
+def read_only(images):
+    images = images.copy()
+    images.flags.writeable = False
+    return images
+
+
+LAYOUTS = {
+    "order of Fortran": lambda images, folder: np.asfortranarray(images),
+    "negative strides": lambda images, folder: images[::-1, :, ::-1].copy()[::-1, :, ::-1],
+    "slices": lambda images, folder: with_gaps(images),
+    "channels apart": lambda images, folder: images.transpose(3, 0, 1, 2).copy().transpose(1, 2, 3, 0),
+    "other byte order": lambda images, folder: images.astype(images.dtype.newbyteorder()),
+    "read-only": lambda images, folder: read_only(images),
+    "memory map": mapped,
+}
+
+
+@pytest.mark.parametrize("layout", list(LAYOUTS))
+def test_the_layout_of_images_in_memory_does_not_change_bits(layout, tmp_path):
+    """Of training with statistics, weights and validation, and of prediction."""
+    images = LAYOUTS[layout](X, tmp_path)
+    assert_array_equal(images, X)
+    params = {"normalization": "batch", "early_stopping": True, "validation_fraction": 0.25}
+    weights = np.linspace(0.5, 1.5, N_SAMPLES)
+    net, other = (make_net(**params).fit(data, Y, weights) for data in (X, images))
+    assert_array_equal(other.network_.vector, net.network_.vector)
+    assert other.validation_scores_ == net.validation_scores_
+    assert_array_equal(other.decision_function(images), net.decision_function(X))
+
+
+def test_other_work_in_the_process_does_not_change_bits():
+    """Threads that multiply matrices on all threads of the BLAS, compute with numpy and allocate memory."""
+    expected = trained("batch normalization and dropout")
+    stop = threading.Event()
+
+    def work(seed):
+        matrix = np.random.default_rng(seed).normal(size=(300, 300))
+        rounds = 0
+        while not stop.is_set():
+            np.tanh(matrix @ matrix).sum()
+            rounds += 1
+        return rounds
+
+    with ThreadPoolExecutor(3) as pool:
+        busy = [pool.submit(work, seed) for seed in range(3)]
+        try:
+            for _ in range(2):
+                assert_same_bits(trained("batch normalization and dropout"), expected)
+        finally:
+            stop.set()
+    assert min(future.result() for future in busy) > 0
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +210,7 @@ def serial_predictions():
 
 
 @pytest.mark.parametrize("n_jobs", [1, 2])
-@pytest.mark.parametrize("backend", ["threading", "loky"])
+@pytest.mark.parametrize("backend", ["threading", "loky", "multiprocessing"])
 def test_backends_of_joblib_do_not_change_bits(serial_predictions, backend, n_jobs):
     net, expected = serial_predictions
     with joblib.parallel_config(backend=backend):

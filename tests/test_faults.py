@@ -1,10 +1,7 @@
 """Tests of what an estimator goes through in production: threads, forks, little memory, a long life."""
 
 import os
-import resource
-import subprocess
 import sys
-import textwrap
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,37 +10,10 @@ import joblib
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
+from processes import TIMEOUT, X, Y, blas_limits, make_net, run_script
 from sklearn.model_selection import GridSearchCV
-from threadpoolctl import threadpool_info
 
-from skcnn import BatchNorm, Conv2D, ConvNetClassifier, Layer, MaxPool2D
-
-X = np.random.default_rng(0).normal(size=(60, 12, 12, 3)).astype(np.float32)
-Y = np.arange(60) % 3
-TIMEOUT = 120
-
-
-def make_net(**params):
-    layers = [Conv2D(16, activation="relu"), BatchNorm(), MaxPool2D(), Conv2D(16)]
-    return ConvNetClassifier(layers, **{"max_iter": 2, "batch_size": 20, "random_state": 0} | params)
-
-
-def blas_limits():
-    return [library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"]
-
-
-def run_script(script, *arguments):
-    """Run a script in a process of its own, and return what it prints."""
-    result = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(script), *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT,
-        cwd=Path(__file__).parent,
-    )
-    assert result.returncode == 0, result.stderr
-    return result.stdout
-
+from skcnn import BatchNorm, Conv2D, ConvNetClassifier, Layer
 
 # many at once
 
@@ -123,7 +93,7 @@ def test_spans_that_overlap_are_counted():
 
 FORK = """
     import os, sys, threading
-    from test_faults import X, Y, make_net
+    from processes import X, Y, make_net
 
     expected = make_net().fit(X, Y).network_.vector
     fitted = make_net().fit(X, Y)
@@ -197,16 +167,9 @@ def test_two_gigabytes_of_mapped_images_need_little_memory(tmp_path):
     assert run_script(MAPPED, tmp_path / "images.npy").strip() == "done"
 
 
-def resources():
-    """Return threads, open files and resident megabytes of this process."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    megabytes = pages * resource.getpagesize() / 2**20
-    return len(os.listdir("/proc/self/task")), len(os.listdir("/proc/self/fd")), megabytes
-
-
 LIFE = """
     import sys
-    from test_faults import X, Y, make_net, resources
+    from processes import X, Y, make_net, resources
 
     n_fits, n_predicts = map(int, sys.argv[1:])
     net = make_net()

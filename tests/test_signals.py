@@ -1,0 +1,189 @@
+"""Ctrl-C and SIGTERM during a fit, as they come from outside: at any moment, while threads compute."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+from processes import TIMEOUT, X, Y, make_net, run_script
+from small_trainings import default_handler
+
+from skcnn import Conv2D, Dense, Layer
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals are sent as POSIX has them")
+
+
+class Counting(Layer):
+    """Passes images on, counts the steps of training that began, and says so in a line each if it is to."""
+
+    steps = 0
+
+    def __init__(self, aloud=False):
+        self.aloud = aloud
+
+    def prepare(self, params, plan, *, training):
+        Counting.steps += training
+        if self.aloud and training:
+            print("step", flush=True)
+
+    def forward(self, params, X, unit, *, training, out):
+        np.copyto(out, X)
+        return out
+
+    def backward(self, params, dY, unit, *, need_dX, out):
+        return dY
+
+
+def make_counting_net(aloud=False, **params):
+    """Return an estimator whose steps are its epochs, of two shards each."""
+    layers = [Counting(aloud), Conv2D(32), Conv2D(64, strides=2), Dense(32)]
+    return make_net(layers=layers, batch_size=len(X), max_iter=100_000, n_iter_no_change=100_000, **params)
+
+
+# Ctrl-C
+
+INTERRUPTED = """
+    import os, signal, sys, threading, time, warnings
+    import numpy as np
+    from processes import X, Y
+    from test_signals import Counting, make_counting_net
+
+    def interrupt(wait):
+        while Counting.steps < 2:
+            time.sleep(0.001)
+        time.sleep(wait)
+        steps_at.append(Counting.steps)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    lengths, scores = [], []
+    for attempt in range(int(sys.argv[1])):
+        Counting.steps, steps_at = 0, []
+        net = make_counting_net()
+        thread = threading.Thread(target=interrupt, args=(0.00137 * attempt,))
+        thread.start()
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            try:
+                net.fit(X, Y)
+            except KeyboardInterrupt:
+                pass
+            else:
+                raise AssertionError("the interrupt was lost")
+        thread.join()
+        messages = [str(entry.message).split(";")[0] for entry in caught]
+        assert messages == ["Training was interrupted"], messages
+        assert Counting.steps <= steps_at[0] + 1, (Counting.steps, steps_at)
+        complete = net.t_ // len(X)
+        assert complete in (Counting.steps - 1, Counting.steps) and net.n_iter_ in (complete - 1, complete)
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        lengths.append(complete)
+        scores.append(net.decision_function(X))
+    for length, score in zip(lengths, scores):
+        again = make_counting_net().set_params(max_iter=length).fit(X, Y)
+        assert (again.decision_function(X) == score).all(), length
+    print("done")
+"""
+
+
+@pytest.mark.parametrize("n_attempts", [6, pytest.param(60, marks=pytest.mark.slow)])
+def test_an_interrupt_at_any_moment_ends_with_the_step_under_way(n_attempts):
+    """No further step begins; weights, counts and records are those of as many complete steps, to the bit."""
+    assert run_script(INTERRUPTED, n_attempts).strip() == "done"
+
+
+FITTING = """
+    from processes import X, Y
+    from test_signals import make_counting_net
+
+    make_counting_net(aloud=True).fit(X, Y)
+"""
+
+
+def signalled(number):
+    """Send a signal to a process in the third step of a fit; return its exit code and what it complained."""
+    command = [sys.executable, "-c", textwrap.dedent(FITTING)]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, cwd=Path(__file__).parent, **pipes) as process:
+        try:
+            for _ in range(3):
+                assert process.stdout.readline() == "step\n"
+            process.send_signal(number)
+            _, complaints = process.communicate(timeout=TIMEOUT)
+        finally:
+            process.kill()
+    return process.returncode, complaints
+
+
+def test_ctrl_c_ends_a_process_with_a_warning():
+    code, complaints = signalled(signal.SIGINT)
+    assert code == -signal.SIGINT  # as Python ends on a KeyboardInterrupt that nobody catches
+    assert "UserWarning: Training was interrupted; the weights of the last complete step" in complaints
+    assert complaints.rstrip().endswith("KeyboardInterrupt")
+
+
+# SIGTERM
+
+
+def test_sigterm_ends_a_process_at_once_as_if_it_did_not_train():
+    assert signalled(signal.SIGTERM) == (-signal.SIGTERM, "")
+
+
+class Terminating(Layer):
+    """Passes images on, and sends SIGTERM in the middle of the given step."""
+
+    steps_left = 0
+
+    def forward(self, params, X, unit, *, training, out):
+        np.copyto(out, X)
+        return out
+
+    def backward(self, params, dY, unit, *, need_dX, out):
+        Terminating.steps_left -= 1
+        if Terminating.steps_left == 0:
+            signal.raise_signal(signal.SIGTERM)
+        return dY
+
+
+def test_the_handler_of_sigterm_is_the_users_and_may_end_a_fit(monkeypatch):
+    """What it raises gets out as it is, and the estimator keeps its last model, not half of a step."""
+    monkeypatch.setattr(Terminating, "steps_left", 0)
+    net = make_net(layers=[Conv2D(16), Terminating(), Dense(8)]).fit(X, Y)
+    before, scores = dict(vars(net)), net.decision_function(X)
+    received = []
+
+    def stop(number, frame):
+        received.append(number)
+        raise SystemExit("asked to stop")
+
+    handler = signal.signal(signal.SIGTERM, stop)
+    try:
+        Terminating.steps_left = 4
+        with pytest.raises(SystemExit, match="asked to stop"):
+            net.fit(X, Y)
+        assert signal.getsignal(signal.SIGTERM) is stop
+    finally:
+        signal.signal(signal.SIGTERM, handler)
+    assert received == [signal.SIGTERM]
+    assert vars(net) == before
+    assert_array_equal(net.decision_function(X), scores)
+
+
+def test_a_handler_of_sigterm_that_returns_lets_the_fit_go_on(monkeypatch):
+    monkeypatch.setattr(Terminating, "steps_left", 0)
+    layers = [Conv2D(16), Terminating(), Dense(8)]
+    expected = make_net(layers=layers).fit(X, Y).network_.vector
+    received = []
+    handler = signal.signal(signal.SIGTERM, lambda number, frame: received.append(number))
+    try:
+        Terminating.steps_left = 4
+        with default_handler():
+            net = make_net(layers=layers).fit(X, Y)
+    finally:
+        signal.signal(signal.SIGTERM, handler)
+    assert received == [signal.SIGTERM]
+    assert_array_equal(net.network_.vector, expected)
