@@ -48,8 +48,7 @@ from skcnn.layers import (
     Tanh,
     ZeroPad2D,
 )
-
-__version__ = "0.1.0"
+from skcnn.versions import __version__ as __version__
 
 __all__ = [
     "CutMix",

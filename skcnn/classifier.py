@@ -19,6 +19,7 @@ from skcnn.optimizers import OPTIMIZERS
 from skcnn.prediction import PredictionMixin
 from skcnn.samples import check_classes, check_labels
 from skcnn.schedules import SCHEDULES
+from skcnn.versions import VersionedMixin
 
 
 def is_stochastic(estimator) -> bool:
@@ -30,7 +31,9 @@ def is_stochastic(estimator) -> bool:
     return True
 
 
-class ConvNetClassifier(LayerParametersMixin, FittingMixin, PredictionMixin, ClassifierMixin, BaseEstimator):
+class ConvNetClassifier(
+    LayerParametersMixin, FittingMixin, PredictionMixin, VersionedMixin, ClassifierMixin, BaseEstimator
+):
     """Convolutional network classifier.
 
     Trains a stack of convolution, pooling, normalization and fully connected layers by stochastic

@@ -13,7 +13,7 @@ PACKAGE = Path(skcnn.__file__).parent
 
 LEVELS = [
     {"skcnn.random_streams", "skcnn.initializers", "skcnn.losses", "skcnn.optimizers", "skcnn.schedules"}
-    | {"skcnn.threads", "skcnn.averaging", "skcnn.kernels"},
+    | {"skcnn.threads", "skcnn.averaging", "skcnn.kernels", "skcnn.versions"},
     {"skcnn.layers", "skcnn.batches", "skcnn.augmentation"},
     {"skcnn.augmenter"},
     {"skcnn.network"},
