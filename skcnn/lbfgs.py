@@ -18,6 +18,7 @@ from skcnn.training import (
     TrainingData,
     TrainingState,
     add_penalty,
+    has_finite_parameters,
     make_batch,
     resume,
     uninterrupted,
@@ -65,7 +66,7 @@ def minimize_lbfgs(
     ValueError
         If a layer draws random numbers, so that the loss is not a function of the weights.
     DivergenceError
-        If the loss at the start is not finite.
+        If the loss at the start is not finite, or the weights that an iteration leads to.
 
     References
     ----------
@@ -167,7 +168,7 @@ class FullBatch:
         Raises
         ------
         DivergenceError
-            If the loss at the start is not finite.
+            If the loss at the start, its gradient or a running statistic is not finite.
         """
         network = self._network
         np.copyto(network.vector, weights, casting="same_kind")
@@ -177,9 +178,11 @@ class FullBatch:
             gradient = self._executor.reduce()
             loss += add_penalty(network, gradient, self._objective.alpha)
         network.set_state(self._executor.state)
-        if not (np.isfinite(loss) and np.isfinite(gradient).all()):
+        if not (np.isfinite(loss) and np.isfinite(gradient).all() and has_finite_parameters(network)):
             if self._last_loss is None:
-                raise DivergenceError(f"the loss at the start is {loss}, or its gradient is not finite")
+                raise DivergenceError(
+                    f"the loss at the start is {loss}, or its gradient or a running statistic is not finite"
+                )
             # much worse, for the line search to turn back, but not so much that its next step is nil
             return self._last_loss + 10 * (1 + abs(self._last_loss)), np.zeros_like(weights)
         self._last_loss = loss
@@ -187,7 +190,17 @@ class FullBatch:
         return loss, gradient.astype(np.float64)
 
     def end_iteration(self, loss: float) -> None:
-        """Accept the iterate that the network holds, and end the search where that is enough."""
+        """Accept the iterate that the network holds, and end the search where that is enough.
+
+        Raises
+        ------
+        DivergenceError
+            If a weight is not finite, as where squares of the gradient overflow in the search.
+        """
+        if not has_finite_parameters(self._network):
+            raise DivergenceError(
+                f"the loss or a weight ceased to be finite in iteration {self._state.epoch + 1}"
+            )
         self.accepted = self._network.snapshot()
         self.n_iterations += 1
         self._state.change_solver("lbfgs")

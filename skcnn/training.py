@@ -301,7 +301,7 @@ def update(
 
     executor.pool.run(update_block, blocks(network.n_params))
     network.set_state(executor.state)
-    if not all(is_finite(values) for values in (network.vector, *network.state().values())):
+    if not has_finite_parameters(network):
         raise DivergenceError(f"a weight or running statistic ceased to be finite at step {state.step + 1}")
     state.step += 1
     state.n_updates += 1
@@ -479,6 +479,11 @@ def clip_norm(gradient: np.ndarray, largest: float) -> None:
 def is_finite(vector: np.ndarray) -> bool:
     """Whether all elements are finite."""
     return all(np.isfinite(vector.reshape(-1)[block]).all() for block in blocks(vector.size))
+
+
+def has_finite_parameters(network: Network) -> bool:
+    """Whether all weights and running statistics are finite."""
+    return all(is_finite(values) for values in (network.vector, *network.state().values()))
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """Pickles of trained estimators, written in one environment and read in another.
 
-``python tests/pickles.py write FOLDER`` trains and writes, ``python tests/pickles.py read FOLDER`` reads, predicts and
-trains on. CI does both between the oldest and the newest dependencies.
+``python tests/pickles.py write FOLDER`` trains and writes; with ``read``, it reads, predicts and trains on.
+CI does both between the oldest and the newest dependencies.
 """
 
 import sys

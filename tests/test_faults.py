@@ -1,8 +1,10 @@
 """Tests of what an estimator goes through in production: threads, forks, little memory, a long life."""
 
 import os
+import re
 import sys
 import threading
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 from processes import TIMEOUT, X, Y, blas_limits, make_net, run_script
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
 
 from skcnn import BatchNorm, Conv2D, ConvNetClassifier, Layer
@@ -248,6 +251,64 @@ def test_a_call_of_partial_fit_without_weight_changes_nothing():
     before = joblib.hash(net)
     net.partial_fit(X, Y, sample_weight=np.zeros(len(X)))
     assert joblib.hash(net) == before
+
+
+def assert_finite_or_refused(net, images):
+    """Hold probabilities to be numbers, or refused with a message that says which image is too large."""
+    try:
+        shares = net.predict_proba(images)
+    except ValueError as error:
+        assert "are not finite: its values are too large" in str(error)
+    else:
+        assert np.isfinite(shares).all()
+        np.testing.assert_allclose(shares.sum(axis=1), 1, rtol=1e-5)
+
+
+@pytest.mark.parametrize("factor", [1e-30, 1e30, 1e300])
+@pytest.mark.parametrize("normalization", [None, "batch"])
+@pytest.mark.parametrize("input_scaling", [None, "standardize"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("solver", ["adam", "sgd", "rmsprop", "lbfgs"])
+def test_huge_and_tiny_images_never_give_probabilities_that_are_no_numbers(
+    solver, dtype, input_scaling, normalization, factor
+):
+    """They train, or are refused, or a warning says in which step training diverged; weights stay finite."""
+    images = X.astype(np.float64) * factor
+    params = {"solver": solver, "dtype": dtype, "input_scaling": input_scaling}
+    net = make_net(layers=None, conv_layer_sizes=(16,), normalization=normalization, **params)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            net.fit(images, Y)
+        except ValueError as error:
+            assert re.search("not finite in float32|squares are not finite in float64", str(error))
+            assert factor > 1e30 and not hasattr(net, "network_")
+            return
+    messages = [str(entry.message) for entry in caught]
+    assert all(entry.category is ConvergenceWarning for entry in caught)
+    assert len(messages) <= 1
+    assert all(
+        re.search(r"at step \d|in iteration \d|at the start|no smaller loss", text) for text in messages
+    )
+    state = net.network_.state().values()
+    assert all(np.isfinite(value).all() for value in (net.network_.vector, *state))
+    assert np.isfinite(net.loss_curve_).all()
+    assert_finite_or_refused(net, images)
+    assert_finite_or_refused(net, X)
+
+
+@pytest.mark.parametrize("averaging", [None, "ema"])
+@pytest.mark.parametrize("solver", ["adam", "sgd"])
+def test_a_learning_rate_of_a_million_is_warned_about_or_learns(solver, averaging):
+    """With the step at which training diverged, and weights from before it."""
+    net = make_net(solver=solver, learning_rate_init=1e6, averaging=averaging, max_iter=20)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        net.fit(X, Y)
+    assert all(re.search(r"Training diverged: .* at step \d", str(entry.message)) for entry in caught)
+    assert caught or np.isfinite(net.loss_curve_).all()
+    assert np.isfinite(net.network_.vector).all()
+    assert_finite_or_refused(net, X)
 
 
 class Failing(Layer):

@@ -298,7 +298,7 @@ class LossThatFails(LogLoss):
 
 
 def test_a_start_without_a_finite_gradient_diverges():
-    with pytest.raises(DivergenceError, match="or its gradient is not finite"):
+    with pytest.raises(DivergenceError, match="or its gradient or a running statistic is not finite"):
         minimize(make_network(), make_data(), loss=LossThatFails([1], in_gradient=True))
 
 
@@ -324,6 +324,30 @@ def test_a_loss_that_is_finite_nowhere_else_leaves_an_iterate_where_it_is(in_gra
         losses = losses_of(minimize(network, data, loss=loss, alpha=0.1))
     assert losses == sorted(losses, reverse=True)
     assert naive_loss(network, data, alpha=0.1) == pytest.approx(losses[-1], rel=1e-12)
+
+
+def scaled(data, factor):
+    data.images.X = data.images.X * factor
+    return data
+
+
+def test_running_statistics_that_overflow_at_the_start_are_divergence():
+    """Though a loss after dividing by an infinite deviation is finite."""
+    layers, state = (BatchNorm(), Flatten(), Dense(N_CLASSES)), TrainingState(seed=7)
+    network = make_network(*layers, dtype=np.float32)
+    before = all_bits(network, state)
+    with pytest.raises(DivergenceError, match="at the start .* a running statistic is not finite"):
+        minimize(network, scaled(make_data(dtype=np.float32), 1e30), state=state)
+    assert all_bits(network, state) == before
+
+
+def test_weights_that_cease_to_be_finite_are_divergence():
+    """SciPy steps to weights that are no numbers where squares of the gradient overflow."""
+    network, state = make_network(), TrainingState(seed=7)
+    before = all_bits(network, state)
+    with pytest.raises(DivergenceError, match="the loss or a weight ceased to be finite in iteration 1"):
+        minimize(network, scaled(make_data(), 1e200), state=state)
+    assert all_bits(network, state) == before
 
 
 @pytest.fixture
