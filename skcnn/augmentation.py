@@ -436,26 +436,3 @@ def auto_augmentation(image_shape: tuple[int, int, int]) -> list[Augmentation]:
     if image_shape[2] == 3:
         return [RandomFlip(), RandomCrop(max(1, size // 8))]
     return [RandomShift(max(1, round(size / 16)))]
-
-
-def check_augmentations(augmentations, kinds, *, parameter: str) -> None:
-    """Raise a ValueError unless these are valid augmentations of some kinds.
-
-    Parameters
-    ----------
-    augmentations : list or tuple
-    kinds : type or tuple of type
-        Base classes to expect.
-    parameter : str
-        Named in messages.
-    """
-    for position, augmentation in enumerate(augmentations):
-        if not isinstance(augmentation, kinds):
-            raise ValueError(
-                f"{parameter}[{position}] must be an augmentation such as RandomShift(2), "
-                f"got {augmentation!r}"
-            )
-        try:
-            augmentation._validate_params()
-        except ValueError as error:
-            raise ValueError(f"{parameter}[{position}], {augmentation!r}: {error}") from error

@@ -5,7 +5,8 @@ from itertools import product
 
 import numpy as np
 
-from skcnn.augmentation import Augmentation, Mixing, RandomFlip, check_augmentations
+from skcnn.augmentation import Augmentation, Mixing, RandomFlip
+from skcnn.layers.naming import is_passthrough, named_layers
 from skcnn.random_streams import RandomStreams
 
 
@@ -90,6 +91,38 @@ def changed(images: np.ndarray, changes: list[Augmentation], draws: list[np.ndar
     return images
 
 
+def entries_of(augmentations, kinds, *, parameter: str) -> list:
+    """Return the augmentations of a list, without names and without "passthrough".
+
+    Parameters
+    ----------
+    augmentations : list or tuple
+        Augmentations, "passthrough", or pairs of a name and one of these.
+    kinds : type or tuple of type
+        Base classes to expect.
+    parameter : str
+        Named in messages.
+
+    Raises
+    ------
+    ValueError
+        If an entry is something else, or has an invalid hyperparameter.
+    """
+    entries = [(position, entry) for position, (_, entry) in enumerate(named_layers(augmentations))]
+    entries = [(position, entry) for position, entry in entries if not is_passthrough(entry)]
+    for position, entry in entries:
+        if not isinstance(entry, kinds):
+            raise ValueError(
+                f"{parameter}[{position}] must be an augmentation such as RandomShift(2), 'passthrough' or a "
+                f"pair of a name and one of these, got {entry!r}"
+            )
+        try:
+            entry._validate_params()
+        except ValueError as error:
+            raise ValueError(f"{parameter}[{position}], {entry!r}: {error}") from error
+    return [entry for _, entry in entries]
+
+
 def changes_of_views(tta) -> list[Augmentation]:
     """Return the augmentations that test-time augmentation takes its views from.
 
@@ -112,11 +145,11 @@ def changes_of_views(tta) -> list[Augmentation]:
         return [RandomFlip()]
     if not isinstance(tta, list | tuple):
         raise ValueError(f"tta must be None, 'flip' or a list of augmentations, got {tta!r}")
-    check_augmentations(tta, Augmentation, parameter="tta")
-    for position, change in enumerate(tta):
+    changes = entries_of(tta, Augmentation, parameter="tta")
+    for change in changes:
         if not change.views():
-            raise ValueError(f"tta[{position}], {change!r}, offers no views to predict with")
-    return list(tta)
+            raise ValueError(f"tta has {change!r}, which offers no views to predict with")
+    return changes
 
 
 def prediction_readers(source, changes: list[Augmentation]) -> list[Callable]:

@@ -13,7 +13,7 @@ from skcnn.averaging import AVERAGING
 from skcnn.fitting import FittingMixin
 from skcnn.layers.activation import ACTIVATIONS
 from skcnn.layers.base import Activation
-from skcnn.layers.naming import LayerParametersMixin
+from skcnn.layers.naming import LayerParametersMixin, NamedListsMixin
 from skcnn.losses import LOSSES
 from skcnn.optimizers import OPTIMIZERS
 from skcnn.prediction import PredictionMixin
@@ -32,7 +32,13 @@ def is_stochastic(estimator) -> bool:
 
 
 class ConvNetClassifier(
-    LayerParametersMixin, FittingMixin, PredictionMixin, VersionedMixin, ClassifierMixin, BaseEstimator
+    NamedListsMixin,
+    LayerParametersMixin,
+    FittingMixin,
+    PredictionMixin,
+    VersionedMixin,
+    ClassifierMixin,
+    BaseEstimator,
 ):
     """Convolutional network classifier.
 
@@ -78,14 +84,20 @@ class ConvNetClassifier(
         Where the channels of a stored image are.
     input_scaling : {"standardize"} or None, default="standardize"
         "standardize": subtract the mean of each channel of the training data and divide by its deviation.
+    init_scaling : {"unit_variance"} or None, default=None
+        Scale of initial weights. None: by the number of inputs and the activation. "unit_variance": so that
+        the results of each layer have a variance of one on up to 1,024 training samples, for deep stacks
+        without normalization.
     dtype : {"auto", "float32", "float64"}, default="auto"
         Type to compute in. "auto": float64 for float64 X, float32 for everything else.
     augmentation : None, "auto" or list, default=None
         Random changes of the images of each minibatch of training, never of those that are predicted or
         validated: objects of :mod:`skcnn.augmentation` such as ``[RandomFlip(), RandomCrop(4), Mixup(0.2)]``.
         They see images as the network does, behind ``input_scaling``, one after the other, those that mix
-        images last. "auto": mirrors and shifts images of three channels, and only shifts others, see
-        :func:`~skcnn.augmentation.auto_augmentation`.
+        images last; or pairs of a name and one of them, so that a search finds
+        ``augmentation__mixup__alpha``, where unnamed ones are called ``mixup_1``, ``mixup_2`` and so on.
+        "passthrough" stands for none. "auto": mirrors and shifts images of three channels, and only shifts
+        others, see :func:`~skcnn.augmentation.auto_augmentation`.
     tta : None, "flip" or list, default=None
         Test-time augmentation: scores are averaged over views of each image. "flip": as it is and mirrored,
         ``[RandomFlip()]``. Of a list, all combinations of the views that its augmentations offer; those of
@@ -243,6 +255,8 @@ class ConvNetClassifier(
     True
     """
 
+    _named_lists = ("augmentation", "tta")
+
     _parameter_constraints: dict = {
         "layers": [list, tuple, None],
         "conv_layer_sizes": [list, tuple, Interval(Integral, 1, None, closed="left")],
@@ -256,6 +270,7 @@ class ConvNetClassifier(
         "image_shape": [list, tuple, None],
         "data_format": [StrOptions({"channels_last", "channels_first"})],
         "input_scaling": [StrOptions({"standardize"}), None],
+        "init_scaling": [StrOptions({"unit_variance"}), None],
         "dtype": [StrOptions({"auto", "float32", "float64"})],
         "augmentation": [StrOptions({"auto"}), list, tuple, None],
         "tta": [StrOptions({"flip"}), list, tuple, None],
@@ -308,6 +323,7 @@ class ConvNetClassifier(
         image_shape=None,
         data_format="channels_last",
         input_scaling="standardize",
+        init_scaling=None,
         dtype="auto",
         augmentation=None,
         tta=None,
@@ -356,6 +372,7 @@ class ConvNetClassifier(
         self.image_shape = image_shape
         self.data_format = data_format
         self.input_scaling = input_scaling
+        self.init_scaling = init_scaling
         self.dtype = dtype
         self.augmentation = augmentation
         self.tta = tta

@@ -213,6 +213,28 @@ class Executor:
         self._run_merging_phases()
         return self.state
 
+    def results(self, batch: Batch, out: np.ndarray) -> np.ndarray:
+        """Compute the results of the last step as training does; the network is left as it is.
+
+        Parameters
+        ----------
+        batch : Batch
+        out : ndarray of shape (n_rows, n_outputs)
+
+        Returns
+        -------
+        out : ndarray
+        """
+        self._begin(batch)
+        self._run_merging_phases()
+
+        def run(shard):
+            shard.run(self.program.forward[-1])
+            out[shard.start : shard.start + shard.n_rows] = shard.whole.units[-1].value
+
+        self._run_shards(run)
+        return out
+
     def _begin(self, batch):
         """Give the shards their rows of a minibatch."""
         self._prepare()

@@ -12,8 +12,8 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import validate_data
 
 from skcnn.architecture import compact_layers, complete_layers, explicit_layers
-from skcnn.augmentation import Augmentation, Mixing, auto_augmentation, check_augmentations
-from skcnn.augmenter import Augmenter, changes_of_views
+from skcnn.augmentation import Augmentation, Mixing, auto_augmentation
+from skcnn.augmenter import Augmenter, changes_of_views, entries_of
 from skcnn.averaging import AVERAGING
 from skcnn.batches import (
     ImageFormat,
@@ -40,6 +40,7 @@ from skcnn.samples import (
     split_validation,
 )
 from skcnn.schedules import SCHEDULES
+from skcnn.starts import start_from_data
 from skcnn.threads import worker_pool
 from skcnn.training import DivergenceError, Objective, TrainingState, averaged_network, train_epochs
 
@@ -79,6 +80,14 @@ class FittingMixin:
         steps_before = state.step
         try:
             with worker_pool() as pool:
+                if fresh:
+                    start_from_data(
+                        model.network_,
+                        data,
+                        unit_variance=self.init_scaling == "unit_variance",
+                        streams=RandomStreams(state.seed),
+                        pool=pool,
+                    )
                 model._train(data, validation, pool, partial=partial)
         except KeyboardInterrupt:
             if state.step > steps_before:
@@ -154,7 +163,7 @@ class FittingMixin:
     def _check_augmentation(self):
         """Raise a ValueError for lists of what are no augmentations."""
         if isinstance(self.augmentation, list | tuple):
-            check_augmentations(self.augmentation, (Augmentation, Mixing), parameter="augmentation")
+            entries_of(self.augmentation, (Augmentation, Mixing), parameter="augmentation")
         changes_of_views(self.tta)
 
     def _check_needs_no_foresight(self):
@@ -259,9 +268,10 @@ class FittingMixin:
         """Return what changes the training images, or None."""
         if self.augmentation is None:
             return None
-        augmentations = self.augmentation
-        if isinstance(augmentations, str):
+        if isinstance(self.augmentation, str):
             augmentations = auto_augmentation(self.image_shape_)
+        else:
+            augmentations = entries_of(self.augmentation, (Augmentation, Mixing), parameter="augmentation")
         return Augmenter(augmentations, seed, data.weights)
 
     def _check_architecture(self):

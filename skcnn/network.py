@@ -7,6 +7,7 @@ from types import MappingProxyType
 import numpy as np
 
 from skcnn.layers.base import Activation, Block, Layer, MergingLayer, Shape
+from skcnn.layers.reshape import Flatten
 from skcnn.random_streams import RandomStreams
 
 
@@ -204,14 +205,16 @@ class Network:
         self._build(steps, params, dtype)
 
     def _build(self, steps, params, dtype):
-        """Sort parameters into the vector and the state."""
+        """Sort parameters into the vector, the state and the constants."""
         self.steps = steps
         self.dtype = np.dtype(dtype)
-        trained, state = [], {}
+        trained, state, constants = [], {}, {}
         for step in steps[1:]:
             for key, value in params.get(step.name, {}).items():
                 if key in step.layer.state_params:
                     state[step.name, key] = np.array(value)
+                elif key in step.layer.constant_params:
+                    constants[step.name, key] = np.array(value)
                 else:
                     trained.append((key in step.layer.decayed_params, step.name, key, value))
         trained.sort(key=lambda entry: not entry[0])
@@ -219,13 +222,13 @@ class Network:
         values = [value.ravel().astype(self.dtype, copy=False) for *_, value in trained]
         self.vector = np.concatenate([np.empty(0, self.dtype), *values])
         self._layout = tuple((name, key, value.shape) for _, name, key, value in trained)
-        self._connect(state)
+        self._connect(state, constants)
 
-    def _connect(self, state):
+    def _connect(self, state, constants):
         """Make ``params`` of the vector and the parameters without a gradient."""
-        self._state_names = tuple(state)
+        self._state_names, self._constant_names = tuple(state), tuple(constants)
         params = self.views_of(self.vector)
-        for (name, key), value in state.items():
+        for (name, key), value in (state | constants).items():
             params.setdefault(name, {})[key] = value
         self.params = MappingProxyType({name: MappingProxyType(values) for name, values in params.items()})
 
@@ -257,18 +260,28 @@ class Network:
         return views
 
     def state(self) -> dict[tuple[str, str], np.ndarray]:
-        """Return the parameters without a gradient by (layer name, parameter name)."""
+        """Return the parameters without a gradient that training changes, by (layer name, parameter name)."""
         return {(name, key): self.params[name][key] for name, key in self._state_names}
 
+    def up_to(self, index: int) -> "Network":
+        """Return a network that ends with a step, whose result is flattened; the parameters are shared."""
+        steps = self.steps[: index + 1]
+        shape = steps[-1].output_shape
+        if len(shape) == 3:
+            steps = (*steps, Step("", Flatten(), (index,), (shape,), (prod(shape),)))
+        other = object.__new__(Network)
+        other.__setstate__(self.__getstate__() | {"steps": steps})
+        return other
+
     def copy(self) -> "Network":
-        """Return a network of the same steps with parameters of its own."""
+        """Return a network of the same steps with parameters of its own, but for constants."""
         other = object.__new__(Network)
         vector, state = self.snapshot()
         other.__setstate__(self.__getstate__() | {"vector": vector, "state": state})
         return other
 
     def snapshot(self):
-        """Return a copy of all parameters, for :meth:`restore`."""
+        """Return a copy of all parameters that training changes, for :meth:`restore`."""
         return self.vector.copy(), {where: value.copy() for where, value in self.state().items()}
 
     def restore(self, snapshot) -> None:
@@ -299,12 +312,13 @@ class Network:
             "n_decayed": self.n_decayed,
             "vector": self.vector,
             "state": self.state(),
+            "constants": {(name, key): self.params[name][key] for name, key in self._constant_names},
         }
 
     def __setstate__(self, saved):
         self.steps, self.dtype, self._layout = saved["steps"], saved["dtype"], saved["layout"]
         self.n_decayed, self.vector = saved["n_decayed"], saved["vector"]
-        self._connect(saved["state"])
+        self._connect(saved["state"], saved["constants"])
 
 
 def following_activation(steps: tuple[Step, ...], index: int) -> Activation | None:

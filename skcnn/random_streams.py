@@ -2,7 +2,7 @@
 
 import numpy as np
 
-PURPOSES = ("initialization", "split", "shuffle", "dropout", "augmentation")
+PURPOSES = ("initialization", "split", "shuffle", "dropout", "augmentation", "start")
 
 GOLDEN_GAMMA = np.uint64(0x9E3779B97F4A7C15)
 

@@ -303,6 +303,7 @@ OTHER_VALUES = {
     "image_shape": (6, 8),
     "data_format": "channels_first",
     "input_scaling": None,
+    "init_scaling": "unit_variance",
     "dtype": "float32",
     "augmentation": "auto",
     "tta": "flip",

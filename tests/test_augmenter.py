@@ -202,7 +202,7 @@ def test_bad_values_are_refused_by_fit(params, message):
 BAD_VIEWS = {
     "no augmentation": ([3], r"tta\[0\] must be an augmentation"),
     "one that mixes": ([RandomFlip(), Mixup()], r"tta\[1\] must be an augmentation"),
-    "one without views": ([Cutout(2)], r"tta\[0\], Cutout\(size=2\), offers no views"),
+    "one without views": ([Cutout(2)], r"tta has Cutout\(size=2\), which offers no views"),
     "another name": ("mirror", "tta must be None, 'flip' or a list"),
 }
 

@@ -130,6 +130,7 @@ BAD_VALUES = {
     ],
     "data_format": ["NHWC", None, 1],
     "input_scaling": ["minmax", True, 1.0],
+    "init_scaling": ["standardize", True, 1.0],
     "dtype": ["float16", "double", None, 32],
     "augmentation": ["flip", 3, True, {"flip"}],
     "tta": ["auto", 3, True, {"flip"}],

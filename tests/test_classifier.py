@@ -353,6 +353,7 @@ def test_every_solver_trains_with_every_learning_rate(solver, learning_rate):
         {"learning_rate_init": 2e-2},
         {"random_state": 1},
         {"input_scaling": None},
+        {"init_scaling": "unit_variance"},
         {"kernel_size": (3, 1)},
         {"pool_size": 3},
         {"activation": "tanh"},

@@ -11,6 +11,7 @@ from skcnn.layers.normalization import BatchNorm, GroupNorm, LayerNorm, LocalRes
 from skcnn.layers.pooling import AvgPool2D, GlobalAvgPool2D, GlobalMaxPool2D, MaxPool2D
 from skcnn.layers.rectifiers import ELU, SELU, LeakyReLU, PReLU, ReLU, Softplus
 from skcnn.layers.reshape import Flatten, ZeroPad2D
+from skcnn.layers.whitening import PatchWhitening
 
 __all__ = [
     "Activation",
@@ -39,6 +40,7 @@ __all__ = [
     "Mish",
     "PReLU",
     "Parallel",
+    "PatchWhitening",
     "ReLU",
     "Residual",
     "SELU",

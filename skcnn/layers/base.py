@@ -91,7 +91,10 @@ class Layer(Block):
     """Names of the parameters that weight decay (``alpha``) applies to."""
 
     state_params: tuple[str, ...] = ()
-    """Names of the parameters without a gradient, such as running statistics."""
+    """Names of the parameters without a gradient that training changes, such as running statistics."""
+
+    constant_params: tuple[str, ...] = ()
+    """Names of the parameters that training does not change, such as those that come from the data."""
 
     backward_reads: tuple[str, ...] = ()
     """Which of "X" and "Y" backward reads; the others may be gone by then."""
@@ -169,6 +172,23 @@ class Layer(Block):
         params : dict of str to ndarray
         """
         return {}
+
+    def init_from_data(self, params: Params, inputs) -> None:
+        """Set parameters by what the layer sees of the training data; called once, before training.
+
+        Parameters
+        ----------
+        params : dict of str to ndarray
+            Written to.
+        inputs : iterable of (X, weights)
+            The inputs of all training samples, some samples at a time: an array of shape (h, w, n, c) or
+            (n, f), and the sample weights, shape (n,), or None where all are equal. Computed when asked for.
+
+        Raises
+        ------
+        ValueError
+            If the data are of no use for that. The network adds the layer's name.
+        """
 
     def multiply_adds(self, input_shape: Shape) -> int:
         """Return the number of multiply-adds of a forward pass of one sample."""

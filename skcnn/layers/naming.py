@@ -1,9 +1,9 @@
-"""Names in a stack of layers, and parameters that are searched by these names."""
+"""Names in stacks of layers and in lists of other parts, and parameters that are searched by these names."""
 
 from copy import copy
 from difflib import get_close_matches
 
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
 
 from skcnn.layers.base import Block
 
@@ -206,3 +206,76 @@ class LayerParametersMixin:
             if close
             else f"{invalid}. Valid parameters are: {sorted(prefix + parameter for parameter in valid)}."
         )
+
+
+class NamedListsMixin:
+    """``get_params`` and ``set_params`` that reach into parameters that are lists of estimators.
+
+    Entries are found by the names of the parameter and of the entry, given in a pair or made from class and
+    position: ``augmentation__cutout_1__size``. Whole entries are replaced by name, too, by "passthrough" for
+    none. As for layers, the first ``set_params`` by name rewrites the list to pairs of name and entry.
+    """
+
+    _named_lists: tuple[str, ...] = ()
+    """Names of the parameters that may be such lists."""
+
+    def get_params(self, deep=True):
+        """Get parameters of the estimator and, if deep, of the entries of its lists."""
+        params = super().get_params(deep=deep)
+        if not deep:
+            return params
+        for parameter in self._named_lists:
+            for name, entry in named_layers(params[parameter]):
+                params[f"{parameter}__{name}"] = entry
+                if isinstance(entry, BaseEstimator):
+                    nested = entry.get_params().items()
+                    params.update({f"{parameter}__{name}__{key}": value for key, value in nested})
+        return params
+
+    def set_params(self, **params):
+        """Set parameters of the estimator or of the entries of its lists; on an error, none is set."""
+        nested = {parameter: {} for parameter in self._named_lists}
+        others = {}
+        for key, value in params.items():
+            parameter, _, name = key.partition("__")
+            if name and parameter in nested:
+                nested[parameter][name] = value
+            else:
+                others[key] = value
+        lists = {
+            parameter: self._with_changes(parameter, others.get(parameter, getattr(self, parameter)), changes)
+            for parameter, changes in nested.items()
+            if changes
+        }
+        super().set_params(**others)
+        for parameter, entries in lists.items():
+            setattr(self, parameter, entries)
+        return self
+
+    def _with_changes(self, parameter, entries, changes):
+        """Return a list of pairs with some entries replaced, and then with some of their parameters set."""
+        entries = dict(named_layers(entries))
+        for key in sorted(changes, key=lambda key: "__" in key):
+            name, _, hyperparameter = key.partition("__")
+            if not hyperparameter and name in entries:
+                entries[name] = changes[key]
+                continue
+            entry = entries.get(name)
+            if not (isinstance(entry, BaseEstimator) and hyperparameter in entry.get_params()):
+                raise ValueError(self._unknown_entry(parameter, key, entries))
+            entries[name] = clone(entry).set_params(**{hyperparameter: changes[key]})
+        return list(entries.items())
+
+    def _unknown_entry(self, parameter, key, entries):
+        """Return the message for a parameter of an entry that does not exist."""
+        valid = list(entries)
+        for name, entry in entries.items():
+            if isinstance(entry, BaseEstimator):
+                valid += [f"{name}__{hyperparameter}" for hyperparameter in entry.get_params()]
+        invalid = f"Invalid parameter '{parameter}__{key}' for estimator {type(self).__name__}"
+        if not valid:
+            return f"{invalid}: {parameter} is not a list with entries to set parameters of."
+        close = get_close_matches(key, valid, n=1)
+        if close:
+            return f"{invalid}. Did you mean '{parameter}__{close[0]}'?"
+        return f"{invalid}. Valid parameters are: {sorted(f'{parameter}__{name}' for name in valid)}."

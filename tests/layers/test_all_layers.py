@@ -38,6 +38,7 @@ from skcnn.layers import (
     LocalResponseNorm,
     MaxPool2D,
     Mish,
+    PatchWhitening,
     PReLU,
     ReLU,
     Sigmoid,
@@ -68,6 +69,10 @@ ROWS = [
     (Conv2D(17, padding=2, use_bias=False), (7, 4, 16)),
     (Conv2D(3, 2, groups=3, padding="valid", use_bias=False), (3, 4, 3)),
     (Conv2D(4, (1, 3), strides=(1, 2), dilation=(1, 2), groups=2, activation="prelu"), (1, 7, 2)),
+    (PatchWhitening(), (5, 6, 3)),
+    (PatchWhitening(4, (3, 2), padding="valid", activation="gelu"), (4, 5, 1)),
+    (PatchWhitening(16, 3, padding=((0, 2), 1)), (6, 5, 16)),
+    (PatchWhitening(2, 1), (1, 7, 2)),
     (DepthwiseConv2D(), (5, 6, 3)),
     (DepthwiseConv2D(3, strides=2, depth_multiplier=2), (6, 5, 2)),
     (DepthwiseConv2D((2, 3), padding=((2, 0), (1, 3)), dilation=(2, 1), use_bias=False), (4, 4, 2)),
@@ -364,7 +369,7 @@ def test_every_parameter_is_either_state_or_has_a_gradient(layer, input_shape):
     params = random_params(layer, input_shape)
     Y, unit = run_forward(layer, params, random_batch(input_shape), training=True)
     run_backward(layer, params, unit, np.ones_like(Y))
-    assert unit.gradients.keys() == params.keys() - set(layer.state_params)
+    assert unit.gradients.keys() == params.keys() - set(layer.state_params) - set(layer.constant_params)
     assert unit.state.keys() == set(layer.state_params)
     assert all(unit.gradients[key].shape == params[key].shape for key in unit.gradients)
     assert set(layer.decayed_params) <= unit.gradients.keys()

@@ -1,0 +1,74 @@
+"""Moments of the patches of images."""
+
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+
+def patches(X: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Return all patches of images that lie within them, one a row.
+
+    Parameters
+    ----------
+    X : ndarray of shape (height, width, n, channels)
+    size : (int, int)
+        Height and width of a patch, at most those of the image.
+
+    Returns
+    -------
+    patches : ndarray of shape (n_positions * n, size[0] * size[1] * channels)
+        Pixels in row order, channels within a pixel; the patches of all images at one position follow each
+        other.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> patches(np.arange(6.0).reshape(2, 3, 1, 1), (2, 2))
+    array([[0., 1., 3., 4.],
+           [1., 2., 4., 5.]])
+    """
+    windows = sliding_window_view(X, size, axis=(0, 1))  # height', width', n, channels, *size
+    return windows.transpose(0, 1, 2, 4, 5, 3).reshape(-1, size[0] * size[1] * X.shape[3])
+
+
+def patch_moments(
+    blocks: Iterable[tuple[np.ndarray, np.ndarray | None]], size: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and covariance of the patches of images.
+
+    Parameters
+    ----------
+    blocks : iterable of (X, weights)
+        Images of shape (height, width, n, channels), and their weights, shape (n,), or None for equal ones.
+    size : (int, int)
+        Height and width of a patch.
+
+    Returns
+    -------
+    mean : ndarray of shape (n_values,), float64
+    covariance : ndarray of shape (n_values, n_values), float64
+        Not finite where the squares of the values are not finite in the dtype of the images.
+
+    Notes
+    -----
+    Products of a block are computed in the dtype of the images, about the mean of the first block, so that
+    little is lost where the mean is large; blocks are added up in float64.
+    """
+    center, total, sums, products = None, 0.0, 0.0, 0.0
+    for X, weights in blocks:
+        rows = patches(X, size)
+        if center is None:
+            center = rows.mean(axis=0)
+        rows = rows - center
+        weighted = rows
+        if weights is None:
+            total += len(rows)
+        else:
+            factors = np.tile(weights.astype(X.dtype), len(rows) // X.shape[2])
+            weighted = rows * factors[:, np.newaxis]
+            total += float(factors.sum(dtype=np.float64))
+        sums = sums + weighted.sum(axis=0, dtype=np.float64)
+        products = products + (weighted.T @ rows).astype(np.float64)
+    mean = sums / total
+    return center + mean, products / total - np.outer(mean, mean)
