@@ -25,7 +25,8 @@ def test_all_files_are_tested():
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_help_describes_every_option(name):
     printed = run_benchmark(name, "--help")
-    assert "--pairs PAIRS" in printed and "(default: 5)" in printed
+    option = "--seeds SEEDS" if name == "accuracy.py" else "--pairs PAIRS"
+    assert option in printed and f"(default: {3 if name == 'accuracy.py' else 5})" in printed
 
 
 def test_steps_without_pytorch(tmp_path):
@@ -187,3 +188,43 @@ def test_weights_of_skcnn_have_the_shapes_that_are_counted(name):
     clf = ConvNetClassifier(networks["skcnn_layers"](network), max_iter=1).fit(X, range(10))
     params = clf.network_.params.values()
     assert [values["weight"].size for values in params if "weight" in values] == counted
+
+
+# accuracy.py
+
+
+def test_accuracy_compares_estimators_and_goes_on_from_a_file(tmp_path):
+    """A second run with one more seed keeps what the first has measured."""
+    names = ["ConvNetClassifier", "RandomForestClassifier", "SVC"]
+    options = ["--data-sets", "digits", "--estimators", *names, "--samples", 150]
+    options += ["--json", tmp_path / "accuracy.json"]
+    run_benchmark("accuracy.py", *options, "--seeds", 1)
+    before = json.loads((tmp_path / "accuracy.json").read_text())["results"]["digits"]
+    printed = run_benchmark("accuracy.py", *options, "--seeds", 2, "--plot", tmp_path / "accuracy.png")
+    after = json.loads((tmp_path / "accuracy.json").read_text())["results"]["digits"]
+    assert list(after) == names
+    assert all(len(after[name]) == 2 and after[name][0] == before[name][0] for name in names)
+    (rows,) = read_tables(printed)
+    assert [row["estimator"] for row in rows] == names
+    for row in rows:
+        scores = [record["score"] for record in after[row["estimator"]]]
+        assert row["digits, 5-fold"].startswith(f"{np.mean(scores):.4f}")
+        assert min(scores) > 0.7
+        assert_positive(row["s"])
+    assert (tmp_path / "accuracy.png").stat().st_size > 10_000
+
+
+def test_accuracy_gives_up_what_takes_too_long():
+    options = ["--data-sets", "digits", "--estimators", "SVC", "--samples", 150, "--limit", 1e-4]
+    (row,) = read_tables(run_benchmark("accuracy.py", *options))[0]
+    assert (row["digits, 5-fold"], row["s"]) == ("-", "> 0.006")
+
+
+def test_accuracy_reads_photographs(tmp_path, monkeypatch):
+    """Those of Fashion-MNIST and CIFAR-10, by the files that environment and packages name."""
+    X = np.random.default_rng(0).integers(0, 256, (40, 32, 32, 3)).astype(np.uint8)
+    np.savez(tmp_path / "cifar10.npz", X=X, y=np.arange(40) % 10)
+    monkeypatch.setenv("CIFAR10_FILE", str(tmp_path / "cifar10.npz"))
+    options = ["--data-sets", "cifar10", "--estimators", "KNeighborsClassifier", "--samples", 30]
+    (row,) = read_tables(run_benchmark("accuracy.py", *options))[0]
+    assert 0 <= float(row["CIFAR-10"]) <= 1

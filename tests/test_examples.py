@@ -1,6 +1,7 @@
 """Every example runs, on small settings."""
 
 import gzip
+import io
 import runpy
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from idx_files import write_idx_files
+from PIL import Image
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
@@ -73,6 +75,63 @@ def test_idx_reader_refuses_other_files(tmp_path):
     example = runpy.run_path(str(EXAMPLES / "fashion_mnist.py"))
     with pytest.raises(ValueError, match="not an IDX file"):
         example["read_idx"](path)
+
+
+# CIFAR-10
+
+
+def cifar10_functions():
+    return runpy.run_path(str(EXAMPLES / "cifar10.py"))
+
+
+@pytest.fixture
+def cifar10_file(tmp_path, monkeypatch):
+    """Return images and labels, and name a file of them by the environment variable."""
+    rng = np.random.default_rng(0)
+    X, y = rng.integers(0, 256, (60, 32, 32, 3)).astype(np.uint8), np.arange(60) % 10
+    np.savez(tmp_path / "cifar10.npz", X=X, y=y)
+    monkeypatch.setenv("CIFAR10_FILE", str(tmp_path / "cifar10.npz"))
+    return X, y
+
+
+def test_cifar10_trains_and_tests_on_the_last_tenth(run_example, cifar10_file):
+    printed = run_example("cifar10.py", "--epochs", 2, "--samples", 40)
+    assert "40 training images, 6 test images of shape (32, 32, 3)" in printed
+    assert printed.strip().splitlines()[-1].split()[0] == "2"
+    X, y = cifar10_file
+    parts = cifar10_functions()["load_cifar10"]()
+    for part, expected in zip(parts, (X[:54], y[:54], X[54:], y[54:]), strict=True):
+        np.testing.assert_array_equal(part, expected)
+
+
+def test_cifar10_decodes_jpeg_files(tmp_path, monkeypatch):
+    """Plain colours, which JPEG keeps to a unit or two; grey files have three equal channels."""
+    colors = np.array([[200, 30, 60], [10, 120, 240], [90, 90, 90]], np.uint8)
+    files = []
+    for color in colors:
+        image = Image.fromarray(np.tile(color, (32, 32, 1)))
+        file = io.BytesIO()
+        (image.convert("L") if np.ptp(color) == 0 else image).save(file, "JPEG", quality=95, subsampling=0)
+        files.append(np.frombuffer(file.getvalue(), np.uint8))
+    offsets = np.cumsum([0, *map(len, files)])
+    np.savez(tmp_path / "jpeg.npz", jpeg=np.concatenate(files), offsets=offsets, y=np.arange(3))
+    X, y = cifar10_functions()["read_file"](tmp_path / "jpeg.npz")
+    assert X.shape == (3, 32, 32, 3) and X.dtype == np.uint8
+    assert np.abs(X.astype(int) - colors[:, None, None]).max() <= 3
+    assert y.tolist() == [0, 1, 2]
+
+
+def test_cifar10_falls_back_to_openml(monkeypatch):
+    """Flat rows of 3 x 32 x 32 numbers, labels as text, the last 10,000 to test."""
+    monkeypatch.delenv("CIFAR10_FILE", raising=False)
+    X = np.zeros((60_000, 3072), np.uint8)
+    X[:, 1024:2048] = 7  # the second channel
+    y = np.array([str(i % 10) for i in range(60_000)])
+    monkeypatch.setattr("sklearn.datasets.fetch_openml", lambda name, **options: (X, y))
+    X_train, y_train, X_test, y_test = cifar10_functions()["load_cifar10"]()
+    assert X_train.shape == (50_000, 32, 32, 3) and X_test.shape == (10_000, 32, 32, 3)
+    assert X_test[0, 5, 9].tolist() == [0, 7, 0]
+    assert y_train.dtype == np.int64 and y_test[:3].tolist() == [0, 1, 2]
 
 
 def test_augmentation_draws_a_row_for_each(run_example, tmp_path):

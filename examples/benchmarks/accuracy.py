@@ -1,0 +1,222 @@
+"""Compare the accuracy of the default estimator with that of scikit-learn's classifiers, and the seconds.
+
+Five sets: the handwritten digits by shuffled 5-fold cross-validation; Fashion-MNIST, 10,000 and all 60,000
+training images, by its test images; and CIFAR-10, read as ``examples/cifar10.py`` says, by images held out.
+All estimators have their default parameters and get pixels divided by the largest one. Each fit is in a
+process of its own, on all cores where the estimator can use them; seconds are those of ``fit``. Where
+training is random, it is repeated with other seeds; mean and range of the accuracy are shown. A fit that
+takes longer than ``--limit`` minutes is given up.
+
+Run it with ``python examples/benchmarks/accuracy.py``; it takes some hours, most of them with SVC and
+HistGradientBoostingClassifier. With ``--json`` results are kept in a file after each fit, and a run with a
+file that is there goes on from it. ``--plot`` draws accuracy against seconds.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+import warnings
+from pathlib import Path
+
+from measuring import README, figure, report, run_child
+
+DATA_SETS = ("digits", "fashion_10k", "fashion", "cifar10")
+CAPTIONS = {
+    "digits": "digits, 5-fold",
+    "fashion_10k": "Fashion-MNIST, 10,000",
+    "fashion": "Fashion-MNIST, 60,000",
+    "cifar10": "CIFAR-10",
+}
+ESTIMATORS = (
+    "ConvNetClassifier",
+    "MLPClassifier",
+    "RandomForestClassifier",
+    "HistGradientBoostingClassifier",
+    "SVC",
+    "KNeighborsClassifier",
+)
+RANDOM = ("ConvNetClassifier", "MLPClassifier", "RandomForestClassifier", "HistGradientBoostingClassifier")
+"""Estimators with a random_state; the digits are shuffled anew with each seed for all."""
+
+# What runs in child processes
+
+
+def load(name, n_samples):
+    """Return training and test images, pixels from 0 to 1, and labels; no test images of the digits."""
+    import numpy as np
+
+    sys.path.append(str(Path(__file__).parents[1]))
+    if name == "digits":
+        from sklearn.datasets import load_digits
+
+        X, y = load_digits(return_X_y=True)
+        return (X[:n_samples] / 16).astype(np.float32), y[:n_samples], None, None
+    if name == "cifar10":
+        from cifar10 import load_cifar10 as load_images
+    else:
+        from fashion_mnist import load_fashion_mnist as load_images
+    X_train, y_train, X_test, y_test = load_images()
+    n_samples = min(10_000, n_samples or 10_000) if name == "fashion_10k" else n_samples
+    X_train, X_test = (X.astype(np.float32) / 255 for X in (X_train[:n_samples], X_test))
+    return X_train, y_train[:n_samples], X_test, y_test
+
+
+def make(name, random_state):
+    """Return an estimator with its default parameters, and all cores where these are a parameter."""
+    import sklearn.ensemble
+    import sklearn.neighbors
+    import sklearn.neural_network
+    import sklearn.svm
+
+    import skcnn
+
+    modules = (skcnn, sklearn.neural_network, sklearn.ensemble, sklearn.svm, sklearn.neighbors)
+    estimator = next(getattr(module, name)() for module in modules if hasattr(module, name))
+    options = {"random_state": random_state, "n_jobs": -1}
+    known = estimator.get_params()
+    return estimator.set_params(**{key: value for key, value in options.items() if key in known})
+
+
+def fit(data_set, estimator, random_state, n_samples):
+    """Return the accuracy of an estimator and the seconds of its fit, means over folds for the digits."""
+    import numpy as np
+    from sklearn.model_selection import StratifiedKFold, cross_validate
+
+    clf = make(estimator, random_state)
+    X, y, X_test, y_test = load(data_set, n_samples)
+    if estimator != "ConvNetClassifier":
+        X = X.reshape(len(X), -1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # MLPClassifier warns that it would train longer
+        if X_test is None:
+            folds = StratifiedKFold(5, shuffle=True, random_state=random_state)
+            found = cross_validate(clf, X, y, cv=folds, error_score="raise")
+            return {"seconds": np.mean(found["fit_time"]), "score": np.mean(found["test_score"])}
+        start = time.perf_counter()
+        clf.fit(X, y)
+        seconds = time.perf_counter() - start
+    return {"seconds": seconds, "score": clf.score(X_test.reshape(len(X_test), *X.shape[1:]), y_test)}
+
+
+# What the script does with them
+
+
+def measure(data_set, estimator, seed, arguments):
+    """Return what a fit gives, or None if it takes too long."""
+    options = {"data_set": data_set, "estimator": estimator, "random_state": seed}
+    print(f"{data_set}, {estimator}, seed {seed}", file=sys.stderr, flush=True)
+    try:
+        return run_child("accuracy:fit", timeout=60 * arguments.limit, n_samples=arguments.samples, **options)
+    except subprocess.TimeoutExpired:
+        return None
+
+
+def seeds_of(data_set, estimator, arguments):
+    """Return the seeds to try: one where nothing is random."""
+    return range(arguments.seeds if data_set == "digits" or estimator in RANDOM else 1)
+
+
+def measure_all(arguments):
+    """Return the results by data set and estimator, one for each seed; go on from a file that is there."""
+    results = {}
+    if arguments.json and arguments.json.exists():
+        results = json.loads(arguments.json.read_text())["results"]
+    for data_set in arguments.data_sets:
+        for estimator in arguments.estimators:
+            found = results.setdefault(data_set, {}).setdefault(estimator, [])
+            for seed in seeds_of(data_set, estimator, arguments)[len(found) :]:
+                found.append(measure(data_set, estimator, seed, arguments))
+                if arguments.json:
+                    arguments.json.write_text(json.dumps({"results": results}, indent=1))
+                if found[-1] is None:
+                    break
+    return results
+
+
+def summary(found):
+    """Return mean, smallest and largest accuracy and the mean of the seconds; None if a fit was given up."""
+    if not found or None in found:
+        return None
+    scores = [record["score"] for record in found]
+    seconds = [record["seconds"] for record in found]
+    return sum(scores) / len(scores), min(scores), max(scores), sum(seconds) / len(seconds)
+
+
+def table_of(results, arguments):
+    """Return header and rows: an estimator a row, accuracy and seconds of each data set."""
+    rows = []
+    for estimator in arguments.estimators:
+        row = [estimator]
+        for data_set in arguments.data_sets:
+            found = summary(results[data_set][estimator])
+            if found is None:
+                row += ["-", f"> {figure(60 * arguments.limit)}"]
+                continue
+            mean, smallest, largest, seconds = found
+            spread = "" if smallest == largest else f" ({smallest:.4f} to {largest:.4f})"
+            row += [f"{mean:.4f}{spread}", figure(seconds)]
+        rows.append(row)
+    header = ["estimator"]
+    for data_set in arguments.data_sets:
+        header += [CAPTIONS[data_set], "s"]
+    return header, rows
+
+
+def draw(results, arguments):
+    """Return a figure with the accuracy of all estimators against the seconds of a fit, a data set each."""
+    import matplotlib.pyplot as plt
+
+    n_sets = len(arguments.data_sets)
+    figure, axes = plt.subplots(1, n_sets, figsize=(3.2 * n_sets, 3.4), layout="constrained", squeeze=False)
+    for axis, data_set in zip(axes[0], arguments.data_sets, strict=True):
+        for number, estimator in enumerate(arguments.estimators):
+            found = summary(results[data_set][estimator])
+            if found is not None:
+                mean, *_, seconds = found
+                marker = "*" if estimator == "ConvNetClassifier" else "osDv^P"[number % 6]
+                size = 160 if marker == "*" else 50
+                axis.scatter(seconds, mean, size, marker=marker, color=f"C{number}", label=estimator)
+        axis.set(title=CAPTIONS[data_set], xlabel="seconds of a fit", xscale="log")
+        axis.grid(alpha=0.3)
+    axes[0, 0].set_ylabel("accuracy")
+    handles = {}
+    for axis in axes[0]:
+        handles |= {handle.get_label(): handle for handle in axis.collections}
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=3, fontsize=8)
+    return figure
+
+
+def main():
+    """Measure what the options ask for."""
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    parser.add_argument("--data-sets", nargs="+", choices=DATA_SETS, default=list(DATA_SETS))
+    parser.add_argument("--estimators", nargs="+", choices=ESTIMATORS, default=list(ESTIMATORS))
+    parser.add_argument("--seeds", type=int, default=3, help="fits of an estimator that is random")
+    parser.add_argument("--limit", type=float, default=30.0, help="minutes of a fit")
+    parser.add_argument("--samples", type=int, default=None, help="training images (all by default)")
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="keep results in this file, and go on from it"
+    )
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw accuracy against seconds")
+    parser.add_argument(
+        "--readme", type=Path, metavar="FILE", nargs="?", const=README, help="write the table to this file"
+    )
+    arguments = parser.parse_args()
+    results = measure_all(arguments)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    caption = f"Accuracy, and seconds of a fit ({cores} cores):"
+    report(arguments, "accuracy", {caption: table_of(results, arguments)}, results)
+    if arguments.plot:
+        import matplotlib
+
+        matplotlib.use("Agg")
+        draw(results, arguments).savefig(arguments.plot, dpi=80)
+
+
+if __name__ == "__main__":
+    main()
