@@ -503,5 +503,5 @@ def run_backward(layer, params, unit, dY, *, need_dX=True, in_place=False):
 
 
 def initial_params(layer, input_shape, dtype=np.float64):
-    """Fresh parameters of a layer; the seed is fixed."""
+    """Fresh parameters of a layer, always the same for the seed of the tests."""
     return layer.init_params(input_shape, activation=None, dtype=np.dtype(dtype), rng=generator(0))

@@ -1,6 +1,7 @@
 """Tests of the seed that the other tests draw from."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 from seeds import N_SEEDS, VARIABLE, generator, seed_from
 
 TESTS = Path(__file__).parent
+ROOT = TESTS.parent
 
 
 def draws(*key):
@@ -57,3 +59,16 @@ def test_the_same_key_gives_the_same_numbers_and_another_key_others():
     assert numbers == {key: draws(*key) for key in keys}
     flat = [number for row in numbers.values() for number in row]
     assert len(set(flat)) == len(flat) == 4 * len(keys)
+
+
+def test_the_command_of_the_readme_runs_all_seeds():
+    section = (ROOT / "README.md").read_text().split("\n## Contributing\n")[1].split("\n## ")[0]
+    (command,) = re.findall(r"```sh\n(for seed in .+?)```", section, flags=re.DOTALL)
+    assert command.startswith(f"for seed in $(seq 0 {N_SEEDS - 1}); do\n    {VARIABLE}=$seed python -m ")
+    ignored = re.findall(r"--ignore (\S+)", command)
+    assert ignored and all((ROOT / path).exists() for path in ignored)
+
+
+def test_ci_runs_more_than_one_seed():
+    seeds = re.findall(rf"{VARIABLE}=(\d+) python -m pytest", (ROOT / ".ci" / "run").read_text())
+    assert {seed_from({VARIABLE: seed}) for seed in seeds} - {0}
