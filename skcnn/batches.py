@@ -161,10 +161,12 @@ def _block_statistics(source, weights):
         n_images = rows.stop - rows.start
         images = source.read(rows, np.empty((height, width, n_images, channels), source.format.dtype))
         pixels = images.astype(np.float64).reshape(height * width, n_images, channels)
+        origin = pixels[0, 0].copy()
+        pixels -= origin  # so that sums of a constant channel are zero, whatever the weights
         block_weights = np.ones(n_images) if weights is None else weights[rows]
         total = block_weights.sum() * height * width
         mean = block_weights @ pixels.sum(axis=0) / total
-        yield total, mean, block_weights @ ((pixels - mean) ** 2).sum(axis=0)
+        yield total, origin + mean, block_weights @ ((pixels - mean) ** 2).sum(axis=0)
 
 
 def as_image_array(X, *, estimator) -> np.ndarray:

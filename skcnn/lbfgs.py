@@ -150,7 +150,7 @@ class FullBatch:
         self._executor = Executor(network, pool, training=True, streams=RandomStreams(state.seed))
         self._blank = {where: np.zeros_like(value) for where, value in network.state().items()}
         self._start = None
-        self._last_loss = None
+        self._evaluated = self._iterate = None  # weights, loss and gradient of the last call and iterate
         self._start_time = time.perf_counter()
 
     def __call__(self, weights: np.ndarray) -> tuple[float, np.ndarray]:
@@ -168,8 +168,11 @@ class FullBatch:
         Raises
         ------
         DivergenceError
-            If the loss at the start, its gradient or a running statistic is not finite.
+            If the loss at the start, its gradient or a running statistic is not finite; or the weights
+            themselves, which the search gives where squares of the gradient overflow.
         """
+        if not np.isfinite(weights).all():
+            raise DivergenceError(f"a weight ceased to be finite in iteration {self._state.epoch + 1}")
         network = self._network
         np.copyto(network.vector, weights, casting="same_kind")
         network.set_state(self._blank)  # running statistics that start at zero become those of the samples
@@ -179,29 +182,29 @@ class FullBatch:
             loss += add_penalty(network, gradient, self._objective.alpha)
         network.set_state(self._executor.state)
         if not (np.isfinite(loss) and np.isfinite(gradient).all() and has_finite_parameters(network)):
-            if self._last_loss is None:
+            if self._iterate is None:
                 raise DivergenceError(
                     f"the loss at the start is {loss}, or its gradient or a running statistic is not finite"
                 )
-            # much worse, for the line search to turn back, but not so much that its next step is nil
-            return self._last_loss + 10 * (1 + abs(self._last_loss)), np.zeros_like(weights)
-        self._last_loss = loss
+            return self._turn_back(weights)
         self._start = self._start or (network.snapshot(), loss)
-        return loss, gradient.astype(np.float64)
+        self._evaluated = weights.copy(), loss, gradient.astype(np.float64)
+        self._iterate = self._iterate or self._evaluated
+        return self._evaluated[1:]
+
+    def _turn_back(self, weights):
+        """Return a loss and a gradient that make the line search take a quarter of its step.
+
+        From the iterate that it comes from, they go on along the step as a parabola does whose minimum is
+        there; a quarter of a quarter is not nil, however many steps fail.
+        """
+        start, loss, gradient = self._iterate
+        return loss + gradient @ (start - weights), -3 * gradient
 
     def end_iteration(self, loss: float) -> None:
-        """Accept the iterate that the network holds, and end the search where that is enough.
-
-        Raises
-        ------
-        DivergenceError
-            If a weight is not finite, as where squares of the gradient overflow in the search.
-        """
-        if not has_finite_parameters(self._network):
-            raise DivergenceError(
-                f"the loss or a weight ceased to be finite in iteration {self._state.epoch + 1}"
-            )
+        """Accept the iterate that the network holds, and end the search where that is enough."""
         self.accepted = self._network.snapshot()
+        self._iterate = self._evaluated
         self.n_iterations += 1
         self._state.change_solver("lbfgs")
         self._state.forget_average()

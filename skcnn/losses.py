@@ -99,7 +99,8 @@ class SoftmaxLoss(Loss):
 
     def probabilities(self, scores: np.ndarray) -> np.ndarray:
         """Return the softmax of scores of shape (n_samples, n_outputs)."""
-        probabilities = np.exp(scores - scores.max(axis=1, keepdims=True))
+        with np.errstate(over="ignore"):  # of a difference, whose exponential is zero all the same
+            probabilities = np.exp(scores - scores.max(axis=1, keepdims=True))
         return np.divide(probabilities, probabilities.sum(axis=1, keepdims=True), out=probabilities)
 
     def log_probabilities(self, scores: np.ndarray) -> np.ndarray:

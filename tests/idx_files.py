@@ -4,11 +4,12 @@ import gzip
 import struct
 
 import numpy as np
+from seeds import generator
 
 
 def write_idx_files(folder):
     """Write IDX files with 60 training and 20 test images to a folder."""
-    rng = np.random.default_rng(0)
+    rng = generator(0)
     for part, n_images in (("train", 60), ("t10k", 20)):
         images = rng.integers(0, 256, (n_images, 28, 28), dtype=np.uint8)
         labels = (np.arange(n_images) % 10).astype(np.uint8)

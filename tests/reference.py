@@ -7,6 +7,7 @@ vectors (n_samples, features). Padding is ((top, bottom), (left, right)).
 import math
 
 import numpy as np
+from seeds import generator
 
 NO_PADDING = ((0, 0), (0, 0))
 
@@ -453,7 +454,7 @@ class NaiveUnit:
 
     @property
     def rng(self):
-        return np.random.default_rng(self.seed)
+        return generator(self.seed)
 
     def accumulator(self, name, shape):
         return self._memory.setdefault((name, "accumulator"), np.zeros(shape, self.input.dtype))
@@ -502,7 +503,5 @@ def run_backward(layer, params, unit, dY, *, need_dX=True, in_place=False):
 
 
 def initial_params(layer, input_shape, dtype=np.float64):
-    """Fresh parameters of a layer; the seed is fixed."""
-    return layer.init_params(
-        input_shape, activation=None, dtype=np.dtype(dtype), rng=np.random.default_rng(0)
-    )
+    """Fresh parameters of a layer, always the same for the seed of the tests."""
+    return layer.init_params(input_shape, activation=None, dtype=np.dtype(dtype), rng=generator(0))

@@ -4,6 +4,7 @@ import signal
 from contextlib import contextmanager
 
 import numpy as np
+from seeds import SEED, generator
 
 from skcnn.batches import ImageFormat, ImageSource
 from skcnn.execution import Executor
@@ -23,8 +24,8 @@ def make_network(*layers, dtype=np.float64, seed=0, shape=SHAPE):
     """Return a network with biases and shifts that are not zero; a Dense layer by default."""
     layers = layers or (Flatten(), Dense(N_CLASSES))
     named = [(f"layer{index}", layer) for index, layer in enumerate(layers)]
-    network = Network(compile_steps(named, shape), dtype=dtype, streams=RandomStreams(seed))
-    network.vector += 0.3 * np.random.default_rng(seed).standard_normal(network.n_params).astype(dtype)
+    network = Network(compile_steps(named, shape), dtype=dtype, streams=RandomStreams(SEED + seed))
+    network.vector += 0.3 * generator(seed).standard_normal(network.n_params).astype(dtype)
     return network
 
 
@@ -76,7 +77,7 @@ def assert_statistics(actual, expected, tolerance=1e-13):
 
 
 def make_data(n_samples=20, *, weights=None, dtype=np.float64, seed=1, shape=SHAPE, n_classes=N_CLASSES):
-    rng = np.random.default_rng(seed)
+    rng = generator(seed)
     X = rng.standard_normal((n_samples, *shape))
     codes = rng.integers(0, n_classes, n_samples)
     loss_weights = np.ones(n_samples) if weights is None else weights / weights.mean()
@@ -93,7 +94,7 @@ def part_of(data, rows, weights=None):
 
 def repetitions(data):
     """Return the data with whole numbers as weights, and with as many repetitions instead."""
-    repeats = np.random.default_rng(3).integers(1, 4, len(data.codes))
+    repeats = generator(3).integers(1, 4, len(data.codes))
     rows = np.arange(len(data.codes))
     return part_of(data, rows, repeats.astype(float)), part_of(data, np.repeat(rows, repeats))
 
@@ -117,7 +118,7 @@ def objective(**changes):
 def train(network, data, goal, n_epochs, state=None, **options):
     """Train for some epochs and return the records."""
     options = {"batch_size": 6, "shuffle": True, "out_of_time": lambda: False} | options
-    state = TrainingState(seed=7) if state is None else state
+    state = TrainingState(seed=SEED) if state is None else state
     with worker_pool() as pool:
         epochs = train_epochs(network, data, state, goal, pool=pool, **options)
         return [next(epochs) for _ in range(n_epochs)]
@@ -125,11 +126,11 @@ def train(network, data, goal, n_epochs, state=None, **options):
 
 def take_steps(network, data, goal, steps, state=None, learning_rate=1.0):
     """Take a step on each of some arrays of rows; yield its loss."""
-    state = TrainingState(seed=7) if state is None else state
+    state = TrainingState(seed=SEED) if state is None else state
     for name in (*goal.optimizer.slot_names, *(["average"] if goal.averaging else [])):
         state.slots.setdefault(name, np.zeros_like(network.vector))
     with worker_pool() as pool:
-        executor = Executor(network, pool, training=True, streams=RandomStreams(7))
+        executor = Executor(network, pool, training=True, streams=RandomStreams(SEED))
         for rows in steps:
             loss, gradient = loss_and_gradient(executor, data, rows, state, goal)
             update(executor, gradient, state, goal, learning_rate)

@@ -5,6 +5,7 @@ import inspect
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
+from seeds import SEED, generator
 from sklearn.base import clone
 from sklearn.datasets import load_digits
 
@@ -38,7 +39,7 @@ from skcnn.network import Network
 from skcnn.random_streams import RandomStreams
 
 N_SAMPLES = 24
-X = np.random.default_rng(0).normal(size=(N_SAMPLES, 8, 6, 1))
+X = generator(0).normal(size=(N_SAMPLES, 8, 6, 1))
 Y = np.arange(N_SAMPLES) % 3
 
 
@@ -48,7 +49,7 @@ def make_net(layers=None, **params):
         "normalization": None,
         "hidden_layer_sizes": (4,),
         "max_iter": 1,
-        "random_state": 0,
+        "random_state": SEED,
     }
     return ConvNetClassifier(layers, **(defaults | params))
 
@@ -337,7 +338,7 @@ OTHER_VALUES = {
     "scoring": "accuracy",
     "max_time": 1.0,
     "warm_start": True,
-    "random_state": 7,
+    "random_state": SEED + 1,
     "verbose": True,
 }
 
@@ -390,7 +391,7 @@ CIFAR10, MNIST, DIGITS = (32, 32, 3), (28, 28, 1), (8, 8, 1)
 
 def count_parameters(layers, input_shape, n_outputs=10):
     _, steps = complete_layers(layers, input_shape, n_outputs)
-    return Network(steps, dtype=np.float32, streams=RandomStreams(0)).n_params
+    return Network(steps, dtype=np.float32, streams=RandomStreams(SEED)).n_params
 
 
 @pytest.mark.parametrize(
@@ -465,14 +466,14 @@ def test_known_stacks_fit_the_images_that_they_say(images):
 def test_known_stacks_learn_the_digits(function):
     """In three epochs, on half of the images; the score is that of the other half."""
     X_digits, y_digits = load_digits(return_X_y=True)
-    net = ConvNetClassifier(function(), max_iter=3, dtype="float32", random_state=0)
+    net = ConvNetClassifier(function(), max_iter=3, dtype="float32", random_state=SEED)
     assert net.fit(X_digits[::2], y_digits[::2]).score(X_digits[1::2], y_digits[1::2]) > 0.9
 
 
 def test_lenet5_learns_images_of_its_size():
     X_digits, y_digits = load_digits(return_X_y=True)
     images = np.kron(X_digits.reshape(-1, 8, 8), np.ones((2, 2)))
-    net = ConvNetClassifier(lenet5(), max_iter=3, dtype="float32", random_state=0)
+    net = ConvNetClassifier(lenet5(), max_iter=3, dtype="float32", random_state=SEED)
     assert net.fit(images[::2], y_digits[::2]).score(images[1::2], y_digits[1::2]) > 0.8
 
 

@@ -3,6 +3,7 @@
 import joblib
 import numpy as np
 import pytest
+from seeds import SEED, generator
 from sklearn.datasets import load_digits
 from sklearn.model_selection import GridSearchCV
 from threadpoolctl import threadpool_limits
@@ -22,7 +23,7 @@ from skcnn.augmenter import Augmenter
 from skcnn.batches import ImageFormat, ImageSource
 
 SOURCE = ImageSource(
-    np.random.default_rng(0).standard_normal((40, 6, 5, 2)),
+    generator(0).standard_normal((40, 6, 5, 2)),
     ImageFormat((6, 5, 2), False, np.dtype("float64")),
 )
 EVERYTHING = [RandomFlip(), RandomShift(1), Cutout(2), Mixup(), CutMix()]
@@ -36,7 +37,7 @@ def targets_of(rows):
 
 def minibatch(augmentations, rows, *, epoch=0, seed=3, parts=None, weights=None):
     """Return images, the batch axis first, and targets of a minibatch that is read in parts."""
-    augmenter = Augmenter(augmentations, seed, weights)
+    augmenter = Augmenter(augmentations, SEED + seed, weights)
     rows = np.asarray(rows)
     read, targets = augmenter.minibatch(SOURCE, rows, epoch, targets_of)
     pieces = []
@@ -47,7 +48,7 @@ def minibatch(augmentations, rows, *, epoch=0, seed=3, parts=None, weights=None)
 
 def make_net(**params):
     small = {"layers": [Conv2D(4, activation="relu"), MaxPool2D()], "max_iter": 2, "batch_size": 32}
-    return ConvNetClassifier(**small | {"random_state": 0} | params)
+    return ConvNetClassifier(**small | {"random_state": SEED} | params)
 
 
 @pytest.mark.parametrize("augmentations", [EVERYTHING, [Mixup()], [RandomShift(1)]], ids=repr)
@@ -163,7 +164,7 @@ def test_partial_fit_augments_each_call_as_the_epoch_of_fit():
 
 @pytest.mark.parametrize("averaging", ["ema", "swa"])
 def test_averaging_and_sample_weights_go_together_with_augmentation(averaging):
-    weights = np.random.default_rng(0).uniform(0, 2, len(Y))
+    weights = generator(0).uniform(0, 2, len(Y))
     params = {"augmentation": EVERYTHING, "averaging": averaging, "layers": None, "max_iter": 4}
     first, second = (make_net(**params).fit(X, Y, weights) for _ in range(2))
     assert joblib.hash(first.network_.vector) == joblib.hash(second.network_.vector)

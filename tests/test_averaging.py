@@ -5,6 +5,7 @@ import inspect
 
 import numpy as np
 import pytest
+from seeds import SEED, generator
 from small_trainings import (
     InterruptedLoss,
     all_bits,
@@ -86,7 +87,7 @@ def test_which_epochs_the_equal_average_takes(start, n_epochs, taken):
 @each_average
 def test_updates_equal_the_definition_and_keep_the_dtype(averaging, dtype):
     """Each update rounds a number of at most 4 three times."""
-    snapshots = np.random.default_rng(0).uniform(-4, 4, (30, 7)).astype(dtype)
+    snapshots = generator(0).uniform(-4, 4, (30, 7)).astype(dtype)
     average = np.full(7, np.nan, dtype)
     for n, weights in enumerate(snapshots):
         before = weights.copy()
@@ -119,7 +120,7 @@ def test_training_is_the_same_bit_for_bit_as_without_an_average(averaging, dtype
     networks, states = [], []
     for average in (averaging, None):
         networks.append(full_network(dtype))
-        states.append(TrainingState(seed=7))
+        states.append(TrainingState(seed=SEED))
         train(networks[-1], make_data(dtype=dtype), goal_of(average), 4, states[-1])
     assert states[0].slots.pop("average").dtype == dtype
     assert states[0].n_averaged > 0 == states[1].n_averaged
@@ -129,9 +130,9 @@ def test_training_is_the_same_bit_for_bit_as_without_an_average(averaging, dtype
 
 @pytest.mark.parametrize("decay", [0.0, 0.5, 0.999])
 def test_the_exponential_average_is_that_of_the_weights_of_every_step(decay):
-    network, data, state = make_network(), make_data(), TrainingState(seed=7)
+    network, data, state = make_network(), make_data(), TrainingState(seed=SEED)
     goal, snapshots = goal_of(ExponentialAverage(decay)), []
-    rows = np.random.default_rng(0).integers(0, 20, (30, 5))
+    rows = generator(0).integers(0, 20, (30, 5))
     for _ in take_steps(network, data, goal, rows, state, learning_rate=0.05):
         snapshots.append(network.vector.copy())
         expected = naive_exponential_average(snapshots, decay)
@@ -142,9 +143,9 @@ def test_the_exponential_average_is_that_of_the_weights_of_every_step(decay):
 
 @pytest.mark.parametrize(("start", "n_averaged"), [(0.0, 4), (0.5, 2), (0.75, 1), (0.99, 1)])
 def test_the_equal_average_is_that_of_the_ends_of_the_last_epochs(start, n_averaged):
-    network, data, state = make_network(), make_data(), TrainingState(seed=7)
+    network, data, state = make_network(), make_data(), TrainingState(seed=SEED)
     goal, snapshots = goal_of(StochasticWeightAverage(start)), []
-    plain, plain_state = copy.deepcopy(network), TrainingState(seed=7)
+    plain, plain_state = copy.deepcopy(network), TrainingState(seed=SEED)
     for _ in range(4):
         train(plain, data, goal_of(None), 1, plain_state)
         snapshots.append(plain.vector.copy())
@@ -156,7 +157,7 @@ def test_the_equal_average_is_that_of_the_ends_of_the_last_epochs(start, n_avera
 
 def test_a_further_call_begins_the_equal_average_anew_and_goes_on_with_the_exponential_one():
     for averaging, counts in [(StochasticWeightAverage(0.5), (2, 2)), (ExponentialAverage(), (16, 32))]:
-        network, state = make_network(), TrainingState(seed=7)
+        network, state = make_network(), TrainingState(seed=SEED)
         for count in counts:
             train(network, make_data(), goal_of(averaging), 4, state)
             assert state.n_averaged == count
@@ -165,7 +166,7 @@ def test_a_further_call_begins_the_equal_average_anew_and_goes_on_with_the_expon
 @each_average
 def test_training_goes_on_from_the_weights_in_the_state(averaging):
     """They are put back, and the average that the network held until then does not matter."""
-    network, data, state = make_network(), make_data(), TrainingState(seed=7)
+    network, data, state = make_network(), make_data(), TrainingState(seed=SEED)
     goal = goal_of(averaging)
     train(network, data, goal, 4, state)
     other, other_state = copy.deepcopy((network, state))
@@ -186,10 +187,10 @@ def test_divergence_takes_the_average_back_with_the_weights():
             self.calls += 1
             return np.nan if self.calls == 7 else super().gradient(scores, targets, weights, out)
 
-    network, data, state = make_network(), make_data(), TrainingState(seed=7)
+    network, data, state = make_network(), make_data(), TrainingState(seed=SEED)
     with pytest.raises(DivergenceError):
         train(network, data, goal_of(ExponentialAverage(), loss=Failing()), 2, state)
-    other, other_state = make_network(), TrainingState(seed=7)
+    other, other_state = make_network(), TrainingState(seed=SEED)
     train(other, data, goal_of(ExponentialAverage()), 1, other_state)
     assert all_bits(network, state) == all_bits(other, other_state)
 
@@ -200,13 +201,13 @@ def test_divergence_takes_the_average_back_with_the_weights():
 def test_without_an_average_the_network_itself_is_returned():
     network = normalized_network()
     goal = goal_of(StochasticWeightAverage())
-    assert average_of(network, make_data(), TrainingState(seed=7), goal) is network
+    assert average_of(network, make_data(), TrainingState(seed=SEED), goal) is network
 
 
 def averaged_after_training(weights=None, batch_size=6, dtype=np.float64):
     """Return a trained network, its average, the data and the state."""
     network, data = normalized_network(dtype), make_data(weights=weights, dtype=dtype)
-    state, goal = TrainingState(seed=7), goal_of(ExponentialAverage(0.9))
+    state, goal = TrainingState(seed=SEED), goal_of(ExponentialAverage(0.9))
     train(network, data, goal, 4, state)
     before = all_bits(network, state)
     averaged = average_of(network, data, state, goal, batch_size=batch_size)
@@ -229,7 +230,7 @@ def test_the_averaged_network_is_another_one_with_the_average(dtype):
 @pytest.mark.parametrize("weighted", [False, True])
 def test_with_one_minibatch_the_statistics_are_exactly_its_own(weighted):
     """Those of all samples, those of the second normalization behind the normalized first."""
-    weights = np.random.default_rng(2).uniform(0.5, 2, 20) if weighted else None
+    weights = generator(2).uniform(0.5, 2, 20) if weighted else None
     _, averaged, data, _ = averaged_after_training(weights, batch_size=20)
     assert_statistics(averaged.state(), naive_statistics(averaged, data.images.X, weights))
 
@@ -237,7 +238,7 @@ def test_with_one_minibatch_the_statistics_are_exactly_its_own(weighted):
 @pytest.mark.parametrize("weighted", [False, True])
 def test_the_statistics_are_means_over_minibatches_by_weight(weighted):
     """Of 20 samples, at most 6 a minibatch, in their order; each counts by its total weight."""
-    weights = np.random.default_rng(2).uniform(0.1, 5, 20) if weighted else None
+    weights = generator(2).uniform(0.1, 5, 20) if weighted else None
     _, averaged, data, _ = averaged_after_training(weights)
     shares = np.ones(20) if weights is None else weights
     parts = [slice(0, 5), slice(5, 10), slice(10, 15), slice(15, 20)]
@@ -261,7 +262,7 @@ def test_minibatches_of_different_sizes_count_by_their_samples():
 
 
 def test_weights_equal_repetition_in_the_statistics_of_one_minibatch():
-    network, state = normalized_network(), TrainingState(seed=7, n_averaged=1)
+    network, state = normalized_network(), TrainingState(seed=SEED, n_averaged=1)
     state.slots["average"] = network.vector.copy()
     weighted, repeated = (
         average_of(network, data, state, goal_of(ExponentialAverage()), batch_size=1000).state()
@@ -276,7 +277,7 @@ def test_the_averaged_network_has_the_same_bits_on_any_number_of_threads(average
     results = []
     for n_threads in (1, 2, 8):
         monkeypatch.setenv("SKCNN_NUM_THREADS", str(n_threads))
-        network, data, state = full_network(np.float32), make_data(dtype=np.float32), TrainingState(seed=7)
+        network, data, state = full_network(np.float32), make_data(dtype=np.float32), TrainingState(seed=SEED)
         goal = goal_of(average)
         train(network, data, goal, 2, state)
         results.append(all_bits(average_of(network, data, state, goal), state))
@@ -293,19 +294,19 @@ def test_statistics_are_those_that_a_training_step_gives(make, weighted, fine, m
     """Bit for bit, with dropout, from running statistics that are not at their beginning."""
     if fine:
         cut_finely(monkeypatch)
-    weights = np.random.default_rng(2).uniform(0.5, 2, 20) if weighted else None
+    weights = generator(2).uniform(0.5, 2, 20) if weighted else None
     network, data, goal = make(), make_data(weights=weights), objective()
     list(take_steps(network, data, goal, [np.arange(20)]))
-    before = all_bits(network, TrainingState(seed=0))
+    before = all_bits(network, TrainingState(seed=SEED))
     batch = make_batch(data, np.arange(3, 17), network, goal, number=5, epoch=0)
     results = []
     with worker_pool() as pool:
         for run in ("gradients", "statistics"):
-            executor = Executor(network, pool, training=True, streams=RandomStreams(7))
+            executor = Executor(network, pool, training=True, streams=RandomStreams(SEED))
             executor.gradients(batch, LogLoss()) if run == "gradients" else executor.statistics(batch)
             results.append(executor.state)
         assert executor.statistics(batch) is executor.state
-    assert all_bits(network, TrainingState(seed=0)) == before
+    assert all_bits(network, TrainingState(seed=SEED)) == before
     assert results[0].keys() == results[1].keys() == network.state().keys()
     for where, value in results[0].items():
         np.testing.assert_array_equal(results[1][where], value)
@@ -317,11 +318,11 @@ def test_an_executor_may_take_statistics_and_gradients_by_turns():
     network, data, goal = full_network(), make_data(), objective()
     batches = [make_batch(data, np.arange(n), network, goal, number=n, epoch=0) for n in (20, 7)]
     with worker_pool() as pool:
-        turns = Executor(network, pool, training=True, streams=RandomStreams(7))
+        turns = Executor(network, pool, training=True, streams=RandomStreams(SEED))
         for batch in (*batches, *batches):
             turns.statistics(batch)
             loss = turns.gradients(batch, LogLoss())
-            fresh = Executor(network, pool, training=True, streams=RandomStreams(7))
+            fresh = Executor(network, pool, training=True, streams=RandomStreams(SEED))
             assert loss == fresh.gradients(batch, LogLoss())
             np.testing.assert_array_equal(turns.reduce(), fresh.reduce())
             for where, value in fresh.state.items():
@@ -331,7 +332,7 @@ def test_an_executor_may_take_statistics_and_gradients_by_turns():
 def test_a_network_without_normalization_has_no_statistics():
     network, data = make_network(), make_data()
     with worker_pool() as pool:
-        executor = Executor(network, pool, training=True, streams=RandomStreams(7))
+        executor = Executor(network, pool, training=True, streams=RandomStreams(SEED))
         assert (
             executor.statistics(make_batch(data, np.arange(5), network, objective(), number=0, epoch=0)) == {}
         )
@@ -342,18 +343,21 @@ def test_a_network_without_normalization_has_no_statistics():
 
 def fitted_with_average(**options):
     """Return an estimator that holds an average, to go on with other hyperparameters."""
-    rng = np.random.default_rng(0)
+    rng = generator(0)
     X = rng.standard_normal((80, 4, 4))
     y = X[:, 0, 0] + rng.standard_normal(80) / 2 > 0
     options = {"conv_layer_sizes": (), "hidden_layer_sizes": (8,), "max_iter": 3} | options
-    model = ConvNetClassifier(averaging="ema", warm_start=True, tol=0.0, random_state=0, **options)
+    model = ConvNetClassifier(averaging="ema", warm_start=True, tol=0.0, random_state=SEED, **options)
     return model.fit(X, y), X, y
 
 
 def test_without_averaging_any_more_training_goes_on_from_the_best_weights():
-    """As it does where there never was an average: a rate of almost zero leaves them where they are."""
+    """As it does where there never was an average: a rate of almost zero leaves them where they are.
+
+    Labels for validation are wrong, so that their loss grows with all that is learned.
+    """
     model, X, y = fitted_with_average(early_stopping=True)
-    model.set_params(averaging=None, max_iter=10, learning_rate_init=0.5).fit(X, y)
+    model.set_params(averaging=None, max_iter=10, learning_rate_init=0.5).fit(X, y, X_val=X, y_val=~y)
     assert model.validation_scores_[-1] < model.best_validation_score_
     best = model.network_.vector.copy()
     model.set_params(early_stopping=False, max_iter=1, learning_rate_init=1e-12).fit(X, y)

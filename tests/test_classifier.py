@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import expit, softmax
+from seeds import SEED, generator
 from sklearn.exceptions import ConvergenceWarning, DataConversionWarning
 from sklearn.metrics import accuracy_score, log_loss
 from sklearn.utils.class_weight import compute_sample_weight
@@ -23,7 +24,7 @@ N_SAMPLES, IMAGE_SHAPE, N_CLASSES = 45, (6, 5, 1), 3
 
 def make_images(seed):
     """Return noisy images with a bright pixel for each class, and labels."""
-    rng = np.random.default_rng(seed)
+    rng = generator(seed)
     y = np.arange(N_SAMPLES) % N_CLASSES
     X = rng.normal(size=(N_SAMPLES, *IMAGE_SHAPE))
     X[np.arange(N_SAMPLES), 2 * y, y + 1, 0] += 3
@@ -49,7 +50,7 @@ def make_net(layers=None, **params):
         "batch_size": 16,
         "max_iter": 2,
         "learning_rate_init": 1e-2,
-        "random_state": 0,
+        "random_state": SEED,
     }
     return ConvNetClassifier(layers, **(defaults | params))
 
@@ -208,11 +209,12 @@ def test_log_probabilities_are_finite_where_probabilities_underflow():
     ids=["text", "objects", "integers", "integral floats", "unsorted"],
 )
 def test_labels_are_predicted_as_they_were_given(classes):
-    net = make_net(max_iter=30).fit(X, classes[Y])
+    net = make_net().fit(X, classes[Y])
     assert_array_equal(net.classes_, np.sort(classes))
     prediction = net.predict(X)
     assert prediction.dtype == classes.dtype
-    assert np.mean(prediction == classes[Y]) > 0.9
+    codes = np.searchsorted(net.classes_, classes[Y])
+    assert_array_equal(prediction, net.classes_[make_net().fit(X, codes).predict(X)])
 
 
 def test_names_of_labels_do_not_change_the_weights():
@@ -220,9 +222,10 @@ def test_names_of_labels_do_not_change_the_weights():
 
 
 def test_boolean_labels():
-    net = make_net(max_iter=15).fit(X, BINARY.astype(bool))
+    net, expected = make_net().fit(X, BINARY.astype(bool)), make_net().fit(X, BINARY)
     assert net.predict(X).dtype == bool
-    assert net.score(X, BINARY.astype(bool)) > 0.9
+    assert_array_equal(net.predict(X), expected.predict(X))
+    assert net.score(X, BINARY.astype(bool)) == expected.score(X, BINARY)
 
 
 def test_column_of_labels_is_warned_about():
@@ -318,12 +321,15 @@ def options(parameter):
 @pytest.mark.parametrize("learning_rate", options("learning_rate"))
 @pytest.mark.parametrize("solver", options("solver"))
 def test_every_solver_trains_with_every_learning_rate(solver, learning_rate):
+    """All get far but "invscaling", whose steps shrink too fast for that: its loss falls."""
     rate = {"rmsprop": 5e-3, "adagrad": 0.2}.get(solver, 0.05)  # first steps of rmsprop are 30 times the rate
-    net = make_net(
-        solver=solver, learning_rate=learning_rate, max_iter=30, learning_rate_init=rate, n_iter_no_change=30
-    ).fit(X, Y)
-    assert net.loss_ < 0.5 * net.loss_curve_[0]
-    assert net.score(X, Y) > 0.9
+    params = {"activation": "tanh", "max_iter": 30, "learning_rate_init": rate, "n_iter_no_change": 30}
+    net = make_net(solver=solver, learning_rate=learning_rate, **params).fit(X, Y)
+    if learning_rate == "invscaling":
+        assert net.loss_ < net.loss_curve_[0]
+    else:
+        assert net.loss_ < 0.5 * net.loss_curve_[0]
+        assert net.score(X, Y) > 0.9
 
 
 @pytest.mark.parametrize(
@@ -351,7 +357,7 @@ def test_every_solver_trains_with_every_learning_rate(solver, learning_rate):
         {"batch_size": 8},
         {"shuffle": False},
         {"learning_rate_init": 2e-2},
-        {"random_state": 1},
+        {"random_state": SEED + 1},
         {"input_scaling": None},
         {"init_scaling": "unit_variance"},
         {"kernel_size": (3, 1)},
@@ -460,9 +466,11 @@ def test_early_stopping_restores_the_best_weights_and_running_statistics(normali
 
 
 def test_restored_weights_have_the_best_validation_loss():
-    net = make_net(early_stopping=True, learning_rate_init=0.1, max_iter=12).fit(X, Y, **VALIDATION)
+    """Wrong labels for validation: the more is learned, the larger is their loss."""
+    wrong = (Y_VAL + 1) % N_CLASSES
+    net = make_net(early_stopping=True, max_iter=12).fit(X, Y, X_val=X_VAL, y_val=wrong)
     assert net.validation_scores_[-1] < net.best_validation_score_
-    assert_allclose(-log_loss(Y_VAL, net.predict_proba(X_VAL)), net.best_validation_score_, rtol=1e-10)
+    assert_allclose(-log_loss(wrong, net.predict_proba(X_VAL)), net.best_validation_score_, rtol=1e-10)
 
 
 def test_early_stopping_ends_training():
@@ -688,15 +696,15 @@ def test_same_seed_same_weights_other_seed_other_weights():
     params = {"dropout": 0.2, "early_stopping": True, "validation_fraction": 0.3}
     net = make_net(**params).fit(X, Y)
     assert_same_weights(net, make_net(**params).fit(X, Y))
-    assert not same_weights(net, make_net(**params, random_state=1).fit(X, Y))
+    assert not same_weights(net, make_net(**params, random_state=SEED + 1).fit(X, Y))
 
 
 def test_random_state_instance_gives_other_draws_to_each_fit():
-    net = make_net(random_state=np.random.RandomState(0))
+    net = make_net(random_state=np.random.RandomState(SEED))
     first = pickle.loads(pickle.dumps(net.fit(X, Y)))
     second = net.fit(X, Y)
     assert not same_weights(first, second)
-    other = make_net(random_state=np.random.RandomState(0))
+    other = make_net(random_state=np.random.RandomState(SEED))
     assert_same_weights(other.fit(X, Y), first)
     assert_same_weights(other.fit(X, Y), second)
 
@@ -704,14 +712,14 @@ def test_random_state_instance_gives_other_draws_to_each_fit():
 def test_fit_changes_only_the_state_of_a_random_state_instance_and_always_alike():
     states = []
     for params in ({}, {"max_iter": 4, "dropout": 0.5, "normalization": "batch", "hidden_layer_sizes": (9,)}):
-        random_state = np.random.RandomState(0)
+        random_state = np.random.RandomState(SEED)
         net = make_net(**params, random_state=random_state)
         parameters = net.get_params()
         net.fit(X, Y)
         assert net.random_state is random_state
         assert all(net.get_params()[name] is value for name, value in parameters.items())
         states.append(random_state.random_sample())
-    assert states[0] == states[1] != np.random.RandomState(0).random_sample()
+    assert states[0] == states[1] != np.random.RandomState(SEED).random_sample()
 
 
 @pytest.fixture
@@ -722,10 +730,10 @@ def global_random_state():
 
 
 def test_random_state_none_draws_from_the_global_generator(global_random_state):
-    np.random.seed(0)
+    np.random.seed(SEED)
     net, other = make_net(random_state=None).fit(X, Y), make_net(random_state=None).fit(X, Y)
     assert not same_weights(net, other)
-    np.random.seed(0)
+    np.random.seed(SEED)
     assert_same_weights(net, make_net(random_state=None).fit(X, Y))
 
 
@@ -1001,7 +1009,7 @@ def test_no_minibatch_is_a_small_rest():
         def backward(self, params, dY, unit, *, need_dX, out):
             return dY
 
-    X65 = np.random.default_rng(0).standard_normal((65, 4))
+    X65 = generator(0).standard_normal((65, 4))
     make_net([Flatten(), Counting(), Dense(3)], batch_size="auto", max_iter=1).fit(X65, np.arange(65) % 2)
     assert sorted(sizes) == [32, 33]
 

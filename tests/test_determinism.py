@@ -7,6 +7,7 @@ import joblib
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
+from seeds import SEED, generator
 from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.model_selection import KFold, cross_val_predict, cross_val_score
@@ -30,7 +31,7 @@ from skcnn import (
 from skcnn.execution import shard_bounds
 
 N_SAMPLES, BATCH_SIZE = 112, 64
-X = np.random.default_rng(0).normal(size=(N_SAMPLES, 24, 24, 3)).astype("float32")
+X = generator(0).normal(size=(N_SAMPLES, 24, 24, 3)).astype("float32")
 Y = np.arange(N_SAMPLES) % 3
 
 VARIANTS = {
@@ -67,7 +68,7 @@ def make_net(**params):
         "hidden_layer_sizes": (16,),
         "batch_size": BATCH_SIZE,
         "max_iter": 2,
-        "random_state": 0,
+        "random_state": SEED,
     }
     return ConvNetClassifier(**(defaults | params))
 
@@ -264,6 +265,6 @@ def test_overlapping_fits_leave_the_limits_of_the_blas():
 
 def test_digits_are_learned():
     images, labels = load_digits(return_X_y=True)
-    folds = KFold(5, shuffle=True, random_state=0)
-    scores = cross_val_score(ConvNetClassifier(random_state=0), images, labels, cv=folds, n_jobs=2)
+    folds = KFold(5, shuffle=True, random_state=SEED)
+    scores = cross_val_score(ConvNetClassifier(random_state=SEED), images, labels, cv=folds, n_jobs=2)
     assert scores.mean() >= 0.985

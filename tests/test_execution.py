@@ -7,6 +7,7 @@ from math import prod
 import numpy as np
 import pytest
 from scipy.special import log_softmax, softmax
+from seeds import SEED, generator
 
 from skcnn import execution
 from skcnn.execution import (
@@ -85,8 +86,8 @@ class Multiply(JoiningLayer):
 
 def build(steps, dtype=np.float64, seed=0):
     """Return a network whose biases, shifts and running statistics are not what they start as."""
-    network = Network(steps, dtype=dtype, streams=RandomStreams(seed))
-    rng = np.random.default_rng(seed)
+    network = Network(steps, dtype=dtype, streams=RandomStreams(SEED + seed))
+    rng = generator(seed)
     network.vector += 0.3 * rng.standard_normal(network.n_params).astype(dtype)
     for (name, key), value in network.state().items():
         if key != "n_updates":
@@ -111,7 +112,7 @@ class Problem:
     """A minibatch for a network."""
 
     def __init__(self, network, n_rows=11, *, weighted=False, seed=0, number=3):
-        rng = np.random.default_rng(seed)
+        rng = generator(seed)
         shape = network.steps[0].output_shape
         images = rng.standard_normal((n_rows, *shape)).astype(network.dtype)
         self.X = images.transpose(1, 2, 0, 3) if len(shape) == 3 else images
@@ -129,7 +130,7 @@ class Problem:
 
 
 def executor_of(network, pool, *, training=True, **options):
-    return Executor(network, pool, training=training, streams=RandomStreams(5), **options)
+    return Executor(network, pool, training=training, streams=RandomStreams(SEED), **options)
 
 
 def gradients(network, problem):
@@ -921,7 +922,7 @@ def test_the_new_state_is_the_statistics_of_the_whole_minibatch(small_pieces):
     network = Network(
         compile_steps([("norm", BatchNorm()), ("flatten", Flatten()), ("output", Dense(3))], (3, 4, 2)),
         dtype=np.float64,
-        streams=RandomStreams(0),
+        streams=RandomStreams(SEED),
     )
     problem = Problem(network, weighted=True)
     _, _, state = gradients(network, problem)

@@ -6,6 +6,7 @@ import time
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from seeds import SEED, generator
 from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning
@@ -26,7 +27,7 @@ def make_net(**params):
         "batch_size": 100,
         "max_iter": 4,
         "learning_rate_init": 1e-2,
-        "random_state": 0,
+        "random_state": SEED,
     }
     return ConvNetClassifier(**(defaults | params))
 
@@ -220,7 +221,7 @@ def test_a_few_samples_do_not_spoil_the_statistics_of_an_average():
 @pytest.mark.parametrize("averaging", ["ema", "swa"])
 def test_statistics_of_an_average_do_not_suffer_from_samples_in_order(averaging):
     """Minibatches of one class each would have a third of the variance of all samples."""
-    images = np.random.default_rng(0).normal(size=(300, 8, 8)) * 0.3 + 2 * Y[:, np.newaxis, np.newaxis]
+    images = generator(0).normal(size=(300, 8, 8)) * 0.3 + 2 * Y[:, np.newaxis, np.newaxis]
     order = np.argsort(Y, kind="stable")
     net = make_net(averaging=averaging, input_scaling=None).fit(images[order], Y[order])
     _, variance = statistics_by_hand(net, images)
@@ -457,7 +458,7 @@ def test_the_best_score_is_of_the_scoring_in_force():
 @pytest.mark.parametrize("scale", [1e-3, 1e3])
 def test_the_scale_of_weights_is_that_of_each_fit(scale):
     """With warm start, too; only calls of partial_fit share one."""
-    weights = np.random.default_rng(0).uniform(0.5, 2.0, len(X))
+    weights = generator(0).uniform(0.5, 2.0, len(X))
     nets = [make_net(warm_start=True, max_iter=1).fit(X, Y, sample_weight=weights) for _ in range(2)]
     for net, factor in zip(nets, (1.0, scale), strict=True):
         net.fit(X, Y, sample_weight=weights * factor)
@@ -468,7 +469,7 @@ def test_the_scale_of_weights_is_that_of_each_fit(scale):
 @pytest.mark.parametrize("exponent", [-1000, -200, 200, 1000])
 def test_weights_beyond_float32_give_the_bits_of_others(exponent):
     """Powers of two are exact."""
-    weights = np.random.default_rng(0).uniform(0.5, 2.0, len(X))
+    weights = generator(0).uniform(0.5, 2.0, len(X))
     nets = [make_net(dtype="float32", max_iter=2) for _ in range(2)]
     nets[0].fit(X, Y, sample_weight=weights)
     nets[1].fit(X, Y, sample_weight=np.ldexp(weights, exponent))

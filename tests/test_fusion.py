@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from seeds import SEED, generator
 from small_trainings import N_CLASSES, all_bits, make_data, make_network, objective, train
 
 from skcnn import (
@@ -126,7 +127,7 @@ def test_training_gives_the_same_bits(name, dtype, monkeypatch):
 def trained(layers, dtype):
     """Return the bits of a network of these layers after three epochs."""
     network = make_network(*layers, Dropout(0.25), Flatten(), Dense(N_CLASSES), dtype=dtype, shape=SHAPE)
-    data, state = make_data(shape=SHAPE, dtype=dtype), TrainingState(seed=7)
+    data, state = make_data(shape=SHAPE, dtype=dtype), TrainingState(seed=SEED)
     data.images.X[...] = data.images.X.round(1)
     train(network, data, objective(), 3, state)
     return all_bits(network, state)
@@ -142,7 +143,7 @@ def test_which_activations_commute_with_the_maximum():
 @pytest.mark.parametrize("activation", COMMUTING.values(), ids=COMMUTING)
 def test_activations_that_commute_with_the_maximum_never_fall(activation):
     """For numbers of all sizes; different numbers with equal results lie where the result is zero."""
-    rng = np.random.default_rng(0)
+    rng = generator(0)
     numbers = np.sort(rng.standard_normal(4000) * 10.0 ** rng.integers(-37, 37, 4000)).astype(np.float32)
     numbers = np.unique(np.concatenate([numbers, np.nextafter(numbers, np.float32(np.inf))]))[:, np.newaxis]
     results = activation().forward({}, numbers, None, training=False, out=np.empty_like(numbers))
@@ -236,8 +237,8 @@ def fitted_graph(*entries):
 
 def fitted(steps, dtype=np.float64):
     """Return a network of steps, with biases, shifts and running statistics that are not trivial."""
-    network = Network(steps, dtype=dtype, streams=RandomStreams(0))
-    rng = np.random.default_rng(1)
+    network = Network(steps, dtype=dtype, streams=RandomStreams(SEED))
+    rng = generator(1)
     network.vector += 0.3 * rng.standard_normal(network.n_params).astype(dtype)
     for (_, key), value in network.state().items():
         if key == "running_mean":
@@ -249,7 +250,7 @@ def fitted(steps, dtype=np.float64):
 
 def scores_of(network, n_samples=9):
     shape = network.steps[0].output_shape
-    X = np.random.default_rng(2).standard_normal((*shape[:2], n_samples, shape[2])).astype(network.dtype)
+    X = generator(2).standard_normal((*shape[:2], n_samples, shape[2])).astype(network.dtype)
     with worker_pool() as pool:
         executor = Executor(network, pool, training=False)
         batch = Batch(n_samples, lambda rows, out: np.copyto(out, X[:, :, rows]))
@@ -272,9 +273,7 @@ def assert_consistent(steps, params):
         assert step.input_shapes == tuple(steps[source].output_shape for source in step.inputs)
         assert step.layer.output_shape(step.input_shape) == step.output_shape
         assert set(params.get(step.name, {})) == set(
-            step.layer.init_params(
-                step.input_shape, activation=None, dtype=np.float64, rng=np.random.default_rng(0)
-            )
+            step.layer.init_params(step.input_shape, activation=None, dtype=np.float64, rng=generator(0))
         )
 
 

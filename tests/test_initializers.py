@@ -3,16 +3,20 @@
 import numpy as np
 import pytest
 from scipy import stats
+from seeds import generator
 
 from skcnn.initializers import initial_weight
 
 SHAPE, FAN_IN, FAN_OUT = (3, 3, 20, 40), 180, 360
 
+FIVE_DEVIATIONS = 6e-7
+"""The probability of five standard deviations and more."""
+
 each_gain = pytest.mark.parametrize("gain", [np.sqrt(2), 1.0, 0.3, None], ids=str)
 
 
 def draw(gain, dtype="float64", seed=0, fan_in=FAN_IN, fan_out=FAN_OUT):
-    rng = np.random.default_rng(seed)
+    rng = generator(seed)
     return initial_weight(SHAPE, fan_in, fan_out, gain=gain, dtype=np.dtype(dtype), rng=rng)
 
 
@@ -22,13 +26,13 @@ def draw(gain, dtype="float64", seed=0, fan_in=FAN_IN, fan_out=FAN_OUT):
 def test_with_a_gain_weights_are_normal(gain, variance):
     """Kolmogorov-Smirnov against the normal distributions of He and LeCun, and another."""
     result = stats.kstest(draw(gain).ravel(), stats.norm(scale=np.sqrt(variance)).cdf)
-    assert result.pvalue > 0.01
+    assert result.pvalue > FIVE_DEVIATIONS
 
 
 def test_without_a_gain_weights_are_glorot_uniform():
     bound = np.sqrt(6 / (FAN_IN + FAN_OUT))
     weight = draw(None).ravel()
-    assert stats.kstest(weight, stats.uniform(-bound, 2 * bound).cdf).pvalue > 0.01
+    assert stats.kstest(weight, stats.uniform(-bound, 2 * bound).cdf).pvalue > FIVE_DEVIATIONS
     assert -bound <= weight.min() < -0.99 * bound
     assert 0.99 * bound < weight.max() <= bound
 

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from scipy.special import softmax
+from seeds import SEED, generator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from small_trainings import (
@@ -37,7 +38,7 @@ from skcnn.training import DivergenceError, TrainingState, make_batch
 
 def minimize(network, data, *, state=None, tol=1e-8, goes_on=None, n_epochs=15, **changes):
     """Minimize and return the records."""
-    records, state = [], TrainingState(seed=7) if state is None else state
+    records, state = [], TrainingState(seed=SEED) if state is None else state
     goal = objective(optimizer=None, schedule=None, n_epochs=n_epochs, **changes)
 
     def take(record):
@@ -64,7 +65,7 @@ def naive_loss(network, data, *, alpha=0.0, loss=None):
 
     goal = objective(loss=loss)
     with worker_pool() as pool:
-        executor = Executor(network, pool, training=True, streams=RandomStreams(7))
+        executor = Executor(network, pool, training=True, streams=RandomStreams(SEED))
         executor.gradients(
             make_batch(data, np.arange(len(data.codes)), network, goal, number=0, epoch=0), Catching()
         )
@@ -82,7 +83,7 @@ def test_a_single_layer_reaches_the_optimum_of_logistic_regression(n_classes, we
     With two classes it has one vector of weights, ours two of half its length at the optimum: half the
     penalty.
     """
-    rng, alpha = np.random.default_rng(5), 0.02
+    rng, alpha = generator(5), 0.02
     weights = rng.uniform(0.2, 3, 80) if weighted else None
     network = make_network(Flatten(), Dense(n_classes))
     data = make_data(80, weights=weights, n_classes=n_classes)
@@ -97,6 +98,7 @@ def test_a_single_layer_reaches_the_optimum_of_logistic_regression(n_classes, we
     assert len(records) < 300
 
 
+@pytest.mark.filterwarnings("ignore:L-BFGS ended after")  # hinge losses and ReLU have kinks, where it may end
 @pytest.mark.parametrize("loss", LOSSES)
 def test_the_loss_never_rises_from_record_to_record(loss):
     records = minimize(normalized_network(), make_data(), loss=LOSSES[loss](), alpha=1e-3, n_epochs=30)
@@ -110,7 +112,7 @@ def test_a_start_at_the_optimum_is_converged():
     """No component of the gradient is larger than tol; what is recorded is the loss of the start."""
     network, data = make_network(), make_data()
     losses = losses_of(minimize(network, data, alpha=0.1, n_epochs=300))
-    before, state = network.vector.copy(), TrainingState(seed=7)
+    before, state = network.vector.copy(), TrainingState(seed=SEED)
     (record,) = minimize(network, data, state=state, alpha=0.1, tol=1e-3, goes_on=lambda record: False)
     assert record["loss"] == losses[-1]
     assert record["epoch"] == state.epoch == 1
@@ -138,7 +140,7 @@ def test_a_smaller_tolerance_ends_later_and_nearer_to_the_optimum():
         minimize(network, data, alpha=0.1, tol=tol, n_epochs=300)
         goal = objective(alpha=0.1)
         with worker_pool() as pool:
-            executor = Executor(network, pool, training=True, streams=RandomStreams(7))
+            executor = Executor(network, pool, training=True, streams=RandomStreams(SEED))
             executor.gradients(make_batch(data, np.arange(20), network, goal, number=0, epoch=0), LogLoss())
             gradient = executor.reduce().copy()
         gradient[: network.n_decayed] += 0.1 * network.vector[: network.n_decayed]
@@ -165,7 +167,7 @@ def test_the_network_holds_the_last_accepted_iterate(dtype, n_epochs):
 @pytest.mark.parametrize("weighted", [False, True])
 def test_running_statistics_are_those_of_all_samples_at_the_last_weights(weighted):
     """Those of earlier weights, and of trials that the search turned back from, are forgotten."""
-    weights = np.random.default_rng(2).uniform(0.5, 2, 20) if weighted else None
+    weights = generator(2).uniform(0.5, 2, 20) if weighted else None
     network, data = normalized_network(), make_data(weights=weights)
     seen = []
 
@@ -181,7 +183,7 @@ def test_running_statistics_are_those_of_all_samples_at_the_last_weights(weighte
 
 
 def test_an_iteration_counts_as_an_epoch_and_as_a_step_over_all_samples():
-    state = TrainingState(seed=7, epoch=2, step=5, n_samples_seen=100)
+    state = TrainingState(seed=SEED, epoch=2, step=5, n_samples_seen=100)
     records = minimize(make_network(), make_data(), state=state, n_epochs=3)
     assert [record["epoch"] for record in records] == [3, 4, 5]
     assert all(set(record) == {"epoch", "loss", "seconds"} for record in records)
@@ -192,7 +194,7 @@ def test_an_iteration_counts_as_an_epoch_and_as_a_step_over_all_samples():
 def test_the_search_begins_with_the_weights_that_training_goes_on_from():
     """Not with their average that the network holds; slots of an optimizer are forgotten."""
     network, other, data = normalized_network(), normalized_network(), make_data()
-    state = TrainingState(seed=7, slots={"velocity": network.vector.copy()}, trained=network.vector.copy())
+    state = TrainingState(seed=SEED, slots={"velocity": network.vector.copy()}, trained=network.vector.copy())
     network.vector *= 0.5
     losses = losses_of(minimize(network, data, state=state, n_epochs=4))
     assert losses == losses_of(minimize(other, data, n_epochs=4))
@@ -215,10 +217,10 @@ def test_a_search_to_the_very_end_stays_downhill(dtype):
 @pytest.mark.parametrize("last", [1, 2, 5])
 def test_the_search_stops_at_the_iteration_that_is_not_to_go_on(last):
     """With the network and the state that it has there, on the way of a search that goes on."""
-    network, state = normalized_network(), TrainingState(seed=7)
+    network, state = normalized_network(), TrainingState(seed=SEED)
     records = minimize(network, make_data(), state=state, goes_on=lambda record: record["epoch"] < last)
     assert len(records) == state.epoch == last
-    other, other_state = normalized_network(), TrainingState(seed=7)
+    other, other_state = normalized_network(), TrainingState(seed=SEED)
     longer = minimize(other, make_data(), state=other_state, n_epochs=last)
     assert losses_of(longer) == losses_of(records)
     assert all_bits(other, other_state) == all_bits(network, state)
@@ -244,7 +246,7 @@ def test_the_search_gives_the_same_bits_on_any_number_of_threads(dtype, monkeypa
     for n_threads in (1, 2, 8):
         monkeypatch.setenv("SKCNN_NUM_THREADS", str(n_threads))
         network = make_network(Conv2D(2), BatchNorm(), Tanh(), Flatten(), Dense(N_CLASSES), dtype=dtype)
-        state = TrainingState(seed=7)
+        state = TrainingState(seed=SEED)
         records = minimize(network, make_data(dtype=dtype), state=state, alpha=0.01, n_epochs=8)
         results.append((all_bits(network, state), losses_of(records)))
     assert results[0] == results[1] == results[2]
@@ -256,11 +258,11 @@ def test_the_search_gives_the_same_bits_on_any_number_of_threads(dtype, monkeypa
 @pytest.mark.parametrize("layer", [Dropout(0.5), SpatialDropout2D(0.5)])
 def test_a_layer_that_is_random_in_training_is_refused_by_its_name(layer):
     network = make_network(Conv2D(2), layer, Flatten(), Dense(N_CLASSES))
-    before = all_bits(network, TrainingState(seed=7))
+    before = all_bits(network, TrainingState(seed=SEED))
     message = rf"solver='lbfgs' .*layer 'layer1', {type(layer).__name__}\(.*choose another solver"
     with pytest.raises(ValueError, match=message):
         minimize(network, make_data())
-    assert all_bits(network, TrainingState(seed=7)) == before
+    assert all_bits(network, TrainingState(seed=SEED)) == before
 
 
 def test_a_random_layer_within_others_is_refused():
@@ -270,7 +272,7 @@ def test_a_random_layer_within_others_is_refused():
 
 def test_a_start_without_a_finite_loss_diverges():
     """The network and the state stay what they were."""
-    network, state = normalized_network(), TrainingState(seed=7)
+    network, state = normalized_network(), TrainingState(seed=SEED)
     network.vector[:] = 1e300
     before = all_bits(network, state)
     with pytest.raises(DivergenceError, match="the loss at the start is"):
@@ -303,7 +305,7 @@ def test_a_start_without_a_finite_gradient_diverges():
 
 
 @pytest.mark.parametrize("in_gradient", [False, True])
-@pytest.mark.parametrize("failing_calls", [[2], [3], [6], [9], [2, 3, 4]])
+@pytest.mark.parametrize("failing_calls", [[2], [3], [6], [9], [2, 3, 4], [*range(2, 9)]], ids=str)
 def test_the_search_turns_back_from_where_the_loss_is_not_finite(failing_calls, in_gradient, monkeypatch):
     """And goes on downhill to the same optimum."""
     monkeypatch.setenv("SKCNN_NUM_THREADS", "1")
@@ -345,7 +347,7 @@ def test_weights_that_cease_to_be_finite_are_divergence():
     """SciPy steps to weights that are no numbers where squares of the gradient overflow."""
     network, state = make_network(), TrainingState(seed=7)
     before = all_bits(network, state)
-    with pytest.raises(DivergenceError, match="the loss or a weight ceased to be finite in iteration 1"):
+    with pytest.raises(DivergenceError, match="a weight ceased to be finite in iteration 1"):
         minimize(network, scaled(make_data(), 1e200), state=state)
     assert all_bits(network, state) == before
 
@@ -360,11 +362,11 @@ def keyboard_interrupt():
 def test_an_interrupt_keeps_the_last_accepted_iterate(interrupted_call, keyboard_interrupt, monkeypatch):
     """The evaluation under way is not taken over, the state counts the iterations before it."""
     monkeypatch.setenv("SKCNN_NUM_THREADS", "1")  # the loss is computed in the main thread
-    network, state = normalized_network(), TrainingState(seed=7)
+    network, state = normalized_network(), TrainingState(seed=SEED)
     with pytest.raises(KeyboardInterrupt):
         minimize(network, make_data(), state=state, loss=InterruptedLoss(interrupted_call))
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    other, other_state = normalized_network(), TrainingState(seed=7)
+    other, other_state = normalized_network(), TrainingState(seed=SEED)
     if state.epoch:
         minimize(other, make_data(), state=other_state, n_epochs=state.epoch)
     assert state.epoch < interrupted_call
@@ -380,10 +382,10 @@ def test_an_error_in_the_callback_keeps_the_last_accepted_iterate():
             raise DivergenceError("the validation loss became nan")
         return True
 
-    network, state = normalized_network(), TrainingState(seed=7)
+    network, state = normalized_network(), TrainingState(seed=SEED)
     with pytest.raises(DivergenceError, match="validation"):
         minimize(network, make_data(), state=state, goes_on=goes_on)
-    other, other_state = normalized_network(), TrainingState(seed=7)
+    other, other_state = normalized_network(), TrainingState(seed=SEED)
     minimize(other, make_data(), state=other_state, n_epochs=3)
     assert all_bits(network, state) == all_bits(other, other_state)
 

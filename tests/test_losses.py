@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 from scipy.special import log_softmax, softmax
+from seeds import SEED, generator
 
 from skcnn.gradient_check import loss_gradient_error
 from skcnn.losses import LOSSES, FocalLoss, Hinge, LogLoss, Loss, SquaredHinge, dense_targets
@@ -69,7 +70,7 @@ each_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 
 
 def problem(n_samples=6, n_outputs=4, seed=0, dtype=np.float64):
-    rng = np.random.default_rng(seed)
+    rng = generator(seed)
     scores = 3 * rng.standard_normal((n_samples, n_outputs))
     targets = rng.dirichlet(np.ones(n_outputs), n_samples)
     weights = rng.uniform(0.5, 2, n_samples)
@@ -157,7 +158,7 @@ def test_gradient_returns_the_weighted_sum_of_the_values(loss, naive):
 @pytest.mark.parametrize("n_outputs", [2, 10])
 def test_gradient_agrees_with_finite_differences(loss, n_outputs):
     """The scores drawn are further from the bends of the hinge than the differences are long."""
-    assert loss_gradient_error(loss, n_outputs=n_outputs) < 1e-7
+    assert loss_gradient_error(loss, n_outputs=n_outputs, random_state=SEED) < 1e-7
 
 
 def test_finite_differences_notice_a_wrong_gradient():
@@ -167,7 +168,7 @@ def test_finite_differences_notice_a_wrong_gradient():
             out[:, 0] *= 1.01
             return loss
 
-    assert loss_gradient_error(WrongLoss()) > 1e-4
+    assert loss_gradient_error(WrongLoss(), random_state=SEED) > 1e-4
 
 
 @each_loss
@@ -314,6 +315,12 @@ def test_extreme_scores_with_smoothed_targets_give_exact_log_losses(dtype):
 
 
 # --- losses of the softmax ---
+
+
+@pytest.mark.parametrize("loss", [LogLoss(), FocalLoss()], ids=name_of)
+def test_probabilities_of_scores_whose_difference_overflows(loss):
+    """A warning would be an error."""
+    np.testing.assert_array_equal(loss.probabilities(np.array([[1e308, -1e308]])), [[1, 0]])
 
 
 @each_dtype

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import sklearn
 from numpy.testing import assert_allclose, assert_array_equal
+from seeds import SEED, generator
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.ensemble import AdaBoostClassifier, BaggingClassifier, StackingClassifier, VotingClassifier
@@ -35,7 +36,7 @@ class Images:
     def __init__(self, layout):
         shape = {"flat rows with image_shape": (5, 6, 1), "square flat rows": (6, 6, 1), "images": (5, 6, 1)}
         self.image_shape = shape[layout]
-        rng = np.random.default_rng(0)
+        rng = generator(0)
         self.binary = np.arange(N_SAMPLES) % 2
         self.y = np.arange(N_SAMPLES) % 3
         X = rng.normal(size=(N_SAMPLES, *self.image_shape))
@@ -53,7 +54,7 @@ class Images:
             "hidden_layer_sizes": (8,),
             "max_iter": 25,
             "learning_rate_init": 0.02,
-            "random_state": 0,
+            "random_state": SEED,
         }
         return ConvNetClassifier(layers, **(defaults | self.params | params))
 
@@ -129,7 +130,8 @@ def test_grid_search_leaves_the_estimator_as_it_was(images):
 
 def test_randomized_search(images):
     space = {"learning_rate_init": [0.02, 0.03], "conv_layer_sizes": [(2,), (4,)]}
-    search = RandomizedSearchCV(images.net(), space, n_iter=3, cv=2, random_state=0).fit(images.X, images.y)
+    search = RandomizedSearchCV(images.net(), space, n_iter=3, cv=2, random_state=SEED)
+    search.fit(images.X, images.y)
     assert len(search.cv_results_["params"]) == 3
     assert search.score(images.X, images.y) > 0.85
 
@@ -142,7 +144,7 @@ def test_halving_search_over_epochs(images):
         min_resources=4,
         max_resources=12,
         cv=2,
-        random_state=0,
+        random_state=SEED,
     ).fit(images.X, images.y)
     assert search.n_resources_ == [4, 12]
     assert search.best_params_ == {"learning_rate_init": 0.02, "max_iter": 12}
@@ -150,11 +152,13 @@ def test_halving_search_over_epochs(images):
 
 
 def test_learning_curve(images):
+    train, test = np.arange(24), np.arange(24, N_SAMPLES)
     sizes, _, test_scores = learning_curve(
-        images.net(), images.X, images.y, cv=2, train_sizes=[6, 24], shuffle=True, random_state=0
+        images.net(), images.X, images.y, cv=[(train, test)], train_sizes=[6, 24]
     )
     assert_array_equal(sizes, [6, 24])
-    assert test_scores[1].mean() > test_scores[0].mean()
+    nets = [images.net().fit(images.X[:size], images.y[:size]) for size in sizes]
+    assert_array_equal(test_scores, [[net.score(images.X[test], images.y[test])] for net in nets])
 
 
 def test_incremental_learning_curve_trains_by_partial_fit(images):
@@ -175,10 +179,12 @@ def test_incremental_learning_curve_trains_by_partial_fit(images):
 
 
 def test_validation_curve(images):
-    train_scores, _ = validation_curve(
-        images.net(), images.X, images.y, param_name="max_iter", param_range=[1, 25], cv=2
+    train, test = np.arange(24), np.arange(24, N_SAMPLES)
+    _, test_scores = validation_curve(
+        images.net(), images.X, images.y, param_name="max_iter", param_range=[1, 25], cv=[(train, test)]
     )
-    assert train_scores[1].min() > 0.9 > train_scores[0].mean()
+    nets = [images.net(max_iter=max_iter).fit(images.X[train], images.y[train]) for max_iter in (1, 25)]
+    assert_array_equal(test_scores, [[net.score(images.X[test], images.y[test])] for net in nets])
 
 
 @pytest.mark.parametrize("method", ["sigmoid", "isotonic"])
@@ -190,13 +196,13 @@ def test_calibrated_classifier(images, method):
 
 @pytest.mark.parametrize("voting", ["hard", "soft"])
 def test_voting_classifier(images, voting):
-    nets = [("one", images.net()), ("two", images.net(random_state=1))]
+    nets = [("one", images.net()), ("two", images.net(random_state=SEED + 1))]
     model = VotingClassifier(nets, voting=voting).fit(images.X, images.y)
     assert model.score(images.X, images.y) > 0.9
 
 
 def test_stacking_classifier(images):
-    nets = [("one", images.net()), ("two", images.net(random_state=1))]
+    nets = [("one", images.net()), ("two", images.net(random_state=SEED + 1))]
     model = StackingClassifier(nets, cv=2).fit(images.X, images.y)
     assert model.score(images.X, images.y) > 0.85
 
@@ -219,7 +225,7 @@ def test_fixed_threshold_classifier(images):
 
 
 def test_ada_boost_classifier_passes_sample_weights(images):
-    model = AdaBoostClassifier(images.net(), n_estimators=2, random_state=0).fit(images.X, images.y)
+    model = AdaBoostClassifier(images.net(), n_estimators=2, random_state=SEED).fit(images.X, images.y)
     assert model.score(images.X, images.y) > 0.9
 
 
@@ -231,7 +237,7 @@ def picky_models(images):
     net = images.net()
     dim = "Found array with dim 4"
     return {
-        "bagging": (BaggingClassifier(net, n_estimators=2, random_state=0), dim),
+        "bagging": (BaggingClassifier(net, n_estimators=2, random_state=SEED), dim),
         "one against one": (OneVsOneClassifier(net), dim),
         "self-training": (SelfTrainingClassifier(net), dim),
         "stacking with passthrough": (

@@ -6,6 +6,7 @@ import time
 
 import numpy as np
 import pytest
+from seeds import SEED, generator
 from sklearn.metrics import accuracy_score, log_loss
 from sklearn.neural_network import MLPClassifier
 from small_trainings import constant, make_network, objective
@@ -38,7 +39,7 @@ def mlp_says(values, tol, patience):
 @pytest.mark.parametrize("patience", [1, 3])
 def test_progress_stops_where_mlp_classifier_does(tol, patience):
     """Values are eighths, so that gains of exactly tol come up and are exact."""
-    rng = np.random.default_rng(0)
+    rng = generator(0)
     for _ in range(20):
         values = np.round(rng.normal(np.sqrt(np.arange(60)) / 2, 0.5) * 8) / 8
         progress, stuck, best_so_far = Progress(tol, patience), [], []
@@ -94,7 +95,7 @@ def make_monitor(
     verbose=False,
 ):
     """Return a monitor and its state; the network that is scored is the one that is trained by default."""
-    state, validation = TrainingState(seed=7), None if scores is None else Scripted(scores)
+    state, validation = TrainingState(seed=SEED), None if scores is None else Scripted(scores)
     monitor = Monitor(
         objective(schedule=schedule or constant(0.1), n_epochs=n_epochs),
         state,
@@ -240,11 +241,11 @@ def test_a_further_call_has_to_beat_the_weights_it_begins_with():
 
 def fitted_and_validation(y_kind=str, *, weights=None, class_weight=(1.0, 1.0, 1.0), **options):
     """Return a fitted classifier, a validation of other samples, and their images and labels."""
-    rng = np.random.default_rng(0)
+    rng = generator(0)
     X, X_val = rng.standard_normal((30, 3, 4)), rng.standard_normal((25, 3, 4))
     y, y_val = (np.array(list(map(y_kind, np.arange(n) % 3))) for n in (30, 25))
     options = {"conv_layer_sizes": (), "hidden_layer_sizes": (4,), "max_iter": 2} | options
-    model = ConvNetClassifier(random_state=0, **options).fit(X, y)
+    model = ConvNetClassifier(random_state=SEED, **options).fit(X, y)
     given = weights is not None
     weights = np.ones(25) if weights is None else weights
     codes = np.searchsorted(model.classes_, y_val)
@@ -260,7 +261,7 @@ def score_of(model, validation):
 @pytest.mark.parametrize("weighted", [False, True])
 def test_without_scoring_the_score_is_minus_the_loss_weighted_by_sample_and_class(weighted):
     """Samples without weight are left out."""
-    weights = np.random.default_rng(1).uniform(0.5, 2, 25) * (np.arange(25) % 4 > 0) if weighted else None
+    weights = generator(1).uniform(0.5, 2, 25) * (np.arange(25) % 4 > 0) if weighted else None
     class_weight = np.array([0.5, 1.0, 3.0])
     model, validation, X, y = fitted_and_validation(weights=weights, class_weight=class_weight)
     shares = class_weight[np.searchsorted(model.classes_, y)] * (1 if weights is None else weights)
@@ -284,7 +285,7 @@ def test_the_validation_loss_is_that_which_is_trained():
 
 
 def test_a_scorer_sees_the_network_in_question_and_original_labels_and_weights():
-    weights = np.random.default_rng(1).uniform(0.5, 2, 25)
+    weights = generator(1).uniform(0.5, 2, 25)
     model, validation, X, y = fitted_and_validation(weights=weights, scoring="accuracy")
     assert score_of(model, validation) == accuracy_score(y, model.predict(X), sample_weight=weights)
     other = model.network_.copy()

@@ -9,6 +9,7 @@ import joblib
 import numpy as np
 import pytest
 from reference import run_forward
+from seeds import SEED, generator
 from sklearn.base import clone
 
 from skcnn.layers import (
@@ -52,7 +53,7 @@ INPUT_SHAPE = (4, 6, 2)
 
 def make_network(layers=None, input_shape=INPUT_SHAPE, dtype=np.float64, seed=0):
     steps = compile_steps(stack() if layers is None else layers, input_shape)
-    return Network(steps, dtype=dtype, streams=RandomStreams(seed))
+    return Network(steps, dtype=dtype, streams=RandomStreams(SEED + seed))
 
 
 def test_a_chain_becomes_steps_with_names_inputs_and_shapes():
@@ -317,7 +318,7 @@ def test_running_statistics_are_state_and_not_in_the_vector():
 
 def test_views_of_a_gradient_lie_as_the_parameters_do():
     network = make_network()
-    gradient = np.random.default_rng(0).standard_normal(network.n_params)
+    gradient = generator(0).standard_normal(network.n_params)
     views = network.views_of(gradient)
     np.copyto(network.vector, gradient)
     for (name, key), value in trained_params(network).items():
@@ -472,7 +473,7 @@ def test_a_layer_of_scalar_and_state_parameters_is_laid_out_too():
 def test_layers_too_large_for_memory_are_named(layer, input_shape, shown, expected, activation):
     steps = compile_steps([("large", clone(layer).set_params(activation=activation))], input_shape)
     with pytest.raises(MemoryError) as info:
-        Network(steps, dtype=np.float32, streams=RandomStreams(0))
+        Network(steps, dtype=np.float32, streams=RandomStreams(SEED))
     message = str(info.value)
     assert message.startswith(f"layer 'large', {type(layer).__name__}(")
     assert shown in message
@@ -521,7 +522,7 @@ def test_signals_keep_their_scale_through_many_layers(activation):
         pair for n in range(depth) for pair in ((f"dense{n}", Dense(width)), (f"act{n}", clone(activation)))
     ]
     network = make_network([*layers, ("output", Dense(2))], (width,))
-    signal = np.random.default_rng(0).standard_normal((64, width))
+    signal = generator(0).standard_normal((64, width))
     for step in network.steps[1:-1]:
         signal, _ = run_forward(step.layer, network.params.get(step.name, {}), signal, training=False)
     assert abs(np.log(np.square(signal).mean())) < 4 * np.sqrt(depth * 5 / width)

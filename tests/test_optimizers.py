@@ -35,6 +35,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from seeds import generator
 from sklearn.neural_network._stochastic_optimizers import AdamOptimizer, SGDOptimizer
 
 from skcnn.optimizers import OPTIMIZERS, SGD, Adagrad, Adam, AdamW, NAdam, Optimizer, RMSProp
@@ -229,7 +230,7 @@ def test_float32_stays_float32_and_close_to_float64(optimizer):
 
 @pytest.mark.parametrize(("optimizer", "n_temporaries"), TEMPORARIES, ids=NAMES)
 def test_updates_are_in_place_and_allocate_no_more_than_they_need(optimizer, n_temporaries):
-    rng = np.random.default_rng(0)
+    rng = generator(0)
     weights = rng.standard_normal(100_000)
     gradient = rng.standard_normal(100_000)
     slots = fresh_slots(optimizer, weights)
@@ -248,7 +249,7 @@ def test_updates_are_in_place_and_allocate_no_more_than_they_need(optimizer, n_t
 @each_optimizer
 def test_the_result_does_not_depend_on_the_cuts_of_the_vector(optimizer, dtype):
     """Blocks of odd sizes at odd addresses give the same bits as the whole vector."""
-    rng = np.random.default_rng(0)
+    rng = generator(0)
     start = rng.standard_normal(1003).astype(dtype)
     gradients = [rng.standard_normal(1003).astype(dtype) for _ in range(5)]
     results = []

@@ -4,6 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
+from seeds import SEED
 
 from skcnn.random_streams import GOLDEN_GAMMA, PURPOSES, RandomStreams, splitmix64
 
@@ -13,12 +14,12 @@ def draws(streams, purpose="dropout", *position, size=8):
 
 
 def test_same_seed_purpose_and_position_give_the_same_numbers():
-    first = draws(RandomStreams(7), "shuffle", 1, 2, 3)
-    np.testing.assert_array_equal(first, draws(RandomStreams(7), "shuffle", 1, 2, 3))
+    first = draws(RandomStreams(SEED), "shuffle", 1, 2, 3)
+    np.testing.assert_array_equal(first, draws(RandomStreams(SEED), "shuffle", 1, 2, 3))
 
 
 def test_numbers_do_not_depend_on_what_was_drawn_before():
-    fresh, used = RandomStreams(7), RandomStreams(7)
+    fresh, used = RandomStreams(SEED), RandomStreams(SEED)
     used.generator("dropout", 5).random(1000)
     used.generator("shuffle", 4).random(1000)
     used.integer("split")
@@ -29,7 +30,7 @@ def test_seeds_purposes_and_positions_give_different_numbers():
     positions = [(), (1,), (2,), (0, 1), (1, 1), (0, 0, 1), (2**64 - 1,)]
     rows = [
         draws(RandomStreams(seed), purpose, *position)
-        for seed in (0, 1, 2**100)
+        for seed in (SEED, SEED + 1, SEED + 2**100)
         for purpose in PURPOSES
         for position in positions
     ]
@@ -39,7 +40,7 @@ def test_seeds_purposes_and_positions_give_different_numbers():
 
 def test_streams_of_neighbouring_positions_do_not_overlap():
     """A long draw at one position holds no number of the next one."""
-    streams = RandomStreams(3)
+    streams = RandomStreams(SEED)
     here = draws(streams, "dropout", 4, 1, 0, size=20_000)
     for position in [(4, 1, 1), (4, 2, 0), (5, 1, 0)]:
         assert not np.isin(draws(streams, "dropout", *position, size=64), here).any()
@@ -47,28 +48,28 @@ def test_streams_of_neighbouring_positions_do_not_overlap():
 
 def test_neighbouring_positions_are_uncorrelated():
     """The correlation of n pairs of uniforms has a deviation of about 1 / sqrt(n)."""
-    streams = RandomStreams(0)
+    streams = RandomStreams(SEED)
     n_draws = 10_000
     uniforms = [streams.generator("dropout", step, 2, 0).random(n_draws) for step in range(4)]
     correlations = np.corrcoef(uniforms)[np.triu_indices(4, 1)]
-    assert np.abs(correlations).max() < 4 / np.sqrt(n_draws)
-    assert np.abs(np.mean(uniforms, axis=1) - 0.5).max() < 4 * np.sqrt(1 / 12 / n_draws)
+    assert np.abs(correlations).max() < 5 / np.sqrt(n_draws)
+    assert np.abs(np.mean(uniforms, axis=1) - 0.5).max() < 5 * np.sqrt(1 / 12 / n_draws)
 
 
 def test_more_than_three_positions_are_refused():
     with pytest.raises(ValueError):
-        RandomStreams(0).generator("dropout", 1, 2, 3, 4)
+        RandomStreams(SEED).generator("dropout", 1, 2, 3, 4)
 
 
 def test_an_unknown_purpose_is_refused():
     with pytest.raises(KeyError, match="lottery"):
-        RandomStreams(0).generator("lottery")
+        RandomStreams(SEED).generator("lottery")
 
 
 def test_a_position_that_does_not_fit_is_refused_and_does_not_wrap():
     for position in (-1, 2**64):
         with pytest.raises(OverflowError):
-            RandomStreams(0).generator("dropout", position)
+            RandomStreams(SEED).generator("dropout", position)
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2**31, 2**127 + 1])
@@ -89,12 +90,12 @@ def test_pickle_keeps_the_streams_and_holds_the_seed_only():
 
 def test_the_global_state_of_numpy_is_neither_read_nor_changed():
     before = np.random.get_state()[1].copy()
-    first = draws(RandomStreams(0))
+    first = draws(RandomStreams(SEED))
     np.testing.assert_array_equal(np.random.get_state()[1], before)
     state = np.random.get_state()
     try:
         np.random.seed(123)
-        np.testing.assert_array_equal(draws(RandomStreams(0)), first)
+        np.testing.assert_array_equal(draws(RandomStreams(SEED)), first)
     finally:
         np.random.set_state(state)
 
@@ -112,7 +113,7 @@ def test_splitmix64_gives_the_numbers_of_its_reference():
 
 
 def test_uniforms_of_a_row_do_not_depend_on_others():
-    streams = RandomStreams(5)
+    streams = RandomStreams(SEED)
     together = streams.uniforms("augmentation", 2, np.arange(9), 4)
     np.testing.assert_array_equal(streams.uniforms("augmentation", 2, np.array([7, 3]), 4), together[[7, 3]])
     np.testing.assert_array_equal(streams.uniforms("augmentation", 2, np.arange(9), 2), together[:, :2])
@@ -122,11 +123,11 @@ def test_uniforms_are_uniform_and_unrelated():
     """Means of n numbers deviate by 1 / sqrt(12 n), correlations by 1 / sqrt(n)."""
     rows = np.arange(5_000)
     draws = [
-        RandomStreams(seed).uniforms("augmentation", epoch, rows, 2, lane=lane)
-        for seed, epoch, lane in [(0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1), (0, 2, 0)]
+        RandomStreams(SEED + change).uniforms("augmentation", epoch, rows, 2, lane=lane)
+        for change, epoch, lane in [(0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1), (0, 2, 0)]
     ]
     columns = np.concatenate([*draws, draws[0][np.roll(rows, 1)]], axis=1)
     assert columns.min() >= 0 and columns.max() < 1
-    assert np.abs(columns.mean(axis=0) - 0.5).max() < 4 / np.sqrt(12 * len(rows))
+    assert np.abs(columns.mean(axis=0) - 0.5).max() < 5 / np.sqrt(12 * len(rows))
     correlations = np.corrcoef(columns.T)[np.triu_indices(columns.shape[1], 1)]
-    assert np.abs(correlations).max() < 4 / np.sqrt(len(rows))
+    assert np.abs(correlations).max() < 5 / np.sqrt(len(rows))

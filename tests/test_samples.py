@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from seeds import SEED, generator
 from sklearn.exceptions import DataConversionWarning
 from sklearn.utils.class_weight import compute_class_weight
 
@@ -153,7 +154,7 @@ def test_balanced_equals_scikit_learn_without_weights():
 
 
 def test_balanced_gives_every_class_the_same_total_of_weights():
-    rng = np.random.default_rng(0)
+    rng = generator(0)
     codes, sample_weight = rng.integers(0, 4, 50), rng.uniform(0.1, 3, 50)
     weights = class_weights("balanced", np.arange(4), codes, sample_weight)
     totals = np.bincount(codes, weights=sample_weight * weights[codes])
@@ -248,7 +249,7 @@ def test_a_part_shares_the_arrays():
 
 def test_the_split_is_stratified_and_covers_every_row_once():
     codes = np.repeat([0, 1, 2], [50, 30, 20])
-    training, validation = split_validation(samples_of(codes), 0.2, seed=0)
+    training, validation = split_validation(samples_of(codes), 0.2, seed=SEED)
     assert np.bincount(codes[validation.rows]).tolist() == [10, 6, 4]
     np.testing.assert_array_equal(np.sort(np.concatenate([training.rows, validation.rows])), np.arange(100))
     assert (np.diff(training.rows) > 0).all()
@@ -258,24 +259,25 @@ def test_the_split_is_stratified_and_covers_every_row_once():
 def test_the_split_takes_only_rows_that_count():
     rows = np.arange(0, 60, 2)
     samples = samples_of(np.arange(60) // 2 % 2, weights=np.ones(60), rows=rows)
-    training, validation = split_validation(samples, 0.2, seed=0)
+    training, validation = split_validation(samples, 0.2, seed=SEED)
     np.testing.assert_array_equal(np.sort(np.concatenate([training.rows, validation.rows])), rows)
 
 
 def test_samples_alone_in_their_class_stay_in_training():
     codes = np.concatenate([np.repeat([0, 2], 20), [1, 3]])
     for seed in range(5):
-        training, validation = split_validation(samples_of(codes), 0.25, seed)
+        training, validation = split_validation(samples_of(codes), 0.25, SEED + seed)
         assert {40, 41} <= set(training.rows.tolist())
         assert np.bincount(codes[validation.rows]).tolist() == [5, 0, 5]
 
 
 def test_the_split_depends_on_the_seed_alone():
     samples = samples_of(np.arange(40) % 2)
-    first = split_validation(samples, 0.25, seed=3)[1].rows
-    np.testing.assert_array_equal(first, split_validation(samples, 0.25, seed=3)[1].rows)
+    first = split_validation(samples, 0.25, seed=SEED)[1].rows
+    np.testing.assert_array_equal(first, split_validation(samples, 0.25, seed=SEED)[1].rows)
     assert any(
-        not np.array_equal(first, split_validation(samples, 0.25, seed)[1].rows) for seed in range(4, 8)
+        not np.array_equal(first, split_validation(samples, 0.25, SEED + change)[1].rows)
+        for change in range(1, 5)
     )
 
 
@@ -293,7 +295,7 @@ def test_the_split_depends_on_the_seed_alone():
 def test_too_few_samples_warn_and_are_not_split(codes, fraction):
     samples = samples_of(codes)
     with pytest.warns(UserWarning, match=f"{len(codes)} samples are too few .* {fraction}"):
-        training, validation = split_validation(samples, fraction, seed=0)
+        training, validation = split_validation(samples, fraction, seed=SEED)
     assert validation is None
     assert training is samples
 
@@ -306,6 +308,6 @@ def test_whatever_does_not_warn_can_be_split(fraction):
         n_validation = int(np.ceil(fraction * n_samples))
         if n_validation < 2 or n_samples - n_validation < 2:
             with pytest.warns(UserWarning, match="too few"):
-                assert split_validation(samples, fraction, seed=0)[1] is None
+                assert split_validation(samples, fraction, seed=SEED)[1] is None
         else:
-            assert len(split_validation(samples, fraction, seed=0)[1]) == n_validation
+            assert len(split_validation(samples, fraction, seed=SEED)[1]) == n_validation

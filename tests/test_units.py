@@ -6,6 +6,7 @@ import weakref
 
 import numpy as np
 import pytest
+from seeds import SEED, generator
 
 from skcnn import execution
 from skcnn.execution import Batch, Executor
@@ -121,7 +122,7 @@ class SumLoss:
 
 
 N_ROWS, SHAPE = 10, (2, 3, 1)
-X = np.random.default_rng(0).standard_normal((N_ROWS, *SHAPE))
+X = generator(0).standard_normal((N_ROWS, *SHAPE))
 
 
 def read_images(rows, out):
@@ -130,8 +131,9 @@ def read_images(rows, out):
 
 def executor_of(*layers, n_threads=1, seed=0, **options):
     named = [(f"layer{index}", layer) for index, layer in enumerate(layers)]
-    network = Network(compile_steps(named, SHAPE), dtype=np.float64, streams=RandomStreams(seed))
-    return Executor(network, WorkerPool(n_threads), training=True, streams=RandomStreams(seed), **options)
+    streams = RandomStreams(SEED + seed)
+    network = Network(compile_steps(named, SHAPE), dtype=np.float64, streams=streams)
+    return Executor(network, WorkerPool(n_threads), training=True, streams=streams, **options)
 
 
 def run(executor, weights=None, number=0):

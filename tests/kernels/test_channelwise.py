@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from seeds import generator
 
 from skcnn.kernels.channelwise import channelwise
 
@@ -9,7 +10,7 @@ from skcnn.kernels.channelwise import channelwise
 @pytest.mark.parametrize("shape", [(4, 5, 3, 2), (1, 1, 1, 1), (1, 7, 2, 3), (6, 4)])
 @pytest.mark.parametrize("ufunc", [np.add, np.subtract, np.multiply, np.divide])
 def test_every_element_meets_the_number_of_its_channel(ufunc, shape):
-    rng = np.random.default_rng(0)
+    rng = generator(0)
     X, vector = rng.standard_normal(shape), rng.standard_normal(shape[-1]) + 3
     out = np.full(shape, np.nan)
     assert channelwise(ufunc, X, vector, out=out) is out

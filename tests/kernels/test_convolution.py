@@ -5,6 +5,7 @@ import pytest
 import reference
 from reference import Buffer, GarbageMemory, assert_close, garbage
 from scipy.signal import correlate
+from seeds import generator
 
 from skcnn.kernels.base import ConvolutionKernel
 from skcnn.kernels.columns import ColumnsKernel, PointwiseKernel
@@ -81,7 +82,7 @@ class Problem:
         self.kernel = kind(windows, channels, filters, groups, has_bias)
         self.scratch, self.buffer = GarbageMemory(dtype), Buffer(dtype)
         self.dtype = dtype
-        rng = np.random.default_rng(7)
+        rng = generator(7)
         self.X = rng.standard_normal((*size, n_images, channels)).astype(dtype)
         self.weight = rng.standard_normal((*kernel_size, channels // groups, filters)).astype(dtype)
         self.dY = rng.standard_normal((*windows.counts, n_images, filters)).astype(dtype)
@@ -299,7 +300,7 @@ def correlation_of_scipy(X, weight):
 class TestOracle:
     """The naive convolution itself, where there is another answer."""
 
-    rng = np.random.default_rng(3)
+    rng = generator(3)
     X, weight = rng.standard_normal((6, 7, 2, 4)), rng.standard_normal((3, 2, 4, 4))
 
     def test_is_the_correlation_of_scipy(self):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from scipy import ndimage
+from seeds import generator
 
 from skcnn.kernels.geometry import boxes, folded_into, inside, shifted, warped
 
@@ -11,7 +12,7 @@ NDIMAGE_MODES = {"zeros": "constant", "edge": "nearest", "reflect": "mirror"}
 
 
 def random_images(shape=(6, 5, 4, 3), dtype=np.float64):
-    return np.random.default_rng(0).standard_normal(shape).astype(dtype)
+    return generator(0).standard_normal(shape).astype(dtype)
 
 
 @pytest.mark.parametrize("size", [1, 2, 5])

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import reference
 from reference import NO_PADDING, GarbageMemory, assert_close, garbage
+from seeds import generator
 
 from skcnn.kernels.pooling import (
     average_pool_backward,
@@ -61,11 +62,11 @@ class Problem:
     def __init__(self, size, window, strides, padding, ceil_mode, n_images, channels, dtype=np.float64):
         self.where = {"window": window, "strides": strides, "padding": padding, "ceil_mode": ceil_mode}
         self.windows = sliding_windows(size, window, strides=strides, padding=padding, ceil_mode=ceil_mode)
-        self.X = np.random.default_rng(5).standard_normal((*size, n_images, channels)).astype(dtype)
+        self.X = generator(5).standard_normal((*size, n_images, channels)).astype(dtype)
         naive = reference.NaiveWindows(size, window, strides, padding, ceil_mode=ceil_mode)
         self.areas = {counts: naive.areas(with_padding=counts) for counts in (False, True)}
         self.shape = (*naive.counts, n_images, channels)
-        self.dY = np.random.default_rng(6).standard_normal(self.shape).astype(dtype)
+        self.dY = generator(6).standard_normal(self.shape).astype(dtype)
 
     def scratch(self, name, shape, dtype=None):
         return garbage(shape, self.X.dtype if dtype is None else dtype)

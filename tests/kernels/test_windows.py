@@ -5,6 +5,7 @@ from itertools import product
 import numpy as np
 import pytest
 from reference import NO_PADDING, NaiveWindows, garbage, window_starts
+from seeds import generator
 
 from skcnn.kernels.windows import PaddedImages, as_padding, same_padding, sliding_windows
 
@@ -283,7 +284,7 @@ def test_windows_of_pooling_have_pixels_on_the_image():
 @pytest.mark.parametrize("padding", [((0, 0), (0, 0)), ((1, 2), (3, 0)), ((0, 4), (0, 1)), ((2, 0), (0, 0))])
 @pytest.mark.parametrize("rest", [(), (3,), (2, 3)])
 def test_padded_images_are_copied_into_zeros_whatever_was_there(padding, rest):
-    X = np.random.default_rng(0).standard_normal((3, 4, *rest))
+    X = generator(0).standard_normal((3, 4, *rest))
     (top, bottom), (left, right) = padding
     out = garbage((3 + top + bottom, 4 + left + right, *rest))
     padded = PaddedImages(out, padding)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import reference
 from reference import assert_close, initial_params, run_backward, run_forward
+from seeds import SEED, generator
 
 from skcnn.layers import (
     ELU,
@@ -96,7 +97,7 @@ def test_forward_and_backward(name, shape, dtype):
     params = initial_params(layer, shape[-1:], dtype)
     Y, unit = run_forward(layer, params, X, training=True)
     assert_close(Y, reference.elementwise(function, X))
-    dY = np.random.default_rng(0).standard_normal(shape).astype(dtype)
+    dY = generator(0).standard_normal(shape).astype(dtype)
     dX = run_backward(layer, params, unit, dY)
     assert_close(dX, reference.elementwise(derivative, X) * dY.astype(np.float64))
 
@@ -151,14 +152,14 @@ class TestSoftmax:
     @each_dtype
     @shapes
     def test_forward_and_backward(self, shape, dtype):
-        X, dY = np.random.default_rng(0).standard_normal((2, *shape)).astype(dtype)
+        X, dY = generator(0).standard_normal((2, *shape)).astype(dtype)
         Y, unit = run_forward(Softmax(), {}, 3 * X, training=True)
         assert_close(Y, reference.softmax(3 * X))
         assert_close(run_backward(Softmax(), {}, unit, dY), reference.softmax_backward(3 * X, dY))
 
     @shapes
     def test_results_are_positive_and_sum_to_one(self, shape):
-        Y, _ = run_forward(Softmax(), {}, np.random.default_rng(0).standard_normal(shape), training=False)
+        Y, _ = run_forward(Softmax(), {}, generator(0).standard_normal(shape), training=False)
         assert (Y > 0).all()
         np.testing.assert_allclose(Y.sum(axis=-1), 1, rtol=1e-14)
 
@@ -211,9 +212,9 @@ class TestActivationParameter:
     def test_result_is_that_of_the_function(self, make, name, dtype):
         """On the result of the layer without an activation, in the steps of a network."""
         steps = self.compile(make(name))
-        network = Network(steps, dtype=dtype, streams=RandomStreams(0))
+        network = Network(steps, dtype=dtype, streams=RandomStreams(SEED))
         *pixels, features = steps[0].output_shape
-        X = 2 * np.random.default_rng(1).standard_normal((*pixels, 3, features)).astype(dtype)
+        X = 2 * generator(1).standard_normal((*pixels, 3, features)).astype(dtype)
         linear, _ = run_forward(steps[1].layer, network.params["layer"], X, training=False)
         Y, _ = run_forward(steps[2].layer, network.params.get(f"layer_{name}", {}), linear, training=False)
         if name == "softmax":

@@ -8,13 +8,14 @@ import pickle
 
 import numpy as np
 import pytest
+from gradients import error_away_from_kinks
 from reference import TOLERANCE, assert_close, run_backward, run_forward
+from seeds import SEED, generator
 from sklearn.base import clone
 
 import skcnn.layers
 from skcnn import execution
 from skcnn.execution import Batch, Executor
-from skcnn.gradient_check import layer_gradient_error
 from skcnn.layers import (
     ELU,
     GELU,
@@ -191,13 +192,13 @@ each_dtype = pytest.mark.parametrize("dtype", [np.float64, np.float32], ids=["fl
 def random_batch(shape, dtype=np.float64, seed=11):
     """Random samples in the layout of layers; float64 samples are those of float32, exactly."""
     *pixels, features = shape
-    values = np.random.default_rng(seed).standard_normal((*pixels, N_SAMPLES, features))
+    values = generator(seed).standard_normal((*pixels, N_SAMPLES, features))
     return values.astype(np.float32).astype(dtype)
 
 
 def random_params(layer, input_shape, dtype=np.float64):
     """Parameters that are not at their special initial values, such as zero biases."""
-    rng = np.random.default_rng(12)
+    rng = generator(12)
     params = layer.init_params(input_shape, activation=None, dtype=np.dtype(dtype), rng=rng)
     for value in params.values():
         if value.dtype.kind == "f":
@@ -220,9 +221,9 @@ class Run:
         self.steps = compile_steps([("layer", layer)], input_shape)
         if len(self.steps[-1].output_shape) == 3:
             self.steps = compile_steps([("layer", layer), ("flatten", Flatten())], input_shape)
-        streams = RandomStreams(3)
+        streams = RandomStreams(SEED)
         self.network = Network(self.steps, dtype=dtype, streams=streams)
-        self.network.vector += np.random.default_rng(4).normal(0, 0.2, self.network.n_params).astype("f4")
+        self.network.vector += generator(4).normal(0, 0.2, self.network.n_params).astype("f4")
         X = random_batch(input_shape, dtype)
         targets = random_batch((self.network.n_outputs,), dtype, seed=13)
 
@@ -266,7 +267,8 @@ def test_output_shape_is_a_tuple_of_int(layer, input_shape):
 @pytest.mark.parametrize("weights", [None, WEIGHTS], ids=["equal weights", "unequal weights"])
 @each_row
 def test_gradients_are_right(layer, input_shape, weights):
-    assert layer_gradient_error(layer, input_shape, n_samples=N_SAMPLES, weights=weights) < 1e-7
+    options = {"n_samples": N_SAMPLES, "weights": weights, "random_state": SEED}
+    assert error_away_from_kinks(layer, input_shape, **options) < 1e-7
 
 
 def cut(monkeypatch, layer, *, max_shards, chunk_bytes):
@@ -288,8 +290,8 @@ CUTS = pytest.mark.parametrize(
 @each_row
 def test_gradients_are_right_in_shards_and_chunks(layer, input_shape, max_shards, chunk_bytes, monkeypatch):
     cut(monkeypatch, layer, max_shards=max_shards, chunk_bytes=chunk_bytes)
-    error = layer_gradient_error(layer, input_shape, n_samples=N_SAMPLES, weights=WEIGHTS, n_directions=2)
-    assert error < 1e-7
+    options = {"n_samples": N_SAMPLES, "weights": WEIGHTS, "n_directions": 2, "random_state": SEED}
+    assert error_away_from_kinks(layer, input_shape, **options) < 1e-7
 
 
 @CUTS
@@ -501,7 +503,7 @@ def test_layer_holds_nothing_but_hyperparameters(layer, input_shape):
 @each_row
 def test_initial_parameters_follow_from_the_generator(layer, input_shape):
     first, again, other = (
-        layer.init_params(input_shape, activation=None, dtype=np.dtype("f8"), rng=np.random.default_rng(seed))
+        layer.init_params(input_shape, activation=None, dtype=np.dtype("f8"), rng=generator(seed))
         for seed in (0, 0, 1)
     )
     for key in first:

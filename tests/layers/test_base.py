@@ -5,6 +5,7 @@ import threading
 import numpy as np
 import pytest
 from reference import initial_params, run_backward, run_forward
+from seeds import SEED, generator
 
 from skcnn import execution
 from skcnn.execution import Batch, Executor
@@ -75,7 +76,7 @@ class SumOfScores:
 def train(layers, X, *, weights=None, input_gradient=True):
     """Run one step on vectors (n, f) or images (h, w, n, c); return gradients and dX."""
     shape = X.shape[1:] if X.ndim == 2 else (*X.shape[:2], X.shape[3])
-    network = Network(compile_steps(layers, shape), dtype=X.dtype, streams=RandomStreams(0))
+    network = Network(compile_steps(layers, shape), dtype=X.dtype, streams=RandomStreams(SEED))
     n_samples = X.shape[-2]
 
     def read(rows, out):
@@ -84,7 +85,7 @@ def train(layers, X, *, weights=None, input_gradient=True):
     no_targets = np.zeros((n_samples, network.n_outputs))
     with worker_pool() as pool:
         executor = Executor(
-            network, pool, training=True, streams=RandomStreams(0), input_gradient=input_gradient
+            network, pool, training=True, streams=RandomStreams(SEED), input_gradient=input_gradient
         )
         executor.gradients(Batch(n_samples, read, no_targets, np.ones(n_samples), weights), SumOfScores())
         gradients = network.views_of(executor.reduce().copy())
@@ -289,7 +290,7 @@ def test_numpy_integers_are_as_good_as_ints(make, input_shape, integer):
 def test_numpy_integers_compute_what_ints_do(make, input_shape, integer):
     """Bit for bit, parameters, results and gradients."""
     *pixels, features = input_shape
-    X = np.random.default_rng(1).standard_normal((*pixels, 3, features)).astype(np.float32)
+    X = generator(1).standard_normal((*pixels, 3, features)).astype(np.float32)
     results = []
     for layer in (make(integer), make(int)):
         params = initial_params(layer, input_shape, np.float32)

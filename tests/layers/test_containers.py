@@ -7,8 +7,10 @@ from copy import deepcopy
 import joblib
 import numpy as np
 import pytest
+from gradients import error_away_from_kinks
 from numpy.testing import assert_array_equal
 from reference import assert_close
+from seeds import SEED, generator
 from sklearn import config_context
 from sklearn.base import clone
 
@@ -37,7 +39,6 @@ from skcnn import (
     execution,
 )
 from skcnn.execution import Batch, Executor
-from skcnn.gradient_check import layer_gradient_error
 from skcnn.network import Network, compile_steps
 from skcnn.random_streams import RandomStreams
 from skcnn.threads import worker_pool
@@ -192,7 +193,7 @@ class Recorder:
     """A linear loss that keeps the scores; the targets are the numbers of the rows."""
 
     def __init__(self, n_outputs):
-        self.coefficients = np.random.default_rng(2).standard_normal((N_SAMPLES, n_outputs))
+        self.coefficients = generator(2).standard_normal((N_SAMPLES, n_outputs))
         self.scores = np.full((N_SAMPLES, n_outputs), np.nan)
 
     def gradient(self, scores, targets, weights, out):
@@ -204,7 +205,7 @@ class Recorder:
 
 def samples(shape):
     """Random samples as users give them: images (n_samples, height, width, channels)."""
-    return np.random.default_rng(1).standard_normal((N_SAMPLES, *shape))
+    return generator(1).standard_normal((N_SAMPLES, *shape))
 
 
 def build(blocks, input_shape, dtype=np.float64):
@@ -212,8 +213,8 @@ def build(blocks, input_shape, dtype=np.float64):
     steps = compile_steps(blocks, input_shape)
     if len(steps[-1].output_shape) == 3:
         steps = compile_steps([*blocks, ("flatten", Flatten())], input_shape)
-    network = Network(steps, dtype=dtype, streams=RandomStreams(3))
-    rng = np.random.default_rng(4)
+    network = Network(steps, dtype=dtype, streams=RandomStreams(SEED))
+    rng = generator(4)
     network.vector += 0.2 * rng.standard_normal(network.n_params).astype(dtype)
     for where, value in network.state().items():
         if where[1] != "n_updates":
@@ -230,7 +231,7 @@ class Run:
 
         numbers = np.arange(N_SAMPLES)[:, np.newaxis]
         batch = Batch(N_SAMPLES, read, numbers, np.ones(N_SAMPLES), weights)
-        options = {"streams": RandomStreams(5), "small_pieces": small_pieces}
+        options = {"streams": RandomStreams(SEED), "small_pieces": small_pieces}
         recorder = Recorder(network.n_outputs)
         with worker_pool() as pool:
             executor = Executor(network, pool, training=True, input_gradient=input_gradient, **options)
@@ -259,8 +260,9 @@ def run(name, **options):
 @pytest.mark.parametrize("weights", [None, WEIGHTS], ids=["equal weights", "unequal weights"])
 @each_block
 def test_gradients_are_right(name, weights):
-    """In several shards and chunks; no kink of a maximum is crossed with these seeds."""
-    assert layer_gradient_error(*BLOCKS[name], n_samples=N_SAMPLES, weights=weights) < 1e-7
+    """In several shards and chunks."""
+    options = {"n_samples": N_SAMPLES, "weights": weights, "random_state": SEED}
+    assert error_away_from_kinks(*BLOCKS[name], **options) < 1e-7
 
 
 @each_block
@@ -268,7 +270,8 @@ def test_gradients_are_right_behind_and_before_other_layers(name):
     block, input_shape = BLOCKS[name]
     first = Tanh() if input_shape == VECTOR else Conv2D(2, activation="tanh")
     layers = [first, block, BatchNorm(), Tanh(), ("end", Residual([BatchNorm(), Tanh()]))]
-    assert layer_gradient_error(Sequential(layers), input_shape, weights=WEIGHTS, n_samples=N_SAMPLES) < 1e-7
+    options = {"n_samples": N_SAMPLES, "weights": WEIGHTS, "random_state": SEED}
+    assert error_away_from_kinks(Sequential(layers), input_shape, **options) < 1e-7
 
 
 @each_block
@@ -712,14 +715,14 @@ def test_containers_survive_cloning_and_pickling(name):
 # the estimator
 
 N_IMAGES = 24
-X = np.random.default_rng(0).normal(size=(N_IMAGES, 6, 5, 1))
+X = generator(0).normal(size=(N_IMAGES, 6, 5, 1))
 Y = np.arange(N_IMAGES) % 3
 X.setflags(write=False)
 Y.setflags(write=False)
 
 
 def make_net(layers, **params):
-    return ConvNetClassifier(layers, **({"max_iter": 2, "batch_size": 8, "random_state": 0} | params))
+    return ConvNetClassifier(layers, **({"max_iter": 2, "batch_size": 8, "random_state": SEED} | params))
 
 
 def small_stack():
@@ -1071,7 +1074,7 @@ def test_a_layer_of_the_user_inside_of_containers_is_trained():
             return np.multiply(dY, 0.5, out=dY)
 
     block = Residual([Conv2D(2), Halve(), Parallel([Halve(), Conv2D(2)])])
-    assert layer_gradient_error(block, IMAGE) < 1e-7
+    assert error_away_from_kinks(block, IMAGE, random_state=SEED) < 1e-7
 
 
 def test_a_branch_may_be_a_tuple_as_well_as_a_list():

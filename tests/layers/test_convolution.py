@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import reference
 from reference import NO_PADDING, assert_close, initial_params, run_backward, run_forward
+from seeds import SEED, generator
 
 from skcnn.layers import (
     GELU,
@@ -80,7 +81,7 @@ def test_forward_and_backward(layer, shape, strides, padding, dilation, dtype):
     """The naive convolution and its naive gradients, with the padding worked out by hand."""
     forward, backward, where = oracle(layer)
     where |= {"strides": strides, "padding": padding, "dilation": dilation}
-    rng = np.random.default_rng(0)
+    rng = generator(0)
     params = initial_params(layer, shape, dtype)
     if layer.use_bias:
         params["bias"] += rng.standard_normal(params["bias"].shape).astype(dtype)
@@ -159,7 +160,7 @@ def test_dilation_reads_every_other_pixel():
 
 
 def test_a_dilated_kernel_is_a_larger_one_with_zeros():
-    rng = np.random.default_rng(0)
+    rng = generator(0)
     X, weight = rng.standard_normal((7, 8, 2, 3)), rng.standard_normal((3, 2, 3, 4))
     spread = np.zeros((5, 4, 3, 4))
     spread[::2, ::3] = weight
@@ -173,7 +174,7 @@ def test_a_dilated_kernel_is_a_larger_one_with_zeros():
 
 def test_groups_are_convolutions_side_by_side():
     """Each of its share of the channels, with its share of the filters."""
-    rng = np.random.default_rng(0)
+    rng = generator(0)
     X, weight = rng.standard_normal((5, 4, 2, 6)), rng.standard_normal((3, 3, 2, 9))
     Y, _ = run_forward(Conv2D(9, groups=3, use_bias=False), {"weight": weight}, X, training=False)
     for group in range(3):
@@ -190,7 +191,7 @@ def test_groups_are_convolutions_side_by_side():
 @pytest.mark.parametrize("multiplier", [1, 3])
 def test_depthwise_convolution_is_one_group_a_channel(multiplier):
     """The same results and gradients as Conv2D, of the same weights."""
-    rng = np.random.default_rng(0)
+    rng = generator(0)
     X, weight = rng.standard_normal((5, 6, 2, 4)), rng.standard_normal((3, 2, 4, multiplier))
     bias = rng.standard_normal(4 * multiplier)
     where = {"strides": (2, 1), "padding": (1, (0, 2)), "dilation": (1, 2)}
@@ -249,7 +250,8 @@ def test_multiply_adds_of_groups_are_those_of_their_channels():
     ids=str,
 )
 def test_only_the_weight_decays(layer, weight):
-    network = Network(compile_steps([("conv", layer)], (5, 5, 2)), dtype=np.float32, streams=RandomStreams(0))
+    steps = compile_steps([("conv", layer)], (5, 5, 2))
+    network = Network(steps, dtype=np.float32, streams=RandomStreams(SEED))
     assert network.params["conv"]["weight"].shape == weight
     assert network.params["conv"]["bias"].shape == layer.output_shape((5, 5, 2))[2:]
     assert network.n_decayed == np.prod(weight)
@@ -317,7 +319,7 @@ INITIAL_WEIGHTS = [
 def test_initial_weights_suit_the_activation_that_follows(layers, scale):
     """He before a rectifier, LeCun before SELU, through whatever has no weights; Glorot elsewhere."""
     steps = compile_steps([(f"layer{index}", layer) for index, layer in enumerate(layers)], (4, 4, 8))
-    network = Network(steps, dtype=np.float64, streams=RandomStreams(0))
+    network = Network(steps, dtype=np.float64, streams=RandomStreams(SEED))
     assert scale_of(network.params["layer0"]["weight"], 25 * 8, 25 * 40) == scale
     assert (network.params["layer0"]["bias"] == 0).all()
 
@@ -339,7 +341,7 @@ FANS = [
 def test_initial_weights_follow_from_the_fans(layer, channels, fan_in, fan_out, activation, scale):
     """A filter of a group sums over the channels of its group only, and these reach no other filters."""
     params = layer.init_params(
-        (9, 9, channels), activation=activation, dtype=np.dtype("f8"), rng=np.random.default_rng(0)
+        (9, 9, channels), activation=activation, dtype=np.dtype("f8"), rng=generator(0)
     )
     assert scale_of(params["weight"], fan_in, fan_out) == scale
     assert (params["bias"] == 0).all()
@@ -347,7 +349,7 @@ def test_initial_weights_follow_from_the_fans(layer, channels, fan_in, fan_out, 
 
 def test_initial_weights_are_the_same_numbers_in_both_dtypes():
     double, single = (
-        CONV.init_params((4, 4, 8), activation=ReLU(), dtype=np.dtype(dtype), rng=np.random.default_rng(0))
+        CONV.init_params((4, 4, 8), activation=ReLU(), dtype=np.dtype(dtype), rng=generator(0))
         for dtype in ("f8", "f4")
     )
     np.testing.assert_array_equal(single["weight"], double["weight"].astype(np.float32))

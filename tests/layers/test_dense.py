@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import reference
 from reference import assert_close, run_backward, run_forward
+from seeds import SEED, generator
 
 from skcnn.layers import GELU, SELU, Dense, LeakyReLU, ReLU, Tanh
 from skcnn.network import Network, compile_steps
@@ -11,7 +12,7 @@ from skcnn.random_streams import RandomStreams
 
 
 def random_params(n_features, units, dtype, *, use_bias=True):
-    rng = np.random.default_rng(0)
+    rng = generator(0)
     params = {"weight": rng.standard_normal((n_features, units)).astype(dtype)}
     return params | ({"bias": rng.standard_normal(units).astype(dtype)} if use_bias else {})
 
@@ -22,11 +23,11 @@ def random_params(n_features, units, dtype, *, use_bias=True):
 def test_forward_and_backward(n_samples, n_features, units, use_bias, dtype):
     """Naive loops in both directions: y = x W + b, dx = dy W', dW = x' dy."""
     params = random_params(n_features, units, dtype, use_bias=use_bias)
-    X = np.random.default_rng(1).standard_normal((n_samples, n_features)).astype(dtype)
+    X = generator(1).standard_normal((n_samples, n_features)).astype(dtype)
     layer = Dense(units, use_bias=use_bias)
     Y, unit = run_forward(layer, params, X, training=True)
     assert_close(Y, reference.dense(X, params["weight"], params.get("bias")))
-    dY = np.random.default_rng(2).standard_normal(Y.shape).astype(dtype)
+    dY = generator(2).standard_normal(Y.shape).astype(dtype)
     dX = run_backward(layer, params, unit, dY)
     assert_close(dX, reference.dense(dY, params["weight"].T))
     assert_close(unit.gradients["weight"], reference.dense(X.T, dY))
@@ -61,7 +62,7 @@ def test_initial_weights(activation, variance):
     distribution, and beyond three deviations of a normal one.
     """
     params = Dense(400).init_params(
-        (100,), activation=activation, dtype=np.dtype(np.float64), rng=np.random.default_rng(0)
+        (100,), activation=activation, dtype=np.dtype(np.float64), rng=generator(0)
     )
     weight = params["weight"]
     assert weight.shape == (100, 400)
@@ -76,14 +77,14 @@ def test_initial_weights(activation, variance):
 
 def test_parameters_without_bias():
     params = Dense(2, use_bias=False).init_params(
-        (3,), activation=None, dtype=np.dtype(np.float32), rng=np.random.default_rng(0)
+        (3,), activation=None, dtype=np.dtype(np.float32), rng=generator(0)
     )
     assert list(params) == ["weight"]
 
 
 def test_only_the_weight_decays():
     network = Network(
-        compile_steps([("a", Dense(3)), ("b", Dense(2))], (4,)), dtype="f4", streams=RandomStreams(0)
+        compile_steps([("a", Dense(3)), ("b", Dense(2))], (4,)), dtype="f4", streams=RandomStreams(SEED)
     )
     assert network.n_params == 4 * 3 + 3 + 3 * 2 + 2
     assert network.n_decayed == 4 * 3 + 3 * 2

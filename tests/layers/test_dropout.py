@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from reference import run_backward, run_forward
+from seeds import SEED, generator
 
 from skcnn import execution
 from skcnn.execution import Batch, Executor
@@ -24,10 +25,11 @@ def factors(*layers, input_shape=(50,), n_samples=6, seed=0, numbers=(0,)):
     """Return what each step of training multiplies the features by, which is the gradient of their sum."""
     chain = [*layers, Flatten()] if len(input_shape) == 3 else layers
     steps = compile_steps([(f"layer{index}", layer) for index, layer in enumerate(chain)], input_shape)
-    network = Network(steps, dtype=np.float64, streams=RandomStreams(seed))
+    streams = RandomStreams(SEED + seed)
+    network = Network(steps, dtype=np.float64, streams=streams)
     targets, weights = np.zeros((n_samples, network.n_outputs)), np.ones(n_samples)
     with worker_pool() as pool:
-        executor = Executor(network, pool, training=True, streams=RandomStreams(seed), input_gradient=True)
+        executor = Executor(network, pool, training=True, streams=streams, input_gradient=True)
         results = []
         for number in numbers:
             batch = Batch(n_samples, lambda rows, out: out.fill(1), targets, weights, number=number)
@@ -46,7 +48,7 @@ BOTH = pytest.mark.parametrize("dropout", [Dropout, SpatialDropout2D])
 @pytest.mark.parametrize("shape", [(100, 1000), (20, 10, 50, 10)], ids=["vectors", "images"])
 def test_share_and_scale_of_what_is_kept(shape, rate, dtype):
     """Of n = 100,000 activations (1 - rate) n are kept, within five deviations sqrt(n rate (1 - rate))."""
-    X = np.random.default_rng(0).uniform(1, 2, shape).astype(dtype)
+    X = generator(0).uniform(1, 2, shape).astype(dtype)
     Y, _ = run_forward(Dropout(rate), {}, X, training=True, seed=3)
     kept = Y != 0
     assert abs(kept.sum() - (1 - rate) * X.size) <= 5 * np.sqrt(X.size * rate * (1 - rate))
@@ -73,7 +75,7 @@ def test_neighbours_are_dropped_independently():
 def test_backward_drops_and_scales_as_forward_did(rate, dropout):
     X = np.ones((3, 2, 30, 20))
     Y, unit = run_forward(dropout(rate), {}, X, training=True)
-    dY = np.random.default_rng(1).standard_normal(X.shape)
+    dY = generator(1).standard_normal(X.shape)
     dX = run_backward(dropout(rate), {}, unit, dY)
     np.testing.assert_allclose(dX, dY * Y, rtol=1e-15)
 
@@ -82,7 +84,7 @@ def test_backward_drops_and_scales_as_forward_did(rate, dropout):
 @pytest.mark.parametrize("dtype", [np.float64, np.float32], ids=["float64", "float32"])
 def test_rate_from_a_numpy_array_gives_the_same_bits(dtype, dropout):
     """A grid from np.linspace holds np.float64, which must not turn a float32 computation into float64."""
-    X = np.random.default_rng(0).standard_normal((2, 1, 40, 50)).astype(dtype)
+    X = generator(0).standard_normal((2, 1, 40, 50)).astype(dtype)
     expected, _ = run_forward(dropout(0.3), {}, X, training=True)
     Y, _ = run_forward(dropout(np.float64(0.3)), {}, X, training=True)
     np.testing.assert_array_equal(Y, expected)
@@ -90,7 +92,7 @@ def test_rate_from_a_numpy_array_gives_the_same_bits(dtype, dropout):
 
 @BOTH
 def test_prediction_gives_the_input(dropout):
-    X = np.random.default_rng(0).standard_normal((3, 4, 5, 2))
+    X = generator(0).standard_normal((3, 4, 5, 2))
     Y, _ = run_forward(dropout(0.9), {}, X, training=False)
     np.testing.assert_array_equal(Y, X)
 
@@ -102,7 +104,7 @@ class TestSpatialDropout2D:
     @pytest.mark.parametrize("rate", [0.0, 0.1, 0.5, 0.9])
     def test_share_and_scale_of_the_channels_that_are_kept(self, rate, dtype):
         """Of n = 100,000 channels (1 - rate) n are kept, within five deviations sqrt(n rate (1 - rate))."""
-        X = np.random.default_rng(0).uniform(1, 2, (2, 1, 200, 500)).astype(dtype)
+        X = generator(0).uniform(1, 2, (2, 1, 200, 500)).astype(dtype)
         Y, _ = run_forward(SpatialDropout2D(rate), {}, X, training=True, seed=3)
         kept = Y != 0
         assert abs(kept[0].sum() - (1 - rate) * kept[0].size) <= 5 * np.sqrt(kept[0].size * rate * (1 - rate))

@@ -7,6 +7,7 @@ import re
 import joblib
 import numpy as np
 import pytest
+from seeds import SEED, generator
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 
@@ -28,12 +29,12 @@ from skcnn.layers.containers import Add
 from skcnn.layers.naming import check_layers, is_passthrough, named_layers
 
 N_SAMPLES = 24
-X = np.random.default_rng(0).normal(size=(N_SAMPLES, 8, 6, 1))
+X = generator(0).normal(size=(N_SAMPLES, 8, 6, 1))
 Y = np.arange(N_SAMPLES) % 3
 
 
 def make_net(layers, **params):
-    return ConvNetClassifier(layers, max_iter=1, random_state=0, **params)
+    return ConvNetClassifier(layers, max_iter=1, random_state=SEED, **params)
 
 
 def shown(value):

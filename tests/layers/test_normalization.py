@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import reference
 from reference import NaiveUnit, assert_close, initial_params, run_backward, run_forward
+from seeds import generator
 
 from skcnn.layers import BatchNorm, GroupNorm, LayerNorm, LocalResponseNorm
 from skcnn.network import compile_steps
@@ -16,14 +17,14 @@ each_dtype = pytest.mark.parametrize("dtype", [np.float64, np.float32], ids=["fl
 
 
 def random_batch(shape, dtype=np.float64, n_samples=5, seed=0):
-    rng = np.random.default_rng(seed)
+    rng = generator(seed)
     return (1 + 2 * rng.standard_normal((*shape[:-1], n_samples, shape[-1]))).astype(dtype)
 
 
 def fresh_params(layer, shape, dtype=np.float64):
     """Initial parameters, but for scale and shift, which a test should not find at one and zero."""
     params = layer.init_params(shape, activation=None, dtype=np.dtype(dtype), rng=None)
-    rng = np.random.default_rng(1)
+    rng = generator(1)
     params["scale"] += rng.random(shape[-1]).astype(dtype)
     params["shift"] += rng.random(shape[-1]).astype(dtype)
     return params

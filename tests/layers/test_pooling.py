@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import reference
 from reference import NO_PADDING, assert_close, run_backward, run_forward
+from seeds import generator
 
 from skcnn.layers import AvgPool2D, GlobalAvgPool2D, GlobalMaxPool2D, MaxPool2D
 from skcnn.network import compile_steps
@@ -74,12 +75,12 @@ each_dtype = pytest.mark.parametrize("dtype", [np.float64, np.float32], ids=["fl
 
 
 def random_images(shape, dtype=np.float64, n_images=3):
-    return np.random.default_rng(0).standard_normal((*shape[:2], n_images, shape[2])).astype(dtype)
+    return generator(0).standard_normal((*shape[:2], n_images, shape[2])).astype(dtype)
 
 
 def forward_and_backward(layer, X):
     Y, unit = run_forward(layer, {}, X, training=True)
-    dY = np.random.default_rng(1).standard_normal(Y.shape).astype(X.dtype)
+    dY = generator(1).standard_normal(Y.shape).astype(X.dtype)
     return Y, dY, run_backward(layer, {}, unit, dY)
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import reference
 from reference import assert_close, initial_params, run_backward, run_forward
+from seeds import SEED, generator
 
 from skcnn.layers import ELU, SELU, Dense, LeakyReLU, PReLU, ReLU, Softplus
 from skcnn.network import Network, compile_steps
@@ -72,14 +73,14 @@ def test_the_gain_of_a_huge_slope_does_not_overflow(slope):
 
 @pytest.mark.parametrize("layer", [LeakyReLU(0.0), PReLU(0.0)], ids=repr)
 def test_slope_of_zero_is_a_relu(layer):
-    X = np.random.default_rng(0).standard_normal((5, 6))
+    X = generator(0).standard_normal((5, 6))
     for actual, expected in zip(forward_and_slope(layer, X), forward_and_slope(ReLU(), X), strict=True):
         np.testing.assert_array_equal(actual, expected)
 
 
 @pytest.mark.parametrize("layer", [LeakyReLU(1.0), LeakyReLU(1), PReLU(1.0), PReLU(1)], ids=repr)
 def test_slope_of_one_is_the_identity(layer):
-    X = np.random.default_rng(0).standard_normal((5, 6))
+    X = generator(0).standard_normal((5, 6))
     Y, slope = forward_and_slope(layer, X)
     np.testing.assert_array_equal(Y, X)
     np.testing.assert_array_equal(slope, 1)
@@ -97,7 +98,7 @@ def test_elu_goes_from_minus_alpha_to_its_input(alpha, dtype):
 @pytest.mark.parametrize("make", [LeakyReLU, PReLU, ELU])
 def test_parameters_from_a_numpy_array_give_the_same_bits(make):
     """A grid from np.linspace holds np.float64, which must not turn a float32 computation into float64."""
-    X = np.random.default_rng(0).standard_normal((4, 5)).astype(np.float32)
+    X = generator(0).standard_normal((4, 5)).astype(np.float32)
     plain, numpy = (forward_and_slope(make(number), X) for number in (0.3, np.float64(0.3)))
     for expected, actual in zip(plain, numpy, strict=True):
         assert actual.dtype == np.float32
@@ -113,7 +114,7 @@ class TestPReLU:
     @shapes
     def test_each_channel_has_its_slope(self, shape, dtype):
         """All numbers and gradients one by one; the gradient of a slope sums the negative inputs."""
-        rng = np.random.default_rng(0)
+        rng = generator(0)
         X, dY = rng.standard_normal((2, *shape)).astype(dtype)
         X.flat[0] = 0
         slope = rng.standard_normal(shape[-1]).astype(dtype)
@@ -137,7 +138,7 @@ class TestPReLU:
         np.testing.assert_array_equal(params["slope"], np.full(3, 0.1, dtype))
 
     def test_slopes_do_not_decay(self):
-        network = Network(compile_steps([("a", PReLU())], (4,)), dtype="f4", streams=RandomStreams(0))
+        network = Network(compile_steps([("a", PReLU())], (4,)), dtype="f4", streams=RandomStreams(SEED))
         assert (network.n_params, network.n_decayed) == (4, 0)
 
     def test_no_input_gradient_where_nothing_reads_it(self):
@@ -160,7 +161,7 @@ def dense_layers(X, activation, n_layers, units):
     """Yield the activations of a stack of dense layers with their initial weights."""
     layers = [(f"dense{number}", Dense(units, activation=activation)) for number in range(n_layers)]
     steps = compile_steps(layers, X.shape[1:])
-    network = Network(steps, dtype=X.dtype, streams=RandomStreams(0))
+    network = Network(steps, dtype=X.dtype, streams=RandomStreams(SEED))
     for step in steps[1:]:
         X, _ = run_forward(step.layer, network.params.get(step.name, {}), X, training=False)
         if step.name.endswith(activation):
@@ -170,7 +171,7 @@ def dense_layers(X, activation, n_layers, units):
 @pytest.mark.parametrize(("mean", "variance"), [(0.0, 1.0), (0.1, 1.5), (-0.1, 0.8)])
 def test_selu_normalizes_its_results_through_many_layers(mean, variance):
     """Theorem 1 of Klambauer et al. (2017): means in [-0.1, 0.1] and variances in [0.8, 1.5] stay there."""
-    X = mean + np.sqrt(variance) * np.random.default_rng(0).standard_normal((300, 300))
+    X = mean + np.sqrt(variance) * generator(0).standard_normal((300, 300))
     for Y in dense_layers(X, "selu", n_layers=12, units=300):
         assert -0.1 <= Y.mean() <= 0.1
         assert 0.8 <= Y.var() <= 1.5

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from reference import assert_close, garbage, initial_params, run_backward, run_forward
+from seeds import generator
 
 from skcnn.layers import Conv2D, Flatten, ZeroPad2D
 from skcnn.network import compile_steps
@@ -11,7 +12,7 @@ SHAPES = [(3, 4, 2), (1, 7, 3), (5, 1, 1), (1, 1, 1)]
 
 
 def random_images(shape, n_images=3):
-    return np.random.default_rng(0).standard_normal((*shape[:2], n_images, shape[2]))
+    return generator(0).standard_normal((*shape[:2], n_images, shape[2]))
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
