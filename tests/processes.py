@@ -7,18 +7,19 @@ import textwrap
 from pathlib import Path
 
 import numpy as np
+from seeds import SEED, generator
 from threadpoolctl import threadpool_info
 
 from skcnn import BatchNorm, Conv2D, ConvNetClassifier, MaxPool2D
 
-X = np.random.default_rng(0).normal(size=(60, 12, 12, 3)).astype(np.float32)
+X = generator(0).normal(size=(60, 12, 12, 3)).astype(np.float32)
 Y = np.arange(60) % 3
 TIMEOUT = 120
 
 
 def make_net(**params):
     layers = [Conv2D(16, activation="relu"), BatchNorm(), MaxPool2D(), Conv2D(16)]
-    defaults = {"layers": layers, "max_iter": 2, "batch_size": 20, "random_state": 0}
+    defaults = {"layers": layers, "max_iter": 2, "batch_size": 20, "random_state": SEED}
     return ConvNetClassifier(**(defaults | params))
 
 

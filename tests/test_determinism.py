@@ -187,7 +187,7 @@ def test_other_work_in_the_process_does_not_change_bits():
     stop = threading.Event()
 
     def work(seed):
-        matrix = np.random.default_rng(seed).normal(size=(300, 300))
+        matrix = generator(seed).normal(size=(300, 300))
         rounds = 0
         while not stop.is_set():
             np.tanh(matrix @ matrix).sum()

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 from processes import TIMEOUT, X, Y, blas_limits, make_net, run_script
+from seeds import SEED
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
 
@@ -69,7 +70,7 @@ def test_a_search_computes_on_no_more_threads_than_there_are_cores(backend, tmp_
     """With n_jobs=2 and large minibatches, which a fit alone would cut into two shards."""
     path = tmp_path / "passes"
     layers = [Noting(str(path)), Conv2D(64), Conv2D(64)]
-    net = ConvNetClassifier(layers, batch_size=30, max_iter=1, random_state=0)
+    net = ConvNetClassifier(layers, batch_size=30, max_iter=1, random_state=SEED)
     assert make_steps(net) > 2 * 30_000_000  # multiply-adds that two threads are worth their while for
     with joblib.parallel_config(backend, n_jobs=2):
         GridSearchCV(net, {"alpha": [0, 1e-4]}, cv=2, refit=False, error_score="raise").fit(X, Y)
@@ -233,7 +234,9 @@ def test_a_last_minibatch_of_one_is_none():
         def backward(self, params, dY, unit, *, need_dX, out):
             return dY
 
-    net = ConvNetClassifier([Counting(), Conv2D(2), BatchNorm()], batch_size=20, max_iter=1, random_state=0)
+    net = ConvNetClassifier(
+        [Counting(), Conv2D(2), BatchNorm()], batch_size=20, max_iter=1, random_state=SEED
+    )
     net.fit(X[:21], Y[:21])
     assert sum(sizes) == 21 and min(sizes) > 1
     assert np.isfinite(net.predict_proba(X)).all()
@@ -337,7 +340,7 @@ def test_an_exception_during_training_leaves_the_last_model(error, n_threads, mo
     monkeypatch.setenv("SKCNN_NUM_THREADS", str(n_threads))
     monkeypatch.setattr("skcnn.execution.SECOND_SHARD", 1)
     monkeypatch.setattr(Failing, "passes", 0)
-    net = ConvNetClassifier([Failing(), Conv2D(2)], max_iter=2, batch_size=20, random_state=0)
+    net = ConvNetClassifier([Failing(), Conv2D(2)], max_iter=2, batch_size=20, random_state=SEED)
     scores = net.fit(X, Y).decision_function(X)
     fitted = {name: joblib.hash(value) for name, value in vars(net).items() if name.endswith("_")}
     Failing.passes = 0

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 from reference import conv2d
+from seeds import SEED, generator
 from small_trainings import make_data, make_network, part_of, repetitions
 
 from skcnn import (
@@ -23,20 +24,20 @@ from skcnn.random_streams import RandomStreams
 from skcnn.starts import SCALING_SAMPLES, Results, start_from_data
 from skcnn.threads import worker_pool
 
-X = np.random.default_rng(0).normal(size=(60, 8, 8, 3)).astype(np.float32).cumsum(axis=1).cumsum(axis=2)
+X = generator(0).normal(size=(60, 8, 8, 3)).astype(np.float32).cumsum(axis=1).cumsum(axis=2)
 Y = np.arange(60) % 3
 
 
 def start(network, data, *, unit_variance=False):
     with worker_pool() as pool:
-        start_from_data(network, data, unit_variance=unit_variance, streams=RandomStreams(7), pool=pool)
+        start_from_data(network, data, unit_variance=unit_variance, streams=RandomStreams(SEED), pool=pool)
     return network
 
 
 def results(network, index, data, rows=None):
     """Return the results of a step for some samples, and as a layer sees those of all."""
     with worker_pool() as pool:
-        found = Results(network, index, data, RandomStreams(7), pool)
+        found = Results(network, index, data, RandomStreams(SEED), pool)
         return found.of(np.arange(len(data.images)) if rows is None else rows), list(found)
 
 
@@ -107,7 +108,7 @@ def test_a_layer_that_cannot_use_the_data_is_named():
 @pytest.mark.parametrize("weighted", [False, True])
 def test_every_layer_with_weights_gives_a_variance_of_one(weighted):
     """By the weights of the samples, about the mean over all results."""
-    weights = np.random.default_rng(1).uniform(0.2, 2, 20) if weighted else None
+    weights = generator(1).uniform(0.2, 2, 20) if weighted else None
     data = make_data(weights=weights)
     branch = Residual([Conv2D(5, use_bias=False), ReLU(), Conv2D(5, use_bias=False)])
     dense = [Dense(6, use_bias=False), ReLU(), Dense(3, use_bias=False)]
@@ -135,7 +136,7 @@ def test_only_the_scale_of_weights_changes():
 def test_many_samples_are_represented_by_some(monkeypatch):
     monkeypatch.setattr("skcnn.starts.SCALING_SAMPLES", 8)
     data, network = make_data(), make_network(Flatten(), Dense(3, use_bias=False))
-    rows = RandomStreams(7).generator("start").permutation(20)[:8]
+    rows = RandomStreams(SEED).generator("start").permutation(20)[:8]
     start(network, data, unit_variance=True)
     assert results(network, 2, data, rows)[0].var() == pytest.approx(1, rel=1e-12)
     assert results(network, 2, data)[0].var() != pytest.approx(1, rel=1e-3)
@@ -168,7 +169,7 @@ def test_weights_equal_repetition(unit_variance):
 
 def make_net(**params):
     layers = [PatchWhitening(activation="gelu"), Conv2D(16), BatchNorm(), ReLU(), MaxPool2D(), Dense(8)]
-    defaults = {"layers": layers, "max_iter": 2, "batch_size": 20, "random_state": 0}
+    defaults = {"layers": layers, "max_iter": 2, "batch_size": 20, "random_state": SEED}
     return ConvNetClassifier(**(defaults | params))
 
 
@@ -180,7 +181,7 @@ def test_whitening_follows_from_the_data_and_stays():
     """It is not trained, decayed or counted, and further training leaves it, on other data, too."""
     net = make_net(alpha=10.0, warm_start=True).fit(X, Y)
     before = {name: value.copy() for name, value in whitening_of(net).items()}
-    other = make_net(max_iter=1, random_state=1, alpha=0.0).fit(X, Y)
+    other = make_net(max_iter=1, random_state=SEED + 1, alpha=0.0).fit(X, Y)
     for name, value in whitening_of(other).items():
         assert_array_equal(value, before[name])
     net.fit(X[::-1] * 3, Y[::-1])

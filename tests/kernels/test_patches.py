@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from seeds import generator
 from sklearn.feature_extraction.image import extract_patches_2d
 
 from skcnn.kernels.patches import patch_moments, patches
@@ -11,7 +12,7 @@ SIZES = [(1, 1), (2, 2), (3, 2), (1, 4), (5, 6)]
 
 def draw_images(n_images=4, channels=3, dtype=np.float64):
     """Return images (n, 5, 6, channels), and the same in the layout of kernels."""
-    images = np.random.default_rng(5).normal(2, 3, (n_images, 5, 6, channels)).astype(dtype)
+    images = generator(5).normal(2, 3, (n_images, 5, 6, channels)).astype(dtype)
     return images, np.ascontiguousarray(images.transpose(1, 2, 0, 3))
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
+from seeds import SEED, generator
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
@@ -11,12 +12,12 @@ from sklearn.preprocessing import FunctionTransformer
 from skcnn import ConvNetClassifier, Cutout, Mixup, RandomFlip, RandomShift
 from skcnn.layers.naming import NamedListsMixin
 
-X = np.random.default_rng(0).normal(size=(30, 8, 8, 1)).astype(np.float32)
+X = generator(0).normal(size=(30, 8, 8, 1)).astype(np.float32)
 Y = np.arange(30) % 3
 
 
 def make_net(augmentation, **params):
-    defaults = {"conv_layer_sizes": (4,), "hidden_layer_sizes": (), "max_iter": 1, "random_state": 0}
+    defaults = {"conv_layer_sizes": (4,), "hidden_layer_sizes": (), "max_iter": 1, "random_state": SEED}
     return ConvNetClassifier(augmentation=augmentation, **(defaults | params))
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from reference import run_forward
+from seeds import generator
 from sklearn.decomposition import PCA
 from sklearn.feature_extraction.image import extract_patches_2d
 
@@ -13,7 +14,7 @@ SHAPE = (6, 7, 3)
 
 def draw_images(n_images=60, seed=3):
     """Return images (h, w, n, c) whose neighbours are alike, with a mean, and their weights."""
-    rng = np.random.default_rng(seed)
+    rng = generator(seed)
     noise = rng.normal(size=(SHAPE[0] + 2, SHAPE[1] + 2, n_images, SHAPE[2])) @ rng.normal(size=(3, 3))
     smooth = sum(noise[i : i + SHAPE[0], j : j + SHAPE[1]] for i in range(3) for j in range(3))
     return smooth + rng.normal(0, 4, 3), rng.uniform(0.2, 2, n_images)
@@ -22,7 +23,7 @@ def draw_images(n_images=60, seed=3):
 def fitted(layer, X, weights=None, dtype=np.float64):
     """Return parameters that come from images, given in two blocks."""
     shape = (*X.shape[:2], X.shape[3])
-    params = layer.init_params(shape, activation=None, dtype=np.dtype(dtype), rng=np.random.default_rng(0))
+    params = layer.init_params(shape, activation=None, dtype=np.dtype(dtype), rng=generator(0))
     cuts = [slice(0, 20), slice(20, None)]
     blocks = [(X[:, :, cut].astype(dtype), None if weights is None else weights[cut]) for cut in cuts]
     layer.init_from_data(params, iter(blocks))
@@ -72,7 +73,7 @@ def test_epsilon_is_a_share_of_the_mean_variance():
 def test_weights_equal_repetition():
     """Signs included, which come from the eigenvectors of a slightly different matrix."""
     X, _ = draw_images(n_images=30)
-    repeats = np.random.default_rng(0).integers(1, 4, 30)
+    repeats = generator(0).integers(1, 4, 30)
     layer = PatchWhitening()
     weighted = fitted(layer, X, repeats.astype(float))
     repeated = fitted(layer, np.repeat(X, repeats, axis=2))
