@@ -462,3 +462,10 @@ def test_pixel_strides_are_the_steps_between_windows(layer):
     """The shapes, of 5 pixels and 2 windows, would suggest 3 for both."""
     assert layer.output_shape((5, 5, 1))[:2] == (2, 2)
     assert layer.pixel_strides((5, 5, 1)) == (4, 3)
+
+
+def test_images_are_kept_for_the_backward_pass_where_the_kernel_reads_them():
+    """Winograd's algorithm keeps transformed tiles instead."""
+    assert Conv2D(16).reads_in_backward((8, 8, 16)) == ()
+    assert Conv2D(16).reads_in_backward((8, 8, 3)) == ("X",)
+    assert DepthwiseConv2D().reads_in_backward((8, 8, 16)) == ("X",)
