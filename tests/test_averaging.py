@@ -468,3 +468,16 @@ def test_given_statistics_go_on_as_in_training():
     assert_statistics(statistics, expected)
     assert statistics["layer1", "n_updates"] == 7
     assert network.state()["layer1", "n_updates"] == 0
+
+
+def test_images_are_augmented_as_in_the_epoch_that_the_state_is_at():
+    class NotingAugmenter:
+        def minibatch(self, images, rows, epoch, targets_of):
+            asked.append((epoch, len(rows)))
+            return (lambda part, out: images.read(rows[part], out)), targets_of(rows)
+
+    asked, network, data = [], normalized_network(), make_data()
+    data.augmenter = NotingAugmenter()
+    state = TrainingState(seed=7, epoch=3, n_averaged=1, slots={"average": network.vector.copy()})
+    average_of(network, data, state, goal_of(ExponentialAverage()))
+    assert asked == 4 * [(3, 5)]

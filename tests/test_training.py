@@ -29,7 +29,7 @@ from small_trainings import (
 from skcnn.averaging import ExponentialAverage, StochasticWeightAverage
 from skcnn.batches import ImageSource
 from skcnn.execution import BLOCK
-from skcnn.layers import BatchNorm, Conv2D, Dense, Flatten, ReLU
+from skcnn.layers import BatchNorm, Conv2D, Dense, Dropout, Flatten, ReLU
 from skcnn.losses import LogLoss
 from skcnn.optimizers import OPTIMIZERS, SGD, Adam, AdamW
 from skcnn.schedules import AdaptiveRate, CosineRate, InverseScalingRate, OneCycleRate, StepRate
@@ -673,9 +673,13 @@ class OvershootingLoss(LogLoss):
 
 
 def test_weights_whose_scores_overflow_are_divergence_at_the_end_of_an_epoch():
-    """The last step of the epoch leaves finite weights, and no step follows whose loss would tell."""
-    network, data = make_network(dtype=np.float32), make_data(5, dtype=np.float32)
-    data.images.X[:] = 2
+    """The last step of the epoch leaves finite weights, and no step follows whose loss would tell.
+
+    The scores are those of prediction, where nothing is dropped: half of 24 weights are 1e38, times one half.
+    """
+    network = make_network(Flatten(), Dropout(0.5), Dense(N_CLASSES), dtype=np.float32)
+    data = make_data(5, dtype=np.float32)
+    data.images.X[:] = 0.5
     before, state = network.vector.copy(), TrainingState(seed=7)
     goal = objective(loss=OvershootingLoss(), schedule=constant(1.0))
     with pytest.raises(DivergenceError, match="^the scores ceased to be finite at step 1$"):
