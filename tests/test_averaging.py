@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from seeds import SEED, generator
 from small_trainings import (
+    N_CLASSES,
     InterruptedLoss,
     all_bits,
     assert_statistics,
@@ -26,6 +27,7 @@ from small_trainings import (
 from skcnn import ConvNetClassifier
 from skcnn.averaging import AVERAGING, Averaging, ExponentialAverage, StochasticWeightAverage
 from skcnn.execution import Executor
+from skcnn.layers import BatchNorm, Dense, Dropout, Flatten
 from skcnn.losses import LOSSES, LogLoss
 from skcnn.optimizers import Adam
 from skcnn.random_streams import RandomStreams
@@ -390,3 +392,96 @@ def test_after_lbfgs_an_exponential_average_begins_anew():
     vector = model.network_.vector.copy()
     model.set_params(solver="adam", averaging="ema", max_iter=1, learning_rate_init=1e-12).fit(X, y)
     np.testing.assert_allclose(model.network_.vector, vector, rtol=0, atol=1e-9)
+
+
+# --- what the statistics of the average are taken with ---
+
+
+def test_minibatches_are_cut_from_the_samples_in_the_order_given():
+    """And each counts by the weights of its own samples."""
+    weights = np.random.default_rng(2).uniform(0.1, 5, 20)
+    network, data, state = normalized_network(), make_data(weights=weights), TrainingState(seed=7)
+    state.slots["average"], state.n_averaged = network.vector + 0.1, 1
+    order = np.random.default_rng(4).permutation(20)
+    with worker_pool() as pool:
+        averaged = averaged_network(
+            network, data, state, goal_of(ExponentialAverage()), batch_size=6, pool=pool, order=order
+        )
+    parts = order.reshape(4, 5)
+    statistics = [naive_statistics(averaged, data.images.X[part], weights[part]) for part in parts]
+    totals = weights[parts].sum(axis=1)
+    expected = {
+        where: np.average([entry[where] for entry in statistics], axis=0, weights=totals)
+        for where in statistics[0]
+    }
+    assert_statistics(averaged.state(), expected)
+
+
+def test_random_layers_draw_from_the_seed_of_the_training():
+    """Half of the numbers that reach the normalization are dropped, by other masks for another seed."""
+    states = []
+    for seed in (7, 7, 8):
+        network = make_network(Flatten(), Dropout(0.5), BatchNorm(), Dense(N_CLASSES))
+        state = TrainingState(seed=seed, n_averaged=1)
+        state.slots["average"] = network.vector.copy()
+        averaged = average_of(network, make_data(), state, goal_of(ExponentialAverage()), batch_size=20)
+        states.append(averaged.state()["layer2", "running_mean"])
+    np.testing.assert_array_equal(states[0], states[1])
+    assert (states[0] != states[2]).any()
+    assert (states[0] != make_data().images.X.reshape(20, -1).mean(axis=0)).any()
+
+
+def statistics_of(network, data, *, batch_size=6, statistics=None):
+    """Return the statistics of a network whose average of weights are its weights."""
+    state = TrainingState(seed=7, n_averaged=1, slots={"average": network.vector.copy()})
+    goal, options = goal_of(ExponentialAverage()), {"batch_size": batch_size, "statistics": statistics}
+    with worker_pool() as pool:
+        return averaged_network(network, data, state, goal, pool=pool, **options).state()
+
+
+def test_minibatches_of_one_sample_have_its_values_as_means():
+    network, data = make_network(Flatten(), BatchNorm(), Dense(N_CLASSES)), make_data()
+    statistics = statistics_of(network, data, batch_size=1)
+    X = data.images.X.reshape(20, -1)
+    np.testing.assert_allclose(statistics["layer1", "running_mean"], X.mean(axis=0), rtol=0, atol=1e-14)
+    np.testing.assert_allclose(statistics["layer1", "running_variance"], 0, rtol=0, atol=1e-14)
+
+
+def test_the_scale_of_the_weights_does_not_matter_to_the_statistics():
+    """However large: a power of two, which is exact."""
+    weights, network = np.random.default_rng(2).uniform(0.1, 5, 20), normalized_network()
+    small, large = (statistics_of(network, make_data(weights=weights * factor)) for factor in (1, 2.0**1015))
+    for where, value in small.items():
+        np.testing.assert_array_equal(large[where], value)
+
+
+def test_given_statistics_go_on_as_in_training():
+    """By an exponential average with momentum 0.9, corrected for its start, after three updates."""
+    network, data = make_network(Flatten(), BatchNorm(), Dense(N_CLASSES)), make_data()
+    X = data.images.X.reshape(20, -1)
+    mean, variance = np.full(X.shape[1], 0.3), np.full(X.shape[1], 2.0)
+    given = {"running_mean": mean, "running_variance": variance, "n_updates": np.array(3)}
+    statistics = statistics_of(
+        network, data, statistics={("layer1", name): value for name, value in given.items()}
+    )
+    for n_updates, part in enumerate(np.split(X, 4), start=4):
+        step = 0.1 / (1 - 0.9**n_updates)
+        mean = mean + step * (part.mean(axis=0) - mean)
+        variance = variance + step * (part.var(axis=0) - variance)
+    expected = {("layer1", "running_mean"): mean, ("layer1", "running_variance"): variance}
+    assert_statistics(statistics, expected)
+    assert statistics["layer1", "n_updates"] == 7
+    assert network.state()["layer1", "n_updates"] == 0
+
+
+def test_images_are_augmented_as_in_the_epoch_that_the_state_is_at():
+    class NotingAugmenter:
+        def minibatch(self, images, rows, epoch, targets_of):
+            asked.append((epoch, len(rows)))
+            return (lambda part, out: images.read(rows[part], out)), targets_of(rows)
+
+    asked, network, data = [], normalized_network(), make_data()
+    data.augmenter = NotingAugmenter()
+    state = TrainingState(seed=7, epoch=3, n_averaged=1, slots={"average": network.vector.copy()})
+    average_of(network, data, state, goal_of(ExponentialAverage()))
+    assert asked == 4 * [(3, 5)]

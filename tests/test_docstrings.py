@@ -1,6 +1,8 @@
 """Every public piece of the network says what it computes, on which shapes, and where that comes from."""
 
+import ast
 import inspect
+import re
 
 import pytest
 
@@ -10,7 +12,7 @@ from skcnn.averaging import AVERAGING
 from skcnn.lbfgs import minimize_lbfgs
 from skcnn.losses import LOSSES
 from skcnn.optimizers import OPTIMIZERS
-from skcnn.schedules import SCHEDULES
+from skcnn.schedules import SCHEDULES, Schedule
 
 LAYERS = [getattr(skcnn.layers, name) for name in skcnn.layers.__all__]
 LAYERS = [layer for layer in LAYERS if not inspect.isabstract(layer)]
@@ -58,3 +60,22 @@ def test_every_parameter_is_documented(piece):
 
 def test_lbfgs_names_its_source():
     assert "References" in sections(minimize_lbfgs)
+
+
+REQUIRED = {"filters": 1, "units": 1, "layers": (), "branches": (), "initial": 0.1, "n_epochs": 5}
+"""Values for the parameters without a default."""
+
+
+@pytest.mark.parametrize("piece", [*filter(inspect.isclass, PIECES)], ids=lambda piece: piece.__name__)
+def test_defaults_are_the_documented_ones(piece):
+    """Every parameter that may be left out is documented with what an instance then has."""
+    parameters = inspect.signature(piece).parameters
+    required = {name: REQUIRED[name] for name in parameters.keys() & REQUIRED.keys()}
+    docstring = piece.__doc__ + (Schedule.__doc__ if issubclass(piece, Schedule) else "")
+    documented = {}
+    for names, values in re.findall(r"^ +([\w, ]+) : .*default=(.*)$", docstring, re.MULTILINE):
+        defaults = [ast.literal_eval(value) for value in values.split(" and ")]
+        documented |= zip(names.split(", "), defaults, strict=True)
+    assert documented.keys() == parameters.keys() - required.keys()
+    instance = piece(**required)
+    assert {name: getattr(instance, name) for name in documented} == documented

@@ -280,3 +280,17 @@ def test_no_gradient_no_step():
         weights = START.copy()
         optimizer.update(weights, np.zeros(4), fresh_slots(optimizer, weights), step=1, learning_rate=0.1)
         np.testing.assert_array_equal(weights, START)
+
+
+@each_optimizer
+def test_slots_are_of_another_kind_where_a_decay_rate_is_another(optimizer):
+    """Their scale depends on it, and on nothing else: momentum and epsilon may change on the way."""
+    for name, value in vars(optimizer).items():
+        other = type(optimizer)(
+            **vars(optimizer) | {name: not value if type(value) is bool else value / 2 + 0.1}
+        )
+        assert (other.slot_kind != optimizer.slot_kind) is name.startswith("beta_")
+
+
+def test_every_optimizer_has_slots_of_a_kind_of_its_own():
+    assert len({kind().slot_kind for kind in OPTIMIZERS.values()}) == len(OPTIMIZERS)

@@ -63,5 +63,5 @@ def test_newest_change_is_the_version():
 
 def test_top_level_holds_nothing_else():
     expected = {"skcnn", "tests", "examples", "pyproject.toml", "README.md", "LICENSE"}
-    built = {"build", "dist", "skcnn.egg-info"}
+    built = {"build", "dist", "mutants", "skcnn.egg-info"}
     assert {path.name for path in ROOT.iterdir() if not path.name.startswith(".")} - built == expected

@@ -311,3 +311,55 @@ def test_whatever_does_not_warn_can_be_split(fraction):
                 assert split_validation(samples, fraction, seed=SEED)[1] is None
         else:
             assert len(split_validation(samples, fraction, seed=SEED)[1]) == n_validation
+
+
+def test_a_single_label_is_refused_by_its_name():
+    with pytest.raises(ValueError, match="^y must be one label a sample, got 3$"):
+        check_labels(3, 1)
+    with pytest.raises(ValueError, match="^y_val must be one label a sample, got 'cat'$"):
+        check_labels("cat", 1, name="y_val")
+
+
+def test_labels_that_cannot_be_ordered_are_refused_by_what_they_must_be():
+    y = np.array(["cat", None, "dog"], dtype=object)
+    with pytest.raises(
+        ValueError, match="^the labels in y must all be numbers or all be strings, and none may"
+    ):
+        check_labels(y, 3)
+
+
+def test_messages_name_the_parameters_of_fit_unless_told_otherwise():
+    with pytest.raises(ValueError, match="^y contains labels"):
+        encode_labels(np.array([3]), np.array([1, 2]))
+    with pytest.raises(ValueError, match="^sample_weight must not be negative"):
+        check_sample_weight([-1.0], 1)
+
+
+def test_no_samples_have_no_labels_and_no_weights():
+    """Whoever needs samples says so in words of its own."""
+    assert check_labels(np.array([], dtype=int), 0).shape == (0,)
+    assert check_sample_weight([], 0).shape == (0,)
+
+
+def test_balanced_has_a_weight_for_classes_without_samples_behind_all_others():
+    weights = class_weights("balanced", np.arange(4), np.array([0, 0, 1]), np.ones(3))
+    assert weights.shape == (4,)
+    assert np.isfinite(weights).all()
+
+
+def test_class_weights_by_label_are_float64():
+    weights = class_weights({0: 2, 1: 3}, np.arange(2), np.array([0, 1]), np.ones(2))
+    assert weights.dtype == np.float64
+
+
+def test_class_weights_that_are_all_zero_are_refused():
+    with pytest.raises(ValueError, match="class_weight is zero for every class, got {0: 0, 1: 0.0}"):
+        class_weights({0: 0, 1: 0.0}, np.arange(2), np.array([0, 1]), np.ones(2))
+
+
+def test_a_single_class_of_several_samples_is_split():
+    """The others are alone in their classes, and stay in training."""
+    training, validation = split_validation(samples_of([0, 0, 1, 0, 0, 2]), 0.25, seed=SEED)
+    assert len(validation) == 1
+    assert validation.codes[validation.rows].tolist() == [0]
+    np.testing.assert_array_equal(np.sort(np.concatenate([training.rows, validation.rows])), np.arange(6))

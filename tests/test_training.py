@@ -30,10 +30,10 @@ from small_trainings import (
 from skcnn.averaging import ExponentialAverage, StochasticWeightAverage
 from skcnn.batches import ImageSource
 from skcnn.execution import BLOCK
-from skcnn.layers import BatchNorm, Conv2D, Dense, Flatten, ReLU
+from skcnn.layers import BatchNorm, Conv2D, Dense, Dropout, Flatten, ReLU
 from skcnn.losses import LogLoss
 from skcnn.optimizers import OPTIMIZERS, SGD, Adam, AdamW
-from skcnn.schedules import CosineRate, InverseScalingRate, OneCycleRate, StepRate
+from skcnn.schedules import AdaptiveRate, CosineRate, InverseScalingRate, OneCycleRate, StepRate
 from skcnn.threads import worker_pool
 from skcnn.training import (
     DivergenceError,
@@ -41,6 +41,7 @@ from skcnn.training import (
     add_penalty,
     clip_norm,
     is_finite,
+    make_batch,
     train_epochs,
     uninterrupted,
 )
@@ -657,3 +658,113 @@ def test_an_interrupted_step_is_completed(keyboard_interrupt, monkeypatch):
         np.testing.assert_array_equal(network.state()[key], value)
     for name, slot in other_state.slots.items():
         np.testing.assert_array_equal(state.slots[name], slot)
+
+
+# --- scores that are not finite ---
+
+
+class OvershootingLoss(LogLoss):
+    """Has a mean of 2e3, and a gradient of 1e38 for every score of the one sample that has one."""
+
+    def gradient(self, scores, targets, weights, out):
+        super().gradient(scores, targets, weights, out)
+        out.fill(0)
+        out[0] = 1e38
+        return 2e3
+
+
+def test_weights_whose_scores_overflow_are_divergence_at_the_end_of_an_epoch():
+    """The last step of the epoch leaves finite weights, and no step follows whose loss would tell.
+
+    The scores are those of prediction, where nothing is dropped: half of 24 weights are 1e38, times one half.
+    """
+    network = make_network(Flatten(), Dropout(0.5), Dense(N_CLASSES), dtype=np.float32)
+    data = make_data(5, dtype=np.float32)
+    data.images.X[:] = 0.5
+    before, state = network.vector.copy(), TrainingState(seed=7)
+    goal = objective(loss=OvershootingLoss(), schedule=constant(1.0))
+    with pytest.raises(DivergenceError, match="^the scores ceased to be finite at step 1$"):
+        train(network, data, goal, 1, state)
+    np.testing.assert_array_equal(network.vector, before)
+    assert (state.epoch, state.step) == (0, 0)
+
+
+def test_scores_of_a_minibatch_may_be_large_as_long_as_they_are_finite():
+    network, data = make_network(dtype=np.float32), make_data(5, dtype=np.float32)
+    data.images.X[:] = 0.02
+    (record,) = train(network, data, objective(loss=OvershootingLoss(), schedule=constant(1.0)), 1)
+    assert record["loss"] == 2e3
+    assert np.abs(network.vector).max() > 1e36
+
+
+# --- what the state is for ---
+
+
+def test_the_rate_follows_the_plateaus_in_the_state():
+    seen, _ = rates_of(AdaptiveRate(0.5, n_epochs=1), 1, TrainingState(seed=7, n_plateaus=2))
+    assert seen == pytest.approx(4 * [0.02], rel=1e-15)
+
+
+def test_another_optimizer_leaves_the_average_of_the_weights():
+    """It is one of weights, whatever made them."""
+    average = np.arange(3.0)
+    state = TrainingState(
+        seed=7, solver="Adam", n_averaged=5, slots={"average": average, "velocity": np.ones(3)}
+    )
+    state.change_solver("SGD")
+    assert state.slots == {"average": average}
+    assert (state.solver, state.n_averaged) == ("SGD", 5)
+
+
+def test_a_forgotten_average_takes_no_memory():
+    velocity = np.ones(3)
+    state = TrainingState(seed=7, n_averaged=5, slots={"average": np.zeros(3), "velocity": velocity})
+    for _ in range(2):
+        state.forget_average()
+        assert state.slots == {"velocity": velocity}
+        assert state.n_averaged == 0
+
+
+def test_a_copy_of_a_state_has_the_trained_weights():
+    """They are elsewhere than in the network while it holds an average."""
+    state = TrainingState(seed=7, trained=np.arange(3.0))
+    other = state.copy()
+    other.trained[0] = 5
+    assert state.trained.tolist() == [0, 1, 2]
+    assert other.trained.tolist() == [5, 1, 2]
+    assert TrainingState(seed=7).copy().trained is None
+
+
+def test_the_penalty_and_its_gradient_are_proportional_to_alpha():
+    """By powers of two, which are exact; zero takes nothing and changes nothing."""
+    network, results = full_network(), {}
+    for alpha in (0.0, 0.5, 1.0, 2.0):
+        gradient = np.zeros_like(network.vector)
+        results[alpha] = add_penalty(network, gradient, alpha), gradient
+    for alpha, (penalty, gradient) in results.items():
+        assert penalty == alpha * results[1.0][0]
+        np.testing.assert_array_equal(gradient, alpha * results[1.0][1])
+    assert results[1.0][0] > 0
+
+
+def test_the_augmentation_of_an_epoch_is_drawn_for_it():
+    class NotingAugmenter:
+        def minibatch(self, images, rows, epoch, targets_of):
+            asked.append((epoch, len(rows)))
+            return (lambda part, out: images.read(rows[part], out)), targets_of(rows)
+
+    asked, data = [], make_data()
+    data.augmenter = NotingAugmenter()
+    train(make_network(), data, objective(), 2, TrainingState(seed=7, epoch=3))
+    assert asked == 4 * [(3, 5)] + 4 * [(4, 5)]
+
+
+@pytest.mark.parametrize("largest", [1e-300, 1.0, 1e300])
+def test_a_minibatch_has_numbers_of_the_dtype_of_the_network_and_weights_near_one(largest):
+    """Weights count relative to each other: in float32 large ones would be infinite, and small ones zero."""
+    weights = largest * np.linspace(0.2, 1, 20)
+    network, data = make_network(dtype=np.float32), make_data(weights=weights, dtype=np.float32)
+    batch = make_batch(data, np.arange(4, 20), network, objective(), number=0, epoch=0)
+    assert batch.targets.dtype == batch.loss_weights.dtype == np.float32
+    assert 0.5 <= batch.weights.max() < 1
+    np.testing.assert_allclose(batch.weights / batch.weights[-1], weights[4:] / largest, rtol=1e-15)

@@ -52,7 +52,6 @@ def convolution_kernel(
         groups == 1
         and windows.size == (3, 3)
         and windows.strides == windows.dilation == (1, 1)
-        and min(windows.padding[0] + windows.padding[1]) >= 0
         and min(channels, filters) >= WINOGRAD_CHANNELS
         and min(windows.counts) >= WINOGRAD_PIXELS
     ):

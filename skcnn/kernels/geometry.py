@@ -36,7 +36,7 @@ def folded_into(positions: np.ndarray, size: int, fill: str) -> tuple[np.ndarray
     if fill == "reflect":
         period = max(2 * (size - 1), 1)
         positions = positions % period
-        return np.minimum(positions, period - positions) if size > 1 else positions, None
+        return np.minimum(positions, period - positions), None
     exists = (positions >= 0) & (positions < size) if fill == "zeros" else None
     return positions.clip(0, size - 1), exists
 

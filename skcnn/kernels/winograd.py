@@ -66,7 +66,7 @@ class WinogradKernel(ConvolutionKernel):
 
     reads_images = False
 
-    def __init__(self, windows, channels, filters, groups=1, has_bias=False):
+    def __init__(self, windows, channels, filters, groups, has_bias):
         super().__init__(windows, channels, filters, groups, has_bias)
         self.rows, self.columns = (-(-count // RESULTS) for count in windows.counts)
         self.padded_size = (RESULTS * self.rows + OVERLAP, RESULTS * self.columns + OVERLAP)

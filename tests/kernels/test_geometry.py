@@ -1,5 +1,7 @@
 """Tests of pixels taken from elsewhere, held against numpy's padding and SciPy's interpolation."""
 
+from itertools import product
+
 import numpy as np
 import pytest
 from scipy import ndimage
@@ -72,3 +74,23 @@ def test_inside_is_what_slices_mean():
     for number, ((top, left), (bottom, right)) in enumerate(zip(start, stop, strict=True)):
         expected[top:bottom, left:right, number] = True
     np.testing.assert_array_equal(inside((start, stop), (6, 5)), expected)
+
+
+def test_boxes_of_all_sizes_are_what_is_left_of_them_on_the_image():
+    """Pixel by pixel, with the odd pixel of an even size before the drawn one; further draws are not read."""
+    image_size, draws, sizes, expected = (4, 5), [], [], []
+    for row, column, height, width in product(range(4), range(5), range(7), range(7)):
+        draws.append(((row + 0.5) / 4, (column + 0.5) / 5, np.nan))
+        sizes.append((height, width))
+        rows = range(row - height // 2, row - height // 2 + height)
+        columns = range(column - width // 2, column - width // 2 + width)
+        expected.append([[i in rows and j in columns for j in range(5)] for i in range(4)])
+    start, stop = boxes(np.array(draws), np.array(sizes), image_size)
+    assert start.dtype.kind == stop.dtype.kind == "i"
+    assert (start >= 0).all()
+    assert (start <= image_size).all()
+    assert (stop >= 0).all()
+    assert (stop <= image_size).all()
+    np.testing.assert_array_equal(np.moveaxis(inside((start, stop), image_size)[..., 0], 2, 0), expected)
+    areas = (stop - start).prod(axis=1)
+    np.testing.assert_array_equal(areas, np.sum(expected, axis=(1, 2)))

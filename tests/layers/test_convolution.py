@@ -457,3 +457,17 @@ def test_activation_becomes_a_layer_of_its_own(layer):
     steps = compile_steps([("conv", layer)], (4, 4, 2))
     assert [step.name for step in steps] == ["input", "conv", "conv_tanh"]
     assert [step.output_shape for step in steps[1:]] == [(4, 4, 2)] * 2
+
+
+@pytest.mark.parametrize("layer", [Conv2D(2, strides=(4, 3)), DepthwiseConv2D(strides=(4, 3))], ids=type)
+def test_pixel_strides_are_the_steps_between_windows(layer):
+    """The shapes, of 5 pixels and 2 windows, would suggest 3 for both."""
+    assert layer.output_shape((5, 5, 1))[:2] == (2, 2)
+    assert layer.pixel_strides((5, 5, 1)) == (4, 3)
+
+
+def test_images_are_kept_for_the_backward_pass_where_the_kernel_reads_them():
+    """Winograd's algorithm keeps transformed tiles instead."""
+    assert Conv2D(16).reads_in_backward((8, 8, 16)) == ()
+    assert Conv2D(16).reads_in_backward((8, 8, 3)) == ("X",)
+    assert DepthwiseConv2D().reads_in_backward((8, 8, 16)) == ("X",)

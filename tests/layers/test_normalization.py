@@ -1,9 +1,11 @@
 """Tests of the normalization layers."""
 
+import math
+
 import numpy as np
 import pytest
 import reference
-from reference import NaiveUnit, assert_close, initial_params, run_backward, run_forward
+from reference import GarbageMemory, NaiveUnit, assert_close, initial_params, run_backward, run_forward
 from seeds import generator
 
 from skcnn.layers import BatchNorm, GroupNorm, LayerNorm, LocalResponseNorm
@@ -476,3 +478,33 @@ def test_remedies_help():
     """What the messages advise where a number would be normalized by itself."""
     for layer, shape in [(GroupNorm(1), (4, 4, 1)), (GroupNorm(4), (8,)), (BatchNorm(), (1,))]:
         assert layer.output_shape(shape) == shape
+
+
+def test_two_pixels_are_enough_for_a_group_of_one_channel():
+    with pytest.raises(ValueError, match=r"use BatchNorm\(\) or GroupNorm\(1\) or leave the layer out"):
+        LayerNorm().output_shape((1, 2, 1))
+    assert GroupNorm(1).output_shape((1, 2, 1)) == (1, 2, 1)
+
+
+@pytest.mark.parametrize("layer", [LayerNorm(), GroupNorm(2), LocalResponseNorm(3)], ids=str)
+def test_scratch_memory_is_what_was_announced(layer):
+    """Chunks of images are cut by it."""
+    asked = {}
+
+    class NotingMemory(GarbageMemory):
+        def __call__(self, name, shape, dtype=None):
+            asked[name] = math.prod(shape)
+            return super().__call__(name, shape, dtype)
+
+    X, params = random_batch((4, 3, 6), n_samples=5), initial_params(layer, (4, 3, 6))
+    _, unit = run_forward(layer, params, X, training=True)
+    unit.scratch = NotingMemory(np.float64)
+    run_backward(layer, params, unit, X)
+    assert sum(asked.values()) == 5 * layer.scratch_size((4, 3, 6)) == 5 * 3 * 72
+
+
+@pytest.mark.parametrize(("size", "neighbours"), [(1, 1), (3, 3), (4, 4), (9, 4)])
+def test_local_response_multiplies_once_for_each_neighbour_that_there_can_be(size, neighbours):
+    """Of four channels."""
+    assert LocalResponseNorm(size).multiply_adds((2, 3, 4)) == 2 * 3 * 4 * neighbours
+    assert LocalResponseNorm(size).multiply_adds((4,)) == 4 * neighbours

@@ -275,3 +275,11 @@ def test_padding_makes_room_for_a_large_window(pool):
 def test_vectors_are_refused(layer):
     with pytest.raises(ValueError, match=r"layer 'pool'.*expected an image .*, got shape \(64,\)"):
         compile_steps([("pool", layer)], (64,))
+
+
+@pytest.mark.parametrize("pool", [MaxPool2D, AvgPool2D])
+def test_pixel_strides_are_the_steps_between_windows(pool):
+    """The shapes, of 5 pixels and 2 windows, would suggest 3 for both."""
+    layer = pool(1, strides=(4, 3))
+    assert layer.output_shape((5, 5, 1))[:2] == (2, 2)
+    assert layer.pixel_strides((5, 5, 1)) == (4, 3)
