@@ -7,6 +7,7 @@ from reference import assert_close, run_backward, run_forward
 from seeds import SEED, generator
 
 from skcnn.layers import GELU, SELU, Dense, LeakyReLU, ReLU, Tanh
+from skcnn.layers.containers import with_flatten
 from skcnn.network import Network, compile_steps
 from skcnn.random_streams import RandomStreams
 
@@ -128,3 +129,16 @@ def test_images_are_refused():
         ValueError, match=r"layer 'hidden'.*expected a vector \(features,\), got shape \(4, 4, 1\)"
     ):
         compile_steps([("hidden", Dense(3))], (4, 4, 1))
+
+
+def test_an_image_is_flattened_in_front():
+    """Inside of containers, too; a vector goes in as it is."""
+    layer, flattened = Dense(3), with_flatten("hidden", Dense(3), (4, 4, 1))
+    assert [name for name, _ in flattened] == ["hidden_flatten", "hidden"]
+    assert with_flatten("hidden", layer, (16,)) == [("hidden", layer)]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_initial_parameters_have_the_dtype_asked_for(dtype):
+    params = Dense(3).init_params((4,), activation=None, dtype=np.dtype(dtype), rng=np.random.default_rng(0))
+    assert {name: value.dtype for name, value in params.items()} == {"weight": dtype, "bias": dtype}
