@@ -23,12 +23,21 @@ from skcnn.layers import (
 )
 from skcnn.layers.naming import is_passthrough
 
+EPSILON = 0.1
+"""Added to variances. Where all numbers are equal, as behind a ReLU that lets nothing pass, a normalization
+multiplies rounding errors by one over the root of it, and several in a row must not make much of them."""
+
+
+def batch_norm():
+    return BatchNorm(epsilon=EPSILON)
+
 
 def normalizations(channels):
     """Draw a normalization, within a sample only where it has more than one channel."""
-    of_samples = [st.builds(GroupNorm, st.just(1)), st.builds(LayerNorm)] if channels > 1 else []
-    other = st.builds(BatchNorm, momentum=st.just(0.5), epsilon=st.just(0.1))
-    return one_of(st.builds(BatchNorm), other, *of_samples)
+    makers = [batch_norm, lambda: BatchNorm(0.5, epsilon=EPSILON)]
+    if channels > 1:
+        makers += [lambda: GroupNorm(1, epsilon=EPSILON), lambda: LayerNorm(epsilon=EPSILON)]
+    return one_of(*map(st.builds, makers))
 
 
 def one_or_none(layers):
@@ -45,7 +54,7 @@ def convolution_branches(draw, filters, strides=1):
     pooling = draw(options(MaxPool2D, AvgPool2D))(draw(sizes(3, 2)), strides=strides, padding="same")
     return [
         draw(options(convolution, convolution, pooling)),
-        BatchNorm(),
+        batch_norm(),
         draw(options(ReLU(), ("passed", "passthrough"), SiLU())),
         Conv2D(filters, draw(options(1, 3)), activation=draw(options(None, "prelu"))),
         *draw(one_or_none(normalizations(filters))),
@@ -55,7 +64,7 @@ def convolution_branches(draw, filters, strides=1):
 @st.composite
 def dense_branches(draw, units):
     normalization = draw(one_or_none(normalizations(units)))
-    return [Dense(draw(sizes(4))), BatchNorm(), PReLU(), Dense(units), *normalization]
+    return [Dense(draw(sizes(4))), batch_norm(), PReLU(), Dense(units), *normalization]
 
 
 # Residual
@@ -103,12 +112,14 @@ def image_branches():
         st.just("passthrough"),
         st.builds(Conv2D, sizes(3), st.just(1), activation=st.just("relu")),
         sizes(3).flatmap(convolution_branches),
-        st.builds(lambda: [BatchNorm(), ReLU()]),
+        st.builds(lambda: [batch_norm(), ReLU()]),
         st.builds(lambda: [MaxPool2D(3, strides=1, padding="same"), ("last", Conv2D(2, 1))]),
         st.builds(lambda: AvgPool2D((1, 2), strides=1, padding="same")),
         st.builds(Residual, convolution_branches(2)),
         st.builds(
-            lambda: Parallel(["passthrough", [Conv2D(3, 1), LayerNorm(), Conv2D(1, 3)], "passthrough"])
+            lambda: Parallel(
+                ["passthrough", [Conv2D(3, 1), LayerNorm(epsilon=EPSILON), Conv2D(1, 3)], "passthrough"]
+            )
         ),
     )
 
@@ -118,7 +129,7 @@ def reducing_branches():
     return one_of(
         st.builds(GlobalMaxPool2D),
         st.builds(lambda layers: [GlobalAvgPool2D(), *layers], dense_branches(3)),
-        st.builds(lambda: [Conv2D(2, 3), BatchNorm(), Flatten()]),
+        st.builds(lambda: [Conv2D(2, 3), batch_norm(), Flatten()]),
     )
 
 
@@ -127,9 +138,9 @@ def vector_branches():
         st.just("passthrough"),
         st.builds(Dense, sizes(3), activation=st.just("tanh")),
         dense_branches(2),
-        st.builds(BatchNorm),
+        st.builds(batch_norm),
         st.builds(Residual, dense_branches(2), activation=st.just("relu")),
-        st.builds(lambda: Parallel([Dense(2), "passthrough", [BatchNorm()]])),
+        st.builds(lambda: Parallel([Dense(2), "passthrough", [batch_norm()]])),
     )
 
 
@@ -174,10 +185,10 @@ def stacks(draw):
     turn = draw(
         one_of(
             st.builds(Dense, sizes(4), activation=st.just("tanh")),
-            st.builds(lambda: Sequential([Sequential([Dense(3)]), BatchNorm()])),
+            st.builds(lambda: Sequential([Sequential([Dense(3)]), batch_norm()])),
             st.builds(lambda: Parallel([[Dense(2), Tanh()], Dense(3), "passthrough"])),
             st.builds(lambda: Parallel([[Dense(2), Tanh()], GlobalAvgPool2D()])),
-            st.builds(lambda: Sequential([Conv2D(2), Dense(3), BatchNorm()])),
+            st.builds(lambda: Sequential([Conv2D(2), Dense(3), batch_norm()])),
             st.builds(lambda: Residual([Dense(3), Tanh(), Dense(2)], projection=Dense(2))),
             st.builds(lambda: Residual([Dense(3)], projection=[Conv2D(2), Tanh(), Dense(3)])),
         )

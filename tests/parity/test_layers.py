@@ -241,15 +241,21 @@ def test_stacks_that_the_estimator_completes_are_those_of_pytorch(configuration,
 
 
 FAILED_ONCE = [
+    # softplus of 804, which the logarithm of one plus the exponential cannot compute
     Configuration(
-        Conv2D(18, padding=((0, 0), (1, 2)), activation="softplus"), (4, 12, 17), 3, Numbers(2, 25)
+        Conv2D(18, padding=((0, 0), (1, 2)), activation="softplus", use_bias=False),
+        (4, 12, 17),
+        3,
+        Numbers(2, 25),
+        seed=24283,
     ),
+    # in float32, gradients of which the terms cancel
     Configuration(BatchNorm(momentum=0.5), (2, 1, 2), 1, Numbers(integers=True), seed=6679),
     Configuration(LayerNorm(), (3, 1, 2), 4, Numbers(2, 1), seed=3),
     Configuration(LayerNorm(), (7, 6, 2), 1, Numbers(0, 5), seed=6, small_pieces=True),
     Configuration(GroupNorm(groups=2), (4,), 10, Numbers(2, 5), seed=1270),
 ]
-"""Cases that Hypothesis found, of which each showed an error of skcnn or of these tests."""
+"""Cases that Hypothesis found, each of which showed an error of skcnn or, as these do, of the tests."""
 
 
 @pytest.mark.parametrize("configuration", FAILED_ONCE, ids=repr)
