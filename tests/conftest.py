@@ -1,6 +1,22 @@
-"""Options of the test suite, and the seed that it draws from."""
+"""Options of the test suite, the seed that it draws from, and how many cases Hypothesis draws.
+
+By default these are the same ones each time. With ``--hypothesis-profile=exhaustive`` there are thousands,
+drawn afresh each time; those that fail are kept in .hypothesis/ and run first until they pass.
+"""
+
+from contextlib import suppress
 
 from seeds import SEED, VARIABLE
+
+with suppress(ImportError):  # what draws with it says that it is missing
+    from hypothesis import HealthCheck, settings
+
+    common = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+    settings.register_profile(
+        "deterministic", max_examples=200, derandomize=True, database=None, print_blob=False, **common
+    )
+    settings.register_profile("exhaustive", max_examples=3000, print_blob=True, **common)
+    settings.load_profile("deterministic")
 
 
 def pytest_addoption(parser):

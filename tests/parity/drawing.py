@@ -1,6 +1,8 @@
-"""Configurations of layers, drawn at random: a function draws a layer and the shape of its input."""
+"""Configurations of layers, drawn by Hypothesis: a strategy gives a layer and the shape of its input."""
 
 from math import prod
+
+import pytest
 
 from skcnn.layers import (
     ELU,
@@ -9,61 +11,70 @@ from skcnn.layers import (
     Conv2D,
     Dense,
     DepthwiseConv2D,
-    Flatten,
-    GlobalAvgPool2D,
-    GlobalMaxPool2D,
+    Dropout,
     GroupNorm,
     LayerNorm,
     LeakyReLU,
     LocalResponseNorm,
     MaxPool2D,
-    Parallel,
+    PatchWhitening,
     PReLU,
-    ReLU,
-    Residual,
-    Sequential,
-    SiLU,
-    Tanh,
+    SpatialDropout2D,
     ZeroPad2D,
 )
 from skcnn.layers.activation import ACTIVATIONS
-from skcnn.layers.naming import is_passthrough
+
+hypothesis = pytest.importorskip("hypothesis", reason="Hypothesis, which draws cases, is not installed")
+st = hypothesis.strategies
+
+SEEDS = st.integers(0, 2**32 - 1)
+FEW = st.integers(1, 5)
+SEVERAL = st.integers(1, 8)
 
 
-def pick(rng, options):
-    return options[rng.integers(len(options))]
+def sizes(largest, smallest=1):
+    return st.integers(smallest, largest)
 
 
-def size_up_to(rng, largest):
-    return int(rng.integers(1, largest + 1))
+def options(*values):
+    return st.sampled_from(values)
 
 
-def draw_image(rng, channels=None):
-    """Return the shape of an image, a single row or a single column every third time."""
-    height, width = size_up_to(rng, 9), size_up_to(rng, 9)
-    height, width = pick(rng, [(1, width), (height, 1), *[(height, width)] * 4])
-    return (height, width, size_up_to(rng, 5) if channels is None else channels)
+def one_of(*strategies):
+    """Draw from one of some strategies, from repeated ones more often, which Hypothesis drops."""
+    return sizes(len(strategies) - 1, 0).flatmap(strategies.__getitem__)
 
 
-def draw_vector(rng):
-    return (size_up_to(rng, 8),)
+@st.composite
+def images(draw, channels=FEW):
+    """Draw the shape of an image, a single row or a single column every third time."""
+    height, width = draw(sizes(9)), draw(sizes(9))
+    height, width = draw(options((1, width), (height, 1), *[(height, width)] * 4))
+    return (height, width, draw(channels))
 
 
-def draw_image_or_vector(rng):
-    return pick(rng, [draw_image, draw_image, draw_vector])(rng)
+def vectors(lengths=SEVERAL):
+    return st.tuples(lengths)
 
 
-def draw_pair(rng, largest):
-    """Return an int or a pair."""
-    return pick(rng, [size_up_to(rng, largest), (size_up_to(rng, largest), size_up_to(rng, largest))])
+def images_and_vectors(channels=FEW):
+    return one_of(images(channels), images(channels), vectors(channels))
 
 
-def draw_padding(rng, limits):
-    """Return padding of every form, on each axis below a limit."""
-    (top, bottom), (left, right) = (rng.integers(limit, size=2).tolist() for limit in limits)
-    everywhere = int(rng.integers(min(limits)))
+def pairs(largest):
+    """Draw an int or a pair."""
+    return one_of(sizes(largest), st.tuples(sizes(largest), sizes(largest)))
+
+
+@st.composite
+def paddings(draw, limits):
+    """Draw padding of every form, on each axis below a limit."""
+    (top, bottom), (left, right) = (
+        draw(st.tuples(sizes(limit - 1, 0), sizes(limit - 1, 0))) for limit in limits
+    )
+    everywhere = draw(sizes(min(limits) - 1, 0))
     by_side = [(top, left), (top, (left, right)), ((top, bottom), left), ((top, bottom), (left, right))]
-    return pick(rng, ["same", "valid", "valid", 0, everywhere, everywhere, *by_side])
+    return draw(options("same", "valid", "valid", 0, everywhere, everywhere, *by_side))
 
 
 def as_pair(value):
@@ -92,225 +103,195 @@ def window_of(layer):
     return tuple((length - 1) * step + 1 for length, step in kernel)
 
 
-def fits(layer, image_size):
+def fits(drawn):
     """Whether a whole window lies on the padded image.
 
     With ceil_mode PyTorch takes windows that are larger than the padded image; skcnn refuses them.
     """
+    layer, input_shape = drawn
     window = window_of(layer)
-    padding = padding_of(layer, image_size, window)
+    padding = padding_of(layer, input_shape[:2], window)
     return all(
-        sum(pad) + size >= length for pad, size, length in zip(padding, image_size, window, strict=True)
+        sum(pad) + size >= length for pad, size, length in zip(padding, input_shape[:2], window, strict=True)
     )
 
 
-def draw_fitting(draw):
-    """Draw until the windows of the layer are not larger than the padded image."""
-
-    def draw_until_it_fits(rng):
-        while True:
-            layer, input_shape = draw(rng)
-            if fits(layer, input_shape[:2]):
-                return layer, input_shape
-
-    return draw_until_it_fits
+def activations():
+    """Draw a name, a layer or None."""
+    return one_of(
+        options(None, None, "identity", *ACTIVATIONS),
+        st.builds(LeakyReLU, st.floats(0, 1)),
+        st.builds(PReLU, st.floats(-2, 2)),
+        st.builds(ELU, st.floats(0.1, 3)),
+    )
 
 
-def draw_activation(rng):
-    """Return a name, a layer or None."""
-    layers = [LeakyReLU(rng.uniform()), PReLU(rng.normal()), ELU(rng.uniform(0.1, 3))]
-    return pick(rng, [None, None, "identity", *ACTIVATIONS, *layers])
+# Convolutions: of any kind, and of the kinds that a way to compute them is chosen for
 
 
-def draw_convolution_options(rng):
+@st.composite
+def convolution_options(draw):
     return {
-        "kernel_size": draw_pair(rng, 4),
-        "strides": draw_pair(rng, 5),
-        "padding": draw_padding(rng, (4, 4)),
-        "dilation": pick(rng, [1, draw_pair(rng, 3)]),
-        "activation": draw_activation(rng),
-        "use_bias": pick(rng, [True, False]),
+        "kernel_size": draw(pairs(4)),
+        "strides": draw(pairs(5)),
+        "padding": draw(paddings((4, 4))),
+        "dilation": draw(one_of(st.just(1), pairs(3))),
+        "activation": draw(activations()),
+        "use_bias": draw(st.booleans()),
     }
 
 
-@draw_fitting
-def draw_conv2d(rng):
-    groups = pick(rng, [1, 1, 2, 3])
-    filters, channels = groups * size_up_to(rng, 4), groups * size_up_to(rng, 3)
-    return Conv2D(filters, groups=groups, **draw_convolution_options(rng)), draw_image(rng, channels)
+@st.composite
+def any_convolutions(draw):
+    groups = draw(options(1, 1, 2, 3))
+    filters, channels = groups * draw(sizes(4)), groups * draw(sizes(3))
+    layer = Conv2D(filters, groups=groups, **draw(convolution_options()))
+    return layer, draw(images(st.just(channels)))
 
 
-@draw_fitting
-def draw_depthwise(rng):
-    options = draw_convolution_options(rng)
-    return DepthwiseConv2D(depth_multiplier=size_up_to(rng, 3), **options), draw_image(rng)
+@st.composite
+def wide_convolutions(draw):
+    """Draw windows of 3x3 pixels one pixel apart on many channels, which are multiplied in tiles."""
+    layer = Conv2D(
+        draw(sizes(24, 16)),
+        padding=draw(paddings((3, 3))),
+        activation=draw(activations()),
+        use_bias=draw(st.booleans()),
+    )
+    lengths = options(1, 3, 4, 4, 5, 8, 8, 12, 13)  # whole tiles of four results, and others
+    return layer, draw(st.tuples(lengths, lengths, sizes(24, 16)))
 
 
-def draw_pool(layer_class, **choices):
-    @draw_fitting
-    def draw(rng):
-        pool_size = draw_pair(rng, 4)
-        options = {
-            "strides": pick(rng, [None, draw_pair(rng, 5), draw_pair(rng, 5)]),
-            "padding": draw_padding(rng, as_pair(pool_size)),
-            "ceil_mode": pick(rng, [True, False]),
-            **{key: pick(rng, values) for key, values in choices.items()},
-        }
-        return layer_class(pool_size, **options), draw_image(rng)
-
-    return draw
+@st.composite
+def pointwise_convolutions(draw):
+    layer = Conv2D(
+        draw(sizes(6)),
+        1,
+        strides=draw(pairs(3)),
+        padding=draw(options("same", "valid", 1)),
+        activation=draw(activations()),
+        use_bias=draw(st.booleans()),
+    )
+    return layer, draw(images(sizes(20)))
 
 
-def on_images(make):
-    return lambda rng: (make(rng), draw_image(rng))
+@st.composite
+def channelwise_convolutions(draw):
+    """Draw a group for each channel."""
+    channels = draw(sizes(5, 2))
+    layer = Conv2D(channels * draw(sizes(3)), groups=channels, **draw(convolution_options()))
+    return layer, draw(images(st.just(channels)))
 
 
-def on_both(make):
-    """Draw images or vectors."""
-    return lambda rng: (make(rng), draw_image_or_vector(rng))
+def convolutions():
+    kinds = [any_convolutions(), wide_convolutions()] * 3
+    return one_of(*kinds, pointwise_convolutions(), channelwise_convolutions()).filter(fits)
 
 
-def draw_dense(rng):
-    layer = Dense(size_up_to(rng, 6), activation=draw_activation(rng), use_bias=pick(rng, [True, False]))
-    return layer, draw_vector(rng)
+@st.composite
+def _depthwise_convolutions(draw):
+    layer = DepthwiseConv2D(depth_multiplier=draw(sizes(3)), **draw(convolution_options()))
+    return layer, draw(images(one_of(sizes(5), sizes(5), st.just(16))))
 
 
-def draw_layer_norm(rng):
-    """Draw at least two channels, since a number cannot be normalized by itself."""
-    channels = 1 + size_up_to(rng, 5)
-    shape = pick(rng, [draw_image(rng, channels), draw_image(rng, channels), (channels,)])
-    return LayerNorm(epsilon=pick(rng, [1e-5, 0.1])), shape
+def depthwise_convolutions():
+    return _depthwise_convolutions().filter(fits)
 
 
-def draw_group_norm(rng):
-    """Draw until a group has at least two numbers."""
-    while True:
-        groups = size_up_to(rng, 4)
-        channels = groups * size_up_to(rng, 3)
-        shape = pick(rng, [draw_image(rng, channels), (channels,)])
-        if prod(shape) > groups:
-            return GroupNorm(groups, epsilon=pick(rng, [1e-5, 0.1])), shape
+@st.composite
+def _patch_whitenings(draw):
+    kernel_size, channels = draw(pairs(3)), draw(one_of(FEW, FEW, st.just(16)))
+    largest = prod(as_pair(kernel_size)) * channels
+    filters = draw(one_of(st.none(), sizes(largest).map(lambda half: 2 * half)))
+    layer = PatchWhitening(
+        filters, kernel_size, padding=draw(paddings((3, 3))), activation=draw(activations())
+    )
+    return layer, draw(images(st.just(channels)))
 
 
-def draw_local_response_norm(rng):
-    return LocalResponseNorm(
-        size_up_to(rng, 6), alpha=rng.uniform(0, 0.5), beta=rng.uniform(0, 1.5), k=rng.uniform(0.5, 3)
+def patch_whitenings():
+    """Draw patches that lie within the image."""
+    return _patch_whitenings().filter(
+        lambda drawn: all(map(int.__le__, as_pair(drawn[0].kernel_size), drawn[1][:2]))
     )
 
 
-def draw_zero_padding(rng):
-    top, bottom, left, right = rng.integers(4, size=4).tolist()
-    return ZeroPad2D(pick(rng, [0, top, (top, left), ((top, bottom), left), ((top, bottom), (left, right))]))
+@st.composite
+def _pools(draw, layer_class, choices):
+    pool_size = draw(pairs(4))
+    layer = layer_class(
+        pool_size,
+        strides=draw(one_of(st.none(), pairs(5), pairs(5))),
+        padding=draw(paddings(as_pair(pool_size))),
+        ceil_mode=draw(st.booleans()),
+        **{key: draw(values) for key, values in choices.items()},
+    )
+    return layer, draw(images())
 
 
-# Containers are drawn from parts that fit any image or any vector
+def pools(layer_class, **choices):
+    return _pools(layer_class, choices).filter(fits)
 
 
-def draw_normalization(rng, channels):
-    """Return a normalization, within a sample only where it has more than one channel."""
-    of_samples = [GroupNorm(1), LayerNorm()] if channels > 1 else []
-    return pick(rng, [BatchNorm(), BatchNorm(momentum=0.5, epsilon=0.1), *of_samples])
+# Other layers
 
 
-def draw_convolution_branch(rng, filters, strides=1):
-    """Return layers of which the last has this number of filters, or is a normalization behind it.
-
-    The first, a convolution or pooling, has the strides.
-    """
-    hidden = size_up_to(rng, 3)
-    convolution = Conv2D(hidden, 3, strides=strides, use_bias=pick(rng, [True, False]))
-    pooling = pick(rng, [MaxPool2D, AvgPool2D])(pick(rng, [2, 3]), strides=strides, padding="same")
-    first = pick(rng, [convolution, convolution, pooling])
-    last = Conv2D(filters, pick(rng, [1, 3]), activation=pick(rng, [None, "prelu"]))
-    normalizations = [draw_normalization(rng, filters)] * int(rng.integers(2))
-    return [first, BatchNorm(), pick(rng, [ReLU(), ("passed", "passthrough"), SiLU()]), last, *normalizations]
+def on_images(layers):
+    return st.tuples(layers, images())
 
 
-def draw_dense_branch(rng, units):
-    normalizations = [draw_normalization(rng, units)] * int(rng.integers(2))
-    return [Dense(size_up_to(rng, 4)), BatchNorm(), PReLU(), Dense(units), *normalizations]
+def on_both(layers):
+    """Draw images or vectors."""
+    return st.tuples(layers, images_and_vectors())
 
 
-def draw_residual(rng):
-    """Draw a branch that keeps the shape or does not, with a projection by default or one that is given."""
-    activation = pick(rng, [None, "relu", "prelu"])
-    if rng.integers(3) == 0:
-        features, units = pick(rng, [(4, 4), (3, 5), (6, 1)])
-        given = Sequential([Dense(units), ("tanh", Tanh())])
-        layers = draw_dense_branch(rng, units)
-        return Residual(layers, projection=pick(rng, ["auto", given]), activation=activation), (features,)
-    if rng.integers(3) == 0:
-        layers = pick(rng, [draw_convolution_branch(rng, 3), ["passthrough", ("off", "passthrough")]])
-        projection = pick(
-            rng, ["auto", "passthrough", "passthrough", [AvgPool2D(3, strides=1, padding="same"), Tanh()]]
-        )
-        return Residual(layers, projection=projection, activation=activation), draw_image(rng, 3)
-    channels, filters, strides = pick(rng, [(3, 3, 1), (2, 4, 1), (2, 2, 2), (3, 1, (2, 1)), (1, 2, 3)])
-    given = [Conv2D(filters, 1, strides=strides), draw_normalization(rng, filters)]
-    layers = draw_convolution_branch(rng, filters, strides)
-    projection = pick(rng, ["auto", "auto", given, Sequential(given)])
-    return Residual(layers, projection=projection, activation=activation), draw_image(rng, channels)
+def dense_layers():
+    layers = st.builds(Dense, sizes(6), activation=activations(), use_bias=st.booleans())
+    return st.tuples(layers, vectors())
 
 
-def image_branches(rng):
-    """Return branches that keep height and width."""
-    return [
-        "passthrough",
-        Conv2D(size_up_to(rng, 3), 1, activation="relu"),
-        draw_convolution_branch(rng, size_up_to(rng, 3)),
-        [BatchNorm(), ReLU()],
-        [MaxPool2D(3, strides=1, padding="same"), ("last", Conv2D(2, 1))],
-        AvgPool2D((1, 2), strides=1, padding="same"),
-        Residual(draw_convolution_branch(rng, 2)),
-        Parallel(["passthrough", [Conv2D(3, 1), LayerNorm(), Conv2D(1, 3)], "passthrough"]),
-    ]
+def batch_norms():
+    return on_both(st.builds(BatchNorm, options(0.0, 0.5, 0.9), epsilon=options(1e-5, 0.1)))
 
 
-def reducing_branches(rng):
-    """Return branches that turn images into vectors."""
-    return [
-        GlobalMaxPool2D(),
-        [GlobalAvgPool2D(), *draw_dense_branch(rng, 3)],
-        [Conv2D(2, 3), BatchNorm(), Flatten()],
-    ]
+def layer_norms():
+    """Draw at least two channels, since a number cannot be normalized by itself."""
+    return st.tuples(st.builds(LayerNorm, epsilon=options(1e-5, 0.1)), images_and_vectors(sizes(6, 2)))
 
 
-def vector_branches(rng):
-    return [
-        "passthrough",
-        Dense(size_up_to(rng, 3), activation="tanh"),
-        draw_dense_branch(rng, 2),
-        BatchNorm(),
-        Residual(draw_dense_branch(rng, 2), activation="relu"),
-        Parallel([Dense(2), "passthrough", [BatchNorm()]]),
-    ]
+@st.composite
+def _group_norms(draw):
+    groups = draw(sizes(4))
+    channels = groups * draw(sizes(3))
+    layer = GroupNorm(groups, epsilon=draw(options(1e-5, 0.1)))
+    return layer, draw(one_of(images(st.just(channels)), st.just((channels,))))
 
 
-def draw_branches(rng, options):
-    """Return one to four branches, not nothing but the input; each is drawn afresh."""
-    branches = [pick(rng, options(rng)) for _ in range(size_up_to(rng, 4))]
-    if all(map(is_passthrough, branches)):
-        branches.append(options(rng)[1])
-    return branches
+def group_norms():
+    """Draw groups of at least two numbers."""
+    return _group_norms().filter(lambda drawn: prod(drawn[1]) > drawn[0].groups)
 
 
-def draw_parallel(rng):
-    if rng.integers(3) == 0:
-        return Parallel(draw_branches(rng, vector_branches)), draw_vector(rng)
-    options = pick(rng, [image_branches, image_branches, reducing_branches])
-    return Parallel(draw_branches(rng, options)), draw_image(rng)
+def local_response_norms():
+    layers = st.builds(
+        LocalResponseNorm,
+        sizes(6),
+        alpha=st.floats(0, 0.5),
+        beta=st.floats(0, 1.5),
+        k=st.floats(0.5, 3),
+    )
+    return on_both(layers)
 
 
-def draw_sequential(rng):
-    """Draw layers of any kind behind each other, and sometimes the step from images to vectors."""
+def zero_paddings():
+    return on_images(
+        st.builds(ZeroPad2D, paddings((4, 4)).filter(lambda padding: not isinstance(padding, str)))
+    )
 
-    def draw_layers(options):
-        drawn = draw_branches(rng, options)
-        return [Sequential(entry) if isinstance(entry, list) else entry for entry in drawn]
 
-    if rng.integers(3) == 0:
-        return Sequential(draw_layers(vector_branches)), draw_vector(rng)
-    layers = draw_layers(image_branches)
-    if rng.integers(2):
-        layers += [("turn", Sequential([Flatten()])), *draw_layers(vector_branches)]
-    return Sequential(layers), draw_image(rng)
+def dropouts():
+    return on_both(st.builds(Dropout, options(0, 0.2, 0.5, 0.9)))
+
+
+def spatial_dropouts():
+    return on_images(st.builds(SpatialDropout2D, options(0, 0.2, 0.5, 0.9)))

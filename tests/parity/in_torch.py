@@ -18,6 +18,9 @@ from skcnn.layers import (
     Dense,
     GroupNorm,
     LayerNorm,
+    Parallel,
+    Residual,
+    Sequential,
 )
 from skcnn.layers.activation import ACTIVATIONS, LINEAR
 from skcnn.layers.naming import is_passthrough, named_layers
@@ -54,6 +57,10 @@ def convolve(layer, X, weight, bias, groups):
 
 def conv2d(layer, X, weight, bias=None):
     return convolve(layer, X, weight.permute(3, 2, 0, 1), bias, layer.groups)
+
+
+def patch_whitening(layer, X, weight, bias):
+    return convolve(layer, X, weight.permute(3, 2, 0, 1), bias, 1)
 
 
 def depthwise(layer, X, weight, bias=None):
@@ -128,6 +135,23 @@ def layer_norm(layer, X, scale, shift):
 
 def group_norm(layer, X, scale, shift):
     return functional.group_norm(X, layer.groups, scale, shift, layer.epsilon)
+
+
+def with_held_deviation(layer, X, scale, shift):
+    """Return a normalization by a deviation that is held and without its mean.
+
+    Its gradient is the first of the terms that add up to the gradient of the normalization. They may cancel:
+    of two numbers that are far apart, a normalization makes -1 and 1, whichever these are.
+    """
+    with torch.no_grad():
+        if isinstance(layer, GroupNorm):
+            variance = X.reshape(len(X), layer.groups, -1).var(2, correction=0)
+            variance = variance.repeat_interleave(X.shape[1] // layer.groups, dim=1)
+            variance = variance.reshape(*X.shape[:2], *[1] * (X.ndim - 2))
+        else:
+            axes = 1 if isinstance(layer, LayerNorm) else [axis for axis in range(X.ndim) if axis != 1]
+            variance = X.var(axes, correction=0, keepdim=True)
+    return X / torch.sqrt(variance + layer.epsilon) * scale.reshape(-1, *[1] * (X.ndim - 2))
 
 
 def local_response_norm(layer, X):
@@ -215,9 +239,11 @@ class TorchNetwork:
         self.parameters = parameters
 
     def __call__(self, name, block, X):
-        """Apply a block and its activation."""
+        """Apply a block and its activation, to flat images where it takes vectors."""
         if is_passthrough(block):
             return X
+        if X.ndim == 4 and takes_vectors(block):
+            X = flatten(None, X)
         function = self.functions[type(block)]
         if isinstance(block, Container):
             Y = function(block, X, name, self)
@@ -233,3 +259,50 @@ class TorchNetwork:
         for child, block in named_layers(layers):
             X = self(f"{name}__{child}", block, X)
         return X
+
+    def stack(self, layers, X):
+        """Apply the layers of an estimator, and the output layer that it adds."""
+        for name, block in [*named_layers(layers), ("output", Dense(None))]:
+            X = self(name, block, X)
+        return X
+
+
+def takes_vectors(block):
+    """Whether all layers that read the input of a block are Dense; "passthrough" takes what it gets."""
+    if isinstance(block, Residual):
+        given = [] if isinstance(block.projection, str) else [block.projection]
+        readers = [block.layers, *given]
+    elif isinstance(block, Parallel):
+        readers = block.branches
+    elif isinstance(block, Sequential):
+        readers = [block.layers]
+    else:
+        return isinstance(block, Dense)
+    blocks = [
+        [layer for _, layer in named_layers(as_list(reader)) if not is_passthrough(layer)]
+        for reader in readers
+    ]
+    firsts = [layers[0] for layers in blocks if layers]
+    return bool(firsts) and all(map(takes_vectors, firsts))
+
+
+def as_list(entry):
+    return entry if isinstance(entry, list) else [entry]
+
+
+class WeightedBatchNorm(torch.nn.BatchNorm2d):
+    """Batch normalization in training, with mean and biased variance weighted by the samples, by hand.
+
+    Attributes
+    ----------
+    sample_weights : Tensor of shape (n_samples,)
+        Of the next minibatch.
+    """
+
+    def forward(self, X):
+        shares = self.sample_weights / (self.sample_weights.sum() * X[0, 0].numel())
+        shares = shares.reshape(-1, 1, 1, 1)
+        mean = (shares * X).sum((0, 2, 3), keepdim=True)
+        variance = (shares * (X - mean) ** 2).sum((0, 2, 3), keepdim=True)
+        scale, shift = (values.reshape(1, -1, 1, 1) for values in (self.weight, self.bias))
+        return scale * (X - mean) / torch.sqrt(variance + self.eps) + shift

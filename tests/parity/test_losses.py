@@ -1,16 +1,15 @@
-"""Every loss against PyTorch, on drawn batches and in whole trainings."""
+"""Every loss against PyTorch, on batches that Hypothesis draws and in whole trainings."""
 
 from typing import NamedTuple
 
 import numpy as np
 import pytest
+from parity.drawing import SEEDS, hypothesis, one_of, options, sizes, st
 from parity.in_torch import functional, torch
 from parity.trainings import train_both
 
 from skcnn.losses import LOSSES, FocalLoss, Hinge, LogLoss, SquaredHinge, dense_targets
 from skcnn.optimizers import Adam
-
-N_BATCHES = 50
 
 
 def cross_entropy(loss, scores, codes):
@@ -41,26 +40,27 @@ class Row(NamedTuple):
 
 
 ROWS = {
-    LogLoss: Row(lambda rng: LogLoss(), cross_entropy),
-    FocalLoss: Row(lambda rng: FocalLoss(focal_gamma=rng.choice([0, 0.5, 1, 2, rng.uniform(0, 5)])), focal),
-    Hinge: Row(lambda rng: Hinge(), multi_margin(1)),
-    SquaredHinge: Row(lambda rng: SquaredHinge(), multi_margin(2)),
+    LogLoss: Row(st.builds(LogLoss), cross_entropy),
+    FocalLoss: Row(st.builds(FocalLoss, focal_gamma=one_of(options(0, 0.5, 1, 2), st.floats(0, 5))), focal),
+    Hinge: Row(st.builds(Hinge), multi_margin(1)),
+    SquaredHinge: Row(st.builds(SquaredHinge), multi_margin(2)),
 }
+
+SHARES = st.floats(0, 1)
 
 each_loss = pytest.mark.parametrize("loss_class", ROWS, ids=lambda loss_class: loss_class.__name__)
 
 
 class Batch:
-    """Drawn scores, codes and weights, and a loss."""
+    """Scores, codes and weights, and a loss."""
 
-    def __init__(self, loss_class, seed):
+    def __init__(self, loss, n_samples, n_outputs, scale, seed):
         self.rng = np.random.default_rng(seed)
-        self.loss, self.torch_loss = ROWS[loss_class].draw(self.rng), ROWS[loss_class].torch
-        self.n_samples = int(self.rng.integers(1, 12))
-        self.n_outputs = int(self.rng.integers(2, 11))
-        self.scores = self.rng.normal(0, self.rng.choice([0.1, 1, 4]), (self.n_samples, self.n_outputs))
-        self.codes = self.rng.integers(0, self.n_outputs, self.n_samples)
-        self.weights = self.rng.uniform(0, 3, self.n_samples)
+        self.loss, self.torch_loss = loss, ROWS[type(loss)].torch
+        self.n_samples, self.n_outputs = n_samples, n_outputs
+        self.scores = self.rng.normal(0, scale, (n_samples, n_outputs))
+        self.codes = self.rng.integers(0, n_outputs, n_samples)
+        self.weights = self.rng.uniform(0, 3, n_samples)
 
     def check(self, targets, torch_losses):
         """Hold values, weighted sum and gradient against the losses that PyTorch gives for the scores."""
@@ -87,8 +87,8 @@ class Batch:
         )
 
 
-def batches(loss_class):
-    return [Batch(loss_class, seed) for seed in range(N_BATCHES)]
+def batches(loss):
+    return st.builds(Batch, loss, sizes(11), sizes(10, 2), options(0.1, 1, 4), SEEDS)
 
 
 def test_every_loss_is_held_against_pytorch():
@@ -96,52 +96,48 @@ def test_every_loss_is_held_against_pytorch():
 
 
 @each_loss
-def test_losses_of_classes_are_those_of_pytorch(loss_class):
-    for batch in batches(loss_class):
-        codes = torch.tensor(batch.codes)
-        batch.check(
-            np.eye(batch.n_outputs)[batch.codes],
-            lambda scores, batch=batch, codes=codes: batch.torch_loss(batch.loss, scores, codes),
-        )
+@hypothesis.given(data=st.data())
+def test_losses_of_classes_are_those_of_pytorch(loss_class, data):
+    batch = data.draw(batches(ROWS[loss_class].draw))
+    codes = torch.tensor(batch.codes)
+    batch.check(
+        np.eye(batch.n_outputs)[batch.codes], lambda scores: batch.torch_loss(batch.loss, scores, codes)
+    )
 
 
 @each_loss
-def test_losses_of_smoothed_and_mixed_targets_are_sums_of_those_of_pytorch(loss_class):
+@hypothesis.given(data=st.data(), smoothing=SHARES, share=SHARES)
+def test_losses_of_smoothed_and_mixed_targets_are_sums_of_those_of_pytorch(
+    loss_class, data, smoothing, share
+):
     """Smoothed labels, mixtures of two of them, and any distribution."""
-    for batch in batches(loss_class):
-        smoothing, share = batch.rng.uniform(size=2)
-        options = {"label_smoothing": smoothing, "dtype": np.float64}
-        smoothed = dense_targets(batch.codes, batch.n_outputs, **options)
-        mixed = share * smoothed + (1 - share) * smoothed[::-1]
-        drawn = batch.rng.dirichlet(np.full(batch.n_outputs, 0.5), batch.n_samples)
-        for targets in (smoothed, mixed, drawn):
-            batch.check(
-                targets,
-                lambda scores, batch=batch, targets=targets: (
-                    torch.tensor(targets) * batch.losses_by_class(scores)
-                ).sum(dim=1),
-            )
-
-
-def test_the_log_loss_of_smoothed_and_drawn_targets_is_the_cross_entropy_of_pytorch():
-    for batch in batches(LogLoss):
-        smoothing, codes = batch.rng.uniform(), torch.tensor(batch.codes)
-        smoothed = dense_targets(
-            batch.codes, batch.n_outputs, label_smoothing=smoothing, dtype=np.dtype(np.float64)
-        )
+    batch = data.draw(batches(ROWS[loss_class].draw))
+    smoothed = dense_targets(
+        batch.codes, batch.n_outputs, label_smoothing=smoothing, dtype=np.dtype(np.float64)
+    )
+    mixed = share * smoothed + (1 - share) * smoothed[::-1]
+    drawn = batch.rng.dirichlet(np.full(batch.n_outputs, 0.5), batch.n_samples)
+    for targets in (smoothed, mixed, drawn):
         batch.check(
-            smoothed,
-            lambda scores, codes=codes, smoothing=smoothing: functional.cross_entropy(
-                scores, codes, reduction="none", label_smoothing=smoothing
+            targets,
+            lambda scores, targets=targets: (torch.tensor(targets) * batch.losses_by_class(scores)).sum(
+                dim=1
             ),
         )
-        drawn = batch.rng.dirichlet(np.ones(batch.n_outputs), batch.n_samples)
-        batch.check(
-            drawn,
-            lambda scores, drawn=drawn: functional.cross_entropy(
-                scores, torch.tensor(drawn), reduction="none"
-            ),
-        )
+
+
+@hypothesis.given(batch=batches(st.builds(LogLoss)), smoothing=SHARES)
+def test_the_log_loss_of_smoothed_and_drawn_targets_is_the_cross_entropy_of_pytorch(batch, smoothing):
+    codes = torch.tensor(batch.codes)
+    smoothed = dense_targets(
+        batch.codes, batch.n_outputs, label_smoothing=smoothing, dtype=np.dtype(np.float64)
+    )
+    batch.check(
+        smoothed,
+        lambda scores: functional.cross_entropy(scores, codes, reduction="none", label_smoothing=smoothing),
+    )
+    drawn = batch.rng.dirichlet(np.ones(batch.n_outputs), batch.n_samples)
+    batch.check(drawn, lambda scores: functional.cross_entropy(scores, torch.tensor(drawn), reduction="none"))
 
 
 @pytest.mark.parametrize(

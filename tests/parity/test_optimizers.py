@@ -1,33 +1,29 @@
-"""Every optimizer against PyTorch, over fifty steps on drawn problems and with drawn hyperparameters."""
+"""Every optimizer against PyTorch, over fifty steps on problems and with hyperparameters that are drawn."""
 
 from typing import NamedTuple
 
 import numpy as np
 import pytest
+from parity.drawing import SEEDS, hypothesis, one_of, sizes, st
 from parity.in_torch import torch
 from parity.trainings import N_STEPS, functional, train_both
 
 from skcnn.losses import LogLoss
 from skcnn.optimizers import OPTIMIZERS, SGD, Adagrad, Adam, AdamW, NAdam, RMSProp
 
-N_PROBLEMS = 25
+
+def powers(lowest, highest):
+    """Draw a power of ten with an exponent between two numbers."""
+    return st.floats(lowest, highest).map(lambda exponent: 10**exponent)
 
 
-def draw_sgd(rng):
-    momentum = float(rng.choice([0.0, rng.uniform(0.1, 0.95)]))
-    return SGD(momentum, nesterovs_momentum=bool(rng.integers(2)) and momentum > 0)
+MOMENTA = one_of(st.just(0.0), st.floats(0.1, 0.95))
+DECAY_RATES = powers(-4, -0.5).map(lambda rate: 1 - rate)
+EPSILONS = powers(-10, -1)
 
 
-def draw_epsilon(rng):
-    return float(10 ** rng.uniform(-10, -1))
-
-
-def draw_adam(optimizer):
-    def draw(rng):
-        beta_1 = float(rng.choice([0.0, rng.uniform(0.1, 0.95)]))
-        return optimizer(beta_1, 1 - float(10 ** rng.uniform(-4, -0.5)), draw_epsilon(rng))
-
-    return draw
+def sgd(momentum, nesterovs_momentum):
+    return SGD(momentum, nesterovs_momentum=nesterovs_momentum and momentum > 0)
 
 
 def betas(optimizer):
@@ -43,29 +39,31 @@ class Row(NamedTuple):
 
 ROWS = {
     SGD: Row(
-        draw_sgd,
+        st.builds(sgd, MOMENTA, st.booleans()),
         lambda ours, parameters, rate: torch.optim.SGD(
             parameters, rate, momentum=ours.momentum, nesterov=ours.nesterovs_momentum
         ),
     ),
     Adam: Row(
-        draw_adam(Adam), lambda ours, parameters, rate: torch.optim.Adam(parameters, rate, **betas(ours))
+        st.builds(Adam, MOMENTA, DECAY_RATES, EPSILONS),
+        lambda ours, parameters, rate: torch.optim.Adam(parameters, rate, **betas(ours)),
     ),
     AdamW: Row(
-        draw_adam(AdamW),
+        st.builds(AdamW, MOMENTA, DECAY_RATES, EPSILONS),
         lambda ours, parameters, rate: torch.optim.AdamW(parameters, rate, weight_decay=0.0, **betas(ours)),
     ),
     NAdam: Row(
-        draw_adam(NAdam), lambda ours, parameters, rate: torch.optim.NAdam(parameters, rate, **betas(ours))
+        st.builds(NAdam, MOMENTA, DECAY_RATES, EPSILONS),
+        lambda ours, parameters, rate: torch.optim.NAdam(parameters, rate, **betas(ours)),
     ),
     RMSProp: Row(
-        lambda rng: RMSProp(1 - float(10 ** rng.uniform(-4, -0.5)), draw_epsilon(rng)),
+        st.builds(RMSProp, DECAY_RATES, EPSILONS),
         lambda ours, parameters, rate: torch.optim.RMSprop(
             parameters, rate, alpha=ours.beta_2, eps=ours.epsilon
         ),
     ),
     Adagrad: Row(
-        lambda rng: Adagrad(draw_epsilon(rng)),
+        st.builds(Adagrad, EPSILONS),
         lambda ours, parameters, rate: torch.optim.Adagrad(parameters, rate, eps=ours.epsilon),
     ),
 }
@@ -73,7 +71,7 @@ ROWS = {
 each_optimizer = pytest.mark.parametrize("optimizer_class", ROWS, ids=lambda cls: cls.__name__)
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def double_precision():
     """PyTorch keeps the product of momenta of NAdam in its default dtype."""
     before = torch.get_default_dtype()
@@ -85,13 +83,13 @@ def double_precision():
 class Problem:
     """A sum of quadratics and cosines that are coupled, and a force that changes from step to step."""
 
-    def __init__(self, rng):
-        self.n = int(rng.integers(1, 30))
-        self.start = rng.normal(0, 2, self.n)
-        self.curvature = rng.uniform(0.1, 4, self.n) * 10 ** rng.uniform(-2, 0)
-        self.phase = rng.uniform(0, 6, self.n)
-        self.rate = float(10 ** rng.uniform(-4, -1.5))
-        self.rates = self.rate * rng.uniform(0.2, 1, N_STEPS)
+    def __init__(self, seed, n, rate):
+        rng = np.random.default_rng(seed)
+        self.start = rng.normal(0, 2, n)
+        self.curvature = rng.uniform(0.1, 4, n) * 10 ** rng.uniform(-2, 0)
+        self.phase = rng.uniform(0, 6, n)
+        self.rate = rate
+        self.rates = rate * rng.uniform(0.2, 1, N_STEPS)
 
     def gradient(self, weights, step):
         coupling = 0.3 * (np.sin(weights - np.roll(weights, 1)) + np.sin(weights - np.roll(weights, -1)))
@@ -103,26 +101,23 @@ def test_every_optimizer_is_held_against_pytorch():
 
 
 @each_optimizer
-def test_fifty_steps_are_those_of_pytorch(optimizer_class):
+@hypothesis.given(data=st.data(), seed=SEEDS, n=sizes(30), rate=powers(-4, -1.5))
+def test_fifty_steps_are_those_of_pytorch(optimizer_class, data, seed, n, rate):
     """Every step; with changing rates, but for SGD, whose velocity has the rates in it here."""
-    for seed in range(N_PROBLEMS):
-        rng = np.random.default_rng(seed)
-        row, problem = ROWS[optimizer_class], Problem(rng)
-        ours = row.draw(rng)
-        weights = problem.start.copy()
-        slots = {name: np.zeros_like(weights) for name in ours.slot_names}
-        parameter = torch.tensor(problem.start, requires_grad=True)
-        theirs = row.torch(ours, [parameter], problem.rate)
-        for step in range(1, N_STEPS + 1):
-            rate = problem.rate if optimizer_class is SGD else float(problem.rates[step - 1])
-            theirs.param_groups[0]["lr"] = rate
-            parameter.grad = torch.tensor(problem.gradient(parameter.detach().numpy(), step))
-            theirs.step()
-            gradient = problem.gradient(weights, step)
-            ours.update(weights, gradient, slots, step=step, learning_rate=rate)
-            np.testing.assert_allclose(
-                weights, parameter.detach().numpy(), rtol=0, atol=1e-10, err_msg=f"{seed} {vars(ours)}"
-            )
+    row, problem = ROWS[optimizer_class], Problem(seed, n, rate)
+    ours = data.draw(row.draw)
+    weights = problem.start.copy()
+    slots = {name: np.zeros_like(weights) for name in ours.slot_names}
+    parameter = torch.tensor(problem.start, requires_grad=True)
+    theirs = row.torch(ours, [parameter], problem.rate)
+    for step in range(1, N_STEPS + 1):
+        rate = problem.rate if optimizer_class is SGD else float(problem.rates[step - 1])
+        theirs.param_groups[0]["lr"] = rate
+        parameter.grad = torch.tensor(problem.gradient(parameter.detach().numpy(), step))
+        theirs.step()
+        gradient = problem.gradient(weights, step)
+        ours.update(weights, gradient, slots, step=step, learning_rate=rate)
+        np.testing.assert_allclose(weights, parameter.detach().numpy(), rtol=0, atol=1e-10, err_msg=f"{step}")
 
 
 def log_loss(scores, codes):

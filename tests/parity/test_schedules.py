@@ -1,30 +1,28 @@
-"""The schedules against those of PyTorch, over fifty steps of several lengths of epochs."""
+"""The schedules against those of PyTorch, over drawn numbers of epochs and steps."""
+
+import math
 
 import numpy as np
-import pytest
+from parity.drawing import hypothesis, sizes, st
 from parity.in_torch import torch
 
 from skcnn.schedules import SCHEDULES, Position
 
 lr_scheduler = torch.optim.lr_scheduler
 
-N_STEPS = 50
-LENGTHS = [(5, 10), (10, 5), (1, 50), (50, 1), (7, 8), (3, 20)]
 INITIAL = 0.3
-
-each_length = pytest.mark.parametrize(("n_epochs", "steps_per_epoch"), LENGTHS)
 
 
 def our_rates(name, n_epochs, steps_per_epoch, **options):
     schedule = SCHEDULES[name](INITIAL, n_epochs=n_epochs, **options)
-    return [schedule.rate(Position(step, steps_per_epoch)) for step in range(N_STEPS)]
+    return [schedule.rate(Position(step, steps_per_epoch)) for step in range(n_epochs * steps_per_epoch)]
 
 
-def their_rates(make):
+def their_rates(make, n_steps):
     """Return the rates of a scheduler that is made of an optimizer and takes a step after each of it."""
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=INITIAL)
     scheduler, rates = make(optimizer), []
-    for _ in range(N_STEPS):
+    for _ in range(n_steps):
         rates.append(optimizer.param_groups[0]["lr"])
         optimizer.step()
         scheduler.step()
@@ -36,64 +34,70 @@ def rising(optimizer, n_warmup):
     return lr_scheduler.LinearLR(optimizer, start_factor=1 / n_warmup, total_iters=n_warmup - 1)
 
 
-def assert_equal(ours, theirs):
-    np.testing.assert_allclose(ours, theirs, rtol=1e-10, atol=0)
+def assert_equal(ours, make):
+    """Hold rates against PyTorch's; one that has fallen to zero but for rounding errors is zero."""
+    np.testing.assert_allclose(ours, their_rates(make, len(ours)), rtol=1e-10, atol=1e-15)
 
 
-@each_length
-@pytest.mark.parametrize(("step_size", "step_factor"), [(1, 0.9), (2, 0.5), (3, 0.1)])
+STEPS = {"step_size": sizes(12), "step_factor": st.floats(0.05, 1)}
+
+
+@hypothesis.given(n_epochs=sizes(20), steps_per_epoch=sizes(20), **STEPS)
 def test_step_is_step_lr(n_epochs, steps_per_epoch, step_size, step_factor):
-    options = {"step_size": step_size, "step_factor": step_factor}
+    ours = our_rates("step", n_epochs, steps_per_epoch, step_size=step_size, step_factor=step_factor)
     n_steps = step_size * steps_per_epoch
-    assert_equal(
-        our_rates("step", n_epochs, steps_per_epoch, **options),
-        their_rates(lambda optimizer: lr_scheduler.StepLR(optimizer, n_steps, gamma=step_factor)),
-    )
+    assert_equal(ours, lambda optimizer: lr_scheduler.StepLR(optimizer, n_steps, gamma=step_factor))
 
 
-@each_length
+@hypothesis.given(n_epochs=sizes(20), steps_per_epoch=sizes(20))
 def test_cosine_is_cosine_annealing_lr(n_epochs, steps_per_epoch):
     n_steps = n_epochs * steps_per_epoch
-    assert_equal(
-        our_rates("cosine", n_epochs, steps_per_epoch),
-        their_rates(lambda optimizer: lr_scheduler.CosineAnnealingLR(optimizer, n_steps)),
-    )
+    ours = our_rates("cosine", n_epochs, steps_per_epoch)
+    assert_equal(ours, lambda optimizer: lr_scheduler.CosineAnnealingLR(optimizer, n_steps))
 
 
-@each_length
+@hypothesis.given(n_epochs=sizes(20), steps_per_epoch=sizes(20))
 def test_one_cycle_is_one_cycle_lr(n_epochs, steps_per_epoch):
     """PyTorch refuses steps beyond the last, so its cycle is one step longer than is used."""
+    n_steps = n_epochs * steps_per_epoch
+    hypothesis.assume(0.3 * n_steps != 1 < n_steps)  # there PyTorch divides by zero
 
     def make(optimizer):
-        total = n_epochs * steps_per_epoch
         scheduler = lr_scheduler.OneCycleLR(
-            optimizer, INITIAL, total_steps=total, pct_start=0.3, anneal_strategy="cos", cycle_momentum=False
+            optimizer,
+            INITIAL,
+            total_steps=n_steps,
+            pct_start=0.3,
+            anneal_strategy="cos",
+            cycle_momentum=False,
         )
-        scheduler.total_steps = total + 1
+        scheduler.total_steps = n_steps + 1
         return scheduler
 
-    assert_equal(our_rates("one_cycle", n_epochs, steps_per_epoch), their_rates(make))
+    assert_equal(our_rates("one_cycle", n_epochs, steps_per_epoch), make)
 
 
-WARMUPS = [(5, 10, 0.5), (5, 10, 3.0), (10, 5, 2.2), (50, 1, 7.0), (1, 50, 0.3), (7, 8, 1.0)]
+@st.composite
+def warmups(draw):
+    """Draw epochs, steps of an epoch, and a warm-up of at least one step that ends before them."""
+    n_epochs, steps_per_epoch = draw(sizes(20)), draw(sizes(20))
+    n_steps = n_epochs * steps_per_epoch
+    hypothesis.assume(n_steps > 1)
+    return n_epochs, steps_per_epoch, draw(sizes(n_steps - 1)) / steps_per_epoch
 
-each_warmup = pytest.mark.parametrize(("n_epochs", "steps_per_epoch", "warmup"), WARMUPS)
 
-
-@each_warmup
-def test_a_warm_up_before_a_constant_rate_is_linear_lr(n_epochs, steps_per_epoch, warmup):
+@hypothesis.given(warmups())
+def test_a_warm_up_before_a_constant_rate_is_linear_lr(drawn):
+    n_epochs, steps_per_epoch, warmup = drawn
     n_warmup = round(warmup * steps_per_epoch)
-    assert_equal(
-        our_rates("constant", n_epochs, steps_per_epoch, warmup=warmup),
-        their_rates(lambda optimizer: rising(optimizer, n_warmup)),
-    )
+    ours = our_rates("constant", n_epochs, steps_per_epoch, warmup=warmup)
+    assert_equal(ours, lambda optimizer: rising(optimizer, n_warmup))
 
 
-@each_warmup
-def test_a_warm_up_before_a_cosine_is_linear_lr_and_then_cosine_annealing_lr(
-    n_epochs, steps_per_epoch, warmup
-):
+@hypothesis.given(warmups())
+def test_a_warm_up_before_a_cosine_is_linear_lr_and_then_cosine_annealing_lr(drawn):
     """The cosine falls over the steps that are left."""
+    n_epochs, steps_per_epoch, warmup = drawn
     n_warmup = round(warmup * steps_per_epoch)
     n_steps = n_epochs * steps_per_epoch - n_warmup
 
@@ -101,19 +105,18 @@ def test_a_warm_up_before_a_cosine_is_linear_lr_and_then_cosine_annealing_lr(
         parts = [rising(optimizer, n_warmup), lr_scheduler.CosineAnnealingLR(optimizer, n_steps)]
         return lr_scheduler.SequentialLR(optimizer, parts, milestones=[n_warmup])
 
-    assert_equal(our_rates("cosine", n_epochs, steps_per_epoch, warmup=warmup), their_rates(make))
+    assert_equal(our_rates("cosine", n_epochs, steps_per_epoch, warmup=warmup), make)
 
 
-@pytest.mark.parametrize(
-    ("steps_per_epoch", "warmup", "step_size"), [(10, 0.5, 1), (5, 2.2, 3), (1, 7.0, 10), (8, 1.0, 2)]
-)
-def test_a_warm_up_before_step_is_linear_lr_together_with_step_lr(steps_per_epoch, warmup, step_size):
+@hypothesis.given(warmups(), st.integers(0, 5), st.floats(0.05, 1))
+def test_a_warm_up_before_step_is_linear_lr_together_with_step_lr(drawn, more, step_factor):
     """Both count from the first step, and the rate has risen before it falls."""
-    n_warmup = round(warmup * steps_per_epoch)
+    n_epochs, steps_per_epoch, warmup = drawn
+    n_warmup, step_size = round(warmup * steps_per_epoch), math.ceil(warmup) + more
 
     def make(optimizer):
-        falling = lr_scheduler.StepLR(optimizer, step_size * steps_per_epoch, gamma=0.5)
+        falling = lr_scheduler.StepLR(optimizer, step_size * steps_per_epoch, gamma=step_factor)
         return lr_scheduler.ChainedScheduler([rising(optimizer, n_warmup), falling])
 
-    options = {"warmup": warmup, "step_size": step_size, "step_factor": 0.5}
-    assert_equal(our_rates("step", 50, steps_per_epoch, **options), their_rates(make))
+    options = {"warmup": warmup, "step_size": step_size, "step_factor": step_factor}
+    assert_equal(our_rates("step", n_epochs, steps_per_epoch, **options), make)
