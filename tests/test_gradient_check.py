@@ -121,18 +121,20 @@ class NoGradient(Layer):
 
 # layer, input shape, and how large the error must at least be: about that of the mistake. A direction may be
 # almost at right angles to the gradient. Of 50, one has a component along it that is more than 0.95 of the
-# standard deviation of such components, with probability 1 - 0.66 ** 50, or 1 - 1e-9.
+# standard deviation of such components, with probability 1 - 0.66 ** 50, or 1 - 1e-9. How much of the
+# gradient is wrong depends on the draw for a doubled bias, one element and constant statistics: the least
+# errors of 100 seeds are 0.09, 0.03 and 0.1, about ten times the bounds or more.
 WRONG_LAYERS = [
     (WrongSign(3), (4,), 1.9),
     (ForgottenBias(3), (4,), 0.1),
-    (DoubledBias(3), (5, 4, 2), 0.1),
+    (DoubledBias(3), (5, 4, 2), 0.01),
     (WrongFactor(), (6, 4, 2), 0.3),
     (OnePercentOff(3), (5, 4, 2), 0.005),
     (WeightOnePercentOff(3), (4,), 0.005),
-    (OneElementWrong(), (6,), 0.01),
+    (OneElementWrong(), (6,), 0.001),
     (NoDerivative(), (6,), 0.1),
     (TransposedKernel(3), (5, 4, 2), 0.1),
-    (ConstantStatistics(), (4, 3, 2), 0.1),
+    (ConstantStatistics(), (4, 3, 2), 0.01),
     (NoGradient(), (4,), 0.9),
 ]
 
