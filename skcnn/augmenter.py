@@ -6,7 +6,7 @@ from itertools import product
 import numpy as np
 
 from skcnn.augmentation import Augmentation, Mixing, RandomFlip
-from skcnn.layers.naming import is_passthrough, named_layers
+from skcnn.layers.naming import check_names, is_passthrough, named_layers
 from skcnn.random_streams import RandomStreams
 
 
@@ -106,11 +106,14 @@ def entries_of(augmentations, kinds, *, parameter: str) -> list:
     Raises
     ------
     ValueError
-        If an entry is something else, or has an invalid hyperparameter.
+        If an entry is something else, or has an invalid hyperparameter, or a name is empty, contains "__" or
+        comes twice.
     """
-    entries = [(position, entry) for position, (_, entry) in enumerate(named_layers(augmentations))]
-    entries = [(position, entry) for position, entry in entries if not is_passthrough(entry)]
-    for position, entry in entries:
+    named = named_layers(augmentations)
+    check_names(named, parameter)
+    for position, (_, entry) in enumerate(named):
+        if is_passthrough(entry):
+            continue
         if not isinstance(entry, kinds):
             raise ValueError(
                 f"{parameter}[{position}] must be an augmentation such as RandomShift(2), 'passthrough' or a "
@@ -120,7 +123,7 @@ def entries_of(augmentations, kinds, *, parameter: str) -> list:
             entry._validate_params()
         except ValueError as error:
             raise ValueError(f"{parameter}[{position}], {entry!r}: {error}") from error
-    return [entry for _, entry in entries]
+    return [entry for _, entry in named if not is_passthrough(entry)]
 
 
 def changes_of_views(tta) -> list[Augmentation]:

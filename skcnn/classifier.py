@@ -86,8 +86,8 @@ class ConvNetClassifier(
         "standardize": subtract the mean of each channel of the training data and divide by its deviation.
     init_scaling : {"unit_variance"} or None, default=None
         Scale of initial weights. None: by the number of inputs and the activation. "unit_variance": so that
-        the results of each layer have a variance of one on up to 1,024 training samples, for deep stacks
-        without normalization.
+        the results of each layer with such weights have a variance of one over a minibatch of the training
+        samples, for deep stacks without normalization; ``partial_fit`` takes those of its first call.
     dtype : {"auto", "float32", "float64"}, default="auto"
         Type to compute in. "auto": float64 for float64 X, float32 for everything else.
     augmentation : None, "auto" or list, default=None
@@ -183,7 +183,8 @@ class ConvNetClassifier(
     warm_start : bool, default=False
         Whether ``fit`` goes on with the network, optimizer and random draws of the last call.
     random_state : int, RandomState instance or None, default=None
-        Seed of initial weights, validation split, order of samples, augmentation and dropout.
+        Seed of initial weights and the minibatch that scales them, validation split, order of samples,
+        augmentation and dropout.
     verbose : bool, default=False
         Whether to print a line for each epoch.
 

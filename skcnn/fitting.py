@@ -80,15 +80,7 @@ class FittingMixin:
         steps_before = state.step
         try:
             with worker_pool() as pool:
-                if fresh:
-                    start_from_data(
-                        model.network_,
-                        data,
-                        unit_variance=self.init_scaling == "unit_variance",
-                        streams=RandomStreams(state.seed),
-                        pool=pool,
-                    )
-                model._train(data, validation, pool, partial=partial)
+                model._train(data, validation, pool, fresh=fresh, partial=partial)
         except KeyboardInterrupt:
             if state.step > steps_before:
                 self._take_over(model, keep_state=partial)
@@ -149,7 +141,7 @@ class FittingMixin:
                 f"averaging={self.averaging!r} averages over steps, of which solver='lbfgs' has none: set "
                 "averaging=None or choose another solver"
             )
-        if self.solver == "lbfgs" and self.augmentation is not None:
+        if self.solver == "lbfgs" and (self.augmentation == "auto" or self._augmentations()):
             raise ValueError(
                 f"augmentation={self.augmentation!r} changes images from epoch to epoch, which "
                 "solver='lbfgs' cannot follow: set augmentation=None or choose another solver"
@@ -162,9 +154,13 @@ class FittingMixin:
 
     def _check_augmentation(self):
         """Raise a ValueError for lists of what are no augmentations."""
-        if isinstance(self.augmentation, list | tuple):
-            entries_of(self.augmentation, (Augmentation, Mixing), parameter="augmentation")
+        self._augmentations()
         changes_of_views(self.tta)
+
+    def _augmentations(self):
+        """Return the entries of a list of augmentations; none where there is no list."""
+        given = self.augmentation if isinstance(self.augmentation, list | tuple) else []
+        return entries_of(given, (Augmentation, Mixing), parameter="augmentation")
 
     def _check_needs_no_foresight(self):
         """Raise a ValueError for what needs to know more than partial_fit can."""
@@ -268,10 +264,8 @@ class FittingMixin:
         """Return what changes the training images, or None."""
         if self.augmentation is None:
             return None
-        if isinstance(self.augmentation, str):
-            augmentations = auto_augmentation(self.image_shape_)
-        else:
-            augmentations = entries_of(self.augmentation, (Augmentation, Mixing), parameter="augmentation")
+        is_auto = isinstance(self.augmentation, str)
+        augmentations = auto_augmentation(self.image_shape_) if is_auto else self._augmentations()
         return Augmenter(augmentations, seed, data.weights)
 
     def _check_architecture(self):
@@ -285,11 +279,14 @@ class FittingMixin:
                     f"built, {step.name!r} is {step.layer!r} now; set warm_start=False to start anew"
                 )
 
-    def _train(self, data, validation, pool, *, partial):
+    def _train(self, data, validation, pool, *, fresh, partial):
         """Train the network and keep the record, until one of the reasons to end."""
         state, objective = self._training_state, self._objective(1 if partial else self.max_iter)
         options = {"batch_size": self._batch_size(len(data.images)), "pool": pool}
         deadline = math.inf if self.max_time is None else time.perf_counter() + self.max_time
+        if fresh:
+            unit_variance, streams = self.init_scaling == "unit_variance", RandomStreams(state.seed)
+            start_from_data(self.network_, data, unit_variance=unit_variance, streams=streams, **options)
         averaged = self._averager(data, objective, partial=partial, **options)
         monitor = Monitor(
             objective,

@@ -196,7 +196,8 @@ class FullBatch:
         """Return a loss and a gradient that make the line search take a quarter of its step.
 
         From the iterate that it comes from, they go on along the step as a parabola does whose minimum is
-        there; a quarter of a quarter is not nil, however many steps fail.
+        there; a quarter of a quarter is not nil, however many steps fail. Where another step from the same
+        iterate has succeeded before, the line search takes that into account.
         """
         start, loss, gradient = self._iterate
         return loss + gradient @ (start - weights), -3 * gradient

@@ -7,30 +7,42 @@ from math import prod, sqrt
 import numpy as np
 
 from skcnn.execution import Batch, Executor
+from skcnn.layers.base import Params
 from skcnn.network import Network
 from skcnn.random_streams import RandomStreams
-from skcnn.training import TrainingData
+from skcnn.training import TrainingData, near_one
 
 BLOCK_BYTES = 4_000_000
 """Memory of the inputs of a layer that are looked at at a time."""
 
-SCALING_SAMPLES = 1024
-"""Samples by which initial weights are scaled."""
-
 
 def start_from_data(
-    network: Network, data: TrainingData, *, unit_variance: bool, streams: RandomStreams, pool
+    network: Network,
+    data: TrainingData,
+    *,
+    unit_variance: bool,
+    batch_size: int,
+    streams: RandomStreams,
+    pool,
 ) -> None:
     """Let the training data set what they are to set before training, layer by layer.
+
+    Layers with several inputs, which containers use to join their branches, are not asked.
 
     Parameters
     ----------
     network : Network
         With initial parameters; those of layers with ``init_from_data`` are updated in place.
     data : TrainingData
+        Their augmentation is not applied.
     unit_variance : bool
-        Whether to scale the weights of each layer, too, so that its results have a variance of one.
+        Whether to scale the weights of each layer, too, so that its results have a variance of one over a
+        minibatch. Weights whose scaled values would not be finite stay as they are, as do those of results
+        that do not vary.
+    batch_size : int
+        Largest number of samples of this minibatch, which each of these layers costs a pass of.
     streams : RandomStreams
+        Chooses the minibatch.
     pool : WorkerPool
 
     Raises
@@ -42,24 +54,31 @@ def start_from_data(
     ----------
     Mishkin and Matas (2016), "All you need is a good init", ICLR, for the scaling.
     """
-    rows = streams.generator("start").permutation(len(data.images))[:SCALING_SAMPLES]
-    weights = np.ones(len(rows)) if data.weights is None else data.weights[rows]
+    rows = streams.generator("start").permutation(len(data.images))[:batch_size]
+    weights = np.ones(len(rows)) if data.weights is None else near_one(data.weights[rows])
     for index, step in enumerate(network.steps[1:], start=1):
         params = network.params.get(step.name, {})
         if len(step.inputs) == 1:
             try:
                 step.layer.init_from_data(params, Results(network, step.inputs[0], data, streams, pool))
             except ValueError as error:
-                raise ValueError(f"layer {step.name!r}, {step.layer!r}: {error}") from error
+                shown = " ".join(repr(step.layer).split())
+                raise ValueError(f"layer {step.name!r}, {shown}: {error}") from error
         if unit_variance and step.layer.decayed_params:
-            deviation = sqrt(variance(Results(network, index, data, streams, pool).of(rows), weights))
-            if 0 < deviation < np.inf:
-                for name in step.layer.decayed_params:
-                    np.divide(params[name], deviation, out=params[name])
+            results = Results(network, index, data, streams, pool).of(rows)
+            divide_weights(params, step.layer.decayed_params, sqrt(variance(results, weights)))
+
+
+def divide_weights(params: Params, names: tuple[str, ...], divisor: float) -> None:
+    """Divide parameters in place, unless the divisor or a result is not finite."""
+    scaled = {name: params[name] / params[name].dtype.type(divisor) for name in names}
+    if np.isfinite(divisor) and all(np.isfinite(value).all() for value in scaled.values()):
+        for name, value in scaled.items():
+            np.copyto(params[name], value)
 
 
 class Results:
-    """The results of a step of a network for training samples, as in training; computed when asked for.
+    """The results of a step for training samples, as in training without augmentation, when asked for.
 
     Parameters
     ----------
@@ -74,7 +93,8 @@ class Results:
     def __init__(self, network: Network, index: int, data: TrainingData, streams: RandomStreams, pool):
         self.network = network.up_to(index)
         self.shape = network.steps[index].output_shape
-        self.data = data
+        self.images, self._reader = data.images, data.reader
+        self.weights = None if data.weights is None else near_one(data.weights)
         self._streams, self._pool = streams, pool
 
     @cached_property
@@ -83,20 +103,20 @@ class Results:
 
     def of(self, rows: np.ndarray) -> np.ndarray:
         """Return the results for some samples as a minibatch, flat: an array of shape (n, n_values)."""
-        weights = None if self.data.weights is None else self.data.weights[rows]
+        weights = None if self.weights is None else self.weights[rows]
         out = np.empty((len(rows), prod(self.shape)), self.network.dtype)
-        return self._executor.results(Batch(len(rows), self.data.reader(rows), weights=weights), out)
+        return self._executor.results(Batch(len(rows), self._reader(rows), weights=weights), out)
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
         """Yield results in the layout of layers, and sample weights, for some samples after the other."""
-        n_samples, values = len(self.data.images), prod(self.shape)
+        n_samples, values = len(self.images), prod(self.shape)
         n_rows = max(1, BLOCK_BYTES // (values * self.network.dtype.itemsize))
         for start in range(0, n_samples, n_rows):
             rows = np.arange(start, min(start + n_rows, n_samples))
             X = self.of(rows)
             if len(self.shape) == 3:
                 X = np.ascontiguousarray(X.reshape(len(rows), *self.shape).transpose(1, 2, 0, 3))
-            yield X, None if self.data.weights is None else self.data.weights[rows]
+            yield X, None if self.weights is None else self.weights[rows]
 
 
 def variance(values: np.ndarray, weights: np.ndarray) -> float:

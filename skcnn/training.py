@@ -326,17 +326,25 @@ def make_batch(
         read, targets = data.reader(rows), targets_of(rows)
     else:
         read, targets = data.augmenter.minibatch(data.images, rows, epoch, targets_of)
-    weights = None if data.weights is None else data.weights[rows]
-    if weights is not None:  # by a power of two, which is exact, so that none is too large for float32
-        weights = np.ldexp(weights, -np.frexp(weights.max())[1])
     return Batch(
         n_rows=len(rows),
         read=read,
         targets=targets,
         loss_weights=(data.loss_weights[rows] / len(rows)).astype(network.dtype),
-        weights=weights,
+        weights=None if data.weights is None else near_one(data.weights[rows]),
         number=number,
     )
+
+
+def near_one(weights: np.ndarray) -> np.ndarray:
+    """Return weights times a power of two, which is exact, so that the largest is at most one.
+
+    Examples
+    --------
+    >>> near_one(np.array([3e50, 6e50])).round(2)
+    array([0.37, 0.73])
+    """
+    return np.ldexp(weights, -np.frexp(weights.max())[1])
 
 
 class Trusted:

@@ -13,11 +13,12 @@ import numpy as np
 from processes import X, Y, make_net
 from sklearn.exceptions import InconsistentVersionWarning
 
-from skcnn import Conv2D, Dropout, Mixup, PReLU, RandomShift, Residual
+from skcnn import BatchNorm, Conv2D, Dropout, Mixup, PatchWhitening, PReLU, RandomShift, Residual
 from skcnn.versions import versions
 
 NAMES = np.array(["ant", "bee", "cat"])[Y]
 CLASSES = np.unique(NAMES)
+WHITENED = [PatchWhitening(activation="gelu"), Conv2D(8), BatchNorm()]
 
 TRAININGS = {
     "plain": lambda: make_net().fit(X, NAMES),
@@ -28,6 +29,7 @@ TRAININGS = {
     "augmentation": lambda: make_net(augmentation=[RandomShift(1), Mixup()], tta="flip").fit(X, NAMES),
     "containers": lambda: make_net(layers=[Residual([Conv2D(8), PReLU(), Dropout()])]).fit(X, NAMES),
     "warm start": lambda: make_net(warm_start=True, solver="sgd").fit(X, NAMES),
+    "start from data": lambda: make_net(layers=WHITENED, init_scaling="unit_variance").fit(X, NAMES),
     "lbfgs": lambda: make_net(solver="lbfgs").fit(X, NAMES),
     "partial fit": lambda: make_net().partial_fit(X, NAMES, classes=CLASSES),
 }

@@ -264,8 +264,8 @@ def test_overlapping_fits_leave_the_limits_of_the_blas():
 
 
 def test_digits_are_learned():
-    """Accuracies of six seeds have mean 0.9875 and deviation 0.002, of which the bound is six below."""
+    """Accuracies of six seeds have mean 0.9875 and deviation 0.002, almost four of these above the bound."""
     images, labels = load_digits(return_X_y=True)
     folds = KFold(5, shuffle=True, random_state=SEED)
     scores = cross_val_score(ConvNetClassifier(random_state=SEED), images, labels, cv=folds, n_jobs=2)
-    assert scores.mean() >= 0.975
+    assert scores.mean() >= 0.98

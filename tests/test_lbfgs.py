@@ -29,7 +29,7 @@ from small_trainings import (
 
 from skcnn.execution import Executor
 from skcnn.layers import BatchNorm, Conv2D, Dense, Dropout, Flatten, SpatialDropout2D, Tanh
-from skcnn.lbfgs import minimize_lbfgs
+from skcnn.lbfgs import FullBatch, minimize_lbfgs
 from skcnn.losses import LOSSES, LogLoss
 from skcnn.random_streams import RandomStreams
 from skcnn.threads import worker_pool
@@ -316,6 +316,24 @@ def test_the_search_turns_back_from_where_the_loss_is_not_finite(failing_calls, 
     expected = losses_of(minimize(make_network(), data, alpha=0.1, n_epochs=300))
     assert losses[-1] == pytest.approx(expected[-1], rel=1e-7)
     assert naive_loss(network, data, alpha=0.1) == pytest.approx(losses[-1], rel=1e-12)
+
+
+@pytest.mark.parametrize("failing_call", [2, 4, 6, 8])
+def test_a_step_to_where_the_loss_is_not_finite_is_cut_to_a_quarter(failing_call, monkeypatch):
+    """Counted from the last iterate, wherever that is."""
+    monkeypatch.setenv("SKCNN_NUM_THREADS", "1")
+    trials = []
+
+    class Recording(FullBatch):
+        def __call__(self, weights):
+            trials.append((weights.copy(), self.n_iterations))
+            return super().__call__(weights)
+
+    monkeypatch.setattr("skcnn.lbfgs.FullBatch", Recording)
+    minimize(make_network(), make_data(), loss=LossThatFails([failing_call]), alpha=0.1)
+    (iterate, before), (failed, after), (tried, _) = trials[failing_call - 2 : failing_call + 1]
+    assert after == before + (failing_call > 2)  # the trial is the first one from this iterate
+    np.testing.assert_allclose(tried - iterate, (failed - iterate) / 4, rtol=1e-6, atol=0)
 
 
 @pytest.mark.parametrize("in_gradient", [False, True])

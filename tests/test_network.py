@@ -25,6 +25,7 @@ from skcnn.layers import (
     LeakyReLU,
     MaxPool2D,
     Parallel,
+    PatchWhitening,
     PReLU,
     ReLU,
     Residual,
@@ -541,3 +542,39 @@ def test_layers_that_turn_vectors_into_images_are_refused():
         ValueError, match=r"layer 'image', ToImage\(\).*images of shape \(1, 1, 36\) out of vectors"
     ):
         compile_steps(layers, (3, 4, 3))
+
+
+# constants, and parts of a network
+
+
+def whitened_network():
+    layers = [("white", PatchWhitening()), ("conv", Conv2D(2)), ("flat", Flatten()), ("dense", Dense(3))]
+    return make_network(layers)
+
+
+def test_constants_are_neither_trained_nor_state():
+    network = whitened_network()
+    assert set(network.params["white"]) == {"weight", "bias"}
+    assert network.trained == {"conv", "dense"}
+    assert network.state() == {}
+    assert set(network.views_of(network.vector)) == {"conv", "dense"}
+
+
+def test_copies_share_constants_and_pickles_keep_them():
+    network = whitened_network()
+    copied, pickled = network.copy(), pickle.loads(pickle.dumps(network))
+    for name in ("weight", "bias"):
+        assert copied.params["white"][name] is network.params["white"][name]
+        np.testing.assert_array_equal(pickled.params["white"][name], network.params["white"][name])
+
+
+def test_a_part_of_a_network_shares_its_parameters_and_ends_flat():
+    network = whitened_network()
+    for index, channels in enumerate([16, 2], start=1):
+        part = network.up_to(index)
+        assert [step.name for step in part.steps[:-1]] == [step.name for step in network.steps[: index + 1]]
+        assert part.n_outputs == INPUT_SHAPE[0] * INPUT_SHAPE[1] * channels
+        assert part.steps[-1].inputs == (index,)
+        assert np.shares_memory(part.vector, network.vector)
+    assert network.up_to(3).steps == network.steps[:4]
+    assert len(network.steps) == 5

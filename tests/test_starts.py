@@ -1,5 +1,7 @@
 """Weights that start from the training data, in networks and in the estimator."""
 
+import time
+
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
@@ -21,16 +23,17 @@ from skcnn import (
     Residual,
 )
 from skcnn.random_streams import RandomStreams
-from skcnn.starts import SCALING_SAMPLES, Results, start_from_data
+from skcnn.starts import Results, start_from_data
 from skcnn.threads import worker_pool
 
 X = generator(0).normal(size=(60, 8, 8, 3)).astype(np.float32).cumsum(axis=1).cumsum(axis=2)
 Y = np.arange(60) % 3
 
 
-def start(network, data, *, unit_variance=False):
+def start(network, data, *, unit_variance=False, batch_size=100):
+    options = {"unit_variance": unit_variance, "batch_size": batch_size}
     with worker_pool() as pool:
-        start_from_data(network, data, unit_variance=unit_variance, streams=RandomStreams(SEED), pool=pool)
+        start_from_data(network, data, streams=RandomStreams(SEED), pool=pool, **options)
     return network
 
 
@@ -74,7 +77,8 @@ def test_a_layer_sees_what_reaches_it_of_all_samples(weights, monkeypatch):
     if weights is None:
         assert all(block_weights is None for _, block_weights in Noting.seen)
     else:
-        assert_array_equal(np.concatenate([block_weights for _, block_weights in Noting.seen]), weights)
+        seen = np.concatenate([block_weights for _, block_weights in Noting.seen])
+        assert_array_equal(4 * seen, weights)  # times a power of two, for the largest to be at most one
 
 
 def test_images_are_seen_as_the_network_reads_them():
@@ -133,20 +137,29 @@ def test_only_the_scale_of_weights_changes():
         assert_array_equal(values["bias"], before.params[name]["bias"])
 
 
-def test_many_samples_are_represented_by_some(monkeypatch):
-    monkeypatch.setattr("skcnn.starts.SCALING_SAMPLES", 8)
+def test_a_minibatch_stands_for_many_samples():
     data, network = make_data(), make_network(Flatten(), Dense(3, use_bias=False))
     rows = RandomStreams(SEED).generator("start").permutation(20)[:8]
-    start(network, data, unit_variance=True)
+    start(network, data, unit_variance=True, batch_size=8)
     assert results(network, 2, data, rows)[0].var() == pytest.approx(1, rel=1e-12)
     assert results(network, 2, data)[0].var() != pytest.approx(1, rel=1e-3)
-    assert SCALING_SAMPLES == 1024
 
 
 def test_results_that_do_not_vary_leave_the_weights():
     network, data = make_network(Flatten(), Dense(3)), make_data()
     data.images.X = np.zeros_like(data.images.X)
     network.params["layer1"]["bias"][...] = 0
+    before = network.vector.copy()
+    start(network, data, unit_variance=True)
+    assert_array_equal(network.vector, before)
+
+
+@pytest.mark.parametrize(("dtype", "factor"), [("float32", 1e-42), ("float64", 1e-310), ("float64", 1e200)])
+def test_weights_are_left_where_they_would_not_be_finite(dtype, factor):
+    """Divided by the deviation of tiny results, or by that of huge ones, which is not finite itself."""
+    data = make_data(dtype=dtype)
+    data.images.X = data.images.X * np.dtype(dtype).type(factor)
+    network = make_network(Flatten(), Dense(3, use_bias=False), dtype=dtype)
     before = network.vector.copy()
     start(network, data, unit_variance=True)
     assert_array_equal(network.vector, before)
@@ -259,6 +272,50 @@ def test_images_too_large_to_be_whitened_are_refused_and_name_the_layer():
     with pytest.raises(ValueError, match="layer 'patchwhitening_1', .* not finite in float32"):
         net.fit(X * np.float32(1e30), Y)
     assert vars(net) == before
+
+
+@pytest.mark.parametrize("exponent", [-900, -160, 125, 1000])
+@pytest.mark.parametrize("init_scaling", [None, "unit_variance"])
+def test_the_scale_of_sample_weights_does_not_matter(init_scaling, exponent):
+    """Powers of two change no bit, though float32 has no such numbers."""
+    weights = generator(4).uniform(0.5, 2, 60)
+    net = make_net(init_scaling=init_scaling).fit(X, Y, weights)
+    other = make_net(init_scaling=init_scaling).fit(X, Y, weights * 2.0**exponent)
+    assert_array_equal(whitening_of(other)["weight"], whitening_of(net)["weight"])
+    assert_array_equal(other.network_.vector, net.network_.vector)
+
+
+def test_the_seed_chooses_the_minibatch_that_scales():
+    weights = []
+    for seed in (SEED, SEED + 1):
+        streams = RandomStreams(seed)
+        network = make_network(Flatten(), Dense(3))
+        with worker_pool() as pool:
+            start_from_data(
+                network, make_data(), unit_variance=True, batch_size=5, streams=streams, pool=pool
+            )
+        weights.append(network.vector)
+    assert not np.array_equal(*weights)
+
+
+def test_the_estimator_scales_by_its_seed_and_minibatch(monkeypatch):
+    """And the time that this takes counts towards max_time."""
+    calls = []
+
+    def record(network, data, *, unit_variance, batch_size, streams, pool):
+        calls.append((unit_variance, batch_size, streams.seed))
+
+    monkeypatch.setattr("skcnn.fitting.start_from_data", record)
+    net = make_net(warm_start=True, init_scaling="unit_variance").fit(X, Y)
+    assert calls == [(True, 20, net._training_state.seed)]
+    net.fit(X, Y)
+    assert len(calls) == 1
+
+    def slow(network, data, **options):
+        time.sleep(0.2)
+
+    monkeypatch.setattr("skcnn.fitting.start_from_data", slow)
+    assert make_net(max_iter=50, max_time=0.2).fit(X, Y).t_ == 20
 
 
 def test_some_rows_count_like_all_others():

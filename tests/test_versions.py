@@ -37,7 +37,7 @@ WAYS = {
 
 
 @pytest.mark.parametrize("way", list(WAYS))
-@pytest.mark.parametrize("kind", ["plain", "partial fit", "average"])
+@pytest.mark.parametrize("kind", ["plain", "partial fit", "average", "start from data"])
 def test_a_round_trip_keeps_every_bit(kind, way, tmp_path):
     """Of predictions and of training that goes on, which leaves the file alone; without a warning."""
     net = pickles.TRAININGS[kind]()

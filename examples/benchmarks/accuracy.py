@@ -127,6 +127,8 @@ def measure_all(arguments):
     for data_set in arguments.data_sets:
         for estimator in arguments.estimators:
             found = results.setdefault(data_set, {}).setdefault(estimator, [])
+            if None in found:
+                continue
             for seed in seeds_of(data_set, estimator, arguments)[len(found) :]:
                 found.append(measure(data_set, estimator, seed, arguments))
                 if arguments.json:
@@ -170,7 +172,7 @@ def draw(results, arguments):
     import matplotlib.pyplot as plt
 
     n_sets = len(arguments.data_sets)
-    figure, axes = plt.subplots(1, n_sets, figsize=(3.2 * n_sets, 3.4), layout="constrained", squeeze=False)
+    picture, axes = plt.subplots(1, n_sets, figsize=(3.2 * n_sets, 3.4), layout="constrained", squeeze=False)
     for axis, data_set in zip(axes[0], arguments.data_sets, strict=True):
         for number, estimator in enumerate(arguments.estimators):
             found = summary(results[data_set][estimator])
@@ -185,8 +187,8 @@ def draw(results, arguments):
     handles = {}
     for axis in axes[0]:
         handles |= {handle.get_label(): handle for handle in axis.collections}
-    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=3, fontsize=8)
-    return figure
+    picture.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=3, fontsize=8)
+    return picture
 
 
 def main():

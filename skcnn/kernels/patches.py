@@ -59,7 +59,7 @@ def patch_moments(
     for X, weights in blocks:
         rows = patches(X, size)
         if center is None:
-            center = rows.mean(axis=0)
+            center = rows[0] + (rows - rows[0]).mean(axis=0)  # exact where nothing varies
         rows = rows - center
         weighted = rows
         if weights is None:

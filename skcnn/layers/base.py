@@ -174,7 +174,10 @@ class Layer(Block):
         return {}
 
     def init_from_data(self, params: Params, inputs) -> None:
-        """Set parameters by what the layer sees of the training data; called once, before training.
+        """Set parameters by what the layer sees of the training data.
+
+        Called once, before training: by ``fit``, or by the first ``partial_fit``, with the samples of that
+        call. Augmentation is not applied.
 
         Parameters
         ----------
@@ -187,7 +190,7 @@ class Layer(Block):
         Raises
         ------
         ValueError
-            If the data are of no use for that. The network adds the layer's name.
+            If the data are of no use for that. The layer's name is added.
         """
 
     def multiply_adds(self, input_shape: Shape) -> int:

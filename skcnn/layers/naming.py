@@ -63,20 +63,34 @@ def check_layers(stack, named: list[tuple[str, object]], parameter_names, *, par
     ValueError
         If an entry is neither, or a name is taken, reserved or contains "__".
     """
-    seen = set()
     for position, (name, entry) in enumerate(named):
         if not (isinstance(entry, Block) or is_passthrough(entry)):
             raise ValueError(
                 f"{parameter}[{position}] must be a layer, 'passthrough' or a pair (name, layer), "
                 f"got {stack[position]!r}"
             )
-        if "__" in name or not name:
-            raise ValueError(f"layer names must not be empty or contain '__', got {name!r}")
         if name in parameter_names or name in RESERVED_NAMES:
             raise ValueError(f"layer name {name!r} is the name of a parameter or reserved; choose another")
+    check_names(named, "layer")
+
+
+def check_names(named: list[tuple[str, object]], kind: str) -> None:
+    """Raise a ValueError if a name is empty, contains "__" or comes twice; the message says of what kind."""
+    seen = set()
+    for name, _ in named:
+        if "__" in name or not name:
+            raise ValueError(f"{kind} names must not be empty or contain '__', got {name!r}")
         if name in seen:
-            raise ValueError(f"layer names must be unique, got {name!r} twice")
+            raise ValueError(f"{kind} names must be unique, got {name!r} twice")
         seen.add(name)
+
+
+def suggestion(key: str, valid: list[str], prefix: str) -> str:
+    """Return the end of a message about an unknown parameter: the one that was meant, or all there are."""
+    close = get_close_matches(key, valid, n=1)
+    if close:
+        return f"Did you mean {prefix + close[0]!r}?"
+    return f"Valid parameters are: {sorted(prefix + parameter for parameter in valid)}."
 
 
 class LayerParametersMixin:
@@ -200,12 +214,7 @@ class LayerParametersMixin:
         for layer_name, layer in layers.items():
             if isinstance(layer, Block):
                 valid.extend(f"{layer_name}__{parameter}" for parameter in layer.get_params())
-        close = get_close_matches(key, valid, n=1)
-        return (
-            f"{invalid}. Did you mean {prefix + close[0]!r}?"
-            if close
-            else f"{invalid}. Valid parameters are: {sorted(prefix + parameter for parameter in valid)}."
-        )
+        return f"{invalid}. {suggestion(key, valid, prefix)}"
 
 
 class NamedListsMixin:
@@ -254,7 +263,9 @@ class NamedListsMixin:
 
     def _with_changes(self, parameter, entries, changes):
         """Return a list of pairs with some entries replaced, and then with some of their parameters set."""
-        entries = dict(named_layers(entries))
+        named = named_layers(entries)
+        check_names(named, parameter)  # or it is open which entry is meant
+        entries = dict(named)
         for key in sorted(changes, key=lambda key: "__" in key):
             name, _, hyperparameter = key.partition("__")
             if not hyperparameter and name in entries:
@@ -275,7 +286,4 @@ class NamedListsMixin:
         invalid = f"Invalid parameter '{parameter}__{key}' for estimator {type(self).__name__}"
         if not valid:
             return f"{invalid}: {parameter} is not a list with entries to set parameters of."
-        close = get_close_matches(key, valid, n=1)
-        if close:
-            return f"{invalid}. Did you mean '{parameter}__{close[0]}'?"
-        return f"{invalid}. Valid parameters are: {sorted(f'{parameter}__{name}' for name in valid)}."
+        return f"{invalid}. {suggestion(key, valid, f'{parameter}__')}"

@@ -111,12 +111,15 @@ class PatchWhitening(Convolution):
             raise ValueError(f"the squares of its inputs are not finite in {weight.dtype}")
         variances, directions = (values[..., ::-1] for values in np.linalg.eigh(covariance))
         directions = directions * np.where(np.cos(np.arange(len(mean))) @ directions < 0, -1, 1)
-        deviations = np.sqrt(np.maximum(variances, 0) + self.epsilon * max(variances.mean(), 0))
+        deviations = np.sqrt(np.maximum(variances, 0) + self.epsilon * variances.mean())
         deviations[deviations == 0] = 1.0  # nothing varies
         filters = (directions / deviations)[:, : weight.shape[-1] // 2]
         filters = np.concatenate([filters, -filters], axis=1)
+        bias = -mean @ filters
+        if max(np.abs(filters).max(), np.abs(bias).max()) > np.finfo(weight.dtype).max:
+            raise ValueError(f"its inputs vary too little to be whitened in {weight.dtype}")
         np.copyto(weight, filters.reshape(weight.shape), casting="same_kind")
-        np.copyto(params["bias"], -mean @ filters, casting="same_kind")
+        np.copyto(params["bias"], bias, casting="same_kind")
 
     def backward(self, params, dY, unit, *, need_dX, out):
         """Compute the gradient of the images; see :meth:`Layer.backward`."""

@@ -86,6 +86,36 @@ def test_names_that_do_not_exist_are_refused_and_nothing_is_set(augmentation, ke
     assert (net.max_iter, net.tta, net.augmentation) == (1, None, augmentation)
 
 
+@pytest.mark.parametrize(
+    ("augmentation", "message"),
+    [
+        ([("a", RandomFlip()), ("a", RandomShift(1))], "augmentation names must be unique, got 'a' twice"),
+        ([RandomFlip(), ("randomflip_1", RandomShift(1))], "unique, got 'randomflip_1' twice"),
+        ([("a__b", RandomFlip())], "augmentation names must not be empty or contain '__', got 'a__b'"),
+        ([("", RandomFlip())], "must not be empty or contain '__', got ''"),
+    ],
+)
+def test_names_that_leave_open_what_is_meant_are_refused(augmentation, message):
+    """By fit, and before an entry could get lost in setting another."""
+    net = make_net(augmentation)
+    with pytest.raises(ValueError, match=message):
+        net.fit(X, Y)
+    with pytest.raises(ValueError, match=message):
+        net.set_params(augmentation__a__pixels=2)
+    assert net.augmentation is augmentation
+    with pytest.raises(ValueError, match=message.replace("augmentation names", "tta names")):
+        make_net(None, tta=augmentation).fit(X, Y)
+
+
+def test_lists_without_augmentations_suit_every_solver():
+    for augmentation in ([], ["passthrough"], [("off", "passthrough")]):
+        net = make_net(augmentation, solver="lbfgs").fit(X, Y)
+        assert_array_equal(net.network_.vector, weights_of(make_net(None, solver="lbfgs")))
+    for augmentation in ("auto", [RandomFlip()]):
+        with pytest.raises(ValueError, match="solver='lbfgs' cannot follow"):
+            make_net(augmentation, solver="lbfgs").fit(X, Y)
+
+
 def test_an_error_in_another_parameter_sets_no_entry():
     net = make_net([Cutout(2)])
     with pytest.raises(ValueError, match="max_it"):
@@ -97,6 +127,7 @@ def test_pairs_and_passthrough_train_as_what_they_stand_for():
     plain = weights_of(make_net([RandomShift(1), Mixup()]))
     named = weights_of(make_net([("off", "passthrough"), ("shift", RandomShift(1)), "passthrough", Mixup()]))
     assert_array_equal(named, plain)
+    assert not np.array_equal(plain, weights_of(make_net([])))
     assert_array_equal(weights_of(make_net(["passthrough"])), weights_of(make_net([])))
     views = [make_net(None, tta=tta).fit(X, Y).predict_proba(X) for tta in ([("flip", RandomFlip())], "flip")]
     assert_array_equal(*views)
@@ -113,10 +144,11 @@ def test_a_search_within_a_pipeline_reaches_them():
         cv=2,
         error_score="raise",
     ).fit(X, Y)
-    scores = {tuple(search.cv_results_[f"split{fold}_test_score"]) for fold in range(2)}
-    assert len(search.cv_results_["params"]) == 4 and scores
-    best = search.best_estimator_[-1]
-    assert dict(best.augmentation)["randomshift_1"].pixels in (1, 3)
+    assert len(search.cv_results_["params"]) == 4
+    best, params = search.best_estimator_[-1], search.best_params_
+    hole = params["convnetclassifier__augmentation__hole"]
+    shift = RandomShift(params["convnetclassifier__augmentation__randomshift_1__pixels"])
+    assert_array_equal(best.network_.vector, weights_of(make_net([hole, shift])))
 
 
 def test_lists_without_entries_have_nothing_to_find():

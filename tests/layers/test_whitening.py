@@ -82,26 +82,50 @@ def test_weights_equal_repetition():
         np.testing.assert_allclose(weighted[name], repeated[name], rtol=0, atol=1e-9 * largest)
 
 
-def test_images_that_never_change_give_finite_filters():
+@pytest.mark.parametrize("value", [0.1, 0.3, 5.0, -1e6])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_images_that_never_change_give_filters_of_unit_length(weighted, dtype, value):
+    """Not those of rounding errors, divided by their deviation."""
+    weights = generator(1).uniform(0.2, 2, 60) if weighted else None
+    params = fitted(PatchWhitening(), np.full((*SHAPE[:2], 60, 3), value), weights, dtype)
+    np.testing.assert_allclose(np.linalg.norm(params["weight"].reshape(12, 24), axis=0), 1, rtol=1e-6)
+
+
+def test_images_that_never_change_become_zero():
     params = fitted(PatchWhitening(), np.full((*SHAPE[:2], 40, 3), 5.0))
-    assert all(np.isfinite(value).all() for value in params.values())
     X = np.full((*SHAPE[:2], 2, 3), 5.0)
     Y, _ = run_forward(PatchWhitening(padding="valid"), params, X, training=False)
     np.testing.assert_allclose(Y, 0, rtol=0, atol=1e-10)
 
 
-def test_float32_gives_the_filters_of_float64():
+def test_float32_whitens_as_well_as_its_digits_allow():
+    """Errors of a covariance are relative to its largest variance, and filters divide by the smallest."""
     X, weights = draw_images()
-    single, double = (fitted(PatchWhitening(), X, weights, dtype) for dtype in (np.float32, np.float64))
-    assert single["weight"].dtype == np.float32
-    largest = np.abs(double["weight"]).max()
-    np.testing.assert_allclose(single["weight"], double["weight"], rtol=0, atol=1e-3 * largest)
+    weight = fitted(PatchWhitening(epsilon=1e-9), X, weights, np.float32)["weight"]
+    assert weight.dtype == np.float32
+    rows = patches_of(X, (2, 2))
+    covariance = np.cov(rows, rowvar=False, bias=True, aweights=np.repeat(weights, len(rows) // len(weights)))
+    variances = np.linalg.eigvalsh(covariance)
+    filters = weight.reshape(12, 24)[:, :12].astype(np.float64)
+    tolerance = 100 * np.finfo(np.float32).eps * variances[-1] / variances[0]
+    np.testing.assert_allclose(filters.T @ covariance @ filters, np.eye(12), rtol=0, atol=tolerance)
+    assert tolerance < 0.2
 
 
 def test_squares_that_overflow_are_refused():
     with np.errstate(all="ignore"):
         with pytest.raises(ValueError, match="squares of its inputs are not finite in float32"):
             fitted(PatchWhitening(), draw_images()[0] * 1e30, dtype=np.float32)
+
+
+def test_filters_that_would_not_be_finite_are_refused():
+    """Those of a channel that does not vary, beside others that hardly do, and next to no epsilon."""
+    X = 1e-15 * draw_images()[0]
+    X[..., 1] = 0
+    with pytest.raises(ValueError, match="its inputs vary too little to be whitened in float32"):
+        fitted(PatchWhitening(kernel_size=1, epsilon=1e-60), X, dtype=np.float32)
+    fitted(PatchWhitening(kernel_size=1), X, dtype=np.float32)
 
 
 @pytest.mark.parametrize(("filters", "kernel_size"), [(3, 2), (26, 2), (8, 1)])
