@@ -10,12 +10,14 @@ from sklearn.feature_extraction.image import extract_patches_2d
 from skcnn.layers import PatchWhitening
 
 SHAPE = (6, 7, 3)
+MIXING = np.array([[2.0, 0.5, 0.0], [0.0, 1.2, 0.3], [0.4, 0.0, 0.7]])
+"""What each channel has of three that vary by themselves: none hardly at all, and no two alike."""
 
 
 def draw_images(n_images=60, seed=3):
     """Return images (h, w, n, c) whose neighbours are alike, with a mean, and their weights."""
     rng = generator(seed)
-    noise = rng.normal(size=(SHAPE[0] + 2, SHAPE[1] + 2, n_images, SHAPE[2])) @ rng.normal(size=(3, 3))
+    noise = rng.normal(size=(SHAPE[0] + 2, SHAPE[1] + 2, n_images, SHAPE[2])) @ MIXING
     smooth = sum(noise[i : i + SHAPE[0], j : j + SHAPE[1]] for i in range(3) for j in range(3))
     return smooth + rng.normal(0, 4, 3), rng.uniform(0.2, 2, n_images)
 
