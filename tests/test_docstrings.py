@@ -70,7 +70,8 @@ REQUIRED = {"filters": 1, "units": 1, "layers": (), "branches": (), "initial": 0
 def test_defaults_are_the_documented_ones(piece):
     """Every parameter that may be left out is documented with what an instance then has."""
     parameters = inspect.signature(piece).parameters
-    required = {name: REQUIRED[name] for name in parameters.keys() & REQUIRED.keys()}
+    without_default = {name for name, parameter in parameters.items() if parameter.default is parameter.empty}
+    required = {name: REQUIRED[name] for name in without_default}
     docstring = piece.__doc__ + (Schedule.__doc__ if issubclass(piece, Schedule) else "")
     documented = {}
     for names, values in re.findall(r"^ +([\w, ]+) : .*default=(.*)$", docstring, re.MULTILINE):
