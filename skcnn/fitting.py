@@ -14,6 +14,7 @@ from sklearn.utils.validation import validate_data
 from skcnn.architecture import compact_layers, complete_layers, explicit_layers
 from skcnn.augmentation import Augmentation, Mixing, auto_augmentation
 from skcnn.augmenter import Augmenter, changes_of_views, entries_of
+from skcnn.averaged import averaged_network
 from skcnn.averaging import AVERAGING
 from skcnn.batches import (
     ImageFormat,
@@ -42,7 +43,7 @@ from skcnn.samples import (
 from skcnn.schedules import SCHEDULES
 from skcnn.starts import start_from_data
 from skcnn.threads import worker_pool
-from skcnn.training import DivergenceError, Objective, TrainingState, averaged_network, train_epochs
+from skcnn.training import DivergenceError, Objective, TrainingState, train_epochs
 
 NO_WEIGHT = "{} is zero for every sample: at least one must be positive"
 

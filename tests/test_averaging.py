@@ -25,6 +25,7 @@ from small_trainings import (
 )
 
 from skcnn import ConvNetClassifier
+from skcnn.averaged import averaged_network
 from skcnn.averaging import AVERAGING, Averaging, ExponentialAverage, StochasticWeightAverage
 from skcnn.execution import Executor
 from skcnn.layers import BatchNorm, Dense, Dropout, Flatten
@@ -32,7 +33,7 @@ from skcnn.losses import LOSSES, LogLoss
 from skcnn.optimizers import Adam
 from skcnn.random_streams import RandomStreams
 from skcnn.threads import worker_pool
-from skcnn.training import DivergenceError, TrainingState, averaged_network, make_batch
+from skcnn.training import DivergenceError, TrainingState, make_batch
 
 AVERAGES = [ExponentialAverage(), ExponentialAverage(0.5), StochasticWeightAverage(0.5)]
 
