@@ -5,7 +5,7 @@ where there is none. The file is an ``.npz`` of arrays ``X``, (n, 32, 32, 3), an
 bytes of all of them in ``jpeg``, where each begins and the last one ends in ``offsets``, and ``y``. Of the
 60,000 images of the whole set, the last 10,000 are held out to test; of fewer, one in ten.
 
-Run it with ``python examples/cifar10.py``; it takes about six minutes on two cores.
+Run it with ``python examples/cifar10.py``; ``--samples`` and ``--epochs`` make it shorter.
 
 Data: Krizhevsky (2009), "Learning multiple layers of features from tiny images".
 """

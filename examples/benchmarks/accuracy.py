@@ -7,9 +7,9 @@ process of its own, on all cores where the estimator can use them; seconds are t
 training is random, it is repeated with other seeds; mean and range of the accuracy are shown. A fit that
 takes longer than ``--limit`` minutes is given up.
 
-Run it with ``python examples/benchmarks/accuracy.py``; it takes some hours, most of them with SVC and
-HistGradientBoostingClassifier. With ``--json`` results are kept in a file after each fit, and a run with a
-file that is there goes on from it. ``--plot`` draws accuracy against seconds.
+Run it with ``python examples/benchmarks/accuracy.py``, with ``--data-sets digits fashion_10k`` for those that
+take a quarter of an hour. With ``--json`` results are kept in a file after each fit, and a run with a file
+that is there goes on from it. ``--plot`` draws accuracy against seconds.
 """
 
 import argparse
