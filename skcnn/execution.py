@@ -31,6 +31,10 @@ CHUNK_BYTES = 8_000_000
 """Memory that the hungriest step takes for a chunk: less would stay in a cache, but more makes calls long,
 which threads and matrix products gain more from. By measurement."""
 
+LONG_CHUNK = 16
+"""Images of a chunk that may take four times ``CHUNK_BYTES``: where one step is hungry, the calls of the others
+would be so short that threads wait for each other. By measurement."""
+
 PREDICTION_ROWS = 128
 """Rows that pass through the vector layers together in prediction."""
 
@@ -80,14 +84,15 @@ def chunk_bounds(n_rows: int, target: int) -> list[tuple[int, int]]:
 
 
 def chunk_target(steps: tuple[Step, ...], dtype: np.dtype) -> int:
-    """Return the number of images whose scratch memory fills ``CHUNK_BYTES``."""
+    """Return the number of images of a chunk, by the memory of the hungriest step."""
     elements = max(
         sum(map(prod, step.input_shapes))
         + prod(step.output_shape)
         + step.layer.scratch_size(step.input_shape)
         for step in steps[1:]
     )
-    return max(1, CHUNK_BYTES // (elements * dtype.itemsize))
+    per_image = elements * dtype.itemsize
+    return max(1, CHUNK_BYTES // per_image, min(LONG_CHUNK, 4 * CHUNK_BYTES // per_image))
 
 
 @dataclass

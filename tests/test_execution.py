@@ -13,6 +13,7 @@ from skcnn import execution
 from skcnn.execution import (
     CHUNK_BYTES,
     FURTHER_SHARD,
+    LONG_CHUNK,
     MAX_SHARDS,
     SECOND_SHARD,
     Batch,
@@ -223,6 +224,14 @@ def test_a_chunk_fills_its_memory_with_the_hungriest_step():
     elements = 30 * 2 + 30 * 4 + 30 * (18 + 1) + 56 * 2
     assert chunk_target(steps, np.dtype("float64")) == CHUNK_BYTES // (8 * elements)
     assert chunk_target(steps, np.dtype("float32")) == CHUNK_BYTES // (4 * elements)
+
+
+def test_a_chunk_of_few_images_may_take_four_times_the_memory(monkeypatch):
+    steps = chain(Conv2D(4), Flatten(), Dense(3)).steps
+    per_image = 8 * (30 * 2 + 30 * 4 + 30 * (18 + 1) + 56 * 2)
+    for images, expected in [(LONG_CHUNK + 1, LONG_CHUNK + 1), (LONG_CHUNK - 1, LONG_CHUNK), (3, 12)]:
+        monkeypatch.setattr(execution, "CHUNK_BYTES", images * per_image)
+        assert chunk_target(steps, np.dtype("float64")) == expected
 
 
 def test_a_chunk_is_at_least_one_image(monkeypatch):
