@@ -32,8 +32,8 @@ CHUNK_BYTES = 8_000_000
 which threads and matrix products gain more from. By measurement."""
 
 LONG_CHUNK = 16
-"""Images of a chunk that may take four times ``CHUNK_BYTES``: where one step is hungry, the calls of the others
-would be so short that threads wait for each other. By measurement."""
+"""Images of a chunk that may take four times ``CHUNK_BYTES``: where one step is hungry, the calls of the
+others would be so short that threads wait for each other. By measurement."""
 
 PREDICTION_ROWS = 128
 """Rows that pass through the vector layers together in prediction."""
