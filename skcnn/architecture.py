@@ -72,6 +72,8 @@ def compact_layers(
     layers = []
     height, width = input_shape[:2]
     window = as_pair(pool_size, "pool_size")
+    if isinstance(conv_layer_sizes, str):  # "auto"
+        conv_layer_sizes = auto_conv_layer_sizes(input_shape)
     for number, filters in enumerate(_sizes(conv_layer_sizes, "conv_layer_sizes"), start=1):
         if normalization is None:
             layers.append((f"conv{number}", Conv2D(filters, kernel_size, activation=_copy_of(activation))))
@@ -93,6 +95,22 @@ def compact_layers(
         if dropout > 0:
             layers.append((f"dropout{number}", Dropout(dropout)))
     return layers
+
+
+def auto_conv_layer_sizes(image_shape: Shape) -> tuple[int, ...]:
+    """Return the filters of each block for images of a shape: the larger the image, the more blocks.
+
+    Two blocks for images whose longer side has less than 16 pixels, three up to 63, four from there on, of 32
+    filters in the first and twice as many in each that follows.
+
+    Examples
+    --------
+    >>> auto_conv_layer_sizes((8, 8, 1)), auto_conv_layer_sizes((32, 32, 3))
+    ((32, 64), (32, 64, 128))
+    """
+    longer = max(image_shape[:2])
+    n_blocks = 2 + (longer >= 16) + (longer >= 64)
+    return tuple(32 * 2**block for block in range(n_blocks))
 
 
 def _copy_of(activation):

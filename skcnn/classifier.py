@@ -57,8 +57,10 @@ class ConvNetClassifier(
         built from the parameters from ``conv_layer_sizes`` to ``dropout``, which are not used otherwise. As
         elsewhere in scikit-learn, estimators that are given the same Layer object share it; ``fit`` works on
         copies.
-    conv_layer_sizes : tuple of int, default=(32, 64)
-        Filters of each block of convolution, normalization, activation and pooling.
+    conv_layer_sizes : tuple of int or "auto", default="auto"
+        Filters of each block of convolution, normalization, activation and pooling. "auto": (32, 64) for
+        images whose longer side has less than 16 pixels, (32, 64, 128) up to 63, (32, 64, 128, 256) from
+        there on.
     kernel_size : int or pair of int, default=3
         Height and width of the filters, in pixels. Images are padded so that convolution keeps their size.
     pool_size : int or pair of int, default=2
@@ -159,8 +161,9 @@ class ConvNetClassifier(
         Share of the average that a step of "ema" keeps, in [0, 1); less during the first steps.
     averaging_start : float, default=0.75
         Share of ``max_iter`` epochs before the first one that "swa" averages, in [0, 1).
-    max_iter : int, default=20
-        Largest number of epochs.
+    max_iter : int or None, default=None
+        Largest number of epochs. None: as many as it takes to see 600,000 training samples, repetitions
+        included, but at least 10 and at most 50.
     tol : float, default=1e-4
         Improvement of the loss, or of the validation score, that counts.
     n_iter_no_change : int, default=10
@@ -210,13 +213,16 @@ class ConvNetClassifier(
         Smallest loss of an epoch since the loss last changed; None if the last call had early stopping.
     loss_curve_ : list of float
         Loss of each epoch.
+    batch_losses_ : list of float
+        Loss of each minibatch; with "lbfgs", of each iteration.
     validation_scores_ : list of float or None
         Score of each epoch with early stopping, the larger the better; None if there was none.
     best_validation_score_ : float or None
         Largest score; None if the last call had no early stopping.
     history_ : list of dict
-        A record for each epoch: "epoch", "loss", "learning_rate" (of the last minibatch; not with "lbfgs"),
-        "seconds" and, with early stopping, "validation_score".
+        A record for each epoch: "epoch", "step" (minibatches since the start of training), "loss",
+        "learning_rate" (of the last minibatch; not with "lbfgs"), "seconds" and, with early stopping,
+        "validation_score".
     n_iter_ : int
         Epochs of the last call of ``fit``.
     t_ : int
@@ -260,7 +266,12 @@ class ConvNetClassifier(
 
     _parameter_constraints: dict = {
         "layers": [list, tuple, None],
-        "conv_layer_sizes": [list, tuple, Interval(Integral, 1, None, closed="left")],
+        "conv_layer_sizes": [
+            StrOptions({"auto"}),
+            list,
+            tuple,
+            Interval(Integral, 1, None, closed="left"),
+        ],
         "kernel_size": [list, tuple, Interval(Integral, 1, None, closed="left")],
         "pool_size": [list, tuple, Interval(Integral, 1, None, closed="left")],
         "pooling": [StrOptions(set(POOLING)), None],
@@ -296,7 +307,7 @@ class ConvNetClassifier(
         "averaging": [StrOptions(set(AVERAGING)), None],
         "averaging_decay": [Interval(Real, 0, 1, closed="left")],
         "averaging_start": [Interval(Real, 0, 1, closed="left")],
-        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "max_iter": [Interval(Integral, 1, None, closed="left"), None],
         "tol": [Interval(Real, 0, None, closed="left")],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
         "shuffle": ["boolean"],
@@ -313,7 +324,7 @@ class ConvNetClassifier(
         self,
         layers=None,
         *,
-        conv_layer_sizes=(32, 64),
+        conv_layer_sizes="auto",
         kernel_size=3,
         pool_size=2,
         pooling="max",
@@ -349,7 +360,7 @@ class ConvNetClassifier(
         averaging=None,
         averaging_decay=0.999,
         averaging_start=0.75,
-        max_iter=20,
+        max_iter=None,
         tol=1e-4,
         n_iter_no_change=10,
         shuffle=True,

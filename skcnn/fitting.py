@@ -4,7 +4,7 @@ import copy
 import math
 import time
 import warnings
-from itertools import zip_longest
+from itertools import chain, zip_longest
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
@@ -233,6 +233,7 @@ class FittingMixin:
 
     def _build(self, samples, seed):
         """Set scaling, layers and a network with initial weights."""
+        self._initial_seed = seed  # with which the initial weights can be drawn again
         self.layers_, steps = self._layers()
         if self.input_scaling == "standardize":
             weights = samples.weights[samples.rows]
@@ -282,7 +283,8 @@ class FittingMixin:
 
     def _train(self, data, validation, pool, *, fresh, partial):
         """Train the network and keep the record, until one of the reasons to end."""
-        state, objective = self._training_state, self._objective(1 if partial else self.max_iter)
+        state = self._training_state
+        objective = self._objective(1 if partial else self._n_epochs(len(data.images)))
         options = {"batch_size": self._batch_size(len(data.images)), "pool": pool}
         deadline = math.inf if self.max_time is None else time.perf_counter() + self.max_time
         if fresh:
@@ -324,7 +326,7 @@ class FittingMixin:
         if objective.averaging and not state.n_averaged and not has_diverged:
             warnings.warn(
                 f"averaging={self.averaging!r} averaged nothing: training ended after {self.n_iter_} epochs, "
-                f"before averaging_start={self.averaging_start} of max_iter={self.max_iter} was reached",
+                f"before averaging_start={self.averaging_start} of {objective.n_epochs} epochs was reached",
                 stacklevel=5,
             )
 
@@ -374,13 +376,13 @@ class FittingMixin:
             if not monitor.goes_on(record):
                 break
 
-    def _objective(self, max_iter):
+    def _objective(self, n_epochs):
         """Return what the hyperparameters ask to minimise, and how."""
         options = {
             "loss": self._loss,
             "label_smoothing": float(self.label_smoothing),
             "alpha": float(self.alpha),
-            "n_epochs": max_iter,
+            "n_epochs": n_epochs,
         }
         if self.solver == "lbfgs":
             return Objective(**options)
@@ -394,7 +396,7 @@ class FittingMixin:
             **options,
             optimizer=self._make(OPTIMIZERS[self.solver]),
             schedule=self._make(
-                schedule, float(self.learning_rate_init), n_epochs=max_iter, warmup=float(self.warmup)
+                schedule, float(self.learning_rate_init), n_epochs=n_epochs, warmup=float(self.warmup)
             ),
             clip_norm=None if self.clip_norm is None else float(self.clip_norm),
             averaging=None if averaging is None else self._make(averaging),
@@ -412,10 +414,17 @@ class FittingMixin:
             return min(64, n_samples) if n_samples <= 10_000 else 128
         return min(self.batch_size, n_samples)
 
+    def _n_epochs(self, n_samples):
+        """Return the largest number of epochs, a function of the parameter and n_samples alone."""
+        if self.max_iter is None:
+            return min(max(10, -(-600_000 // n_samples)), 50)
+        return self.max_iter
+
     def _start_record(self):
         """Set the attributes that record the course of training to their beginning."""
         self.history_ = []
         self.loss_curve_ = []
+        self.batch_losses_ = []
         self.validation_scores_ = self.best_validation_score_ = self.best_loss_ = None
         self.loss_ = math.nan
         self.n_iter_ = self.t_ = 0
@@ -423,6 +432,8 @@ class FittingMixin:
     def _take_records(self, monitor):
         """Add what was recorded, in new lists that the estimator before does not share."""
         self.n_iter_ = len(monitor.records)
+        of_batches = [record.pop("batch_losses") for record in monitor.records]
+        self.batch_losses_ = [*self.batch_losses_, *chain.from_iterable(of_batches)]
         self.history_ = [*self.history_, *monitor.records]
         losses = [record["loss"] for record in monitor.records]
         scores = [record["validation_score"] for record in monitor.records if "validation_score" in record]

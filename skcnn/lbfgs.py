@@ -59,7 +59,8 @@ def minimize_lbfgs(
         The search has converged when no component of the gradient is larger.
     pool : WorkerPool
     goes_on : callable
-        Called with the record of each iteration, ``epoch``, ``loss`` and ``seconds``; false ends the search.
+        Called with the record of each iteration, like that of an epoch in
+        :func:`skcnn.training.train_epochs`; false ends the search.
 
     Raises
     ------
@@ -214,7 +215,9 @@ class FullBatch:
         self._state.n_samples_seen += self._batch.n_rows
         record = {
             "epoch": self._state.epoch,
+            "step": self._state.step,
             "loss": loss,
+            "batch_losses": [loss],
             "seconds": time.perf_counter() - self._start_time,
         }
         goes_on = self._goes_on(record)

@@ -175,8 +175,9 @@ def train_epochs(
     Yields
     ------
     record : dict
-        ``epoch``, ``loss`` (mean over the epoch, penalty included), ``learning_rate`` (of the last
-        minibatch), ``seconds``.
+        ``epoch``, ``step`` (minibatches since the start of training), ``loss`` (mean over the epoch, penalty
+        included), ``batch_losses`` (of each minibatch), ``learning_rate`` (of the last minibatch),
+        ``seconds``.
 
     Raises
     ------
@@ -194,7 +195,7 @@ def train_epochs(
         start_time = time.perf_counter()
         first_step = (state.epoch - (first_epoch if schedule.has_horizon else 0)) * n_batches
         position = Position(first_step, n_batches, state.n_samples_seen, state.n_plateaus)
-        loss_sum = n_seen = 0
+        losses, loss_sum, n_seen = [], 0.0, 0
         for index, rows in enumerate(np.array_split(order_of_epoch(data, state, shuffle), n_batches)):
             rate = schedule.rate(replace(position, step=first_step + index))
             with uninterrupted(), trusted.restored_on_divergence():
@@ -203,6 +204,7 @@ def train_epochs(
                     trusted.take()
                 update(executor, gradient, state, objective, rate)
                 state.n_samples_seen += len(rows)
+            losses.append(loss)
             loss_sum += loss * len(rows)
             n_seen += len(rows)
             if out_of_time():
@@ -216,7 +218,9 @@ def train_epochs(
             state.n_averaged += 1
         yield {
             "epoch": state.epoch,
+            "step": state.step,
             "loss": loss_sum / n_seen,
+            "batch_losses": losses,
             "learning_rate": rate,
             "seconds": time.perf_counter() - start_time,
         }

@@ -156,7 +156,7 @@ BAD_VALUES = {
     "averaging": ["mean", 0.9, True],
     "averaging_decay": NOT_A_SHARE,
     "averaging_start": NOT_A_SHARE,
-    "max_iter": NOT_A_COUNT,
+    "max_iter": [value for value in NOT_A_COUNT if value is not None],
     "tol": [*NOT_A_NUMBER, -1e-4, np.inf],
     "n_iter_no_change": NOT_A_COUNT,
     "shuffle": NOT_A_FLAG,

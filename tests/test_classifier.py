@@ -123,10 +123,14 @@ def test_attributes_of_the_course_of_training():
     assert net.best_loss_ == min(net.loss_curve_)
     assert net.validation_scores_ is None
     assert net.best_validation_score_ is None
-    assert [sorted(record) for record in net.history_] == [["epoch", "learning_rate", "loss", "seconds"]] * 3
+    keys = ["epoch", "learning_rate", "loss", "seconds", "step"]
+    assert [sorted(record) for record in net.history_] == [keys] * 3
     assert [record["epoch"] for record in net.history_] == [1, 2, 3]
     assert [record["loss"] for record in net.history_] == net.loss_curve_
     assert [record["learning_rate"] for record in net.history_] == [1e-2] * 3
+    n_batches = -(-N_SAMPLES // net._batch_size(N_SAMPLES))
+    assert [record["step"] for record in net.history_] == [n_batches, 2 * n_batches, 3 * n_batches]
+    assert len(net.batch_losses_) == 3 * n_batches
     assert all(record["seconds"] > 0 for record in net.history_)
 
 

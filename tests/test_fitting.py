@@ -55,7 +55,9 @@ def test_lbfgs_trains_on_all_samples_at_once():
     assert net.t_ == 40 * len(X)
     assert (np.diff(net.loss_curve_) < 0).all()
     assert net.loss_ == net.best_loss_ == net.loss_curve_[-1]
-    assert set(net.history_[0]) == {"epoch", "loss", "seconds"}
+    assert set(net.history_[0]) == {"epoch", "step", "loss", "seconds"}
+    assert [record["step"] for record in net.history_] == list(range(1, 41))
+    assert net.batch_losses_ == net.loss_curve_
 
 
 @pytest.mark.parametrize("name", ["batch_size", "learning_rate_init", "momentum", "clip_norm", "shuffle"])

@@ -266,7 +266,12 @@ def test_an_epoch_yields_its_record_and_counts_on():
     network, data, state = make_network(), make_data(), TrainingState(seed=SEED)
     records = train(network, data, objective(), 3, state)
     assert [record["epoch"] for record in records] == [1, 2, 3]
-    assert all(set(record) == {"epoch", "loss", "learning_rate", "seconds"} for record in records)
+    keys = {"epoch", "step", "loss", "batch_losses", "learning_rate", "seconds"}
+    assert all(set(record) == keys for record in records)
+    assert [record["step"] for record in records] == [4, 8, 12]
+    for record in records:  # four minibatches of five samples
+        assert len(record["batch_losses"]) == 4
+        assert record["loss"] == pytest.approx(np.mean(record["batch_losses"]), rel=1e-14)
     assert all(record["learning_rate"] == 0.1 and 0 < record["seconds"] < 60 for record in records)
     assert records[0]["loss"] > records[1]["loss"] > records[2]["loss"]
     assert (state.epoch, state.step, state.n_samples_seen) == (3, 3 * 4, 60)
