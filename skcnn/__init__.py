@@ -13,6 +13,7 @@ from skcnn.augmentation import (
     RandomZoom,
 )
 from skcnn.classifier import ConvNetClassifier
+from skcnn.features import ConvNetFeatures
 from skcnn.layers import (
     ELU,
     GELU,
@@ -66,6 +67,7 @@ __all__ = [
     "BatchNorm",
     "Conv2D",
     "ConvNetClassifier",
+    "ConvNetFeatures",
     "Dense",
     "DepthwiseConv2D",
     "Dropout",

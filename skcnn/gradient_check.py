@@ -9,10 +9,11 @@ from skcnn.random_streams import RandomStreams
 from skcnn.threads import worker_pool
 
 
-class _LinearLoss:
-    """Sum of scores times fixed coefficients: its gradient tests all outputs at once."""
+class LinearLoss:
+    """Sum of scores times fixed coefficients, the targets: its gradient tests all outputs at once."""
 
-    def gradient(self, scores, targets, weights, out):
+    def gradient(self, scores, targets, weights, *, out):
+        """Return the loss and write its gradient; see :meth:`skcnn.losses.Loss.gradient`."""
         np.copyto(out, targets)
         return float((scores * targets).sum())
 
@@ -143,7 +144,7 @@ def _gradient_error(layers, input_shape, *, n_samples, weights, n_directions, st
         )
 
         def loss():
-            return executor.gradients(batch, _LinearLoss())
+            return executor.gradients(batch, LinearLoss())
 
         loss()
         gradients = [(X, executor.input_gradient())]

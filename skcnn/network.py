@@ -1,6 +1,6 @@
 """A network: layers compiled to a flat list of steps, with their parameters."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from types import MappingProxyType
 
@@ -272,6 +272,32 @@ class Network:
         other = object.__new__(Network)
         other.__setstate__(self.__getstate__() | {"steps": steps})
         return other
+
+    def behind(self, index: int) -> "Network":
+        """Return a network of the steps behind one, which reads its results; the parameters are copied.
+
+        Raises
+        ------
+        ValueError
+            If one of these steps reads what is in front of that one, too.
+        """
+        front = self.steps[index]
+        steps = [Step("input", None, (), (), front.output_shape)]
+        for step in self.steps[index + 1 :]:
+            if min(step.inputs) < index:
+                raise ValueError(
+                    f"the network does not go through layer {front.name!r} alone: {step.name!r} reads what "
+                    "is in front of it"
+                )
+            steps.append(replace(step, inputs=tuple(source - index for source in step.inputs)))
+        return Network.of(tuple(steps), self.params, self.dtype)
+
+    @classmethod
+    def of(cls, steps: tuple[Step, ...], params, dtype) -> "Network":
+        """Return a network of steps with a copy of parameters, by layer name and parameter name."""
+        network = object.__new__(cls)
+        network._build(steps, params, dtype)
+        return network
 
     def copy(self) -> "Network":
         """Return a network of the same steps with parameters of its own, but for constants."""

@@ -1,0 +1,191 @@
+"""The results of a layer as features for other estimators."""
+
+from math import prod
+
+import numpy as np
+from sklearn.base import BaseEstimator, MetaEstimatorMixin, TransformerMixin, _fit_context, clone
+from sklearn.utils import get_tags
+from sklearn.utils._param_validation import HasMethods
+from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, _routing_enabled, process_routing
+from sklearn.utils.validation import check_is_fitted
+
+from skcnn.frozen import Scores
+from skcnn.layer_results import penultimate_step, result_step
+from skcnn.routes import Route, unwrapped
+from skcnn.versions import VersionedMixin
+
+
+class ConvNetFeatures(VersionedMixin, MetaEstimatorMixin, TransformerMixin, BaseEstimator):
+    """The results of a layer of a network as features.
+
+    Parameters
+    ----------
+    estimator : ConvNetClassifier, Pipeline that ends with one, or a search over such
+        The network. ``fit`` trains a clone of it, unless ``prefit``. A trained one in a Pipeline that is
+        cloned stays trained inside :class:`sklearn.frozen.FrozenEstimator`.
+    layer : str, default=None
+        Name of the layer. Its activation, if it brings one along, is part of it. None: the one in front of
+        the output layer.
+    prefit : bool, default=False
+        Whether to take the estimator as it is, fitted.
+
+    Attributes
+    ----------
+    estimator_ : estimator
+        The fitted network.
+    n_features_in_ : int
+        Features of X.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of features, defined where X has names that are all strings.
+
+    See Also
+    --------
+    ConvNetClassifier : The network.
+
+    Examples
+    --------
+    >>> from skcnn import ConvNetClassifier, ConvNetFeatures
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.svm import SVC
+    >>> X, y = load_digits(return_X_y=True)
+    >>> network = ConvNetClassifier(max_iter=2, random_state=0)
+    >>> svm = make_pipeline(ConvNetFeatures(network, layer="dense1"), SVC()).fit(X[:1000], y[:1000])
+    >>> svm.score(X[1000:], y[1000:]) > 0.9
+    True
+    """
+
+    _parameter_constraints: dict = {
+        "estimator": [HasMethods(["fit", "predict"])],
+        "layer": [str, None],
+        "prefit": ["boolean"],
+    }
+
+    def __init__(self, estimator, layer=None, *, prefit=False):
+        self.estimator = estimator
+        self.layer = layer
+        self.prefit = prefit
+
+    @_fit_context(prefer_skip_nested_validation=False)  # the estimator validates its own parameters
+    def fit(self, X, y=None, **fit_params):
+        """Train a clone of the network; with ``prefit``, only look whether the layer exists.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...)
+            Images, as the estimator takes them.
+        y : array-like of shape (n_samples,), default=None
+            Class labels; needed unless ``prefit``.
+        **fit_params : dict
+            For ``fit`` of the estimator, such as ``sample_weight``; routed if metadata routing is enabled.
+
+        Returns
+        -------
+        self : ConvNetFeatures
+
+        Raises
+        ------
+        NotFittedError
+            With ``prefit``, if the estimator is not fitted.
+        TypeError
+            If the estimator is no network.
+        ValueError
+            If the layer does not exist, or the network cannot be trained.
+        """
+        if self.prefit:
+            trained = self.estimator
+        else:
+            if _routing_enabled():
+                fit_params = process_routing(self, "fit", **fit_params).estimator.fit
+            trained = clone(self.estimator).fit(X, y, **fit_params)
+        feature_step(trained, self.layer)
+        self.estimator_ = trained
+        return self
+
+    def transform(self, X):
+        """Return the results of the layer.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...)
+            Images, as the estimator takes them.
+
+        Returns
+        -------
+        features : ndarray of shape (n_samples, n_features_out), of the dtype computed in
+            Images of a layer are flattened, channels last.
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``.
+        ValueError
+            If X is not made of such images.
+        """
+        check_is_fitted(self, "estimator_")
+        route = Route(self.estimator_, X)
+        features = Scores(route.classifier).results(route.inner, feature_step(self.estimator_, self.layer))
+        return features.reshape(len(features), -1)
+
+    def get_feature_names_out(self, input_features=None):
+        """Return names: that of the layer with the number of the feature, or row, column and channel.
+
+        Parameters
+        ----------
+        input_features : None
+            Not used.
+
+        Returns
+        -------
+        names : ndarray of str of shape (n_features_out,)
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``.
+        """
+        check_is_fitted(self, "estimator_")
+        _, classifier = unwrapped(self.estimator_)
+        step = classifier.network_.steps[feature_step(self.estimator_, self.layer)]
+        layer = self.layer or step.name
+        names = [f"{layer}_{'_'.join(map(str, place))}" for place in np.ndindex(step.output_shape)]
+        return np.array(names, dtype=object)
+
+    @property
+    def _n_features_out(self):
+        _, classifier = unwrapped(self.estimator_)
+        return prod(classifier.network_.steps[feature_step(self.estimator_, self.layer)].output_shape)
+
+    @property
+    def n_features_in_(self):
+        """Features of X."""
+        check_is_fitted(self, "estimator_")
+        return self.estimator_.n_features_in_
+
+    @property
+    def feature_names_in_(self):
+        """Names of the features of X."""
+        check_is_fitted(self, "estimator_")
+        return self.estimator_.feature_names_in_
+
+    def get_metadata_routing(self):
+        """Return the routing of metadata: ``fit`` hands them to ``fit`` of the estimator.
+
+        Returns
+        -------
+        routing : MetadataRouter
+        """
+        mapping = MethodMapping().add(caller="fit", callee="fit")
+        return MetadataRouter(owner=type(self).__name__).add(estimator=self.estimator, method_mapping=mapping)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags = get_tags(self.estimator).input_tags
+        tags.target_tags.required = not self.prefit
+        return tags
+
+
+def feature_step(estimator, layer: str | None) -> int:
+    """Return the step of a network whose results are the features."""
+    _, classifier = unwrapped(estimator)
+    return penultimate_step(classifier) if layer is None else result_step(classifier, layer)

@@ -1,0 +1,112 @@
+"""Pictures of samples in the space of a layer."""
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.decomposition import PCA
+
+from skcnn.features import ConvNetFeatures
+from skcnn.inspection.plotting import import_pyplot
+
+
+class EmbeddingDisplay:
+    """Samples as points in two dimensions, the projected features of a layer, in colours by their labels.
+
+    Make it with :meth:`from_estimator`.
+
+    Parameters
+    ----------
+    embedding : ndarray of shape (n_samples, 2)
+    labels : ndarray of shape (n_samples,) or None
+        None: all in one colour.
+
+    Attributes
+    ----------
+    figure_ : matplotlib Figure
+    ax_ : matplotlib Axes
+    scatters_ : dict of label to matplotlib PathCollection
+
+    Examples
+    --------
+    >>> from skcnn import ConvNetClassifier
+    >>> from skcnn.inspection import EmbeddingDisplay
+    >>> from sklearn.datasets import load_digits
+    >>> X, y = load_digits(return_X_y=True)
+    >>> clf = ConvNetClassifier(max_iter=1, random_state=0).fit(X, y)
+    >>> EmbeddingDisplay.from_estimator(clf, X, y).embedding.shape
+    (1797, 2)
+    """
+
+    def __init__(self, embedding, labels=None):
+        self.embedding = embedding
+        self.labels = labels
+
+    @classmethod
+    def from_estimator(cls, estimator, X, y=None, *, layer=None, reducer=None, ax=None):
+        """Compute the features of a layer, project and draw them.
+
+        Parameters
+        ----------
+        estimator : ConvNetClassifier, Pipeline that ends with one, or a search over such
+            Fitted.
+        X : array-like of shape (n_samples, ...)
+            Images, as the estimator takes them.
+        y : array-like of shape (n_samples,), default=None
+            Labels, which choose the colours.
+        layer : str, default=None
+            Name of the layer. None: the one in front of the output layer.
+        reducer : transformer, default=None
+            Makes two dimensions of the features by ``fit_transform`` of a clone, such as
+            ``sklearn.manifold.TSNE()``. None: the first two principal components.
+        ax : matplotlib Axes, default=None
+            Where to draw. None: in a new figure.
+
+        Returns
+        -------
+        display : EmbeddingDisplay
+
+        Raises
+        ------
+        ImportError
+            Without matplotlib.
+        NotFittedError
+            If the estimator is not fitted.
+        TypeError
+            If it is another one.
+        ValueError
+            If the layer does not exist, y has another length, or the reducer does not give two dimensions.
+        """
+        features = ConvNetFeatures(estimator, layer, prefit=True).fit(X).transform(X)
+        reducer = PCA(2, random_state=0) if reducer is None else clone(reducer)
+        embedding = np.asarray(reducer.fit_transform(features))
+        if embedding.shape != (len(features), 2):
+            raise ValueError(f"reducer must give two dimensions, got shape {embedding.shape} of {reducer!r}")
+        labels = None if y is None else np.asarray(y)
+        if labels is not None and labels.shape != (len(features),):
+            raise ValueError(f"y must have a label for each of {len(features)} images, got {labels.shape}")
+        return cls(embedding, labels).plot(ax=ax)
+
+    def plot(self, *, ax=None):
+        """Draw the points; see :meth:`from_estimator`.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+
+        Returns
+        -------
+        self : EmbeddingDisplay
+        """
+        plt = import_pyplot(type(self).__name__)
+        if ax is None:
+            _, ax = plt.subplots(layout="constrained")
+        self.figure_, self.ax_, self.scatters_ = ax.figure, ax, {}
+        labels = np.zeros(len(self.embedding)) if self.labels is None else self.labels
+        colors = plt.get_cmap("tab20" if len(np.unique(labels)) > 10 else "tab10").colors
+        for number, label in enumerate(np.unique(labels)):
+            points = self.embedding[labels == label]
+            color = colors[number % len(colors)]
+            self.scatters_[label] = ax.scatter(*points.T, s=6, alpha=0.6, color=color, label=label)
+        if self.labels is not None:
+            ax.legend(markerscale=2, fontsize=8)
+        ax.set(xticks=[], yticks=[])
+        return self

@@ -1,0 +1,124 @@
+"""Pictures of what each layer makes of an image."""
+
+import numpy as np
+
+from skcnn.frozen import Scores
+from skcnn.inspection.plotting import draw_image, import_pyplot, limits_of
+from skcnn.layer_results import image_step, result_steps
+from skcnn.routes import Route
+
+
+class FeatureMapDisplay:
+    """An image, and the maps that the layers of a network make of it, a row each.
+
+    Make it with :meth:`from_estimator`.
+
+    Parameters
+    ----------
+    image : ndarray of shape (h, w, c)
+    maps : dict of str to ndarray of shape (h, w, c)
+        By the name of the layer.
+
+    Attributes
+    ----------
+    figure_ : matplotlib Figure
+    axes_ : dict of str to ndarray of Axes
+        By the name of the layer; "input" is that of the image.
+    images_ : dict of str to list of matplotlib AxesImage
+
+    Examples
+    --------
+    >>> from skcnn import ConvNetClassifier
+    >>> from skcnn.inspection import FeatureMapDisplay
+    >>> from sklearn.datasets import load_digits
+    >>> X, y = load_digits(return_X_y=True)
+    >>> clf = ConvNetClassifier(max_iter=1, random_state=0).fit(X, y)
+    >>> display = FeatureMapDisplay.from_estimator(clf, X[0], layers=["conv1", "pool1"])
+    >>> display.maps["pool1"].shape
+    (4, 4, 32)
+    """
+
+    def __init__(self, image, maps):
+        self.image = image
+        self.maps = maps
+
+    @classmethod
+    def from_estimator(cls, estimator, X, *, layers=None, n_maps=8, fig=None):
+        """Draw the maps of an image.
+
+        Parameters
+        ----------
+        estimator : ConvNetClassifier, Pipeline that ends with one, or a search over such
+            Fitted.
+        X : array-like
+            One image, or a batch of one image, as the estimator takes them.
+        layers : sequence of str, default=None
+            Names of layers whose results are images. None: all.
+        n_maps : int, default=8
+            Largest number of maps of a layer to draw, the first ones.
+        fig : matplotlib Figure, default=None
+            Where to draw. None: in a new one.
+
+        Returns
+        -------
+        display : FeatureMapDisplay
+
+        Raises
+        ------
+        ImportError
+            Without matplotlib.
+        NotFittedError
+            If the estimator is not fitted.
+        TypeError
+            If it is another one.
+        ValueError
+            If X is not one image, or a layer does not exist or gives vectors.
+        """
+        route = Route.of_one(estimator, X)
+        classifier = route.classifier
+        if layers is None:
+            steps = classifier.network_.steps
+            layers = [
+                name
+                for name, index in result_steps(classifier).items()
+                if index > 0 and len(steps[index].output_shape) == 3
+            ]
+        scores = Scores(classifier)
+        indices = {name: image_step(classifier, name) for name in layers}
+        maps = {name: scores.results(route.inner, index)[0] for name, index in indices.items()}
+        return cls(route.as_images(route.X)[0], maps).plot(n_maps=n_maps, fig=fig)
+
+    def plot(self, *, n_maps=8, fig=None):
+        """Draw the maps; see :meth:`from_estimator`.
+
+        Parameters
+        ----------
+        n_maps : int, default=8
+        fig : matplotlib Figure, default=None
+
+        Returns
+        -------
+        self : FeatureMapDisplay
+        """
+        if n_maps < 1:
+            raise ValueError(f"n_maps must be at least 1, got {n_maps}")
+        plt = import_pyplot(type(self).__name__)
+        rows = {"input": self.image[..., np.newaxis, :]} | {
+            name: maps[..., :n_maps, np.newaxis] for name, maps in self.maps.items()
+        }
+        n_columns = max(values.shape[2] for values in rows.values())
+        if fig is None:
+            fig = plt.figure(figsize=(0.9 * n_columns + 1.2, 0.95 * len(rows)), layout="constrained")
+        grid = fig.subplots(len(rows), n_columns, squeeze=False)
+        self.figure_, self.axes_, self.images_ = fig, {}, {}
+        for axes, (name, values) in zip(grid, rows.items(), strict=True):
+            for axis in axes:
+                axis.set(xticks=[], yticks=[])
+                axis.set_frame_on(False)
+            axes[0].set_ylabel(name, rotation=0, ha="right", va="center")
+            limits = limits_of(values)
+            self.axes_[name] = axes[: values.shape[2]]
+            self.images_[name] = [
+                draw_image(axis, values[:, :, index], limits) for index, axis in enumerate(self.axes_[name])
+            ]
+        return self

@@ -1,0 +1,146 @@
+"""Pictures of images with what is predicted of them."""
+
+import numpy as np
+
+from skcnn.inspection.plotting import draw_image, grid_of_axes, limits_of
+from skcnn.routes import Route
+
+
+class PredictionGridDisplay:
+    """Images with their true and predicted labels, the most confident mistakes first.
+
+    Behind the mistakes come the other images, the least confident first. Titles of mistakes are red.
+
+    Make it with :meth:`from_estimator`.
+
+    Parameters
+    ----------
+    images : ndarray of shape (n, h, w, c)
+        In the order in which they are drawn.
+    y_true, y_pred : ndarray of shape (n,)
+        Labels.
+    confidences : ndarray of shape (n,)
+        Probabilities of the predicted labels; with a hinge loss, what their scores are above the second
+        largest.
+    indices : ndarray of shape (n,)
+        Places of the images in X.
+
+    Attributes
+    ----------
+    figure_ : matplotlib Figure
+    axes_ : ndarray of Axes of shape (n_images,)
+    images_ : list of matplotlib AxesImage
+
+    Examples
+    --------
+    >>> from skcnn import ConvNetClassifier
+    >>> from skcnn.inspection import PredictionGridDisplay
+    >>> from sklearn.datasets import load_digits
+    >>> X, y = load_digits(return_X_y=True)
+    >>> clf = ConvNetClassifier(max_iter=1, random_state=0).fit(X, y)
+    >>> display = PredictionGridDisplay.from_estimator(clf, X, y, n_images=9)
+    >>> len(display.axes_)
+    9
+    """
+
+    def __init__(self, images, y_true, y_pred, confidences, indices):
+        self.images = images
+        self.y_true = y_true
+        self.y_pred = y_pred
+        self.confidences = confidences
+        self.indices = indices
+
+    @classmethod
+    def from_estimator(cls, estimator, X, y, *, n_images=25, n_columns=None, class_names=None, fig=None):
+        """Predict and draw.
+
+        Parameters
+        ----------
+        estimator : ConvNetClassifier, Pipeline that ends with one, or a search over such
+            Fitted.
+        X : array-like of shape (n_samples, ...)
+            Images, as the estimator takes them.
+        y : array-like of shape (n_samples,)
+            True labels.
+        n_images : int, default=25
+            Largest number of images to draw.
+        n_columns : int, default=None
+            Images in a row. None: as near to a square as it gets.
+        class_names : dict, default=None
+            What to write for each label. None: the label.
+        fig : matplotlib Figure, default=None
+            Where to draw. None: in a new one.
+
+        Returns
+        -------
+        display : PredictionGridDisplay
+
+        Raises
+        ------
+        ImportError
+            Without matplotlib.
+        NotFittedError
+            If the estimator is not fitted.
+        TypeError
+            If it is another one.
+        ValueError
+            If X and y do not have the same length, or ``n_images`` is not positive.
+        """
+        route, y = Route(estimator, X), np.asarray(y)
+        if y.shape != (len(route.X),):
+            raise ValueError(f"y must have a label for each of {len(route.X)} images, got shape {y.shape}")
+        if n_images < 1:
+            raise ValueError(f"n_images must be at least 1, got {n_images}")
+        codes, confidences = confident_predictions(estimator)(X)
+        y_pred = route.classifier.classes_[codes]
+        is_right = y_pred == y
+        order = np.lexsort([np.where(is_right, confidences, -confidences), is_right])[:n_images]
+        drawn = [values[order] for values in (route.as_images(route.X), y, y_pred, confidences)]
+        return cls(*drawn, order).plot(n_columns=n_columns, class_names=class_names, fig=fig)
+
+    def plot(self, *, n_columns=None, class_names=None, fig=None):
+        """Draw the images; see :meth:`from_estimator`.
+
+        Parameters
+        ----------
+        n_columns : int, default=None
+        class_names : dict, default=None
+        fig : matplotlib Figure, default=None
+
+        Returns
+        -------
+        self : PredictionGridDisplay
+        """
+        names = class_names or {}
+        self.figure_, self.axes_ = grid_of_axes(
+            type(self).__name__, len(self.images), n_columns, size=1.5, fig=fig
+        )
+        limits = limits_of(self.images)
+        self.images_ = [
+            draw_image(axis, image, limits) for axis, image in zip(self.axes_, self.images, strict=True)
+        ]
+        for axis, true, predicted, confidence in zip(
+            self.axes_, self.y_true, self.y_pred, self.confidences, strict=True
+        ):
+            title = f"{names.get(predicted, predicted)} {confidence:.2f}"
+            if true != predicted:
+                title += f"\nnot {names.get(true, true)}"
+            axis.set_title(title, fontsize=8, color="black" if true == predicted else "firebrick")
+        return self
+
+
+def confident_predictions(estimator):
+    """Return a function that gives the predicted classes, as numbers, and how sure the estimator is."""
+
+    def by_probability(X):
+        probabilities = estimator.predict_proba(X)
+        return probabilities.argmax(axis=1), probabilities.max(axis=1)
+
+    def by_score(X):
+        scores = estimator.decision_function(X)
+        if scores.ndim == 1:
+            return (scores > 0).astype(int), np.abs(scores)
+        *_, second, first = np.sort(scores, axis=1).T
+        return scores.argmax(axis=1), first - second
+
+    return by_probability if hasattr(estimator, "predict_proba") else by_score

@@ -1,0 +1,294 @@
+"""Which pixels a score depends on."""
+
+from numbers import Integral, Real
+
+import numpy as np
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions, validate_params
+
+from skcnn.frozen import Scores
+from skcnn.layer_results import image_step
+from skcnn.layers.base import as_pair
+from skcnn.routes import Route
+
+
+def plain_gradient(route, scores, coefficients, options):
+    """Return the gradient of the score, in the layout of X."""
+    return route.gradient_back(scores.gradient(route.inner, coefficients))
+
+
+def gradient_times_input(route, scores, coefficients, options):
+    """Return the gradient of the score times the image, in the layout of X."""
+    return plain_gradient(route, scores, coefficients, options) * route.X
+
+
+def integrated_gradients(route, scores, coefficients, options):
+    """Return the mean gradient on the way from the baseline to the image, times the way, as X."""
+    start = inner_baseline(route, options["baseline"])
+    mean = np.zeros_like(route.inner)
+    for step in range(options["n_steps"]):
+        share = (step + 0.5) / options["n_steps"]
+        mean += scores.gradient(start + share * (route.inner - start), coefficients)
+    mean /= options["n_steps"]
+    return route.gradient_back(mean) * (route.X - outer_baseline(route, options["baseline"]))
+
+
+def smooth_grad(route, scores, coefficients, options):
+    """Return the mean gradient over images with normal noise, in the layout of X."""
+    rng = check_random_state(options["random_state"])
+    pixels = tuple(range(1, route.inner.ndim))
+    deviation = options["noise"] * np.ptp(route.inner, axis=pixels, keepdims=True)
+    mean = np.zeros_like(route.inner)
+    for _ in range(options["n_samples"]):
+        noise = deviation * rng.standard_normal(route.inner.shape)
+        mean += scores.gradient((route.inner + noise).astype(route.inner.dtype), coefficients)
+    return route.gradient_back(mean / options["n_samples"])
+
+
+def occlusion(route, scores, coefficients, options):
+    """Return the fall of the score with a patch covered, mean over all that cover a pixel, (n, h, w)."""
+    height, width, _ = route.image_shape
+    patch = options["patch_size"]
+    size = as_pair(max(1, max(height, width) // 4) if patch is None else patch, "patch_size")
+    size = (min(size[0], height), min(size[1], width))
+    strides = options["strides"]
+    strides = (
+        tuple(max(1, length // 2) for length in size) if strides is None else as_pair(strides, "strides")
+    )
+    corners = [
+        (top, left)
+        for top in patch_starts(height, size[0], strides[0])
+        for left in patch_starts(width, size[1], strides[1])
+    ]
+    cover = outer_baseline(route, options["baseline"])
+    falls, n_covers = np.zeros((len(route.X), height, width)), np.zeros((height, width))
+    whole = (scores(route.inner) * coefficients).sum(axis=1)
+    for top, left in corners:
+        where = np.s_[top : top + size[0], left : left + size[1]]
+        covered = route.X.copy()
+        route.as_images(covered)[:, *where] = route.as_images(cover)[:, *where]
+        seen = (scores(route.transformed(covered)) * coefficients).sum(axis=1)
+        falls[:, *where] += (whole - seen)[:, np.newaxis, np.newaxis]
+        n_covers[where] += 1
+    return falls / np.maximum(n_covers, 1)
+
+
+def grad_cam(route, scores, coefficients, options):
+    """Return the maps of a layer, weighted by their mean gradients, where positive, (n, h, w)."""
+    route.check_pixels_stay()
+    index = image_step(route.classifier, options["layer"])
+    maps = scores.results(route.inner, index)
+    weights = scores.results_gradient(maps, index, coefficients).mean(axis=(1, 2))
+    heat = np.maximum(np.einsum("nhwc,nc->nhw", maps, weights), 0)
+    rows, columns = (
+        interpolation(small, large)
+        for small, large in zip(heat.shape[1:], route.image_shape[:2], strict=True)
+    )
+    return rows @ heat @ columns.T
+
+
+METHODS = {
+    "gradient": plain_gradient,
+    "gradient_times_input": gradient_times_input,
+    "integrated_gradients": integrated_gradients,
+    "smooth_grad": smooth_grad,
+    "occlusion": occlusion,
+    "grad_cam": grad_cam,
+}
+
+PIXEL_METHODS = ("occlusion", "grad_cam")
+"""Methods whose maps have one value for a pixel, whatever the channels and the layout of X."""
+
+
+@validate_params(
+    {
+        "method": [StrOptions(set(METHODS))],
+        "layer": [str, None],
+        "baseline": ["array-like", Real, None],
+        "n_steps": [Interval(Integral, 1, None, closed="left")],
+        "n_samples": [Interval(Integral, 1, None, closed="left")],
+        "noise": [Interval(Real, 0, None, closed="left")],
+        "random_state": ["random_state"],
+    },
+    prefer_skip_nested_validation=True,
+)
+def saliency_maps(
+    estimator,
+    X,
+    *,
+    method="gradient",
+    target=None,
+    layer=None,
+    baseline=None,
+    n_steps=50,
+    n_samples=25,
+    noise=0.15,
+    patch_size=None,
+    strides=None,
+    random_state=None,
+):
+    r"""Show which values of images the score of a class depends on.
+
+    The score :math:`s` is that before softmax. Test-time augmentation is left out. For a pipeline the maps
+    are of the images that it takes: gradients go back through its steps by the chain rule, where these can
+    be inverted, and occlusion covers what goes into the first one.
+
+    Parameters
+    ----------
+    estimator : ConvNetClassifier, Pipeline that ends with one, or a search over such
+        Fitted.
+    X : array-like of shape (n_samples, ...)
+        Images.
+    method : str, default="gradient"
+        One of the table below.
+    target : label or array-like of shape (n_samples,), default=None
+        Class whose score is explained, for all or each of the images. None: the predicted one.
+    layer : str, default=None
+        Layer that "grad_cam" looks at. None: the last one whose results are images of more than one pixel.
+    baseline : float or array-like in the layout of an image of X, default=None
+        Image where "integrated_gradients" starts, and which "occlusion" covers with. None: the mean of the
+        training images that ``input_scaling`` subtracts, else zero, as the network gets it.
+    n_steps : int, default=50
+        Gradients that "integrated_gradients" takes the mean of.
+    n_samples : int, default=25
+        Noisy images of "smooth_grad".
+    noise : float, default=0.15
+        Deviation of their noise, as a share of the range of values of the image.
+    patch_size : int or pair of int, default=None
+        Height and width that "occlusion" covers. None: a quarter of the longer side.
+    strides : int or pair of int, default=None
+        Pixels between two patches. None: half of their size.
+    random_state : int, RandomState instance or None, default=None
+        Seed of the noise.
+
+    Returns
+    -------
+    maps : ndarray of the shape of X, or of shape (n_samples, h, w) for "occlusion" and "grad_cam"
+
+    Raises
+    ------
+    NotFittedError
+        If the estimator is not fitted.
+    TypeError
+        If the estimator is another one.
+    ValueError
+        If a step of the pipeline prevents a map, a label or layer does not exist, or a parameter is invalid.
+
+    Notes
+    -----
+    ====================== ==============================================================================
+    "gradient"             :math:`\nabla s(x)`, Simonyan et al. (2014)
+    "gradient_times_input" :math:`x \odot \nabla s(x)`, Shrikumar et al. (2016)
+    "integrated_gradients" :math:`(x - b) \odot \int_0^1 \nabla s(b + t (x - b)) \, dt` by the midpoint
+                           rule, Sundararajan et al. (2017); the map adds up to about :math:`s(x) - s(b)`
+    "smooth_grad"          mean of :math:`\nabla s(x + \epsilon)`, Smilkov et al. (2017)
+    "occlusion"            :math:`s(x) - s(x')` with a patch of :math:`x'` covered, Zeiler and Fergus (2014)
+    "grad_cam"             :math:`\max(0, \sum_k A_k \, \overline{\partial s / \partial A_k})` of the maps
+                           :math:`A` of a layer, enlarged by bilinear interpolation, Selvaraju et al. (2017)
+    ====================== ==============================================================================
+
+    References
+    ----------
+    Simonyan, Vedaldi and Zisserman (2014), "Deep inside convolutional networks", ICLR workshop.
+    Shrikumar, Greenside, Shcherbina and Kundaje (2016), "Not just a black box", arXiv:1605.01713.
+    Sundararajan, Taly and Yan (2017), "Axiomatic attribution for deep networks", ICML.
+    Smilkov, Thorat, Kim, Viégas and Wattenberg (2017), "SmoothGrad", arXiv:1706.03825.
+    Zeiler and Fergus (2014), "Visualizing and understanding convolutional networks", ECCV.
+    Selvaraju et al. (2017), "Grad-CAM: visual explanations from deep networks via gradient-based
+    localization", ICCV.
+
+    Examples
+    --------
+    >>> from skcnn import ConvNetClassifier
+    >>> from skcnn.inspection import saliency_maps
+    >>> from sklearn.datasets import load_digits
+    >>> X, y = load_digits(return_X_y=True)
+    >>> clf = ConvNetClassifier(max_iter=1, random_state=0).fit(X, y)
+    >>> saliency_maps(clf, X[:5], method="integrated_gradients").shape
+    (5, 64)
+    >>> saliency_maps(clf, X[:5], method="grad_cam", target=3).shape
+    (5, 8, 8)
+    """
+    X = np.asarray(X)
+    route = Route(estimator, X.astype(np.float64) if X.dtype.kind in "bui" else X)
+    scores = Scores(route.classifier)
+    coefficients = np.eye(route.classifier.n_outputs_)[target_codes(route, scores, target)]
+    options = {
+        "layer": layer,
+        "baseline": baseline,
+        "n_steps": n_steps,
+        "n_samples": n_samples,
+        "noise": noise,
+        "patch_size": patch_size,
+        "strides": strides,
+        "random_state": random_state,
+    }
+    return METHODS[method](route, scores, coefficients, options)
+
+
+def target_codes(route: Route, scores: Scores, target) -> np.ndarray:
+    """Return the column of the score to explain of each image."""
+    if target is None:
+        return scores(route.inner).argmax(axis=1)
+    labels = np.asarray(target)
+    if labels.ndim and labels.shape != (len(route.X),):
+        raise ValueError(f"target must be a label or one for each of {len(route.X)} images, got {target!r}")
+    classes = route.classifier.classes_
+    codes = [np.flatnonzero(classes == label) for label in np.broadcast_to(labels, len(route.X))]
+    if not all(len(code) for code in codes):
+        raise ValueError(f"target must be among the classes {classes}, got {target!r}")
+    return np.concatenate(codes)
+
+
+def outer_baseline(route: Route, baseline) -> np.ndarray:
+    """Return the baseline in the layout of X, one for each image."""
+    if baseline is None:
+        return route.inverted(inner_baseline(route, None)).astype(route.X.dtype)
+    try:
+        return np.broadcast_to(np.asarray(baseline, route.X.dtype), route.X.shape)
+    except ValueError as error:
+        raise ValueError(
+            f"baseline must be a number or an image of shape {route.X.shape[1:]}, got one of shape "
+            f"{np.shape(baseline)}"
+        ) from error
+
+
+def inner_baseline(route: Route, baseline) -> np.ndarray:
+    """Return the baseline as it reaches the classifier, one for each image."""
+    if baseline is not None:
+        return route.transformed(outer_baseline(route, baseline)).astype(route.inner.dtype)
+    format = route.classifier._image_format
+    height, width, channels = format.image_shape
+    mean = np.zeros(channels) if format.mean is None else format.mean
+    image = np.broadcast_to(mean, (height, width, channels))
+    if format.channels_first:
+        image = image.transpose(2, 0, 1)
+    image = image.reshape(route.inner.shape[1:])
+    return np.broadcast_to(image.astype(route.inner.dtype), route.inner.shape)
+
+
+def patch_starts(length: int, size: int, stride: int) -> list[int]:
+    """Return where patches start that cover a side to its end.
+
+    Examples
+    --------
+    >>> patch_starts(8, 3, 2)
+    [0, 2, 4, 5]
+    """
+    last = length - size
+    return sorted({*range(0, last, stride), last})
+
+
+def interpolation(small: int, large: int) -> np.ndarray:
+    """Return the matrix of linear interpolation from a side to a longer one, centers of pixels in place.
+
+    Examples
+    --------
+    >>> interpolation(2, 4)
+    array([[1.  , 0.  ],
+           [0.75, 0.25],
+           [0.25, 0.75],
+           [0.  , 1.  ]])
+    """
+    centers = (np.arange(large) + 0.5) * small / large - 0.5
+    return np.stack([np.interp(centers, np.arange(small), unit) for unit in np.eye(small)], axis=1)

@@ -1,0 +1,127 @@
+"""Pictures of which pixels a score depends on."""
+
+import numpy as np
+
+from skcnn.inspection.plotting import draw_image, import_pyplot, limits_of
+from skcnn.inspection.saliency import METHODS, PIXEL_METHODS, saliency_maps
+from skcnn.routes import Route
+
+
+class SaliencyDisplay:
+    """Images in a row, and under each the maps of one or several methods.
+
+    Maps of both signs are red where the score rises with a pixel and blue where it falls; those of "grad_cam"
+    lie over the image. Each map has a scale of its own.
+
+    Make it with :meth:`from_estimator`.
+
+    Parameters
+    ----------
+    images : ndarray of shape (n, h, w, c)
+    maps : dict of str to ndarray of shape (n, h, w)
+        By method, added up over channels.
+    targets : ndarray of shape (n,)
+        Class that is explained, the title of each image.
+
+    Attributes
+    ----------
+    figure_ : matplotlib Figure
+    axes_ : ndarray of Axes of shape (1 + n_methods, n)
+    images_ : dict of str to list of matplotlib AxesImage
+        By method; "input" are the images.
+
+    Examples
+    --------
+    >>> from skcnn import ConvNetClassifier
+    >>> from skcnn.inspection import SaliencyDisplay
+    >>> from sklearn.datasets import load_digits
+    >>> X, y = load_digits(return_X_y=True)
+    >>> clf = ConvNetClassifier(max_iter=1, random_state=0).fit(X, y)
+    >>> display = SaliencyDisplay.from_estimator(clf, X[:3], method=["gradient", "occlusion"])
+    >>> display.axes_.shape
+    (3, 3)
+    """
+
+    def __init__(self, images, maps, targets):
+        self.images = images
+        self.maps = maps
+        self.targets = targets
+
+    @classmethod
+    def from_estimator(cls, estimator, X, *, method="gradient", target=None, fig=None, **options):
+        """Compute maps and draw them.
+
+        Parameters
+        ----------
+        estimator : ConvNetClassifier, Pipeline that ends with one, or a search over such
+            Fitted.
+        X : array-like of shape (n_samples, ...)
+            Images, as the estimator takes them.
+        method : str or sequence of str, default="gradient"
+            See :func:`saliency_maps`; "all" are all of them.
+        target : label or array-like of shape (n_samples,), default=None
+            Class whose score is explained. None: the predicted one.
+        fig : matplotlib Figure, default=None
+            Where to draw. None: in a new one.
+        **options
+            Of :func:`saliency_maps`, which lists the errors, too.
+
+        Returns
+        -------
+        display : SaliencyDisplay
+
+        Raises
+        ------
+        ImportError
+            Without matplotlib.
+        """
+        methods = list(METHODS) if method == "all" else [method] if isinstance(method, str) else list(method)
+        route = Route(estimator, X)
+        predicted = estimator.predict(X) if target is None else target
+        targets = np.broadcast_to(np.asarray(predicted), len(route.X))
+        maps = {}
+        for name in methods:
+            found = saliency_maps(estimator, X, method=name, target=targets, **options)
+            maps[name] = found if name in PIXEL_METHODS else route.as_images(found).sum(axis=-1)
+        return cls(route.as_images(route.X), maps, targets).plot(fig=fig)
+
+    def plot(self, *, fig=None):
+        """Draw images and maps; see :meth:`from_estimator`.
+
+        Parameters
+        ----------
+        fig : matplotlib Figure, default=None
+
+        Returns
+        -------
+        self : SaliencyDisplay
+        """
+        plt = import_pyplot(type(self).__name__)
+        n_rows, n_images = 1 + len(self.maps), len(self.images)
+        if fig is None:
+            fig = plt.figure(figsize=(1.3 * n_images + 1.2, 1.35 * n_rows + 0.2), layout="constrained")
+        self.figure_, self.axes_ = fig, fig.subplots(n_rows, n_images, squeeze=False)
+        for axis in self.axes_.ravel():
+            axis.set(xticks=[], yticks=[])
+        limits = limits_of(self.images)
+        self.images_ = {"input": []}
+        for axis, image, target in zip(self.axes_[0], self.images, self.targets, strict=True):
+            self.images_["input"].append(draw_image(axis, image, limits))
+            axis.set_title(target, fontsize=9)
+        for axes, (name, maps) in zip(self.axes_[1:], self.maps.items(), strict=True):
+            self.images_[name] = [
+                self._draw_map(*each, limits, over=name == "grad_cam")
+                for each in zip(axes, maps, self.images, strict=True)
+            ]
+            label = name.replace("_", " ")
+            axes[0].set_ylabel(label, rotation=0, ha="right", va="center", fontsize=9)
+        return self
+
+    @staticmethod
+    def _draw_map(axis, values, image, limits, *, over):
+        """Draw a map, over its image or with zero in the middle of the colours."""
+        if over:
+            draw_image(axis, image, limits)
+            return axis.imshow(values, cmap="inferno", alpha=0.6)
+        largest = np.abs(values).max() or 1.0
+        return axis.imshow(values, cmap="RdBu_r", vmin=-largest, vmax=largest)
