@@ -1,5 +1,6 @@
 """The results of a layer as features for other estimators."""
 
+from copy import deepcopy
 from math import prod
 
 import numpy as np
@@ -7,11 +8,11 @@ from sklearn.base import BaseEstimator, MetaEstimatorMixin, TransformerMixin, _f
 from sklearn.utils import get_tags
 from sklearn.utils._param_validation import HasMethods
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, _routing_enabled, process_routing
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
 from skcnn.frozen import Scores
-from skcnn.layer_results import penultimate_step, result_step
-from skcnn.routes import Route, unwrapped
+from skcnn.layer_results import names_of_steps, penultimate_step, result_step
+from skcnn.routes import Route, check_network, unwrapped
 from skcnn.versions import VersionedMixin
 
 
@@ -27,7 +28,7 @@ class ConvNetFeatures(VersionedMixin, MetaEstimatorMixin, TransformerMixin, Base
         Name of the layer. Its activation, if it brings one along, is part of it. None: the one in front of
         the output layer.
     prefit : bool, default=False
-        Whether to take the estimator as it is, fitted.
+        Whether to take a copy of the estimator as it is, fitted.
 
     Attributes
     ----------
@@ -90,17 +91,24 @@ class ConvNetFeatures(VersionedMixin, MetaEstimatorMixin, TransformerMixin, Base
         TypeError
             If the estimator is no network.
         ValueError
-            If the layer does not exist, or the network cannot be trained.
+            If the layer does not exist, the network cannot be trained, or there are ``fit_params`` with
+            ``prefit``.
         """
-        if self.prefit:
-            trained = self.estimator
-        else:
-            if _routing_enabled():
-                fit_params = process_routing(self, "fit", **fit_params).estimator.fit
-            trained = clone(self.estimator).fit(X, y, **fit_params)
+        check_network(self.estimator)
+        if self.prefit and fit_params:
+            raise ValueError(
+                f"prefit=True trains nothing that could use {sorted(fit_params)}: leave them out"
+            )
+        trained = deepcopy(self.estimator) if self.prefit else self._trained(X, y, fit_params)
         feature_step(trained, self.layer)
         self.estimator_ = trained
         return self
+
+    def _trained(self, X, y, fit_params):
+        """Return a trained clone of the estimator."""
+        if _routing_enabled():
+            fit_params = process_routing(self, "fit", **fit_params).estimator.fit
+        return clone(self.estimator).fit(X, y, **fit_params)
 
     def transform(self, X):
         """Return the results of the layer.
@@ -108,7 +116,8 @@ class ConvNetFeatures(VersionedMixin, MetaEstimatorMixin, TransformerMixin, Base
         Parameters
         ----------
         X : array-like of shape (n_samples, ...)
-            Images, as the estimator takes them.
+            Images, as the estimator takes them. Arrays and memory maps are read some images at a time, but
+            for what the steps of a Pipeline make of them.
 
         Returns
         -------
@@ -132,8 +141,9 @@ class ConvNetFeatures(VersionedMixin, MetaEstimatorMixin, TransformerMixin, Base
 
         Parameters
         ----------
-        input_features : None
-            Not used.
+        input_features : array-like of str, default=None
+            Names of the features of X, which must be those that ``fit`` was given. They do not show in the
+            result.
 
         Returns
         -------
@@ -143,13 +153,16 @@ class ConvNetFeatures(VersionedMixin, MetaEstimatorMixin, TransformerMixin, Base
         ------
         NotFittedError
             Before ``fit``.
+        ValueError
+            If ``input_features`` are other ones.
         """
         check_is_fitted(self, "estimator_")
+        _check_feature_names_in(self, input_features, generate_names=False)
         _, classifier = unwrapped(self.estimator_)
-        step = classifier.network_.steps[feature_step(self.estimator_, self.layer)]
-        layer = self.layer or step.name
-        names = [f"{layer}_{'_'.join(map(str, place))}" for place in np.ndindex(step.output_shape)]
-        return np.array(names, dtype=object)
+        index = feature_step(self.estimator_, self.layer)
+        layer = self.layer or names_of_steps(classifier)[index]
+        places = np.ndindex(classifier.network_.steps[index].output_shape)
+        return np.array([f"{layer}_{'_'.join(map(str, place))}" for place in places], dtype=object)
 
     @property
     def _n_features_out(self):
@@ -169,19 +182,21 @@ class ConvNetFeatures(VersionedMixin, MetaEstimatorMixin, TransformerMixin, Base
         return self.estimator_.feature_names_in_
 
     def get_metadata_routing(self):
-        """Return the routing of metadata: ``fit`` hands them to ``fit`` of the estimator.
+        """Return the routing of metadata: that for ``fit`` goes to ``fit`` of the estimator.
 
         Returns
         -------
         routing : MetadataRouter
         """
-        mapping = MethodMapping().add(caller="fit", callee="fit")
+        mapping = MethodMapping().add(caller="fit", callee="fit").add(caller="fit_transform", callee="fit")
         return MetadataRouter(owner=type(self).__name__).add(estimator=self.estimator, method_mapping=mapping)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags = get_tags(self.estimator).input_tags
         tags.target_tags.required = not self.prefit
+        keeps_dtype = getattr(self.estimator, "dtype", None) == "auto"
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"] if keeps_dtype else []
         return tags
 
 

@@ -4,7 +4,7 @@ import copy
 import math
 import time
 import warnings
-from itertools import chain, zip_longest
+from itertools import zip_longest
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
@@ -432,8 +432,10 @@ class FittingMixin:
     def _take_records(self, monitor):
         """Add what was recorded, in new lists that the estimator before does not share."""
         self.n_iter_ = len(monitor.records)
-        of_batches = [record.pop("batch_losses") for record in monitor.records]
-        self.batch_losses_ = [*self.batch_losses_, *chain.from_iterable(of_batches)]
+        self.batch_losses_ = self.batch_losses_.copy()
+        for record in monitor.records:
+            self.batch_losses_ += record.pop("batch_losses")
+            record["step"] = len(self.batch_losses_)  # without minibatches of an epoch that was broken off
         self.history_ = [*self.history_, *monitor.records]
         losses = [record["loss"] for record in monitor.records]
         scores = [record["validation_score"] for record in monitor.records if "validation_score" in record]

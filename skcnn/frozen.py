@@ -99,13 +99,18 @@ class Scores:
         self._format = classifier._image_format
 
     def __call__(self, X: np.ndarray) -> np.ndarray:
-        """Return the scores of images, shape (n, n_classes)."""
-        return predicted(self._network, ImageSource(X, self._format).read, len(X))
+        """Return the scores of images, shape (n, n_classes).
+
+        Raises
+        ------
+        ValueError
+            If a score is not finite, for X is too large.
+        """
+        return finite_scores(predicted(self._network, self._reader(X), len(X)))
 
     def results(self, X: np.ndarray, index: int) -> np.ndarray:
         """Return the results of a step for images, shape (n, h, w, c) or (n, f)."""
-        network = self._network.up_to(index)
-        results = predicted(network, ImageSource(X, self._format).read, len(X))
+        results = predicted(self._network.up_to(index), self._reader(X), len(X))
         return results.reshape(len(X), *self._network.steps[index].output_shape)
 
     def gradient(self, X: np.ndarray, coefficients: np.ndarray) -> np.ndarray:
@@ -127,8 +132,8 @@ class Scores:
             If a layer that is not of skcnn computes something else in training than in prediction, whose
             gradient is then unknown.
         """
-        read = ImageSource(X, self._format).read
-        gradient = input_gradient(self._frozen_network(read), read, coefficients)
+        read = self._reader(X)
+        gradient = input_gradient(checked_frozen(self._network, read), read, coefficients)
         if self._format.deviation is not None:
             gradient /= self._format.deviation
         order = (0, 3, 1, 2) if self._format.channels_first else (0, 1, 2, 3)
@@ -142,32 +147,66 @@ class Scores:
         ValueError
             As :meth:`gradient`, or if there is another way through the network than by this step.
         """
-        is_image = results.ndim == 4
 
         def read(rows, out):
-            np.copyto(out, results[rows].transpose(1, 2, 0, 3) if is_image else results[rows])
+            np.copyto(out, results[rows].transpose(1, 2, 0, 3) if results.ndim == 4 else results[rows])
 
-        behind = frozen(self._network).behind(index)
-        check_frozen(behind, self._network.behind(index), read)
-        return input_gradient(behind, read, coefficients)
+        return input_gradient(checked_frozen(self._network.behind(index), read), read, coefficients)
 
-    def _frozen_network(self, read):
-        network = frozen(self._network)
-        check_frozen(network, self._network, read)
-        return network
+    def _reader(self, X):
+        return ImageSource(X, self._format).read
 
 
-def check_frozen(network: Network, original: Network, read) -> None:
-    """Raise a ValueError unless a frozen network does in training what the original does in prediction."""
-    (image,) = predicted(original, read, 1)
-    with worker_pool() as pool:
-        executor = Executor(network, pool, training=True, streams=RandomStreams(0))
-        (trained,) = executor.results(Batch(1, read), np.empty((1, len(image)), network.dtype))
-    if not np.allclose(trained, image, rtol=0, atol=1e-3 * max(1.0, np.abs(image).max())):
+def finite_scores(scores: np.ndarray) -> np.ndarray:
+    """Return scores, or raise a ValueError if one is not finite."""
+    finite = np.isfinite(scores).all(axis=1)
+    if not finite.all():
         raise ValueError(
-            "a layer computes something else in training than in prediction, whose gradient is then unknown: "
-            f"predicted {image}, in training {trained}"
+            f"the scores of sample {int(np.flatnonzero(~finite)[0])} are not finite: its values are too "
+            f"large for {scores.dtype}"
         )
+    return scores
+
+
+def checked_frozen(network: Network, read) -> Network:
+    """Return a network frozen, whose results for the first image are in training those of prediction.
+
+    Parameters
+    ----------
+    network : Network
+    read : callable
+        As that of a :class:`skcnn.execution.Batch`.
+
+    Raises
+    ------
+    ValueError
+        If the results differ; the message names the layer.
+    """
+    still = frozen(network)
+    changing = [step for step in still.steps[1:] if step.layer.is_random or step.merges]
+    if not changing and not differ(still, network, read):
+        return still
+    ends = range(1, len(network.steps))
+    step = next(iter(changing), None) or next(
+        still.steps[end] for end in ends if differ(still.up_to(end), network.up_to(end), read)
+    )
+    raise ValueError(
+        f"layer {step.name!r}, {' '.join(repr(step.layer).split())}, computes something else in training "
+        "than in prediction, where its gradient is unknown"
+    )
+
+
+def differ(still: Network, network: Network, read) -> bool:
+    """Return whether a frozen network in training gives something else for an image than another predicts.
+
+    More than rounding errors, that is.
+    """
+    (expected,) = predicted(network, read, 1)
+    with worker_pool() as pool:
+        executor = Executor(still, pool, training=True, streams=RandomStreams(0))
+        (found,) = executor.results(Batch(1, read), np.empty((1, len(expected)), still.dtype))
+    rounding = 10 * np.sqrt(np.finfo(still.dtype).eps) * max(1.0, np.abs(expected).max())
+    return not np.allclose(found, expected, rtol=0, atol=rounding)
 
 
 def predicted(network: Network, read, n_rows: int) -> np.ndarray:

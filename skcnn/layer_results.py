@@ -1,7 +1,42 @@
 """Layers of a fitted network by the names that users know them by."""
 
 from skcnn.classifier import ConvNetClassifier
+from skcnn.layers.convolution import Convolution
 from skcnn.network import Graph
+
+
+class RecordingGraph(Graph):
+    """A graph that knows which step gives the result of each block.
+
+    Parameters
+    ----------
+    input_shape : tuple of int
+        As for :class:`skcnn.network.Graph`.
+
+    Attributes
+    ----------
+    ends : dict of str to int
+        Steps by the names of blocks, also of those within containers.
+
+    Examples
+    --------
+    >>> from skcnn.layers import Conv2D, Residual
+    >>> graph = RecordingGraph((8, 8, 1))
+    >>> _ = graph.connect("res", Residual([Conv2D(1, activation="relu")]), 0)
+    >>> [step.name for step in graph.steps]
+    ['input', 'res__conv2d_1', 'res__conv2d_1_relu', 'res']
+    >>> graph.ends
+    {'res__conv2d_1': 2, 'res': 3}
+    """
+
+    def __init__(self, input_shape):
+        super().__init__(input_shape)
+        self.ends = {}
+
+    def connect(self, name, block, source):
+        """Let a block add its steps; see :meth:`skcnn.network.Graph.connect`."""
+        self.ends[name] = super().connect(name, block, source)
+        return self.ends[name]
 
 
 def result_steps(classifier: ConvNetClassifier) -> dict[str, int]:
@@ -15,13 +50,13 @@ def result_steps(classifier: ConvNetClassifier) -> dict[str, int]:
     Returns
     -------
     steps : dict of str to int
-        Also those of layers within containers, and of activations, by the names of their steps.
+        In the order of the network. Also those of "input", of layers within containers by their names there,
+        ``res1__conv1``, and of activations that layers bring along, ``conv1_relu``.
     """
-    steps = {step.name: index for index, step in enumerate(classifier.network_.steps)}
-    graph, source = Graph(classifier.image_shape_), 0
-    for name, block in classifier.layers_:
-        steps[name] = source = graph.connect(name, block, source)
-    return steps
+    graph = RecordingGraph(classifier.image_shape_)
+    graph.connect_all(classifier.layers_, 0)
+    steps = {step.name: index for index, step in enumerate(graph.steps)} | graph.ends
+    return dict(sorted(steps.items(), key=lambda entry: entry[1]))
 
 
 def result_step(classifier: ConvNetClassifier, layer: str) -> int:
@@ -38,31 +73,69 @@ def result_step(classifier: ConvNetClassifier, layer: str) -> int:
     return steps[layer]
 
 
-def image_step(classifier: ConvNetClassifier, layer: str | None) -> int:
-    """Return the step with the images of a layer; None: of the last one with more than one pixel.
+def names_of_steps(classifier: ConvNetClassifier) -> dict[int, str]:
+    """Return a name for each step that gives the result of a layer, the shortest if there are several."""
+    names = {}
+    for name, index in result_steps(classifier).items():
+        names[index] = min(name, names.get(index, name), key=len)
+    return names
+
+
+def is_image(step) -> bool:
+    """Return whether the result of a step is an image."""
+    return len(step.output_shape) == 3
+
+
+def image_layers(classifier: ConvNetClassifier) -> list[str]:
+    """Return the names of the layers whose results are images, one for each, in the order of the network."""
+    steps, names = classifier.network_.steps, names_of_steps(classifier)
+    return [name for index, name in names.items() if index > 0 and is_image(steps[index])]
+
+
+def image_step(classifier: ConvNetClassifier, layer: str) -> int:
+    """Return the step with the images of a layer.
 
     Raises
     ------
     ValueError
         If there is no layer of this name, or its results are vectors.
     """
+    index = result_step(classifier, layer)
+    step = classifier.network_.steps[index]
+    if not is_image(step):
+        raise ValueError(
+            f"layer must be one whose results are images, got {layer!r} with results of shape "
+            f"{step.output_shape}"
+        )
+    return index
+
+
+def last_convolved_step(classifier: ConvNetClassifier) -> int:
+    """Return the step with what the last convolution and the layers behind it of equally large images give.
+
+    These are normalizations, activations and what joins branches. Convolutions that give a single pixel are
+    not counted.
+
+    Raises
+    ------
+    ValueError
+        If no layer convolves.
+    """
     steps = classifier.network_.steps
-    if layer is not None:
-        index = result_step(classifier, layer)
-        if len(steps[index].output_shape) != 3:
-            raise ValueError(
-                f"layer must be one whose results are images, got {layer!r} with results of shape "
-                f"{steps[index].output_shape}"
-            )
-        return index
-    indices = [
-        index
-        for index, step in enumerate(steps[1:], start=1)
-        if len(step.output_shape) == 3 and step.output_shape[:2] != (1, 1)
-    ]
-    if not indices:
-        raise ValueError("there is no layer whose results are images: layer must be one that convolves")
-    return indices[-1]
+    last = max(
+        (
+            index
+            for index, step in enumerate(steps)
+            if isinstance(step.layer, Convolution) and step.output_shape[:2] != (1, 1)
+        ),
+        default=None,
+    )
+    if last is None:
+        raise ValueError("layer must be given, since no layer convolves to images of more than one pixel")
+    for index, step in enumerate(steps[last + 1 :], start=last + 1):
+        if not is_image(step) or step.output_shape[:2] != steps[last].output_shape[:2]:
+            return index - 1
+    return len(steps) - 1
 
 
 def penultimate_step(classifier: ConvNetClassifier) -> int:

@@ -1,6 +1,6 @@
 """The way of images through a pipeline to its network, and of explanations back."""
 
-from typing import NamedTuple
+from functools import cached_property
 
 import numpy as np
 from sklearn.frozen import FrozenEstimator
@@ -13,22 +13,8 @@ from skcnn.classifier import ConvNetClassifier
 BLOCK_VALUES = 4_000_000
 """Numbers of the images that a step transforms at a time while its derivatives are taken."""
 
-
-class Stage(NamedTuple):
-    """A step in front of the network, and what goes into it.
-
-    Attributes
-    ----------
-    name : str
-    transformer : estimator
-        Fitted.
-    X : ndarray of shape (n, ...)
-        Its input.
-    """
-
-    name: str
-    transformer: object
-    X: np.ndarray
+N_DIRECTIONS = 4
+"""Directions that derivatives are looked over in."""
 
 
 def unwrapped(estimator) -> tuple[list, ConvNetClassifier]:
@@ -42,7 +28,7 @@ def unwrapped(estimator) -> tuple[list, ConvNetClassifier]:
     Returns
     -------
     transformers : list of (str, estimator)
-        Those of "passthrough" are left out.
+        Without those of "passthrough"; of a Pipeline among them, its steps.
     classifier : ConvNetClassifier
 
     Raises
@@ -62,25 +48,191 @@ def unwrapped(estimator) -> tuple[list, ConvNetClassifier]:
     >>> unwrapped(pipeline)[0]
     [('minmaxscaler', MinMaxScaler())]
     """
+    check_network(estimator)
     if isinstance(estimator, ConvNetClassifier):
         check_is_fitted(estimator, "network_")
         return [], estimator
     if isinstance(estimator, Pipeline):
         *steps, (_, last) = estimator.steps
         inner, classifier = unwrapped(last)
-        transformers = [(name, step) for name, step in steps if step is not None and step != "passthrough"]
-        for _, transformer in transformers:
-            check_is_fitted(transformer)
-        return [*transformers, *inner], classifier
+        return [*fitted_transformers(steps), *inner], classifier
     if isinstance(estimator, FrozenEstimator):
         return unwrapped(estimator.estimator)
-    if hasattr(estimator, "param_grid") or hasattr(estimator, "param_distributions"):
-        check_is_fitted(estimator, "best_estimator_")
-        return unwrapped(estimator.best_estimator_)
-    raise TypeError(
-        "estimator must be a ConvNetClassifier, a Pipeline that ends with one or a search over these, got "
-        f"{estimator!r}"
-    )
+    check_is_fitted(estimator, "best_estimator_")
+    return unwrapped(estimator.best_estimator_)
+
+
+def check_network(estimator) -> None:
+    """Raise a TypeError unless an estimator, fitted or not, is or may become what :func:`unwrapped` takes."""
+    inside = estimator
+    while isinstance(inside, Pipeline | FrozenEstimator):
+        inside = inside.steps[-1][1] if isinstance(inside, Pipeline) else inside.estimator
+    is_search = hasattr(inside, "param_grid") or hasattr(inside, "param_distributions")
+    if not is_search and not isinstance(inside, ConvNetClassifier):
+        raise TypeError(
+            "estimator must be a ConvNetClassifier, a Pipeline that ends with one or a search over these, "
+            f"got {estimator!r}"
+        )
+
+
+def fitted_transformers(steps: list) -> list:
+    """Return the transformers of steps of a pipeline with their names, those of inner pipelines one by one.
+
+    Raises
+    ------
+    NotFittedError
+        If one is not fitted.
+    """
+    found = []
+    for name, transformer in steps:
+        if transformer is None or transformer == "passthrough":
+            continue
+        if isinstance(transformer, Pipeline):
+            inner = fitted_transformers(transformer.steps)
+            found += [(f"{name}__{inner_name}", step) for inner_name, step in inner]
+        else:
+            check_is_fitted(transformer)
+            found.append((name, transformer))
+    return found
+
+
+def has_columns(X) -> bool:
+    """Return whether X is a DataFrame, which steps may look into by the names of its columns."""
+    return hasattr(X, "columns")
+
+
+def in_container_of(given, X: np.ndarray):
+    """Return images as a DataFrame with the columns of the given one, if that is one, else as they are."""
+    if not has_columns(given):
+        return X
+    return type(given)(dict(zip(given.columns, X.reshape(len(X), -1).T, strict=True)))
+
+
+class Stage:
+    """A fitted step in front of the network, and the images that reach it.
+
+    Parameters
+    ----------
+    name : str
+    transformer : estimator
+    given : ndarray of shape (n, ...) or DataFrame
+        What reaches it.
+    """
+
+    def __init__(self, name: str, transformer, given):
+        self.name = name
+        self.transformer = transformer
+        self._given = given
+
+    @cached_property
+    def X(self):  # noqa: N802, the field's name for arrays
+        """What reaches the step as an array."""
+        return as_image_array(self._given, estimator=self.transformer)
+
+    def transformed(self, images: np.ndarray) -> np.ndarray:
+        """Return what the step makes of images, each flat, shape (n, n_values)."""
+        X = in_container_of(self._given, images.reshape(len(images), *self.X.shape[1:]))
+        return np.asarray(self.transformer.transform(X)).reshape(len(images), -1)
+
+    def inverted(self, behind: np.ndarray) -> np.ndarray:
+        """Return the images that the step makes these of.
+
+        Raises
+        ------
+        ValueError
+            If the step cannot be inverted; the message names it.
+        """
+        self._check_invertible()
+        return np.asarray(self.transformer.inverse_transform(behind))
+
+    def gradient_back(self, gradient: np.ndarray) -> np.ndarray:
+        """Return the gradient in front of the step from that behind it, by central differences in float64.
+
+        Raises
+        ------
+        ValueError
+            If the step cannot be inverted or has no derivatives; the message names it.
+        """
+        self._check_invertible()
+        found = np.empty(self.X.shape)
+        for row, (image, behind) in enumerate(zip(self.X, gradient, strict=True)):
+            found[row] = self._image_gradient_back(image, behind.ravel()).reshape(image.shape)
+        if gradient.any() and not found.any():
+            raise ValueError(f"{self} does not pass on small changes of its input: the gradient ends there")
+        return found
+
+    def changes_values_apart(self, image: np.ndarray) -> bool:
+        """Return whether each value of the result depends on the value at the same place alone."""
+        image = image.ravel().astype(np.float64)
+        (before,) = self.transformed(image[np.newaxis])
+        if before.size != image.size:
+            return False
+        numbers = np.arange(image.size)
+        bits = [numbers >> bit & 1 for bit in range(max(1, (image.size - 1).bit_length()))]
+        moved = np.array([*bits, *(1 - np.array(bits))], bool)  # a bit tells any two values apart
+        after = self.transformed(image + moved * self._small_steps(image))
+        return not ((after != before) & ~moved).any()
+
+    def _image_gradient_back(self, image, gradient):
+        """Return the gradient of an image, flat."""
+        image = image.ravel().astype(np.float64)
+        steps = self._small_steps(image)
+        if self.changes_values_apart(image):
+            found = gradient * self._differences(image, steps[np.newaxis])[0] / (2 * steps)
+        else:
+            found = np.empty(image.size)
+            n_rows = max(1, BLOCK_VALUES // image.size)
+            for start in range(0, image.size, n_rows):
+                values = np.arange(start, min(start + n_rows, image.size))
+                moves = np.zeros((len(values), image.size))
+                moves[np.arange(len(values)), values] = steps[values]
+                found[values] = self._differences(image, moves) @ gradient / (2 * steps[values])
+        self._check_differentiable(image, gradient, found, steps)
+        return found
+
+    def _differences(self, image, moves):
+        """Return the results for an image moved forward minus those for it moved back, a row each."""
+        with np.errstate(all="ignore"):  # what is not finite is found by the caller
+            above, below = self.transformed(np.concatenate([image + moves, image - moves])).reshape(
+                2, len(moves), -1
+            )
+            return above - below
+
+    def _check_differentiable(self, image, gradient, found, steps):
+        """Raise a ValueError unless steps of an eighth, in all values at once, say the same about a gradient.
+
+        Where there is a jump, the differences do not become smaller with the steps.
+        """
+        moves = np.random.default_rng(0).choice([-0.125, 0.125], (N_DIRECTIONS, image.size)) * steps
+        with np.errstate(all="ignore"):
+            expected = 2 * moves @ found
+            error = np.abs(self._differences(image, moves) @ gradient - expected).max()
+            size = np.linalg.norm(steps * found) / 8
+            rounding = 10 * self._rounding * np.linalg.norm(self.transformed(image[np.newaxis]))
+        if not np.isfinite(found).all() or not error <= size + rounding * np.linalg.norm(gradient):
+            raise ValueError(f"{self} has no derivative at a value of X: the gradient ends there")
+
+    @cached_property
+    def _rounding(self):
+        """Relative rounding error of results."""
+        X = in_container_of(self._given, self.X[:1].astype(np.float64))
+        dtype = np.asarray(self.transformer.transform(X)).dtype
+        return np.finfo(dtype if dtype.kind == "f" else np.float64).eps
+
+    def _small_steps(self, image):
+        """Return steps for differences: the cube root of the rounding, in proportion to the values."""
+        return np.cbrt(self._rounding) * np.maximum(1, np.abs(image))
+
+    def _check_invertible(self):
+        transformer = self.transformer
+        one_way = getattr(transformer, "func", None) is not None and transformer.inverse_func is None
+        if one_way or not hasattr(transformer, "inverse_transform"):
+            raise ValueError(
+                f"{self} cannot be inverted: there is no way back through it to the input of the pipeline"
+            )
+
+    def __str__(self):
+        return f"step {self.name!r}, {' '.join(repr(self.transformer).split())},"
 
 
 class Route:
@@ -96,24 +248,20 @@ class Route:
     Attributes
     ----------
     classifier : ConvNetClassifier
-    X : ndarray of shape (n, ...)
-        The images.
     stages : list of Stage
     inner : ndarray of shape (n, ...)
         What reaches the classifier.
-    image_shape : (height, width, channels)
-        Shape of an image of X.
     """
 
     def __init__(self, estimator, X):
-        self.transformers, self.classifier = unwrapped(estimator)
-        self.X = as_image_array(X, estimator=self.classifier)
-        self.stages, self.inner = [], self.X
-        for name, transformer in self.transformers:
-            self.stages.append(Stage(name, transformer, self.inner))
-            self.inner = as_image_array(transformer.transform(self.inner), estimator=self.classifier)
-        self.inner = self.classifier._check_images(self.inner, reset=False)
-        self.image_shape = self._shape_of_images()
+        self._estimator = estimator
+        transformers, self.classifier = unwrapped(estimator)
+        self._given = reached = X if has_columns(X) else as_image_array(X, estimator=self.classifier)
+        self.stages = []
+        for name, transformer in transformers:
+            before, reached = reached, transformer.transform(reached)
+            self.stages.append(Stage(name, transformer, before))
+        self.inner = self.classifier._check_images(reached, reset=False)
 
     @classmethod
     def of_one(cls, estimator, X) -> "Route":
@@ -124,11 +272,48 @@ class Route:
         ValueError
             If X holds several images.
         """
-        X = np.asarray(X)
-        return cls(estimator, X if X.ndim > 1 and len(X) == 1 else X[np.newaxis])
+        layouts = unwrapped(estimator)[1]._image_format.layouts
+        shape = np.shape(X)
+        is_image = shape in layouts and len(shape) != 2  # a row of pixels is the same as a flat image
+        if len(shape) > 1 and len(X) == 1 and not is_image:
+            return cls(estimator, X)
+        if has_columns(X) or (shape not in layouts and shape[1:] in layouts):
+            raise ValueError(f"X must be one image, got {len(X)} of them, an array of shape {shape}")
+        return cls(estimator, np.asarray(X)[np.newaxis])
 
-    def _shape_of_images(self):
-        """Return the shape of an image: that of the network if X has its layout, else by the shape of X."""
+    def at(self, X: np.ndarray) -> "Route":
+        """Return the route of other images in the layout of X."""
+        return Route(self._estimator, in_container_of(self._given, X))
+
+    def in_real_numbers(self) -> "Route":
+        """Return the route of the same images in float64, where they are integers.
+
+        Raises
+        ------
+        ValueError
+            If a step makes something else of them then; the message names it.
+        """
+        if self.X.dtype.kind == "f":
+            return self
+        route = self.at(self.X.astype(np.float64))
+        results = [stage.X for stage in self.stages[1:]] + [self.inner]
+        real_results = [stage.X for stage in route.stages[1:]] + [route.inner]
+        for stage, result, real in zip(self.stages, results, real_results, strict=False):
+            if result.shape != real.shape or not np.allclose(result, real):
+                raise ValueError(
+                    f"{stage} makes something else of {self.X.dtype} than of the same values in float64, "
+                    "which small changes need"
+                )
+        return route
+
+    @cached_property
+    def X(self):  # noqa: N802, the field's name for arrays
+        """The images as an array of shape (n, ...)."""
+        return self.stages[0].X if self.stages else self.inner
+
+    @cached_property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of an image of X: those of the network if it may take X as it is."""
         format = self.classifier._image_format
         if self.X.shape[1:] in format.layouts:
             return format.image_shape
@@ -141,12 +326,6 @@ class Route:
             return values.reshape(-1, channels, height, width).transpose(0, 2, 3, 1)
         return values.reshape(-1, height, width, channels)
 
-    def transformed(self, X: np.ndarray) -> np.ndarray:
-        """Return what reaches the classifier of other images in the layout of X."""
-        for _, transformer in self.transformers:
-            X = transformer.transform(X)
-        return np.asarray(X)
-
     def inverted(self, inner: np.ndarray) -> np.ndarray:
         """Return the images of the input space that the steps make these of.
 
@@ -156,8 +335,7 @@ class Route:
             If a step cannot be inverted; the message names it.
         """
         for stage in reversed(self.stages):
-            self._check_invertible(stage)
-            inner = np.asarray(stage.transformer.inverse_transform(inner))
+            inner = stage.inverted(inner)
         return inner.reshape(len(inner), *self.X.shape[1:])
 
     def gradient_back(self, gradient: np.ndarray) -> np.ndarray:
@@ -177,60 +355,14 @@ class Route:
             If a step cannot be inverted or has no derivatives; the message names it.
         """
         for stage in reversed(self.stages):
-            self._check_invertible(stage)
-            gradient = derivative_back(stage, gradient)
+            gradient = stage.gradient_back(gradient)
         return gradient
 
     def check_pixels_stay(self) -> None:
         """Raise a ValueError if a step does more than change each value by itself; the message names it."""
-        rng = np.random.default_rng(0)
         for stage in self.stages:
-            X = stage.X[:1]
-            changed = rng.random(X.shape) < 0.5
-            before = np.asarray(stage.transformer.transform(X))
-            after = np.asarray(stage.transformer.transform(np.where(changed, X + small_steps(X), X)))
-            if before.size != X.size or not np.array_equal((before != after).ravel(), changed.ravel()):
+            if not stage.changes_values_apart(stage.X[0]):
                 raise ValueError(
-                    f"step {stage.name!r}, {stage.transformer!r}, does more than change each "
-                    "value by itself: a map of the network's pixels is none of the pixels in front of it"
+                    f"{stage} does more than change each value by itself: a map of the network's pixels is "
+                    "none of the pixels in front of it"
                 )
-
-    @staticmethod
-    def _check_invertible(stage):
-        transformer = stage.transformer
-        one_way = getattr(transformer, "func", None) is not None and transformer.inverse_func is None
-        if one_way or not hasattr(transformer, "inverse_transform"):
-            raise ValueError(
-                f"step {stage.name!r}, {transformer!r}, cannot be inverted: there is no way back through it "
-                "to the input of the pipeline"
-            )
-
-
-def small_steps(X: np.ndarray) -> np.ndarray:
-    """Return steps for finite differences, in proportion to the values, of the cube root of the rounding."""
-    return np.cbrt(np.finfo(X.dtype).eps) * np.maximum(1, np.abs(X))
-
-
-def derivative_back(stage: Stage, gradient: np.ndarray) -> np.ndarray:
-    """Return the gradient in front of a step from that behind it, by central differences in float64."""
-    X = stage.X.astype(np.float64)
-    n_values = X[0].size
-    found = np.empty((len(X), n_values))
-    n_rows = max(1, BLOCK_VALUES // n_values)
-    for row, image in enumerate(X.reshape(len(X), -1)):
-        steps = small_steps(image)
-        for start in range(0, n_values, n_rows):
-            values = np.arange(start, min(start + n_rows, n_values))
-            moved = np.tile(image, (2, len(values), 1))
-            moved[0, np.arange(len(values)), values] += steps[values]
-            moved[1, np.arange(len(values)), values] -= steps[values]
-            width = moved[0, np.arange(len(values)), values] - moved[1, np.arange(len(values)), values]
-            behind = np.asarray(stage.transformer.transform(moved.reshape(-1, *X.shape[1:])))
-            above, below = behind.reshape(2, len(values), -1)
-            found[row, values] = (above - below) @ gradient[row].ravel() / width
-    if gradient.any() and not found.any():
-        raise ValueError(
-            f"step {stage.name!r}, {stage.transformer!r}, does not pass on small changes of its input: the "
-            "gradient ends there"
-        )
-    return found.reshape(X.shape)

@@ -12,6 +12,7 @@ from reference import run_forward
 from seeds import SEED, generator
 from sklearn.base import clone
 
+from skcnn.execution import Batch, Executor
 from skcnn.layers import (
     Activation,
     AvgPool2D,
@@ -34,6 +35,7 @@ from skcnn.layers import (
 from skcnn.layers.containers import Add, Concatenate
 from skcnn.network import Graph, Network, compile_steps, following_activation
 from skcnn.random_streams import RandomStreams
+from skcnn.threads import worker_pool
 
 
 def stack():
@@ -578,3 +580,82 @@ def test_a_part_of_a_network_shares_its_parameters_and_ends_flat():
         assert np.shares_memory(part.vector, network.vector)
     assert network.up_to(3).steps == network.steps[:4]
     assert len(network.steps) == 5
+
+
+def predictions(network, images):
+    """Return what a network predicts for images (n, h, w, c), or vectors (n, f)."""
+
+    def read(rows, out):
+        np.copyto(out, images[rows].transpose(1, 2, 0, 3) if images.ndim == 4 else images[rows])
+
+    with worker_pool() as pool:
+        out = np.empty((len(images), network.n_outputs), network.dtype)
+        return Executor(network, pool, training=False).predict(Batch(len(images), read), out)
+
+
+def joined_network():
+    """Return a network that joins branches twice, with a layer alone between."""
+    return make_network(
+        [
+            ("res", Residual([("conv", Conv2D(2, activation="relu"))])),
+            ("norm", BatchNorm()),
+            ("mixed", Parallel([("one", Conv2D(2)), ("same", "passthrough")])),
+            ("flat", Flatten()),
+            ("dense", Dense(3)),
+        ]
+    )
+
+
+@pytest.mark.parametrize("make", [make_network, joined_network])
+def test_a_network_behind_a_step_goes_on_from_its_results(make):
+    network, images = make(), generator(3).standard_normal((5, *INPUT_SHAPE))
+    alone = {"conv", "conv_relu", "norm", "pool", "flatten", "hidden", "hidden_tanh", "norm2"}
+    alone |= {"input", "res", "mixed", "flat"}
+    expected, tried = predictions(network, images), []
+    for index, step in enumerate(network.steps):
+        if step.name not in alone:
+            continue
+        results = predictions(network.up_to(index), images).reshape(5, *step.output_shape)
+        behind = network.behind(index)
+        assert [later.name for later in behind.steps[1:]] == [
+            later.name for later in network.steps[index + 1 :]
+        ]
+        np.testing.assert_allclose(predictions(behind, results), expected, rtol=0, atol=1e-12)
+        tried.append(step.name)
+    assert len(tried) >= 5
+
+
+def test_there_is_no_network_behind_a_step_that_others_go_around():
+    network = joined_network()
+    names = [step.name for step in network.steps]
+    for name, reader in {"res__conv": "res", "res__conv_relu": "res", "mixed__one": "mixed"}.items():
+        message = f"does not go through layer '{name}' alone: '{reader}' reads what is in front of it"
+        with pytest.raises(ValueError, match=message):
+            network.behind(names.index(name))
+
+
+def test_a_network_behind_a_step_has_parameters_of_its_own():
+    network = make_network()
+    behind = network.behind(3)
+    assert set(behind.params) == {"hidden", "norm2", "output"}
+    assert behind.trained == {"hidden", "norm2", "output"}
+    for name, values in behind.params.items():
+        for key, value in values.items():
+            np.testing.assert_array_equal(value, network.params[name][key])
+            assert not np.shares_memory(value, network.params[name][key])
+
+
+def test_a_network_of_parameters_has_copies_in_their_places():
+    for network in (make_network(dtype=np.float32), whitened_network()):
+        other = Network.of(network.steps, network.params, network.dtype)
+        assert other.steps == network.steps
+        assert other.dtype == network.dtype == other.vector.dtype
+        assert other.n_decayed == network.n_decayed
+        np.testing.assert_array_equal(other.vector, network.vector)
+        assert not np.shares_memory(other.vector, network.vector)
+        assert other.state().keys() == network.state().keys()
+        for name, values in network.params.items():
+            for key, value in values.items():
+                np.testing.assert_array_equal(other.params[name][key], value)
+                assert not np.shares_memory(other.params[name][key], value)
+    assert_aliases(Network.of(make_network().steps, make_network().params, "float64"))

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.base import clone
 
-from skcnn.inspection.plotting import import_pyplot
+from skcnn.inspection.plotting import distinct_colors, import_pyplot, tick_integers
 from skcnn.routes import unwrapped
 
 X_AXES = {"epoch": "epoch", "step": "minibatch"}
@@ -21,24 +21,29 @@ class Curve(NamedTuple):
     loss : ndarray of shape (n_epochs,)
     batch_losses : ndarray of shape (n_steps,)
     validation_score : ndarray of shape (n_epochs,), or None
+        nan for epochs without.
+    scoring : str
+        What the score is.
     """
 
     steps: np.ndarray
     loss: np.ndarray
     batch_losses: np.ndarray
     validation_score: np.ndarray | None
+    scoring: str
 
 
 def curve_of(estimator) -> Curve:
     """Return the curve of a fitted ConvNetClassifier, Pipeline or search; see :func:`unwrapped`."""
     _, classifier = unwrapped(estimator)
-    records = classifier.history_
-    scores = [record.get("validation_score", np.nan) for record in records]
+    records, scoring = classifier.history_, classifier.scoring
+    scores = np.array([record.get("validation_score", np.nan) for record in records])
     return Curve(
         np.array([record["step"] for record in records]),
         np.array([record["loss"] for record in records]),
         np.array(classifier.batch_losses_),
-        None if np.isnan(scores).all() else np.array(scores),
+        None if np.isnan(scores).all() else scores,
+        "negative loss" if scoring is None else getattr(scoring, "__name__", str(scoring)),
     )
 
 
@@ -85,7 +90,8 @@ class TrainingCurveDisplay:
             Fitted: a ConvNetClassifier, a Pipeline that ends with one or a search over these, of which the
             best is drawn; or several by their names.
         x : {"epoch", "step"}, default="epoch"
-            What to draw over. Steps show the loss of each minibatch, too.
+            What to draw over. Steps show the loss of each minibatch, too, and the mean over an epoch in its
+            middle.
         axes : sequence of matplotlib Axes, default=None
             For the losses and, if there are any, the validation scores. None: in a new figure.
 
@@ -102,13 +108,17 @@ class TrainingCurveDisplay:
         TypeError
             If an estimator is another one.
         ValueError
-            If ``x`` is another value, or the number of axes is not that of the quantities.
+            If ``x`` is another value, the number of axes is not that of the quantities, or there is no
+            estimator.
         """
+        check_drawable(cls, x)
         named = estimator if isinstance(estimator, dict) else {type(estimator).__name__: estimator}
+        if not named:
+            raise ValueError("estimator must hold at least one estimator, got {}")
         return cls({str(name): curve_of(one) for name, one in named.items()}).plot(x=x, axes=axes)
 
     @classmethod
-    def from_search(cls, search, X, y, *, x="epoch", axes=None):
+    def from_search(cls, search, X, y, *, x="epoch", axes=None, **fit_params):
         """Train every candidate of a search on samples, for searches keep none, and draw the curves.
 
         Parameters
@@ -119,19 +129,22 @@ class TrainingCurveDisplay:
         y : array-like of shape (n_samples,)
         x, axes
             As in :meth:`from_estimator`, where the errors are, too.
+        **fit_params : dict
+            For ``fit`` of each candidate, such as ``sample_weight``.
 
         Returns
         -------
         display : TrainingCurveDisplay
         """
+        check_drawable(cls, x)
         if not hasattr(search, "cv_results_"):
             raise TypeError(f"search must be a fitted search such as GridSearchCV, got {search!r}")
         candidates = {
-            ", ".join(f"{name}={value}" for name, value in params.items()): params
+            ", ".join(f"{name}={' '.join(str(value).split())}" for name, value in params.items()): params
             for params in search.cv_results_["params"]
         }
         fitted = {
-            name: clone(search.estimator).set_params(**clone(params, safe=False)).fit(X, y)
+            name: clone(search.estimator).set_params(**clone(params, safe=False)).fit(X, y, **fit_params)
             for name, params in candidates.items()
         }
         return cls.from_estimator(fitted, x=x, axes=axes)
@@ -148,40 +161,67 @@ class TrainingCurveDisplay:
         -------
         self : TrainingCurveDisplay
         """
-        if x not in X_AXES:
-            raise ValueError(f"x must be one of {list(X_AXES)}, got {x!r}")
-        plt = import_pyplot(type(self).__name__)
-        quantities = ["loss"]
-        if any(curve.validation_score is not None for curve in self.curves.values()):
-            quantities.append("validation_score")
-        if axes is None:
-            size = (5 * len(quantities), 3.5)
-            _, axes = plt.subplots(1, len(quantities), figsize=size, layout="constrained", squeeze=False)
-        self.axes_ = np.ravel(axes)
-        if len(self.axes_) != len(quantities):
-            raise ValueError(f"axes must be {len(quantities)}, for {quantities}, got {len(self.axes_)}")
-        self.figure_ = self.axes_[0].figure
-        self.lines_ = {}
-        for number, (name, curve) in enumerate(self.curves.items()):
-            self._draw(name, curve, x, f"C{number % 10}", quantities)
-        for axis, quantity in zip(self.axes_, quantities, strict=True):
-            axis.set(xlabel=X_AXES[x], ylabel=quantity.replace("_", " "))
+        check_drawable(type(self), x)
+        labels = self._labels()
+        self.axes_ = self._new_axes(len(labels)) if axes is None else np.ravel(axes)
+        if len(self.axes_) != len(labels):
+            raise ValueError(f"axes must be {len(labels)}, for {list(labels)}, got {len(self.axes_)}")
+        self.figure_, self.lines_ = self.axes_[0].figure, {}
+        for (name, curve), color in zip(self.curves.items(), distinct_colors(len(self.curves)), strict=True):
+            self._draw(name, curve, x, color, labels)
+        for axis, label in zip(self.axes_, labels.values(), strict=True):
+            axis.set(xlabel=X_AXES[x], ylabel=label)
             axis.grid(alpha=0.3)
+            if x == "epoch":
+                tick_integers(axis.xaxis)
         if len(self.curves) > 1:
-            self.axes_[0].legend()
+            where = {} if axes is not None else {"loc": "center left", "bbox_to_anchor": (1, 0.5)}
+            handles = [self.lines_[name, "loss"] for name in self.curves]
+            self.axes_[-1].legend(handles, list(self.curves), fontsize=8, **where)
         return self
+
+    def _labels(self):
+        """Return the labels of what there is to draw, by quantity."""
+        kinds = {curve.scoring for curve in self.curves.values() if curve.validation_score is not None}
+        if not kinds:
+            return {"loss": "loss"}
+        of_kind = f" ({kinds.pop()})" if len(kinds) == 1 else ""
+        return {"loss": "loss", "validation_score": f"validation score{of_kind}"}
+
+    def _new_axes(self, n_axes):
+        """Return axes of a new figure with a place for the legend, where one is needed."""
+        plt = import_pyplot(type(self).__name__)
+        width, height = 5 * n_axes, 3.5
+        if len(self.curves) > 1:
+            width += 0.5 + 0.075 * max(map(len, self.curves))
+            height = max(height, 0.2 * len(self.curves))
+        options = {"sharex": True, "squeeze": False, "figsize": (width, height), "layout": "constrained"}
+        return plt.subplots(1, n_axes, **options)[1].ravel()
 
     def _draw(self, name, curve, x, color, quantities):
         """Draw the curve of an estimator."""
-        places = curve.steps if x == "step" else np.arange(1, len(curve.loss) + 1)
+        places = dict.fromkeys(quantities, np.arange(1, len(curve.loss) + 1))
         if x == "step":
-            steps = np.arange(1, len(curve.batch_losses) + 1)
-            (line,) = self.axes_[0].plot(steps, curve.batch_losses, color=color, alpha=0.3, linewidth=0.8)
-            self.lines_[name, "batch_losses"] = line
+            middles = curve.steps - (np.diff(curve.steps, prepend=0) - 1) / 2
+            places = {"loss": middles, "validation_score": curve.steps}
+            (self.lines_[name, "batch_losses"],) = self.axes_[0].plot(
+                np.arange(1, len(curve.batch_losses) + 1),
+                curve.batch_losses,
+                color=color,
+                alpha=0.3,
+                linewidth=0.8,
+            )
         for axis, quantity in zip(self.axes_, quantities, strict=True):
             values = getattr(curve, quantity)
             if values is not None:
                 marker = "o" if len(values) == 1 else ""  # a line of one point cannot be seen
                 (self.lines_[name, quantity],) = axis.plot(
-                    places, values, marker=marker, color=color, label=name
+                    places[quantity], values, marker=marker, color=color, label=name
                 )
+
+
+def check_drawable(display: type, x) -> None:
+    """Raise an ImportError without matplotlib, or a ValueError if there is nothing to draw over."""
+    import_pyplot(display.__name__)
+    if x not in X_AXES:
+        raise ValueError(f"x must be one of {list(X_AXES)}, got {x!r}")

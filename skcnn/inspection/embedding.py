@@ -5,7 +5,10 @@ from sklearn.base import clone
 from sklearn.decomposition import PCA
 
 from skcnn.features import ConvNetFeatures
-from skcnn.inspection.plotting import import_pyplot
+from skcnn.inspection.plotting import distinct_colors, import_pyplot
+
+LEGEND_ROWS = 20
+"""Labels in a column of the legend."""
 
 
 class EmbeddingDisplay:
@@ -24,6 +27,7 @@ class EmbeddingDisplay:
     figure_ : matplotlib Figure
     ax_ : matplotlib Axes
     scatters_ : dict of label to matplotlib PathCollection
+        Without labels, all points under None.
 
     Examples
     --------
@@ -75,6 +79,7 @@ class EmbeddingDisplay:
         ValueError
             If the layer does not exist, y has another length, or the reducer does not give two dimensions.
         """
+        import_pyplot(cls.__name__)
         features = ConvNetFeatures(estimator, layer, prefit=True).fit(X).transform(X)
         reducer = PCA(2, random_state=0) if reducer is None else clone(reducer)
         embedding = np.asarray(reducer.fit_transform(features))
@@ -100,13 +105,14 @@ class EmbeddingDisplay:
         if ax is None:
             _, ax = plt.subplots(layout="constrained")
         self.figure_, self.ax_, self.scatters_ = ax.figure, ax, {}
-        labels = np.zeros(len(self.embedding)) if self.labels is None else self.labels
-        colors = plt.get_cmap("tab20" if len(np.unique(labels)) > 10 else "tab10").colors
-        for number, label in enumerate(np.unique(labels)):
-            points = self.embedding[labels == label]
-            color = colors[number % len(colors)]
-            self.scatters_[label] = ax.scatter(*points.T, s=6, alpha=0.6, color=color, label=label)
-        if self.labels is not None:
-            ax.legend(markerscale=2, fontsize=8)
+        if self.labels is None:
+            self.scatters_[None] = ax.scatter(*self.embedding.T, s=6, alpha=0.6)
+        else:
+            labels = np.unique(self.labels)
+            for label, color in zip(labels, distinct_colors(len(labels)), strict=True):
+                points = self.embedding[self.labels == label]
+                self.scatters_[label] = ax.scatter(*points.T, s=6, alpha=0.6, color=color, label=label)
+            n_columns = -(-len(labels) // LEGEND_ROWS)
+            ax.legend(markerscale=2, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5), ncols=n_columns)
         ax.set(xticks=[], yticks=[])
         return self

@@ -3,8 +3,8 @@
 import numpy as np
 
 from skcnn.frozen import Scores
-from skcnn.inspection.plotting import draw_image, import_pyplot, limits_of
-from skcnn.layer_results import image_step, result_steps
+from skcnn.inspection.plotting import check_count, draw_image, import_pyplot, limits_of
+from skcnn.layer_results import image_layers, image_step
 from skcnn.routes import Route
 
 
@@ -74,17 +74,12 @@ class FeatureMapDisplay:
         ValueError
             If X is not one image, or a layer does not exist or gives vectors.
         """
+        import_pyplot(cls.__name__)
+        check_count(n_maps, "n_maps")
         route = Route.of_one(estimator, X)
-        classifier = route.classifier
-        if layers is None:
-            steps = classifier.network_.steps
-            layers = [
-                name
-                for name, index in result_steps(classifier).items()
-                if index > 0 and len(steps[index].output_shape) == 3
-            ]
-        scores = Scores(classifier)
-        indices = {name: image_step(classifier, name) for name in layers}
+        scores = Scores(route.classifier)
+        layers = image_layers(route.classifier) if layers is None else layers
+        indices = {name: image_step(route.classifier, name) for name in layers}
         maps = {name: scores.results(route.inner, index)[0] for name, index in indices.items()}
         return cls(route.as_images(route.X)[0], maps).plot(n_maps=n_maps, fig=fig)
 
@@ -100,15 +95,15 @@ class FeatureMapDisplay:
         -------
         self : FeatureMapDisplay
         """
-        if n_maps < 1:
-            raise ValueError(f"n_maps must be at least 1, got {n_maps}")
         plt = import_pyplot(type(self).__name__)
+        check_count(n_maps, "n_maps")
         rows = {"input": self.image[..., np.newaxis, :]} | {
             name: maps[..., :n_maps, np.newaxis] for name, maps in self.maps.items()
         }
         n_columns = max(values.shape[2] for values in rows.values())
         if fig is None:
-            fig = plt.figure(figsize=(0.9 * n_columns + 1.2, 0.95 * len(rows)), layout="constrained")
+            width = 0.9 * n_columns + 0.09 * max(map(len, rows)) + 0.2
+            fig = plt.figure(figsize=(width, 0.95 * len(rows)), layout="constrained")
         grid = fig.subplots(len(rows), n_columns, squeeze=False)
         self.figure_, self.axes_, self.images_ = fig, {}, {}
         for axes, (name, values) in zip(grid, rows.items(), strict=True):

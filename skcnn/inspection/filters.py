@@ -2,28 +2,31 @@
 
 import numpy as np
 
-from skcnn.inspection.plotting import draw_image, grid_of_axes
-from skcnn.layers.convolution import Convolution
+from skcnn.inspection.plotting import draw_image, grid_of_axes, grid_shape, import_pyplot
+from skcnn.layers.convolution import Convolution, DepthwiseConv2D
 from skcnn.network import Network
 from skcnn.random_streams import RandomStreams
 from skcnn.routes import unwrapped
 
 
 class FilterDisplay:
-    """The filters of a convolution as images, of one scale about zero.
+    """The filters of a convolution before and after training, as images of one scale about zero.
+
+    Of three channels, a filter is drawn in colour; of any other number, as the mean over channels.
 
     Make it with :meth:`from_estimator`.
 
     Parameters
     ----------
-    filters : ndarray of shape (h, w, c, f)
-        Of three channels, a filter is drawn in colour; of any other number, as the mean over channels.
+    filters : dict of str to ndarray of shape (h, w, c, f)
+        By when they were there: "before training" and "after training", or one of these.
 
     Attributes
     ----------
     figure_ : matplotlib Figure
-    axes_ : ndarray of Axes of shape (f,)
-    images_ : list of matplotlib AxesImage
+    axes_ : dict of str to ndarray of Axes of shape (f,)
+        By the keys of ``filters``.
+    images_ : dict of str to list of matplotlib AxesImage
 
     Examples
     --------
@@ -32,16 +35,17 @@ class FilterDisplay:
     >>> from sklearn.datasets import load_digits
     >>> X, y = load_digits(return_X_y=True)
     >>> clf = ConvNetClassifier(max_iter=1, random_state=0).fit(X, y)
-    >>> len(FilterDisplay.from_estimator(clf).images_)
-    32
+    >>> display = FilterDisplay.from_estimator(clf)
+    >>> {when: len(images) for when, images in display.images_.items()}
+    {'before training': 32, 'after training': 32}
     """
 
     def __init__(self, filters):
         self.filters = filters
 
     @classmethod
-    def from_estimator(cls, estimator, *, layer=None, trained=True, n_columns=None, fig=None):
-        """Draw the filters of a layer, before or after training.
+    def from_estimator(cls, estimator, *, layer=None, initial=True, n_columns=None, fig=None):
+        """Draw the filters of a layer, before and after training.
 
         Parameters
         ----------
@@ -49,8 +53,8 @@ class FilterDisplay:
             Fitted.
         layer : str, default=None
             Name of a convolution. None: the first one.
-        trained : bool, default=True
-            False: the filters that training began with, which are drawn again.
+        initial : bool, default=True
+            Whether to draw the filters that training began with, too. Their random numbers are drawn again.
         n_columns : int, default=None
             Filters in a row. None: as near to a square as it gets.
         fig : matplotlib Figure, default=None
@@ -72,12 +76,13 @@ class FilterDisplay:
             If there is no convolution of this name, or the filters that training began with depended on the
             training data, by ``init_scaling``.
         """
+        import_pyplot(cls.__name__)
         _, classifier = unwrapped(estimator)
-        layer = convolution_named(classifier, layer)
-        network = classifier.network_
-        if not trained and layer in network.trained:
-            network = initial_network(classifier)
-        return cls(np.array(network.params[layer]["weight"])).plot(n_columns=n_columns, fig=fig)
+        step = convolution_named(classifier, layer)
+        networks = {"before training": initial_network(classifier, step)} if initial else {}
+        networks["after training"] = classifier.network_
+        filters = {when: filters_of(network, step) for when, network in networks.items()}
+        return cls(filters).plot(n_columns=n_columns, fig=fig)
 
     def plot(self, *, n_columns=None, fig=None):
         """Draw the filters; see :meth:`from_estimator`.
@@ -91,32 +96,52 @@ class FilterDisplay:
         -------
         self : FilterDisplay
         """
-        n_filters = self.filters.shape[-1]
-        self.figure_, self.axes_ = grid_of_axes(type(self).__name__, n_filters, n_columns, size=0.6, fig=fig)
-        largest = float(np.abs(self.filters).max()) or 1.0
-        self.images_ = [
-            draw_image(axis, self.filters[..., index], (-largest, largest))
-            for index, axis in enumerate(self.axes_)
-        ]
+        plt = import_pyplot(type(self).__name__)
+        n_filters = next(iter(self.filters.values())).shape[-1]
+        n_rows, n_columns = grid_shape(n_filters, n_columns)
+        if fig is None:
+            width = len(self.filters) * max(1.5, 0.55 * n_columns + 0.1)
+            fig = plt.figure(figsize=(width, 0.55 * n_rows + 0.3), layout="constrained")
+        self.figure_, self.axes_, self.images_ = fig, {}, {}
+        largest = max(float(np.abs(filters).max()) for filters in self.filters.values()) or 1.0
+        parts = fig.subfigures(1, len(self.filters), wspace=0.05, squeeze=False).ravel()
+        for part, (when, filters) in zip(parts, self.filters.items(), strict=True):
+            part.suptitle(when, fontsize=9)
+            self.axes_[when] = grid_of_axes(part, n_filters, n_columns)
+            self.images_[when] = [
+                draw_image(axis, filters[..., index], (-largest, largest))
+                for index, axis in enumerate(self.axes_[when])
+            ]
         return self
 
 
-def initial_network(classifier) -> Network:
-    """Return the network that training began with."""
+def convolution_named(classifier, layer: str | None):
+    """Return the step of a convolution of a network; of the first one for None."""
+    steps = {step.name: step for step in classifier.network_.steps if isinstance(step.layer, Convolution)}
+    if not steps:
+        raise ValueError("the network has no convolution")
+    if layer is not None and layer not in steps:
+        raise ValueError(f"layer must be one of the convolutions {list(steps)}, got {layer!r}")
+    return steps[layer or next(iter(steps))]
+
+
+def initial_network(classifier, step) -> Network:
+    """Return a network with the filters that a convolution began training with."""
+    network = classifier.network_
+    if step.name not in network.trained:
+        return network
     if classifier.init_scaling is not None:
         raise ValueError(
-            "trained=False cannot show filters that were scaled with the training data, by "
-            f"init_scaling={classifier.init_scaling!r}"
+            "initial=True cannot show filters that were scaled with the training data, by "
+            f"init_scaling={classifier.init_scaling!r}: set initial=False"
         )
-    network, streams = classifier.network_, RandomStreams(classifier._initial_seed)
+    streams = RandomStreams(classifier._initial_seed)
     return Network(network.steps, dtype=network.dtype, streams=streams)
 
 
-def convolution_named(classifier, layer: str | None) -> str:
-    """Return the name of a convolution of a network; of the first one for None."""
-    names = [step.name for step in classifier.network_.steps[1:] if isinstance(step.layer, Convolution)]
-    if not names:
-        raise ValueError("the network has no convolution")
-    if layer is not None and layer not in names:
-        raise ValueError(f"layer must be one of the convolutions {names}, got {layer!r}")
-    return layer or names[0]
+def filters_of(network: Network, step) -> np.ndarray:
+    """Return the filters of a convolution, shape (h, w, c, f); those of each channel have one channel."""
+    weight = np.array(network.params[step.name]["weight"])
+    if isinstance(step.layer, DepthwiseConv2D):
+        return weight.reshape(*weight.shape[:2], 1, -1)
+    return weight

@@ -4,6 +4,8 @@ import math
 
 import numpy as np
 
+from skcnn.layers.base import is_integer
+
 
 def import_pyplot(what: str):
     """Return ``matplotlib.pyplot``.
@@ -25,35 +27,67 @@ def import_pyplot(what: str):
     return plt
 
 
-def grid_of_axes(what: str, n_axes: int, n_columns: int | None, *, size: float, fig=None):
-    """Return a figure and axes without ticks in rows and columns, for images.
+def check_count(value, name: str) -> None:
+    """Raise a ValueError unless a value is a positive integer."""
+    if not is_integer(value) or value < 1:
+        raise ValueError(f"{name} must be an integer of at least 1, got {value!r}")
+
+
+def distinct_colors(n_colors: int) -> list[tuple[float, ...]]:
+    """Return colours that are told apart as well as so many can be.
+
+    Examples
+    --------
+    >>> len(set(distinct_colors(100)))
+    100
+    """
+    plt = import_pyplot("a picture")
+    name = next((name for name, most in (("tab10", 10), ("tab20", 20)) if n_colors <= most), None)
+    if name is not None:
+        return [tuple(color) for color in plt.get_cmap(name).colors[:n_colors]]
+    return [tuple(color) for color in plt.get_cmap("turbo")(np.linspace(0, 1, n_colors)).tolist()]
+
+
+def tick_integers(axis) -> None:
+    """Let an axis of Axes have ticks at integers only."""
+    import_pyplot("a picture")
+    from matplotlib.ticker import MaxNLocator
+
+    axis.set_major_locator(MaxNLocator(integer=True))
+
+
+def grid_shape(n_axes: int, n_columns: int | None) -> tuple[int, int]:
+    """Return rows and columns for axes; without a number of columns, as near to a square as it gets.
+
+    Examples
+    --------
+    >>> grid_shape(32, None), grid_shape(7, 4), grid_shape(2, 5)
+    ((6, 6), (2, 4), (1, 2))
+    """
+    if n_columns is not None:
+        check_count(n_columns, "n_columns")
+    n_columns = min(n_axes, n_columns or math.ceil(math.sqrt(n_axes)))
+    return -(-n_axes // n_columns), n_columns
+
+
+def grid_of_axes(fig, n_axes: int, n_columns: int | None) -> np.ndarray:
+    """Return axes of a figure in rows and columns, without ticks, for images.
 
     Parameters
     ----------
-    what : str
-        Name of the display.
+    fig : matplotlib Figure or SubFigure
     n_axes : int
     n_columns : int or None
-        None: as near to a square as it gets.
-    size : float
-        Height and width of an image in inches, where the figure is a new one.
-    fig : matplotlib Figure or None
-        To draw in; None: a new one.
+        As for :func:`grid_shape`.
 
     Returns
     -------
-    fig : matplotlib Figure
     axes : ndarray of Axes of shape (n_axes,)
     """
-    plt = import_pyplot(what)
-    n_columns = min(n_axes, n_columns or math.ceil(math.sqrt(n_axes)))
-    n_rows = -(-n_axes // n_columns)
-    if fig is None:
-        fig = plt.figure(figsize=(size * n_columns, size * n_rows), layout="constrained")
-    axes = fig.subplots(n_rows, n_columns, squeeze=False).ravel()
+    axes = fig.subplots(*grid_shape(n_axes, n_columns), squeeze=False).ravel()
     for axis in axes:
         axis.set_axis_off()
-    return fig, axes[:n_axes]
+    return axes[:n_axes]
 
 
 def as_picture(image: np.ndarray, smallest: float, largest: float) -> np.ndarray:
@@ -78,6 +112,11 @@ def as_picture(image: np.ndarray, smallest: float, largest: float) -> np.ndarray
     picture = (np.asarray(image, np.float64) - smallest) / ((largest - smallest) or 1.0)
     picture = np.clip(picture, 0, 1)
     return picture if picture.shape[-1] == 3 else picture.mean(axis=-1)
+
+
+def as_grey(picture: np.ndarray) -> np.ndarray:
+    """Return a picture of shape (h, w, 3) or (h, w) without its colours, shape (h, w)."""
+    return picture.mean(axis=-1) if picture.ndim == 3 else picture
 
 
 def draw_image(axis, image: np.ndarray, limits: tuple[float, float], **options):

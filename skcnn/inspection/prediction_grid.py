@@ -2,7 +2,14 @@
 
 import numpy as np
 
-from skcnn.inspection.plotting import draw_image, grid_of_axes, limits_of
+from skcnn.inspection.plotting import (
+    check_count,
+    draw_image,
+    grid_of_axes,
+    grid_shape,
+    import_pyplot,
+    limits_of,
+)
 from skcnn.routes import Route
 
 
@@ -86,11 +93,11 @@ class PredictionGridDisplay:
         ValueError
             If X and y do not have the same length, or ``n_images`` is not positive.
         """
+        import_pyplot(cls.__name__)
+        check_count(n_images, "n_images")
         route, y = Route(estimator, X), np.asarray(y)
         if y.shape != (len(route.X),):
             raise ValueError(f"y must have a label for each of {len(route.X)} images, got shape {y.shape}")
-        if n_images < 1:
-            raise ValueError(f"n_images must be at least 1, got {n_images}")
         codes, confidences = confident_predictions(estimator)(X)
         y_pred = route.classifier.classes_[codes]
         is_right = y_pred == y
@@ -111,10 +118,12 @@ class PredictionGridDisplay:
         -------
         self : PredictionGridDisplay
         """
+        plt = import_pyplot(type(self).__name__)
         names = class_names or {}
-        self.figure_, self.axes_ = grid_of_axes(
-            type(self).__name__, len(self.images), n_columns, size=1.5, fig=fig
-        )
+        if fig is None:
+            n_rows, n_columns = grid_shape(len(self.images), n_columns)
+            fig = plt.figure(figsize=(1.5 * n_columns, 1.5 * n_rows), layout="constrained")
+        self.figure_, self.axes_ = fig, grid_of_axes(fig, len(self.images), n_columns)
         limits = limits_of(self.images)
         self.images_ = [
             draw_image(axis, image, limits) for axis, image in zip(self.axes_, self.images, strict=True)

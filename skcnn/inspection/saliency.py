@@ -7,7 +7,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 
 from skcnn.frozen import Scores
-from skcnn.layer_results import image_step
+from skcnn.layer_results import image_step, last_convolved_step
 from skcnn.layers.base import as_pair
 from skcnn.routes import Route
 
@@ -24,59 +24,50 @@ def gradient_times_input(route, scores, coefficients, options):
 
 def integrated_gradients(route, scores, coefficients, options):
     """Return the mean gradient on the way from the baseline to the image, times the way, as X."""
-    start = inner_baseline(route, options["baseline"])
-    mean = np.zeros_like(route.inner)
+    start = outer_baseline(route, options["baseline"])
+    way = route.X - start
+    mean = np.zeros(route.X.shape)
     for step in range(options["n_steps"]):
         share = (step + 0.5) / options["n_steps"]
-        mean += scores.gradient(start + share * (route.inner - start), coefficients)
-    mean /= options["n_steps"]
-    return route.gradient_back(mean) * (route.X - outer_baseline(route, options["baseline"]))
+        mean += plain_gradient(route.at(start + share * way), scores, coefficients, options)
+    return mean / options["n_steps"] * way
 
 
 def smooth_grad(route, scores, coefficients, options):
     """Return the mean gradient over images with normal noise, in the layout of X."""
     rng = check_random_state(options["random_state"])
-    pixels = tuple(range(1, route.inner.ndim))
-    deviation = options["noise"] * np.ptp(route.inner, axis=pixels, keepdims=True)
-    mean = np.zeros_like(route.inner)
+    deviation = options["noise"] * np.ptp(route.X, axis=tuple(range(1, route.X.ndim)), keepdims=True)
+    mean = np.zeros(route.X.shape)
     for _ in range(options["n_samples"]):
-        noise = deviation * rng.standard_normal(route.inner.shape)
-        mean += scores.gradient((route.inner + noise).astype(route.inner.dtype), coefficients)
-    return route.gradient_back(mean / options["n_samples"])
+        noise = deviation * rng.standard_normal(route.X.shape)
+        noisy = route.at((route.X + noise).astype(route.X.dtype))
+        mean += plain_gradient(noisy, scores, coefficients, options)
+    return mean / options["n_samples"]
 
 
 def occlusion(route, scores, coefficients, options):
     """Return the fall of the score with a patch covered, mean over all that cover a pixel, (n, h, w)."""
     height, width, _ = route.image_shape
-    patch = options["patch_size"]
-    size = as_pair(max(1, max(height, width) // 4) if patch is None else patch, "patch_size")
-    size = (min(size[0], height), min(size[1], width))
-    strides = options["strides"]
-    strides = (
-        tuple(max(1, length // 2) for length in size) if strides is None else as_pair(strides, "strides")
-    )
-    corners = [
-        (top, left)
-        for top in patch_starts(height, size[0], strides[0])
-        for left in patch_starts(width, size[1], strides[1])
-    ]
-    cover = outer_baseline(route, options["baseline"])
-    falls, n_covers = np.zeros((len(route.X), height, width)), np.zeros((height, width))
+    size, strides = patches(route.image_shape, options["patch_size"], options["strides"])
+    cover = route.as_images(outer_baseline(route, options["baseline"]))
     whole = (scores(route.inner) * coefficients).sum(axis=1)
-    for top, left in corners:
-        where = np.s_[top : top + size[0], left : left + size[1]]
-        covered = route.X.copy()
-        route.as_images(covered)[:, *where] = route.as_images(cover)[:, *where]
-        seen = (scores(route.transformed(covered)) * coefficients).sum(axis=1)
-        falls[:, *where] += (whole - seen)[:, np.newaxis, np.newaxis]
-        n_covers[where] += 1
-    return falls / np.maximum(n_covers, 1)
+    falls, n_covers = np.zeros((len(route.X), height, width)), np.zeros((height, width))
+    for top in patch_starts(height, size[0], strides[0]):
+        for left in patch_starts(width, size[1], strides[1]):
+            where = np.s_[top : top + size[0], left : left + size[1]]
+            covered = route.X.copy()
+            route.as_images(covered)[:, *where] = cover[:, *where]
+            seen = (scores(route.at(covered).inner) * coefficients).sum(axis=1)
+            falls[:, *where] += (whole - seen)[:, np.newaxis, np.newaxis]
+            n_covers[where] += 1
+    return falls / n_covers
 
 
 def grad_cam(route, scores, coefficients, options):
     """Return the maps of a layer, weighted by their mean gradients, where positive, (n, h, w)."""
     route.check_pixels_stay()
-    index = image_step(route.classifier, options["layer"])
+    layer = options["layer"]
+    index = last_convolved_step(route.classifier) if layer is None else image_step(route.classifier, layer)
     maps = scores.results(route.inner, index)
     weights = scores.results_gradient(maps, index, coefficients).mean(axis=(1, 2))
     heat = np.maximum(np.einsum("nhwc,nc->nhw", maps, weights), 0)
@@ -144,7 +135,8 @@ def saliency_maps(
     target : label or array-like of shape (n_samples,), default=None
         Class whose score is explained, for all or each of the images. None: the predicted one.
     layer : str, default=None
-        Layer that "grad_cam" looks at. None: the last one whose results are images of more than one pixel.
+        Layer that "grad_cam" looks at, one whose results are images. None: the last one that convolves to
+        more than one pixel, with the normalization, the activation or the sum behind it.
     baseline : float or array-like in the layout of an image of X, default=None
         Image where "integrated_gradients" starts, and which "occlusion" covers with. None: the mean of the
         training images that ``input_scaling`` subtracts, else zero, as the network gets it.
@@ -157,13 +149,14 @@ def saliency_maps(
     patch_size : int or pair of int, default=None
         Height and width that "occlusion" covers. None: a quarter of the longer side.
     strides : int or pair of int, default=None
-        Pixels between two patches. None: half of their size.
+        Pixels from one patch to the next, at most their size. None: half of it.
     random_state : int, RandomState instance or None, default=None
         Seed of the noise.
 
     Returns
     -------
     maps : ndarray of the shape of X, or of shape (n_samples, h, w) for "occlusion" and "grad_cam"
+        Of the dtype that the network computes in.
 
     Raises
     ------
@@ -172,7 +165,8 @@ def saliency_maps(
     TypeError
         If the estimator is another one.
     ValueError
-        If a step of the pipeline prevents a map, a label or layer does not exist, or a parameter is invalid.
+        If a step of the pipeline prevents a map, which the message names, a label or layer does not exist, a
+        parameter is invalid, or a score is not finite.
 
     Notes
     -----
@@ -209,10 +203,11 @@ def saliency_maps(
     >>> saliency_maps(clf, X[:5], method="grad_cam", target=3).shape
     (5, 8, 8)
     """
-    X = np.asarray(X)
-    route = Route(estimator, X.astype(np.float64) if X.dtype.kind in "bui" else X)
-    scores = Scores(route.classifier)
-    coefficients = np.eye(route.classifier.n_outputs_)[target_codes(route, scores, target)]
+    route = Route(estimator, X)
+    target = estimator.predict(X) if target is None else target
+    coefficients = np.eye(route.classifier.n_outputs_)[target_codes(route, target)]
+    route, scores = route.in_real_numbers(), Scores(route.classifier)
+    scores(route.inner)  # raises a ValueError if one is not finite
     options = {
         "layer": layer,
         "baseline": baseline,
@@ -223,27 +218,29 @@ def saliency_maps(
         "strides": strides,
         "random_state": random_state,
     }
-    return METHODS[method](route, scores, coefficients, options)
+    return METHODS[method](route, scores, coefficients, options).astype(route.classifier.network_.dtype)
 
 
-def target_codes(route: Route, scores: Scores, target) -> np.ndarray:
+def target_codes(route: Route, target) -> np.ndarray:
     """Return the column of the score to explain of each image."""
-    if target is None:
-        return scores(route.inner).argmax(axis=1)
     labels = np.asarray(target)
     if labels.ndim and labels.shape != (len(route.X),):
-        raise ValueError(f"target must be a label or one for each of {len(route.X)} images, got {target!r}")
-    classes = route.classifier.classes_
-    codes = [np.flatnonzero(classes == label) for label in np.broadcast_to(labels, len(route.X))]
-    if not all(len(code) for code in codes):
-        raise ValueError(f"target must be among the classes {classes}, got {target!r}")
-    return np.concatenate(codes)
+        raise ValueError(
+            f"target must be a label or one for each of {len(route.X)} images, got an array of shape "
+            f"{labels.shape}"
+        )
+    classes = route.classifier.classes_.tolist()
+    unknown = sorted({repr(label) for label in labels.ravel().tolist() if label not in classes})
+    if unknown:
+        raise ValueError(f"target must be among the classes {classes}, got {', '.join(unknown)}")
+    codes = [classes.index(label) for label in labels.ravel().tolist()]
+    return np.broadcast_to(codes, len(route.X))
 
 
 def outer_baseline(route: Route, baseline) -> np.ndarray:
     """Return the baseline in the layout of X, one for each image."""
     if baseline is None:
-        return route.inverted(inner_baseline(route, None)).astype(route.X.dtype)
+        return route.inverted(inner_baseline(route)).astype(route.X.dtype)
     try:
         return np.broadcast_to(np.asarray(baseline, route.X.dtype), route.X.shape)
     except ValueError as error:
@@ -253,18 +250,36 @@ def outer_baseline(route: Route, baseline) -> np.ndarray:
         ) from error
 
 
-def inner_baseline(route: Route, baseline) -> np.ndarray:
-    """Return the baseline as it reaches the classifier, one for each image."""
-    if baseline is not None:
-        return route.transformed(outer_baseline(route, baseline)).astype(route.inner.dtype)
+def inner_baseline(route: Route) -> np.ndarray:
+    """Return what the classifier takes for a mean image, or zero without scaling, one for each image."""
     format = route.classifier._image_format
-    height, width, channels = format.image_shape
-    mean = np.zeros(channels) if format.mean is None else format.mean
-    image = np.broadcast_to(mean, (height, width, channels))
+    mean = np.zeros(format.image_shape[-1]) if format.mean is None else format.mean
+    image = np.broadcast_to(mean, format.image_shape)
     if format.channels_first:
         image = image.transpose(2, 0, 1)
     image = image.reshape(route.inner.shape[1:])
     return np.broadcast_to(image.astype(route.inner.dtype), route.inner.shape)
+
+
+def patches(image_shape, patch_size, strides) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Return height and width of patches, within those of the image, and the pixels between two.
+
+    Examples
+    --------
+    >>> patches((28, 12, 1), None, None)
+    ((7, 7), (3, 3))
+    >>> patches((28, 12, 1), (4, 30), 2)
+    ((4, 12), (2, 2))
+    """
+    height, width, _ = image_shape
+    size = max(1, max(height, width) // 4) if patch_size is None else patch_size
+    size = tuple(map(min, as_pair(size, "patch_size"), (height, width)))
+    if strides is None:
+        return size, tuple(max(1, length // 2) for length in size)
+    strides = as_pair(strides, "strides")
+    if any(stride > length for stride, length in zip(strides, size, strict=True)):
+        raise ValueError(f"strides must be at most the size of a patch, {size}, got {strides}")
+    return size, strides
 
 
 def patch_starts(length: int, size: int, stride: int) -> list[int]:
@@ -280,7 +295,7 @@ def patch_starts(length: int, size: int, stride: int) -> list[int]:
 
 
 def interpolation(small: int, large: int) -> np.ndarray:
-    """Return the matrix of linear interpolation from a side to a longer one, centers of pixels in place.
+    """Return the matrix of linear interpolation from one length to another, centers of pixels in place.
 
     Examples
     --------

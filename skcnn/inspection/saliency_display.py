@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from skcnn.inspection.plotting import draw_image, import_pyplot, limits_of
+from skcnn.inspection.plotting import as_grey, as_picture, draw_image, import_pyplot, limits_of
 from skcnn.inspection.saliency import METHODS, PIXEL_METHODS, saliency_maps
 from skcnn.routes import Route
 
@@ -11,7 +11,7 @@ class SaliencyDisplay:
     """Images in a row, and under each the maps of one or several methods.
 
     Maps of both signs are red where the score rises with a pixel and blue where it falls; those of "grad_cam"
-    lie over the image. Each map has a scale of its own.
+    glow over the image in grey. Each map has a scale of its own.
 
     Make it with :meth:`from_estimator`.
 
@@ -75,6 +75,7 @@ class SaliencyDisplay:
         ImportError
             Without matplotlib.
         """
+        import_pyplot(cls.__name__)
         methods = list(METHODS) if method == "all" else [method] if isinstance(method, str) else list(method)
         route = Route(estimator, X)
         predicted = estimator.predict(X) if target is None else target
@@ -110,18 +111,24 @@ class SaliencyDisplay:
             axis.set_title(target, fontsize=9)
         for axes, (name, maps) in zip(self.axes_[1:], self.maps.items(), strict=True):
             self.images_[name] = [
-                self._draw_map(*each, limits, over=name == "grad_cam")
-                for each in zip(axes, maps, self.images, strict=True)
+                draw_heat(axis, values, as_grey(as_picture(image, *limits)))
+                if name == "grad_cam"
+                else draw_signed(axis, values)
+                for axis, values, image in zip(axes, maps, self.images, strict=True)
             ]
             label = name.replace("_", " ")
             axes[0].set_ylabel(label, rotation=0, ha="right", va="center", fontsize=9)
         return self
 
-    @staticmethod
-    def _draw_map(axis, values, image, limits, *, over):
-        """Draw a map, over its image or with zero in the middle of the colours."""
-        if over:
-            draw_image(axis, image, limits)
-            return axis.imshow(values, cmap="inferno", alpha=0.6)
-        largest = np.abs(values).max() or 1.0
-        return axis.imshow(values, cmap="RdBu_r", vmin=-largest, vmax=largest)
+
+def draw_signed(axis, values: np.ndarray):
+    """Draw a map of both signs with zero in the middle of the colours, and return the artist."""
+    largest = float(np.abs(values).max()) or 1.0
+    return axis.imshow(values, cmap="RdBu_r", vmin=-largest, vmax=largest)
+
+
+def draw_heat(axis, values: np.ndarray, picture: np.ndarray):
+    """Draw a map over a grey picture, the more opaque the larger its values, and return the artist."""
+    axis.imshow(picture, cmap="gray", vmin=0, vmax=1)
+    largest = float(values.max()) or 1.0
+    return axis.imshow(values, cmap="inferno", vmin=0, vmax=largest, alpha=0.75 * values / largest)
