@@ -59,8 +59,8 @@ class ConvNetClassifier(
         copies.
     conv_layer_sizes : tuple of int or "auto", default="auto"
         Filters of each block of convolution, normalization, activation and pooling. "auto": (32, 64) for
-        images whose longer side has less than 16 pixels, (32, 64, 128) up to 63, (32, 64, 128, 256) from
-        there on.
+        images whose longer side has less than 16 pixels, (32, 64, 128) up to 31, (32, 64, 128, 256) up to
+        63, (32, 64, 128, 256, 512) from there on.
     kernel_size : int or pair of int, default=3
         Height and width of the filters, in pixels. Images are padded so that convolution keeps their size.
     pool_size : int or pair of int, default=2
@@ -110,7 +110,7 @@ class ConvNetClassifier(
         Watkins with margin 1; there is no ``predict_proba`` then.
     focal_gamma : float, default=2.0
         How much less weight "focal" gives; 0 is the cross-entropy.
-    label_smoothing : float, default=0.0
+    label_smoothing : float, default=0.1
         Share of each target that is spread evenly over all classes, in [0, 1). The loss of such a target is
         the mean over classes, by their shares.
     class_weight : dict, "balanced" or None, default=None
@@ -152,7 +152,7 @@ class ConvNetClassifier(
         Added to the denominator of all solvers but "sgd" and "lbfgs".
     clip_norm : float or None, default=None
         Largest Euclidean norm of the gradient of a minibatch; longer ones are scaled down.
-    averaging : {"ema", "swa"} or None, default=None
+    averaging : {"ema", "swa"} or None, default="ema"
         Average of the weights to predict with. "ema": exponential moving average over steps. "swa": equal
         average over the ends of the last epochs, not for ``partial_fit``. The running statistics of batch
         normalization are computed anew for it, by a pass over the training data; ``partial_fit`` carries them
@@ -341,7 +341,7 @@ class ConvNetClassifier(
         tta=None,
         loss="log_loss",
         focal_gamma=2.0,
-        label_smoothing=0.0,
+        label_smoothing=0.1,
         class_weight=None,
         solver="adam",
         alpha=1e-4,
@@ -357,7 +357,7 @@ class ConvNetClassifier(
         beta_2=0.999,
         epsilon=1e-8,
         clip_norm=None,
-        averaging=None,
+        averaging="ema",
         averaging_decay=0.999,
         averaging_start=0.75,
         max_iter=None,
