@@ -105,8 +105,8 @@ def auto_conv_layer_sizes(image_shape: Shape) -> tuple[int, ...]:
 
     Examples
     --------
-    >>> auto_conv_layer_sizes((8, 8, 1)), auto_conv_layer_sizes((28, 28, 1)), auto_conv_layer_sizes((32, 32, 3))
-    ((32, 64), (32, 64, 128), (32, 64, 128, 256))
+    >>> [auto_conv_layer_sizes((size, size, 1)) for size in (8, 28, 32)]
+    [(32, 64), (32, 64, 128), (32, 64, 128, 256)]
     """
     n_halvings = max(image_shape[:2]).bit_length() - 2
     return tuple(32 * 2**block for block in range(min(max(2, n_halvings), 5)))
