@@ -110,6 +110,7 @@ class Monitor:
         self._pool = pool
         self._deadline = deadline
         self._verbose = verbose
+        self._n_digits = len(str(state.epoch + objective.n_epochs))
 
     def begin(self, network: Network) -> None:
         """Score the weights of an earlier call, which may turn out to be the best."""
@@ -124,7 +125,7 @@ class Monitor:
             quality = record["validation_score"] = self._validation.score(network, self._pool)
         self.records.append(record)
         if self._verbose:
-            print(line_of(record))
+            print(line_of(record, self._n_digits))
         if self._progress.update(quality) and self._validation is not None:
             self.best, self.best_score = network.snapshot(), quality
         if self._progress.is_stuck:
@@ -136,16 +137,37 @@ class Monitor:
         return len(self.records) < self._objective.n_epochs and time.perf_counter() < self._deadline
 
 
-def line_of(record: dict) -> str:
-    """Return a line that shows a record.
+def line_of(record: dict, n_digits: int = 4) -> str:
+    """Return a line that shows a record; those of records with the same keys are aligned.
+
+    Parameters
+    ----------
+    record : dict
+        As in ``history_``.
+    n_digits : int, default=4
+        Digits of the largest number of an epoch.
 
     Examples
     --------
-    >>> line_of({"epoch": 1, "loss": 0.5, "validation_score": 0.75, "seconds": 2.0})
-    'epoch    1  loss    0.50000  validation score   0.75000      2.00 s'
+    >>> print(line_of({"epoch": 9, "loss": 0.5, "seconds": 2.0}))
+    epoch    9  loss     0.50000      2.00 s
+    >>> print(line_of({"epoch": 10, "loss": 2e-9, "seconds": 10.0}))
+    epoch   10  loss   2.000e-09     10.00 s
     """
-    score = f"  validation score {record['validation_score']:9.5f}" if "validation_score" in record else ""
-    return f"epoch {record['epoch']:4d}  loss {record['loss']:10.5f}{score}  {record['seconds']:8.2f} s"
+    score = f"  validation score {column(record['validation_score'])}" if "validation_score" in record else ""
+    epoch = f"{record['epoch']:{max(4, n_digits)}d}"
+    return f"epoch {epoch}  loss {column(record['loss'])}{score}  {record['seconds']:8.2f} s"
+
+
+def column(number: float) -> str:
+    """Return a number of any size in eleven characters, with three digits at least that tell something.
+
+    Examples
+    --------
+    >>> [column(number) for number in (0.0, -98.7654321, 12345.678, 1e-9, -1.234e-100)]
+    ['    0.00000', '  -98.76543', '  1.235e+04', '  1.000e-09', '-1.234e-100']
+    """
+    return f"{number:11.5f}" if number == 0 or 1e-3 <= abs(number) < 9999 else f"{number:11.3e}"
 
 
 class Validation:

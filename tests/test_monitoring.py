@@ -12,7 +12,7 @@ from sklearn.neural_network import MLPClassifier
 from small_trainings import constant, make_network, objective
 
 from skcnn import ConvNetClassifier
-from skcnn.monitoring import Monitor, Progress, Validation
+from skcnn.monitoring import Monitor, Progress, Validation, line_of
 from skcnn.samples import Samples
 from skcnn.schedules import AdaptiveRate
 from skcnn.threads import worker_pool
@@ -92,10 +92,14 @@ def make_monitor(
     patience=2,
     deadline=math.inf,
     n_epochs=50,
+    first_epoch=0,
     verbose=False,
 ):
     """Return a monitor and its state; the network that is scored is the one that is trained by default."""
-    state, validation = TrainingState(seed=SEED), None if scores is None else Scripted(scores)
+    state, validation = (
+        TrainingState(seed=SEED, epoch=first_epoch),
+        None if scores is None else Scripted(scores),
+    )
     monitor = Monitor(
         objective(schedule=schedule or constant(0.1), n_epochs=n_epochs),
         state,
@@ -159,8 +163,44 @@ def test_a_verbose_monitor_prints_a_line_for_each_epoch(verbose, capsys):
     monitor, _ = make_monitor(make_network(), verbose=verbose)
     for epoch in (1, 2):
         monitor.goes_on({"epoch": epoch, "loss": 0.5, "learning_rate": 0.1, "seconds": 0.25})
-    lines = [f"epoch    {epoch}  loss    0.50000      0.25 s" for epoch in (1, 2)]
+    lines = [f"epoch    {epoch}  loss     0.50000      0.25 s" for epoch in (1, 2)]
     assert capsys.readouterr().out.splitlines() == (lines if verbose else [])
+
+
+SIZES = [0.0, 1e-9, 9.99e-4, 1e-3, 0.5, 99.999999, 100.5, 12345.6789, 9999.999999, 1e100, 1.7e308, math.inf]
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("validated", [False, True])
+def test_lines_are_aligned_whatever_the_numbers(validated, sign):
+    """And tell at least three digits of each: half a unit in the third is half a percent at most."""
+    scores = [{"validation_score": sign * size} if validated else {} for size in SIZES]
+    records = [
+        {"epoch": 10**index, "loss": size, "seconds": 10.0 ** (index - 7)} | score
+        for index, (size, score) in enumerate(zip(SIZES, scores, strict=True))
+    ]
+    lines = [line_of(record, n_digits=12) for record in records]
+    words = ["epoch", "  loss", " s", *["  validation score"] * validated]
+    assert len({(len(line), *(line.index(word) for word in words)) for line in lines}) == 1
+    for line, record in zip(lines, records, strict=True):
+        shown = re.findall(r" (\S*\d|-?inf)(?= )", line)
+        expected = [record.get(name, 0.0) for name in ("epoch", "loss", "validation_score")][: 2 + validated]
+        assert list(map(float, shown[:-1])) == pytest.approx(expected, rel=5e-3)
+        assert float(shown[-1]) == pytest.approx(record["seconds"], abs=5e-3)
+
+
+def test_a_monitor_leaves_room_for_the_last_epoch(capsys):
+    """Which may be the hundred thousandth of all calls together."""
+    monitor, state = make_monitor(make_network(), n_epochs=4, first_epoch=99_997, verbose=True, patience=9)
+    for epoch in range(99_998, 100_002):
+        monitor.goes_on({"epoch": epoch, "loss": 0.5, "learning_rate": 0.1, "seconds": 0.25})
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.partition("  loss")[0] for line in lines] == [
+        "epoch  99998",
+        "epoch  99999",
+        "epoch 100000",
+        "epoch 100001",
+    ]
 
 
 def test_plateaus_lower_an_adaptive_rate_and_the_smallest_one_ends_training():
