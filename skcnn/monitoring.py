@@ -14,6 +14,7 @@ from skcnn.execution import Batch, Executor
 from skcnn.losses import dense_targets
 from skcnn.network import Network
 from skcnn.samples import Samples, mean_of_weights
+from skcnn.threads import current_numpy_state
 from skcnn.training import DivergenceError, Objective, TrainingState
 
 
@@ -193,7 +194,7 @@ class Validation:
         self._data = samples.training_data(model._image_format, class_weight, mean_weight)
         self._scorer = None if model.scoring is None else check_scoring(model, scoring=model.scoring)
         self._scorer_weights = self._weights_for_scorer()
-        self._errstate = np.geterr()  # scorers see the user's, not that of training
+        self._users_numpy_state = current_numpy_state()  # which scorers see, not that of training
         if self._scorer is not None:
             # scorers made from names say what they call; any other raises an error of its own
             needs_probabilities = getattr(self._scorer, "_response_method", None) == "predict_proba"
@@ -201,7 +202,7 @@ class Validation:
                 raise ValueError(
                     f"scoring={model.scoring!r} needs probabilities, which loss={model.loss!r} does not give"
                 )
-            self._X = samples.X if len(samples) == len(samples.X) else samples.X[samples.rows]
+            self._X = samples.rows_of(samples.X)
             self._y = model.classes_[self._data.codes]
 
     def score(self, network: Network, pool) -> float:
@@ -219,7 +220,7 @@ class Validation:
         probe = copy.copy(self._model)
         probe.network_ = network
         vars(probe).pop("feature_names_in_", None)  # the arrays have none any more
-        with np.errstate(**self._errstate):
+        with self._users_numpy_state():
             score = self._scorer(probe, self._X, self._y, **self._scorer_weights)
         message = f"scoring={self._model.scoring!r} gave {score!r} on the validation samples, not a number"
         if isinstance(score, np.ndarray) and score.ndim == 0:

@@ -1157,12 +1157,16 @@ def test_scorers_see_the_state_of_numpy_that_the_caller_set():
     seen = []
 
     def scoring(model, X, y):
-        seen.append(np.geterr()["divide"])
+        seen.append((np.geterr()["divide"], np.getbufsize()))
         return 1.0
 
     with np.errstate(divide="raise"):
-        make_net(scoring=scoring, early_stopping=True, validation_fraction=0.3, max_iter=1).fit(X, Y)
-    assert seen == ["raise"]
+        before = np.setbufsize(4096)
+        try:
+            make_net(scoring=scoring, early_stopping=True, validation_fraction=0.3, max_iter=1).fit(X, Y)
+        finally:
+            np.setbufsize(before)
+    assert seen == [("raise", 4096)]
 
 
 def test_a_validation_loss_that_is_not_finite_is_divergence_and_the_best_weights_are_kept():
