@@ -10,6 +10,7 @@ from sklearn.utils.metaestimators import available_if
 
 from skcnn.architecture import NORMALIZATION, POOLING
 from skcnn.averaging import AVERAGING
+from skcnn.callbacks import CallbackSupportMixin
 from skcnn.fitting import FittingMixin
 from skcnn.layers.activation import ACTIVATIONS
 from skcnn.layers.base import Activation
@@ -37,6 +38,7 @@ class ConvNetClassifier(
     FittingMixin,
     PredictionMixin,
     VersionedMixin,
+    CallbackSupportMixin,
     ClassifierMixin,
     BaseEstimator,
 ):
@@ -235,6 +237,13 @@ class ConvNetClassifier(
     With the same ``random_state`` and the same call, weights and predictions have the same bits on any
     number of threads. The environment variable ``SKCNN_NUM_THREADS`` sets the number; otherwise it follows
     the limits of the BLAS.
+
+    Callbacks of scikit-learn 1.9 and later, which ``set_callbacks`` takes, see ``fit`` as a task with a task
+    for each of at most ``max_iter`` epochs, and ``partial_fit`` as one with a single epoch. Their X, y and
+    sample weights are those that are trained on, without samples of weight zero and for validation; their
+    ``fitted_estimator`` is a copy fitted as if training ended there, with early stopping by the best weights
+    until then. If one returns True at the end of an epoch, training ends. An error in a callback leaves the
+    estimator as it was.
 
     ``sample_weight`` equals repetition: exactly with one minibatch an epoch, in expectation else. Samples
     of weight zero are dropped before anything else.

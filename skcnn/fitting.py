@@ -4,6 +4,7 @@ import copy
 import math
 import time
 import warnings
+from functools import cache
 from itertools import zip_longest
 
 import numpy as np
@@ -24,6 +25,7 @@ from skcnn.batches import (
     resolve_image_shape,
     standardized,
 )
+from skcnn.callbacks import begin_fit, callback_attributes, copy_without_callbacks
 from skcnn.lbfgs import minimize_lbfgs
 from skcnn.losses import LOSSES
 from skcnn.monitoring import Monitor, Validation
@@ -53,7 +55,7 @@ class FittingMixin:
 
     def _fit(self, X, y, sample_weight, *, fresh, classes=None, given_validation=None, partial=False):
         """Train a copy, and take over its attributes when all went well."""
-        model = copy.copy(self)
+        model = copy_without_callbacks(self)
         samples = model._check_samples(X, y, sample_weight, fresh=fresh, partial=partial, classes=classes)
         model._continue_state(fresh)
         state = model._training_state
@@ -78,19 +80,39 @@ class FittingMixin:
         data.augmenter = model._augmenter(data, state.seed)
         validation = None if validation_samples is None else Validation(model, validation_samples, by_class)
 
+        tasks = begin_fit(
+            self,
+            model._seen_by_callbacks(X, samples),
+            task_name="partial-fit" if partial else "fit",
+            n_epochs=1 if partial else self.max_iter,
+        )
         steps_before = state.step
         try:
             with worker_pool() as pool:
-                model._train(data, validation, pool, fresh=fresh, partial=partial)
+                model._train(data, validation, pool, tasks, fresh=fresh, partial=partial)
+            tasks.end(model._independent_copy)
         except KeyboardInterrupt:
             if state.step > steps_before:
-                self._take_over(model, keep_state=partial)
+                self._take_over(model)
                 warnings.warn(
                     "Training was interrupted; the weights of the last complete step are kept", stacklevel=4
                 )
             raise
-        self._take_over(model, keep_state=partial)
+        self._take_over(model)
         return self
+
+    def _seen_by_callbacks(self, X, samples):
+        """Return what callbacks may ask for of the training samples, of which parts are copied only then."""
+        with_names = X if hasattr(self, "feature_names_in_") else samples.X  # predictions warn without names
+
+        def metadata():
+            return {"sample_weight": samples.weights[samples.rows]} if samples.given_weights else None
+
+        return {
+            "X": cache(lambda: samples.rows_of(with_names)),
+            "y": cache(lambda: self.classes_[samples.codes[samples.rows]]),
+            "metadata": metadata,
+        }
 
     def _set_loss(self):
         """Set the loss; values of another one are not comparable."""
@@ -117,11 +139,9 @@ class FittingMixin:
         epoch, n_samples_seen = (0, 0) if fresh else (len(self.history_), self.t_)
         self._training_state = TrainingState(seed, epoch=epoch, n_samples_seen=n_samples_seen)
 
-    def _take_over(self, model, *, keep_state):
-        """Become the trained copy; the training state stays only where training may go on from it."""
-        if not (keep_state or self.warm_start):
-            del model._training_state
-        self.__dict__ = vars(model)
+    def _take_over(self, model):
+        """Become the trained copy, but for the callbacks, which it has no part in."""
+        self.__dict__ = vars(model) | callback_attributes(self)
 
     def _check_validation_arguments(self, given):
         X_val, y_val, weights = given.values()
@@ -280,7 +300,7 @@ class FittingMixin:
                     f"built, {step.name!r} is {step.layer!r} now; set warm_start=False to start anew"
                 )
 
-    def _train(self, data, validation, pool, *, fresh, partial):
+    def _train(self, data, validation, pool, tasks, *, fresh, partial):
         """Train the network and keep the record, until one of the reasons to end."""
         state, objective = self._training_state, self._objective(1 if partial else self.max_iter)
         options = {"batch_size": self._batch_size(len(data.images)), "pool": pool}
@@ -300,33 +320,53 @@ class FittingMixin:
             deadline=deadline,
             verbose=self.verbose,
         )
+
+        def ended_copy():
+            copied = self._independent_copy()
+            copied._end(monitor, averaged, objective, partial=partial)
+            return copied
+
         is_complete = has_diverged = False
         try:
             if validation is not None and self.validation_scores_ is not None:
                 monitor.begin(self.network_)
-            self._minimize(data, objective, monitor, deadline=deadline, **options)
+            goes_on = tasks.begin_epochs(monitor.goes_on, ended_copy)
+            self._minimize(data, objective, goes_on, deadline=deadline, **options)
             is_complete = True
         except DivergenceError as error:
             self._warn_of_divergence(error)
             is_complete = has_diverged = True
         finally:
-            self._take_records(monitor)
-            self.t_ = state.n_samples_seen
-            if monitor.best is not None:
-                kept = monitor.best
-            elif is_complete and objective.averaging:  # not on an interrupt, since it takes time
-                kept = averaged().snapshot()
-            else:
-                kept = self.network_.snapshot()
-            if objective.averaging:  # training goes on from the last weights, not from an average of them
-                state.trained = self.network_.vector.copy()
-            self.network_.restore(kept)
+            # no average on an interrupt, since it takes time
+            kept = averaged if is_complete else lambda: self.network_
+            self._end(monitor, kept, objective, partial=partial)
+        tasks.end_epochs()
         if objective.averaging and not state.n_averaged and not has_diverged:
             warnings.warn(
                 f"averaging={self.averaging!r} averaged nothing: training ended after {self.n_iter_} epochs, "
                 f"before averaging_start={self.averaging_start} of max_iter={self.max_iter} was reached",
                 stacklevel=5,
             )
+
+    def _independent_copy(self):
+        """Return a copy that shares nothing that may change."""
+        copied = copy.copy(self)
+        copied.network_ = self.network_.copy()
+        if hasattr(self, "_training_state"):
+            copied._training_state = self._training_state.copy()
+        return copied
+
+    def _end(self, monitor, current_network, objective, *, partial):
+        """Keep the record, the weights to predict with, and what training may go on from."""
+        state = self._training_state
+        self._take_records(monitor)
+        self.t_ = state.n_samples_seen
+        kept = current_network().snapshot() if monitor.best is None else monitor.best
+        if objective.averaging and state.trained is None:  # training goes on from the last weights
+            state.trained = self.network_.vector.copy()
+        self.network_.restore(kept)
+        if not (partial or self.warm_start):
+            del self._training_state
 
     def _averager(self, data, objective, *, partial, batch_size, pool):
         """Return a function that gives the network to predict with, of averaged weights if that is wanted."""
@@ -352,13 +392,11 @@ class FittingMixin:
             stacklevel=6,
         )
 
-    def _minimize(self, data, objective, monitor, *, batch_size, deadline, pool):
-        """Let the solver work until the monitor says that it is enough."""
+    def _minimize(self, data, objective, goes_on, *, batch_size, deadline, pool):
+        """Let the solver work until ``goes_on`` says of the record of an epoch that it is enough."""
         state = self._training_state
         if objective.optimizer is None:
-            minimize_lbfgs(
-                self.network_, data, state, objective, tol=self.tol, pool=pool, goes_on=monitor.goes_on
-            )
+            minimize_lbfgs(self.network_, data, state, objective, tol=self.tol, pool=pool, goes_on=goes_on)
             return
         records = train_epochs(
             self.network_,
@@ -371,7 +409,7 @@ class FittingMixin:
             out_of_time=lambda: time.perf_counter() >= deadline,
         )
         for record in records:
-            if not monitor.goes_on(record):
+            if not goes_on(record):
                 break
 
     def _objective(self, max_iter):

@@ -855,6 +855,16 @@ def test_interrupt_keeps_the_last_complete_step(interrupt_at_step):
     assert np.isfinite(net.predict_proba(X)).all()
 
 
+def test_interrupt_keeps_weights_that_are_not_averaged(interrupt_at_step):
+    """Since the statistics of an average take a pass over the samples, for which nobody waits."""
+    params = {"layers": [Conv2D(4), Interrupt(), Dense(8)], "batch_size": 1000}
+    net = make_net(**params, max_iter=20, averaging="ema")
+    interrupt_at_step(3)
+    interrupted(lambda: net.fit(X, Y))
+    interrupt_at_step(None)
+    assert_same_weights(net, make_net(**params, max_iter=3).fit(X, Y))
+
+
 def test_interrupt_within_an_epoch_keeps_the_steps_before(interrupt_at_step):
     params = {"layers": [Conv2D(4), Interrupt(), Dense(8)], "shuffle": False}
     net = make_net(**params, max_iter=20)
@@ -1177,3 +1187,14 @@ def test_a_validation_loss_that_is_not_finite_is_divergence_and_the_best_weights
         net.fit(X, Y, X_val=X / np.abs(X).max() * 1.7e308, y_val=Y)
     assert_array_equal(net.network_.vector, before)
     assert np.isfinite(net.predict_proba(X)).all()
+
+
+def test_training_goes_on_from_the_last_weights_though_validation_failed_before_the_first_step():
+    """Not from the average that the network holds."""
+    params = {"early_stopping": True, "averaging": "ema", "dtype": "float64", "input_scaling": None}
+    net = make_net(**params, max_iter=2, warm_start=True).fit(X, Y, X_val=X, y_val=Y)
+    last = net._training_state.trained
+    with pytest.warns(ConvergenceWarning, match="the validation loss became"):
+        net.fit(X, Y, X_val=X / np.abs(X).max() * 1.7e308, y_val=Y)
+    assert not np.array_equal(net.network_.vector, last)
+    assert_array_equal(net._training_state.trained, last)
