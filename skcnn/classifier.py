@@ -10,6 +10,7 @@ from sklearn.utils.metaestimators import available_if
 
 from skcnn.architecture import NORMALIZATION, POOLING
 from skcnn.averaging import AVERAGING
+from skcnn.callbacks import CallbackSupportMixin
 from skcnn.fitting import FittingMixin
 from skcnn.layers.activation import ACTIVATIONS
 from skcnn.layers.base import Activation
@@ -37,6 +38,7 @@ class ConvNetClassifier(
     FittingMixin,
     PredictionMixin,
     VersionedMixin,
+    CallbackSupportMixin,
     ClassifierMixin,
     BaseEstimator,
 ):
@@ -119,8 +121,7 @@ class ConvNetClassifier(
         Optimizer. "lbfgs": all samples at once, for small data, as in
         :class:`~sklearn.neural_network.MLPClassifier`. An iteration is an epoch, ``tol`` is also the largest
         component of the gradient at which training ends, and the parameters from ``batch_size`` to
-        ``clip_norm`` are not used; ``averaging`` must be None. It needs layers that are not random in
-        training.
+        ``averaging_start`` are not used. It needs layers that are not random in training.
     alpha : float, default=1e-4
         ``alpha / 2 * sum(weight ** 2)`` is added to the mean loss; biases and normalization are left out.
         With "adamw", each step multiplies these weights by ``1 - learning rate * alpha`` instead, which must
@@ -241,6 +242,13 @@ class ConvNetClassifier(
     With the same ``random_state`` and the same call, weights and predictions have the same bits on any
     number of threads. The environment variable ``SKCNN_NUM_THREADS`` sets the number; otherwise it follows
     the limits of the BLAS.
+
+    Callbacks of scikit-learn 1.9 and later, which ``set_callbacks`` takes, see ``fit`` as a task with a task
+    for each of at most ``max_iter`` epochs, and ``partial_fit`` as one with a single epoch. Their X, y and
+    sample weights are those that are trained on, without samples of weight zero and for validation; their
+    ``fitted_estimator`` is a copy fitted as if training ended there, with early stopping by the best weights
+    until then. If one returns True at the end of an epoch, training ends. An error in a callback leaves the
+    estimator as it was.
 
     ``sample_weight`` equals repetition: exactly with one minibatch an epoch, in expectation else. Samples
     of weight zero are dropped before anything else.

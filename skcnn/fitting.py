@@ -4,7 +4,8 @@ import copy
 import math
 import time
 import warnings
-from itertools import chain, zip_longest
+from functools import cache
+from itertools import zip_longest
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
@@ -24,6 +25,7 @@ from skcnn.batches import (
     resolve_image_shape,
     standardized,
 )
+from skcnn.callbacks import begin_fit, callback_attributes, copy_without_callbacks
 from skcnn.lbfgs import minimize_lbfgs
 from skcnn.losses import LOSSES
 from skcnn.monitoring import Monitor, Validation
@@ -53,7 +55,7 @@ class FittingMixin:
 
     def _fit(self, X, y, sample_weight, *, fresh, classes=None, given_validation=None, partial=False):
         """Train a copy, and take over its attributes when all went well."""
-        model = copy.copy(self)
+        model = copy_without_callbacks(self)
         samples = model._check_samples(X, y, sample_weight, fresh=fresh, partial=partial, classes=classes)
         model._continue_state(fresh)
         state = model._training_state
@@ -78,19 +80,40 @@ class FittingMixin:
         data.augmenter = model._augmenter(data, state.seed)
         validation = None if validation_samples is None else Validation(model, validation_samples, by_class)
 
+        n_epochs = 1 if partial else self._n_epochs(len(data.images))
+        tasks = begin_fit(
+            self,
+            model._seen_by_callbacks(X, samples),
+            task_name="partial-fit" if partial else "fit",
+            n_epochs=n_epochs,
+        )
         steps_before = state.step
         try:
             with worker_pool() as pool:
-                model._train(data, validation, pool, fresh=fresh, partial=partial)
+                model._train(data, validation, pool, tasks, n_epochs, fresh=fresh, partial=partial)
+            tasks.end(model._independent_copy)
         except KeyboardInterrupt:
             if state.step > steps_before:
-                self._take_over(model, keep_state=partial)
+                self._take_over(model)
                 warnings.warn(
                     "Training was interrupted; the weights of the last complete step are kept", stacklevel=4
                 )
             raise
-        self._take_over(model, keep_state=partial)
+        self._take_over(model)
         return self
+
+    def _seen_by_callbacks(self, X, samples):
+        """Return what callbacks may ask for of the training samples, of which parts are copied only then."""
+        with_names = X if hasattr(self, "feature_names_in_") else samples.X  # predictions warn without names
+
+        def metadata():
+            return {"sample_weight": samples.weights[samples.rows]} if samples.given_weights else None
+
+        return {
+            "X": cache(lambda: samples.rows_of(with_names)),
+            "y": cache(lambda: self.classes_[samples.codes[samples.rows]]),
+            "metadata": metadata,
+        }
 
     def _set_loss(self):
         """Set the loss; values of another one are not comparable."""
@@ -117,11 +140,9 @@ class FittingMixin:
         epoch, n_samples_seen = (0, 0) if fresh else (len(self.history_), self.t_)
         self._training_state = TrainingState(seed, epoch=epoch, n_samples_seen=n_samples_seen)
 
-    def _take_over(self, model, *, keep_state):
-        """Become the trained copy; the training state stays only where training may go on from it."""
-        if not (keep_state or self.warm_start):
-            del model._training_state
-        self.__dict__ = vars(model)
+    def _take_over(self, model):
+        """Become the trained copy, but for the callbacks, which it has no part in."""
+        self.__dict__ = vars(model) | callback_attributes(self)
 
     def _check_validation_arguments(self, given):
         X_val, y_val, weights = given.values()
@@ -137,11 +158,6 @@ class FittingMixin:
 
     def _check_solver(self):
         """Raise a ValueError for parameters that do not go together with the solver."""
-        if self.solver == "lbfgs" and self.averaging is not None:
-            raise ValueError(
-                f"averaging={self.averaging!r} averages over steps, of which solver='lbfgs' has none: set "
-                "averaging=None or choose another solver"
-            )
         if self.solver == "lbfgs" and (self.augmentation == "auto" or self._augmentations()):
             raise ValueError(
                 f"augmentation={self.augmentation!r} changes images from epoch to epoch, which "
@@ -281,10 +297,9 @@ class FittingMixin:
                     f"built, {step.name!r} is {step.layer!r} now; set warm_start=False to start anew"
                 )
 
-    def _train(self, data, validation, pool, *, fresh, partial):
+    def _train(self, data, validation, pool, tasks, n_epochs, *, fresh, partial):
         """Train the network and keep the record, until one of the reasons to end."""
-        state = self._training_state
-        objective = self._objective(1 if partial else self._n_epochs(len(data.images)))
+        state, objective = self._training_state, self._objective(n_epochs)
         options = {"batch_size": self._batch_size(len(data.images)), "pool": pool}
         deadline = math.inf if self.max_time is None else time.perf_counter() + self.max_time
         if fresh:
@@ -302,33 +317,53 @@ class FittingMixin:
             deadline=deadline,
             verbose=self.verbose,
         )
+
+        def ended_copy():
+            copied = self._independent_copy()
+            copied._end(monitor, averaged, objective, partial=partial)
+            return copied
+
         is_complete = has_diverged = False
         try:
             if validation is not None and self.validation_scores_ is not None:
                 monitor.begin(self.network_)
-            self._minimize(data, objective, monitor, deadline=deadline, **options)
+            goes_on = tasks.begin_epochs(monitor.goes_on, ended_copy)
+            self._minimize(data, objective, goes_on, deadline=deadline, **options)
             is_complete = True
         except DivergenceError as error:
             self._warn_of_divergence(error)
             is_complete = has_diverged = True
         finally:
-            self._take_records(monitor)
-            self.t_ = state.n_samples_seen
-            if monitor.best is not None:
-                kept = monitor.best
-            elif is_complete and objective.averaging:  # not on an interrupt, since it takes time
-                kept = averaged().snapshot()
-            else:
-                kept = self.network_.snapshot()
-            if objective.averaging:  # training goes on from the last weights, not from an average of them
-                state.trained = self.network_.vector.copy()
-            self.network_.restore(kept)
+            # no average on an interrupt, since it takes time
+            kept = averaged if is_complete else lambda: self.network_
+            self._end(monitor, kept, objective, partial=partial)
+        tasks.end_epochs()
         if objective.averaging and not state.n_averaged and not has_diverged:
             warnings.warn(
                 f"averaging={self.averaging!r} averaged nothing: training ended after {self.n_iter_} epochs, "
                 f"before averaging_start={self.averaging_start} of {objective.n_epochs} epochs was reached",
                 stacklevel=5,
             )
+
+    def _independent_copy(self):
+        """Return a copy that shares nothing that may change."""
+        copied = copy.copy(self)
+        copied.network_ = self.network_.copy()
+        if hasattr(self, "_training_state"):
+            copied._training_state = self._training_state.copy()
+        return copied
+
+    def _end(self, monitor, current_network, objective, *, partial):
+        """Keep the record, the weights to predict with, and what training may go on from."""
+        state = self._training_state
+        self._take_records(monitor)
+        self.t_ = state.n_samples_seen
+        kept = current_network().snapshot() if monitor.best is None else monitor.best
+        if objective.averaging and state.trained is None:  # training goes on from the last weights
+            state.trained = self.network_.vector.copy()
+        self.network_.restore(kept)
+        if not (partial or self.warm_start):
+            del self._training_state
 
     def _averager(self, data, objective, *, partial, batch_size, pool):
         """Return a function that gives the network to predict with, of averaged weights if that is wanted."""
@@ -354,13 +389,11 @@ class FittingMixin:
             stacklevel=6,
         )
 
-    def _minimize(self, data, objective, monitor, *, batch_size, deadline, pool):
-        """Let the solver work until the monitor says that it is enough."""
+    def _minimize(self, data, objective, goes_on, *, batch_size, deadline, pool):
+        """Let the solver work until ``goes_on`` says of the record of an epoch that it is enough."""
         state = self._training_state
         if objective.optimizer is None:
-            minimize_lbfgs(
-                self.network_, data, state, objective, tol=self.tol, pool=pool, goes_on=monitor.goes_on
-            )
+            minimize_lbfgs(self.network_, data, state, objective, tol=self.tol, pool=pool, goes_on=goes_on)
             return
         records = train_epochs(
             self.network_,
@@ -373,7 +406,7 @@ class FittingMixin:
             out_of_time=lambda: time.perf_counter() >= deadline,
         )
         for record in records:
-            if not monitor.goes_on(record):
+            if not goes_on(record):
                 break
 
     def _objective(self, n_epochs):
@@ -432,8 +465,7 @@ class FittingMixin:
     def _take_records(self, monitor):
         """Add what was recorded, in new lists that the estimator before does not share."""
         self.n_iter_ = len(monitor.records)
-        of_batches = [record.pop("batch_losses") for record in monitor.records]
-        self.batch_losses_ = [*self.batch_losses_, *chain.from_iterable(of_batches)]
+        self.batch_losses_ = [*self.batch_losses_, *monitor.batch_losses]
         self.history_ = [*self.history_, *monitor.records]
         losses = [record["loss"] for record in monitor.records]
         scores = [record["validation_score"] for record in monitor.records if "validation_score" in record]

@@ -21,7 +21,7 @@ LEVELS = [
     {"skcnn.program"},
     {"skcnn.execution"},
     {"skcnn.training", "skcnn.architecture", "skcnn.prediction"},
-    {"skcnn.samples", "skcnn.lbfgs", "skcnn.starts", "skcnn.averaged"},
+    {"skcnn.samples", "skcnn.lbfgs", "skcnn.starts", "skcnn.averaged", "skcnn.callbacks"},
     {"skcnn.monitoring"},
     {"skcnn.fitting"},
     {"skcnn.classifier"},
