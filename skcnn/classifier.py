@@ -19,6 +19,7 @@ from skcnn.optimizers import OPTIMIZERS
 from skcnn.prediction import PredictionMixin
 from skcnn.samples import check_classes, check_labels
 from skcnn.schedules import SCHEDULES
+from skcnn.summary import SummaryMixin
 from skcnn.versions import VersionedMixin
 
 
@@ -36,6 +37,7 @@ class ConvNetClassifier(
     LayerParametersMixin,
     FittingMixin,
     PredictionMixin,
+    SummaryMixin,
     VersionedMixin,
     ClassifierMixin,
     BaseEstimator,
