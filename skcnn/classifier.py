@@ -10,6 +10,7 @@ from sklearn.utils.metaestimators import available_if
 
 from skcnn.architecture import NORMALIZATION, POOLING
 from skcnn.averaging import AVERAGING
+from skcnn.diagram import DiagramMixin
 from skcnn.fitting import FittingMixin
 from skcnn.layers.activation import ACTIVATIONS
 from skcnn.layers.base import Activation
@@ -38,6 +39,7 @@ class ConvNetClassifier(
     FittingMixin,
     PredictionMixin,
     SummaryMixin,
+    DiagramMixin,
     VersionedMixin,
     ClassifierMixin,
     BaseEstimator,
