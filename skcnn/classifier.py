@@ -11,6 +11,7 @@ from sklearn.utils.metaestimators import available_if
 from skcnn.architecture import NORMALIZATION, POOLING
 from skcnn.averaging import AVERAGING
 from skcnn.callbacks import CallbackSupportMixin
+from skcnn.diagram import DiagramMixin
 from skcnn.fitting import FittingMixin
 from skcnn.layers.activation import ACTIVATIONS
 from skcnn.layers.base import Activation
@@ -20,6 +21,7 @@ from skcnn.optimizers import OPTIMIZERS
 from skcnn.prediction import PredictionMixin
 from skcnn.samples import check_classes, check_labels
 from skcnn.schedules import SCHEDULES
+from skcnn.summary import SummaryMixin
 from skcnn.versions import VersionedMixin
 
 
@@ -37,6 +39,8 @@ class ConvNetClassifier(
     LayerParametersMixin,
     FittingMixin,
     PredictionMixin,
+    SummaryMixin,
+    DiagramMixin,
     VersionedMixin,
     CallbackSupportMixin,
     ClassifierMixin,

@@ -207,7 +207,7 @@ class FittingMixin:
             raise ValueError(NO_WEIGHT.format("sample_weight"))
         if fresh:
             self.classes_ = check_classes(y[rows], type(self).__name__) if classes is None else classes
-            self._image_format = self._format_of(X)
+            self._image_format = self._format_of(X.shape, X.dtype)
             self.image_shape_ = self._image_format.image_shape
             self.n_features_in_ = int(np.prod(self.image_shape_))
         codes = np.zeros(len(X), np.intp)
@@ -222,15 +222,21 @@ class FittingMixin:
             check_image_layout(X.shape, self._image_format, estimator=self)
         return X
 
-    def _format_of(self, X):
-        """Return how images of X become inputs, scaling left out."""
+    def _format_of(self, shape, dtype):
+        """Return how images of an array of a shape and dtype become inputs, scaling left out."""
         channels_first = self.data_format == "channels_first"
-        dtype = "float64" if X.dtype.kind == "f" and X.dtype.itemsize >= 8 else "float32"
+        dtype = "float64" if dtype.kind == "f" and dtype.itemsize >= 8 else "float32"
         return ImageFormat(
-            resolve_image_shape(X.shape, self.image_shape, channels_first=channels_first),
+            resolve_image_shape(shape, self.image_shape, channels_first=channels_first),
             channels_first,
             np.dtype(dtype if self.dtype == "auto" else self.dtype),
         )
+
+    def _format_without_images(self):
+        """Return what the parameters say about images that are not there; taken for float32 by default."""
+        if self.image_shape is None:
+            raise ValueError("the shape of the images is not known before fit: give X, or set image_shape")
+        return self._format_of((0, *self.image_shape), np.dtype(np.float32))
 
     def _split(self, samples, given, seed):
         """Return training samples and validation samples or None."""
@@ -250,7 +256,7 @@ class FittingMixin:
     def _build(self, samples, seed):
         """Set scaling, layers and a network with initial weights."""
         self._initial_seed = seed  # with which the initial weights can be drawn again
-        self.layers_, steps = self._layers()
+        self.layers_, steps = self._layers(self.image_shape_, len(self.classes_))
         if self.input_scaling == "standardize":
             weights = samples.weights[samples.rows]
             source = ImageSource(samples.X, self._image_format, samples.rows)
@@ -260,11 +266,11 @@ class FittingMixin:
         self.n_outputs_ = self.network_.n_outputs
         self._start_record()
 
-    def _layers(self):
+    def _layers(self, image_shape, n_outputs):
         """Return the complete layers that the hyperparameters describe, and their steps."""
         if self.layers is None:
             layers = compact_layers(
-                self.image_shape_,
+                image_shape,
                 conv_layer_sizes=self.conv_layer_sizes,
                 kernel_size=self.kernel_size,
                 pool_size=self.pool_size,
@@ -276,7 +282,7 @@ class FittingMixin:
             )
         else:
             layers = explicit_layers(self.layers, self.get_params(deep=False))
-        return complete_layers(layers, self.image_shape_, len(self.classes_))
+        return complete_layers(layers, image_shape, n_outputs)
 
     def _augmenter(self, data, seed):
         """Return what changes the training images, or None."""
@@ -289,7 +295,7 @@ class FittingMixin:
     def _check_architecture(self):
         """Raise a ValueError if the layers are no longer those that the network was built of."""
         blank = Step("none", None, (), (), ())
-        _, steps = self._layers()
+        _, steps = self._layers(self.image_shape_, len(self.classes_))
         for step, built in zip_longest(steps, self.network_.steps, fillvalue=blank):
             if (step.name, step.inputs, repr(step.layer)) != (built.name, built.inputs, repr(built.layer)):
                 raise ValueError(

@@ -22,7 +22,7 @@ LEVELS = [
     {"skcnn.execution"},
     {"skcnn.training", "skcnn.architecture", "skcnn.prediction"},
     {"skcnn.samples", "skcnn.lbfgs", "skcnn.starts", "skcnn.averaged", "skcnn.callbacks"},
-    {"skcnn.monitoring"},
+    {"skcnn.monitoring", "skcnn.summary", "skcnn.diagram"},
     {"skcnn.fitting"},
     {"skcnn.classifier"},
 ]
