@@ -183,7 +183,7 @@ def _shown(key: str, value) -> str:
 def _html_style(key: str) -> str:
     """Return the style of the cells of a column."""
     side = "right" if key in SUMS else "left"
-    wrap = "normal" if key == "reads" else "nowrap"
+    wrap = "normal" if key in ("layer", "reads") else "nowrap"
     return f"padding: 0.2em 0.6em; text-align: {side}; white-space: {wrap}"
 
 
