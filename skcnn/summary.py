@@ -333,7 +333,8 @@ class SummaryMixin:
         Raises
         ------
         ValueError
-            If a parameter or the data are invalid, as in ``fit``; if nothing says what shape images have.
+            If a parameter, a layer or the data are invalid, with the message of ``fit``, which may find
+            more when it trains; if nothing says what shape images have.
         TypeError
             If X is sparse or holds objects that are not numbers.
 
