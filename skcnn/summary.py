@@ -183,7 +183,7 @@ def _shown(key: str, value) -> str:
 def _html_style(key: str) -> str:
     """Return the style of the cells of a column."""
     side = "right" if key in SUMS else "left"
-    wrap = "normal" if key == "reads" else "nowrap"
+    wrap = "normal" if key in ("layer", "reads") else "nowrap"
     return f"padding: 0.2em 0.6em; text-align: {side}; white-space: {wrap}"
 
 
@@ -333,7 +333,8 @@ class SummaryMixin:
         Raises
         ------
         ValueError
-            If a parameter or the data are invalid, as in ``fit``; if nothing says what shape images have.
+            If a parameter, a layer or the data are invalid, with the message of ``fit``, which may find
+            more when it trains; if nothing says what shape images have.
         TypeError
             If X is sparse or holds objects that are not numbers.
 

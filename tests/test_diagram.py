@@ -328,6 +328,15 @@ def test_garbage_is_shown_and_not_refused(layers, image_shape):
     assert len(labels) >= 2 + n_entries
 
 
+def test_a_layer_that_fails_is_shown():
+    class Broken(Conv2D):
+        def output_shape(self, input_shape):
+            raise RuntimeError("no shape")
+
+    net = make_net([("conv1", Conv2D(2)), ("broken", Broken(2))], image_shape=(8, 8))
+    assert labels_of(net)[1:] == ["conv1: Conv2D", "broken: Broken"]
+
+
 def test_labels_of_garbage():
     assert labels_of(make_net(GARBAGE[2])) == [
         "ConvNetClassifier",
