@@ -100,17 +100,16 @@ def compact_layers(
 def auto_conv_layer_sizes(image_shape: Shape) -> tuple[int, ...]:
     """Return the filters of each block for images of a shape: the larger the image, the more blocks.
 
-    Two blocks for images whose longer side has less than 16 pixels, three up to 63, four from there on, of 32
+    As many blocks as leave two or three pixels of the longer side, but two at least and five at most, of 32
     filters in the first and twice as many in each that follows.
 
     Examples
     --------
-    >>> auto_conv_layer_sizes((8, 8, 1)), auto_conv_layer_sizes((32, 32, 3))
-    ((32, 64), (32, 64, 128))
+    >>> [auto_conv_layer_sizes((size, size, 1)) for size in (8, 28, 32)]
+    [(32, 64), (32, 64, 128), (32, 64, 128, 256)]
     """
-    longer = max(image_shape[:2])
-    n_blocks = 2 + (longer >= 16) + (longer >= 64)
-    return tuple(32 * 2**block for block in range(n_blocks))
+    n_halvings = max(image_shape[:2]).bit_length() - 2
+    return tuple(32 * 2**block for block in range(min(max(2, n_halvings), 5)))
 
 
 def _copy_of(activation):

@@ -10,6 +10,8 @@ from sklearn.utils.metaestimators import available_if
 
 from skcnn.architecture import NORMALIZATION, POOLING
 from skcnn.averaging import AVERAGING
+from skcnn.callbacks import CallbackSupportMixin
+from skcnn.diagram import DiagramMixin
 from skcnn.fitting import FittingMixin
 from skcnn.layers.activation import ACTIVATIONS
 from skcnn.layers.base import Activation
@@ -19,6 +21,7 @@ from skcnn.optimizers import OPTIMIZERS
 from skcnn.prediction import PredictionMixin
 from skcnn.samples import check_classes, check_labels
 from skcnn.schedules import SCHEDULES
+from skcnn.summary import SummaryMixin
 from skcnn.versions import VersionedMixin
 
 
@@ -36,7 +39,10 @@ class ConvNetClassifier(
     LayerParametersMixin,
     FittingMixin,
     PredictionMixin,
+    SummaryMixin,
+    DiagramMixin,
     VersionedMixin,
+    CallbackSupportMixin,
     ClassifierMixin,
     BaseEstimator,
 ):
@@ -59,8 +65,8 @@ class ConvNetClassifier(
         copies.
     conv_layer_sizes : tuple of int or "auto", default="auto"
         Filters of each block of convolution, normalization, activation and pooling. "auto": (32, 64) for
-        images whose longer side has less than 16 pixels, (32, 64, 128) up to 63, (32, 64, 128, 256) from
-        there on.
+        images whose longer side has less than 16 pixels, (32, 64, 128) up to 31, (32, 64, 128, 256) up to
+        63, (32, 64, 128, 256, 512) from there on.
     kernel_size : int or pair of int, default=3
         Height and width of the filters, in pixels. Images are padded so that convolution keeps their size.
     pool_size : int or pair of int, default=2
@@ -110,7 +116,7 @@ class ConvNetClassifier(
         Watkins with margin 1; there is no ``predict_proba`` then.
     focal_gamma : float, default=2.0
         How much less weight "focal" gives; 0 is the cross-entropy.
-    label_smoothing : float, default=0.0
+    label_smoothing : float, default=0.1
         Share of each target that is spread evenly over all classes, in [0, 1). The loss of such a target is
         the mean over classes, by their shares.
     class_weight : dict, "balanced" or None, default=None
@@ -119,8 +125,7 @@ class ConvNetClassifier(
         Optimizer. "lbfgs": all samples at once, for small data, as in
         :class:`~sklearn.neural_network.MLPClassifier`. An iteration is an epoch, ``tol`` is also the largest
         component of the gradient at which training ends, and the parameters from ``batch_size`` to
-        ``clip_norm`` are not used; ``averaging`` must be None. It needs layers that are not random in
-        training.
+        ``averaging_start`` are not used. It needs layers that are not random in training.
     alpha : float, default=1e-4
         ``alpha / 2 * sum(weight ** 2)`` is added to the mean loss; biases and normalization are left out.
         With "adamw", each step multiplies these weights by ``1 - learning rate * alpha`` instead, which must
@@ -152,7 +157,7 @@ class ConvNetClassifier(
         Added to the denominator of all solvers but "sgd" and "lbfgs".
     clip_norm : float or None, default=None
         Largest Euclidean norm of the gradient of a minibatch; longer ones are scaled down.
-    averaging : {"ema", "swa"} or None, default=None
+    averaging : {"ema", "swa"} or None, default="ema"
         Average of the weights to predict with. "ema": exponential moving average over steps. "swa": equal
         average over the ends of the last epochs, not for ``partial_fit``. The running statistics of batch
         normalization are computed anew for it, by a pass over the training data; ``partial_fit`` carries them
@@ -220,7 +225,7 @@ class ConvNetClassifier(
     best_validation_score_ : float or None
         Largest score; None if the last call had no early stopping.
     history_ : list of dict
-        A record for each epoch: "epoch", "step" (minibatches of this epoch and those before), "loss",
+        A record for each epoch: "epoch", "step" (minibatches since the start of training), "loss",
         "learning_rate" (of the last minibatch; not with "lbfgs"), "seconds" and, with early stopping,
         "validation_score".
     n_iter_ : int
@@ -241,6 +246,13 @@ class ConvNetClassifier(
     With the same ``random_state`` and the same call, weights and predictions have the same bits on any
     number of threads. The environment variable ``SKCNN_NUM_THREADS`` sets the number; otherwise it follows
     the limits of the BLAS.
+
+    Callbacks of scikit-learn 1.9 and later, which ``set_callbacks`` takes, see ``fit`` as a task with a task
+    for each of at most ``max_iter`` epochs, and ``partial_fit`` as one with a single epoch. Their X, y and
+    sample weights are those that are trained on, without samples of weight zero and for validation; their
+    ``fitted_estimator`` is a copy fitted as if training ended there, with early stopping by the best weights
+    until then. If one returns True at the end of an epoch, training ends. An error in a callback leaves the
+    estimator as it was.
 
     ``sample_weight`` equals repetition: exactly with one minibatch an epoch, in expectation else. Samples
     of weight zero are dropped before anything else.
@@ -341,7 +353,7 @@ class ConvNetClassifier(
         tta=None,
         loss="log_loss",
         focal_gamma=2.0,
-        label_smoothing=0.0,
+        label_smoothing=0.1,
         class_weight=None,
         solver="adam",
         alpha=1e-4,
@@ -357,7 +369,7 @@ class ConvNetClassifier(
         beta_2=0.999,
         epsilon=1e-8,
         clip_norm=None,
-        averaging=None,
+        averaging="ema",
         averaging_decay=0.999,
         averaging_start=0.75,
         max_iter=None,

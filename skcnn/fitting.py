@@ -4,6 +4,7 @@ import copy
 import math
 import time
 import warnings
+from functools import cache
 from itertools import zip_longest
 
 import numpy as np
@@ -24,6 +25,7 @@ from skcnn.batches import (
     resolve_image_shape,
     standardized,
 )
+from skcnn.callbacks import begin_fit, callback_attributes, copy_without_callbacks
 from skcnn.lbfgs import minimize_lbfgs
 from skcnn.losses import LOSSES
 from skcnn.monitoring import Monitor, Validation
@@ -53,7 +55,7 @@ class FittingMixin:
 
     def _fit(self, X, y, sample_weight, *, fresh, classes=None, given_validation=None, partial=False):
         """Train a copy, and take over its attributes when all went well."""
-        model = copy.copy(self)
+        model = copy_without_callbacks(self)
         samples = model._check_samples(X, y, sample_weight, fresh=fresh, partial=partial, classes=classes)
         model._continue_state(fresh)
         state = model._training_state
@@ -78,19 +80,40 @@ class FittingMixin:
         data.augmenter = model._augmenter(data, state.seed)
         validation = None if validation_samples is None else Validation(model, validation_samples, by_class)
 
+        n_epochs = 1 if partial else self._n_epochs(len(data.images))
+        tasks = begin_fit(
+            self,
+            model._seen_by_callbacks(X, samples),
+            task_name="partial-fit" if partial else "fit",
+            n_epochs=n_epochs,
+        )
         steps_before = state.step
         try:
             with worker_pool() as pool:
-                model._train(data, validation, pool, fresh=fresh, partial=partial)
+                model._train(data, validation, pool, tasks, n_epochs, fresh=fresh, partial=partial)
+            tasks.end(model._independent_copy)
         except KeyboardInterrupt:
             if state.step > steps_before:
-                self._take_over(model, keep_state=partial)
+                self._take_over(model)
                 warnings.warn(
                     "Training was interrupted; the weights of the last complete step are kept", stacklevel=4
                 )
             raise
-        self._take_over(model, keep_state=partial)
+        self._take_over(model)
         return self
+
+    def _seen_by_callbacks(self, X, samples):
+        """Return what callbacks may ask for of the training samples, of which parts are copied only then."""
+        with_names = X if hasattr(self, "feature_names_in_") else samples.X  # predictions warn without names
+
+        def metadata():
+            return {"sample_weight": samples.weights[samples.rows]} if samples.given_weights else None
+
+        return {
+            "X": cache(lambda: samples.rows_of(with_names)),
+            "y": cache(lambda: self.classes_[samples.codes[samples.rows]]),
+            "metadata": metadata,
+        }
 
     def _set_loss(self):
         """Set the loss; values of another one are not comparable."""
@@ -117,11 +140,9 @@ class FittingMixin:
         epoch, n_samples_seen = (0, 0) if fresh else (len(self.history_), self.t_)
         self._training_state = TrainingState(seed, epoch=epoch, n_samples_seen=n_samples_seen)
 
-    def _take_over(self, model, *, keep_state):
-        """Become the trained copy; the training state stays only where training may go on from it."""
-        if not (keep_state or self.warm_start):
-            del model._training_state
-        self.__dict__ = vars(model)
+    def _take_over(self, model):
+        """Become the trained copy, but for the callbacks, which it has no part in."""
+        self.__dict__ = vars(model) | callback_attributes(self)
 
     def _check_validation_arguments(self, given):
         X_val, y_val, weights = given.values()
@@ -137,11 +158,6 @@ class FittingMixin:
 
     def _check_solver(self):
         """Raise a ValueError for parameters that do not go together with the solver."""
-        if self.solver == "lbfgs" and self.averaging is not None:
-            raise ValueError(
-                f"averaging={self.averaging!r} averages over steps, of which solver='lbfgs' has none: set "
-                "averaging=None or choose another solver"
-            )
         if self.solver == "lbfgs" and (self.augmentation == "auto" or self._augmentations()):
             raise ValueError(
                 f"augmentation={self.augmentation!r} changes images from epoch to epoch, which "
@@ -191,7 +207,7 @@ class FittingMixin:
             raise ValueError(NO_WEIGHT.format("sample_weight"))
         if fresh:
             self.classes_ = check_classes(y[rows], type(self).__name__) if classes is None else classes
-            self._image_format = self._format_of(X)
+            self._image_format = self._format_of(X.shape, X.dtype)
             self.image_shape_ = self._image_format.image_shape
             self.n_features_in_ = int(np.prod(self.image_shape_))
         codes = np.zeros(len(X), np.intp)
@@ -206,15 +222,21 @@ class FittingMixin:
             check_image_layout(X.shape, self._image_format, estimator=self)
         return X
 
-    def _format_of(self, X):
-        """Return how images of X become inputs, scaling left out."""
+    def _format_of(self, shape, dtype):
+        """Return how images of an array of a shape and dtype become inputs, scaling left out."""
         channels_first = self.data_format == "channels_first"
-        dtype = "float64" if X.dtype.kind == "f" and X.dtype.itemsize >= 8 else "float32"
+        dtype = "float64" if dtype.kind == "f" and dtype.itemsize >= 8 else "float32"
         return ImageFormat(
-            resolve_image_shape(X.shape, self.image_shape, channels_first=channels_first),
+            resolve_image_shape(shape, self.image_shape, channels_first=channels_first),
             channels_first,
             np.dtype(dtype if self.dtype == "auto" else self.dtype),
         )
+
+    def _format_without_images(self):
+        """Return what the parameters say about images that are not there; taken for float32 by default."""
+        if self.image_shape is None:
+            raise ValueError("the shape of the images is not known before fit: give X, or set image_shape")
+        return self._format_of((0, *self.image_shape), np.dtype(np.float32))
 
     def _split(self, samples, given, seed):
         """Return training samples and validation samples or None."""
@@ -234,7 +256,7 @@ class FittingMixin:
     def _build(self, samples, seed):
         """Set scaling, layers and a network with initial weights."""
         self._initial_seed = seed  # with which the initial weights can be drawn again
-        self.layers_, steps = self._layers()
+        self.layers_, steps = self._layers(self.image_shape_, len(self.classes_))
         if self.input_scaling == "standardize":
             weights = samples.weights[samples.rows]
             source = ImageSource(samples.X, self._image_format, samples.rows)
@@ -244,11 +266,11 @@ class FittingMixin:
         self.n_outputs_ = self.network_.n_outputs
         self._start_record()
 
-    def _layers(self):
+    def _layers(self, image_shape, n_outputs):
         """Return the complete layers that the hyperparameters describe, and their steps."""
         if self.layers is None:
             layers = compact_layers(
-                self.image_shape_,
+                image_shape,
                 conv_layer_sizes=self.conv_layer_sizes,
                 kernel_size=self.kernel_size,
                 pool_size=self.pool_size,
@@ -260,7 +282,7 @@ class FittingMixin:
             )
         else:
             layers = explicit_layers(self.layers, self.get_params(deep=False))
-        return complete_layers(layers, self.image_shape_, len(self.classes_))
+        return complete_layers(layers, image_shape, n_outputs)
 
     def _augmenter(self, data, seed):
         """Return what changes the training images, or None."""
@@ -273,7 +295,7 @@ class FittingMixin:
     def _check_architecture(self):
         """Raise a ValueError if the layers are no longer those that the network was built of."""
         blank = Step("none", None, (), (), ())
-        _, steps = self._layers()
+        _, steps = self._layers(self.image_shape_, len(self.classes_))
         for step, built in zip_longest(steps, self.network_.steps, fillvalue=blank):
             if (step.name, step.inputs, repr(step.layer)) != (built.name, built.inputs, repr(built.layer)):
                 raise ValueError(
@@ -281,10 +303,9 @@ class FittingMixin:
                     f"built, {step.name!r} is {step.layer!r} now; set warm_start=False to start anew"
                 )
 
-    def _train(self, data, validation, pool, *, fresh, partial):
+    def _train(self, data, validation, pool, tasks, n_epochs, *, fresh, partial):
         """Train the network and keep the record, until one of the reasons to end."""
-        state = self._training_state
-        objective = self._objective(1 if partial else self._n_epochs(len(data.images)))
+        state, objective = self._training_state, self._objective(n_epochs)
         options = {"batch_size": self._batch_size(len(data.images)), "pool": pool}
         deadline = math.inf if self.max_time is None else time.perf_counter() + self.max_time
         if fresh:
@@ -302,33 +323,53 @@ class FittingMixin:
             deadline=deadline,
             verbose=self.verbose,
         )
+
+        def ended_copy():
+            copied = self._independent_copy()
+            copied._end(monitor, averaged, objective, partial=partial)
+            return copied
+
         is_complete = has_diverged = False
         try:
             if validation is not None and self.validation_scores_ is not None:
                 monitor.begin(self.network_)
-            self._minimize(data, objective, monitor, deadline=deadline, **options)
+            goes_on = tasks.begin_epochs(monitor.goes_on, ended_copy)
+            self._minimize(data, objective, goes_on, deadline=deadline, **options)
             is_complete = True
         except DivergenceError as error:
             self._warn_of_divergence(error)
             is_complete = has_diverged = True
         finally:
-            self._take_records(monitor)
-            self.t_ = state.n_samples_seen
-            if monitor.best is not None:
-                kept = monitor.best
-            elif is_complete and objective.averaging:  # not on an interrupt, since it takes time
-                kept = averaged().snapshot()
-            else:
-                kept = self.network_.snapshot()
-            if objective.averaging:  # training goes on from the last weights, not from an average of them
-                state.trained = self.network_.vector.copy()
-            self.network_.restore(kept)
+            # no average on an interrupt, since it takes time
+            kept = averaged if is_complete else lambda: self.network_
+            self._end(monitor, kept, objective, partial=partial)
+        tasks.end_epochs()
         if objective.averaging and not state.n_averaged and not has_diverged:
             warnings.warn(
                 f"averaging={self.averaging!r} averaged nothing: training ended after {self.n_iter_} epochs, "
                 f"before averaging_start={self.averaging_start} of {objective.n_epochs} epochs was reached",
                 stacklevel=5,
             )
+
+    def _independent_copy(self):
+        """Return a copy that shares nothing that may change."""
+        copied = copy.copy(self)
+        copied.network_ = self.network_.copy()
+        if hasattr(self, "_training_state"):
+            copied._training_state = self._training_state.copy()
+        return copied
+
+    def _end(self, monitor, current_network, objective, *, partial):
+        """Keep the record, the weights to predict with, and what training may go on from."""
+        state = self._training_state
+        self._take_records(monitor)
+        self.t_ = state.n_samples_seen
+        kept = current_network().snapshot() if monitor.best is None else monitor.best
+        if objective.averaging and state.trained is None:  # training goes on from the last weights
+            state.trained = self.network_.vector.copy()
+        self.network_.restore(kept)
+        if not (partial or self.warm_start):
+            del self._training_state
 
     def _averager(self, data, objective, *, partial, batch_size, pool):
         """Return a function that gives the network to predict with, of averaged weights if that is wanted."""
@@ -354,13 +395,11 @@ class FittingMixin:
             stacklevel=6,
         )
 
-    def _minimize(self, data, objective, monitor, *, batch_size, deadline, pool):
-        """Let the solver work until the monitor says that it is enough."""
+    def _minimize(self, data, objective, goes_on, *, batch_size, deadline, pool):
+        """Let the solver work until ``goes_on`` says of the record of an epoch that it is enough."""
         state = self._training_state
         if objective.optimizer is None:
-            minimize_lbfgs(
-                self.network_, data, state, objective, tol=self.tol, pool=pool, goes_on=monitor.goes_on
-            )
+            minimize_lbfgs(self.network_, data, state, objective, tol=self.tol, pool=pool, goes_on=goes_on)
             return
         records = train_epochs(
             self.network_,
@@ -373,7 +412,7 @@ class FittingMixin:
             out_of_time=lambda: time.perf_counter() >= deadline,
         )
         for record in records:
-            if not monitor.goes_on(record):
+            if not goes_on(record):
                 break
 
     def _objective(self, n_epochs):
@@ -432,10 +471,7 @@ class FittingMixin:
     def _take_records(self, monitor):
         """Add what was recorded, in new lists that the estimator before does not share."""
         self.n_iter_ = len(monitor.records)
-        self.batch_losses_ = self.batch_losses_.copy()
-        for record in monitor.records:
-            self.batch_losses_ += record.pop("batch_losses")
-            record["step"] = len(self.batch_losses_)  # without minibatches of an epoch that was broken off
+        self.batch_losses_ = [*self.batch_losses_, *monitor.batch_losses]
         self.history_ = [*self.history_, *monitor.records]
         losses = [record["loss"] for record in monitor.records]
         scores = [record["validation_score"] for record in monitor.records if "validation_score" in record]

@@ -14,6 +14,7 @@ from skcnn.execution import Batch, Executor
 from skcnn.losses import dense_targets
 from skcnn.network import Network
 from skcnn.samples import Samples, mean_of_weights
+from skcnn.threads import current_numpy_state
 from skcnn.training import DivergenceError, Objective, TrainingState
 
 
@@ -79,6 +80,8 @@ class Monitor:
 
     Attributes
     ----------
+    batch_losses : list of float
+        Of all minibatches.
     records : list of dict
         One an epoch, with the validation score.
     best : object or None
@@ -100,7 +103,7 @@ class Monitor:
         deadline: float,
         verbose: bool,
     ):
-        self.records = []
+        self.records, self.batch_losses = [], []
         self.best = self.best_score = None
         self._objective = objective
         self._state = state
@@ -110,6 +113,7 @@ class Monitor:
         self._pool = pool
         self._deadline = deadline
         self._verbose = verbose
+        self._n_digits = len(str(state.epoch + objective.n_epochs))
 
     def begin(self, network: Network) -> None:
         """Score the weights of an earlier call, which may turn out to be the best."""
@@ -122,9 +126,10 @@ class Monitor:
         if self._validation is not None:
             network = self._current_network()
             quality = record["validation_score"] = self._validation.score(network, self._pool)
+        self.batch_losses += record.pop("batch_losses")
         self.records.append(record)
         if self._verbose:
-            print(line_of(record))
+            print(line_of(record, self._n_digits))
         if self._progress.update(quality) and self._validation is not None:
             self.best, self.best_score = network.snapshot(), quality
         if self._progress.is_stuck:
@@ -136,16 +141,37 @@ class Monitor:
         return len(self.records) < self._objective.n_epochs and time.perf_counter() < self._deadline
 
 
-def line_of(record: dict) -> str:
-    """Return a line that shows a record.
+def line_of(record: dict, n_digits: int = 4) -> str:
+    """Return a line that shows a record; those of records with the same keys are aligned.
+
+    Parameters
+    ----------
+    record : dict
+        As in ``history_``.
+    n_digits : int, default=4
+        Digits of the largest number of an epoch.
 
     Examples
     --------
-    >>> line_of({"epoch": 1, "loss": 0.5, "validation_score": 0.75, "seconds": 2.0})
-    'epoch    1  loss    0.50000  validation score   0.75000      2.00 s'
+    >>> print(line_of({"epoch": 9, "loss": 0.5, "seconds": 2.0}))
+    epoch    9  loss     0.50000      2.00 s
+    >>> print(line_of({"epoch": 10, "loss": 2e-9, "seconds": 10.0}))
+    epoch   10  loss   2.000e-09     10.00 s
     """
-    score = f"  validation score {record['validation_score']:9.5f}" if "validation_score" in record else ""
-    return f"epoch {record['epoch']:4d}  loss {record['loss']:10.5f}{score}  {record['seconds']:8.2f} s"
+    score = f"  validation score {column(record['validation_score'])}" if "validation_score" in record else ""
+    epoch = f"{record['epoch']:{max(4, n_digits)}d}"
+    return f"epoch {epoch}  loss {column(record['loss'])}{score}  {record['seconds']:8.2f} s"
+
+
+def column(number: float) -> str:
+    """Return a number of any size in eleven characters, with three digits at least that tell something.
+
+    Examples
+    --------
+    >>> [column(number) for number in (0.0, -98.7654321, 12345.678, 1e-9, -1.234e-100)]
+    ['    0.00000', '  -98.76543', '  1.235e+04', '  1.000e-09', '-1.234e-100']
+    """
+    return f"{number:11.5f}" if number == 0 or 1e-3 <= abs(number) < 9999 else f"{number:11.3e}"
 
 
 class Validation:
@@ -171,7 +197,7 @@ class Validation:
         self._data = samples.training_data(model._image_format, class_weight, mean_weight)
         self._scorer = None if model.scoring is None else check_scoring(model, scoring=model.scoring)
         self._scorer_weights = self._weights_for_scorer()
-        self._errstate = np.geterr()  # scorers see the user's, not that of training
+        self._users_numpy_state = current_numpy_state()  # which scorers see, not that of training
         if self._scorer is not None:
             # scorers made from names say what they call; any other raises an error of its own
             needs_probabilities = getattr(self._scorer, "_response_method", None) == "predict_proba"
@@ -179,7 +205,7 @@ class Validation:
                 raise ValueError(
                     f"scoring={model.scoring!r} needs probabilities, which loss={model.loss!r} does not give"
                 )
-            self._X = samples.X if len(samples) == len(samples.X) else samples.X[samples.rows]
+            self._X = samples.rows_of(samples.X)
             self._y = model.classes_[self._data.codes]
 
     def score(self, network: Network, pool) -> float:
@@ -197,7 +223,7 @@ class Validation:
         probe = copy.copy(self._model)
         probe.network_ = network
         vars(probe).pop("feature_names_in_", None)  # the arrays have none any more
-        with np.errstate(**self._errstate):
+        with self._users_numpy_state():
             score = self._scorer(probe, self._X, self._y, **self._scorer_weights)
         message = f"scoring={self._model.scoring!r} gave {score!r} on the validation samples, not a number"
         if isinstance(score, np.ndarray) and score.ndim == 0:

@@ -6,7 +6,7 @@ from numbers import Real
 
 import numpy as np
 from sklearn.model_selection import train_test_split
-from sklearn.utils import check_array, column_or_1d
+from sklearn.utils import _safe_indexing, check_array, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length
 
@@ -205,6 +205,10 @@ class Samples:
     def part(self, rows: np.ndarray) -> "Samples":
         """Return the samples of some rows."""
         return Samples(self.X, self.codes, self.weights, rows, given_weights=self.given_weights)
+
+    def rows_of(self, X):
+        """Return the rows that count of an array or data frame as long as X; itself where all count."""
+        return X if len(self) == len(self.X) else _safe_indexing(X, self.rows)
 
     def loss_weights(self, class_weight: np.ndarray) -> np.ndarray:
         """Return the product of sample and class weight of each sample.

@@ -2,8 +2,10 @@
 
 import os
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 
 import joblib
 import numpy as np
@@ -162,6 +164,27 @@ def _configure_numpy():
 
 
 @contextmanager
+def numpy_state(errors: dict[str, str], buffer_size: int):
+    """Set what numpy does about errors in the current thread, and its buffer, during a block."""
+    with np.errstate(**errors):
+        before = np.setbufsize(buffer_size)
+        try:
+            yield
+        finally:
+            np.setbufsize(before)
+
+
+def working_numpy_state() -> AbstractContextManager:
+    """Set numpy's state of the current thread as all threads have it that compute, during a block."""
+    return numpy_state({"all": "ignore"}, UFUNC_BUFFER_SIZE)
+
+
+def current_numpy_state() -> Callable[[], AbstractContextManager]:
+    """Return what sets the present state of numpy again, during a block, when it is called."""
+    return partial(numpy_state, np.geterr(), np.getbufsize())
+
+
+@contextmanager
 def worker_pool():
     """Hold the BLAS at one thread and yield a pool of the threads that it would have used.
 
@@ -169,11 +192,9 @@ def worker_pool():
     ------
     pool : WorkerPool
     """
-    with blas_guard as blas_limit, np.errstate(all="ignore"):
+    with blas_guard as blas_limit, working_numpy_state():
         pool = WorkerPool(thread_count(blas_limit))
-        buffer_size = np.setbufsize(UFUNC_BUFFER_SIZE)
         try:
             yield pool
         finally:
             pool.close()
-            np.setbufsize(buffer_size)

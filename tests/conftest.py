@@ -21,6 +21,7 @@ with suppress(ImportError):  # what draws with it says that it is missing
 
 def pytest_addoption(parser):
     parser.addoption("--run-slow", action="store_true", help="run the exhaustive tests, too")
+    parser.addoption("--run-browser", action="store_true", help="run the tests in a headless Chromium, too")
 
 
 def pytest_report_header():
@@ -28,7 +29,7 @@ def pytest_report_header():
 
 
 def pytest_collection_modifyitems(config, items):
-    if not config.getoption("--run-slow"):
-        slow = [item for item in items if "slow" in item.keywords]
-        config.hook.pytest_deselected(items=slow)
-        items[:] = [item for item in items if "slow" not in item.keywords]
+    for kind in ("slow", "browser"):
+        if not config.getoption(f"--run-{kind}"):
+            config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker(kind)])
+            items[:] = [item for item in items if not item.get_closest_marker(kind)]

@@ -722,7 +722,6 @@ MISFITS = {
         {"learning_rate": "one_cycle", "warmup": 0.5},
         "'one_cycle'.* set warmup=0, got 0.5",
     ),
-    "average of one": ({"solver": "lbfgs", "averaging": "ema"}, "averaging='ema'.* choose another solver"),
     "random loss": ({"solver": "lbfgs", "dropout": 0.2}, r"solver='lbfgs'.* 'dropout1', Dropout\(rate=0.2\)"),
     "random layer": (
         {"solver": "lbfgs", "layers": [Sequential([("drop", SpatialDropout2D())])]},

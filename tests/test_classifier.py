@@ -42,8 +42,10 @@ for array in (X, Y, X_VAL, Y_VAL, BINARY, WEIGHTS, NAMES):
 
 
 def make_net(layers=None, **params):
-    """Return a small estimator: three minibatches an epoch."""
+    """Return a small estimator: three minibatches an epoch, neither averaged nor smoothed."""
     defaults = {
+        "averaging": None,
+        "label_smoothing": 0.0,
         "conv_layer_sizes": (4,),
         "normalization": None,
         "hidden_layer_sizes": (8,),
@@ -859,6 +861,16 @@ def test_interrupt_keeps_the_last_complete_step(interrupt_at_step):
     assert np.isfinite(net.predict_proba(X)).all()
 
 
+def test_interrupt_keeps_weights_that_are_not_averaged(interrupt_at_step):
+    """Since the statistics of an average take a pass over the samples, for which nobody waits."""
+    params = {"layers": [Conv2D(4), Interrupt(), Dense(8)], "batch_size": 1000}
+    net = make_net(**params, max_iter=20, averaging="ema")
+    interrupt_at_step(3)
+    interrupted(lambda: net.fit(X, Y))
+    interrupt_at_step(None)
+    assert_same_weights(net, make_net(**params, max_iter=3).fit(X, Y))
+
+
 def test_interrupt_within_an_epoch_keeps_the_steps_before(interrupt_at_step):
     params = {"layers": [Conv2D(4), Interrupt(), Dense(8)], "shuffle": False}
     net = make_net(**params, max_iter=20)
@@ -1161,12 +1173,16 @@ def test_scorers_see_the_state_of_numpy_that_the_caller_set():
     seen = []
 
     def scoring(model, X, y):
-        seen.append(np.geterr()["divide"])
+        seen.append((np.geterr()["divide"], np.getbufsize()))
         return 1.0
 
     with np.errstate(divide="raise"):
-        make_net(scoring=scoring, early_stopping=True, validation_fraction=0.3, max_iter=1).fit(X, Y)
-    assert seen == ["raise"]
+        before = np.setbufsize(4096)
+        try:
+            make_net(scoring=scoring, early_stopping=True, validation_fraction=0.3, max_iter=1).fit(X, Y)
+        finally:
+            np.setbufsize(before)
+    assert seen == [("raise", 4096)]
 
 
 def test_a_validation_loss_that_is_not_finite_is_divergence_and_the_best_weights_are_kept():
@@ -1177,3 +1193,14 @@ def test_a_validation_loss_that_is_not_finite_is_divergence_and_the_best_weights
         net.fit(X, Y, X_val=X / np.abs(X).max() * 1.7e308, y_val=Y)
     assert_array_equal(net.network_.vector, before)
     assert np.isfinite(net.predict_proba(X)).all()
+
+
+def test_training_goes_on_from_the_last_weights_though_validation_failed_before_the_first_step():
+    """Not from the average that the network holds."""
+    params = {"early_stopping": True, "averaging": "ema", "dtype": "float64", "input_scaling": None}
+    net = make_net(**params, max_iter=2, warm_start=True).fit(X, Y, X_val=X, y_val=Y)
+    last = net._training_state.trained
+    with pytest.warns(ConvergenceWarning, match="the validation loss became"):
+        net.fit(X, Y, X_val=X / np.abs(X).max() * 1.7e308, y_val=Y)
+    assert not np.array_equal(net.network_.vector, last)
+    assert_array_equal(net._training_state.trained, last)

@@ -134,6 +134,37 @@ def test_cifar10_falls_back_to_openml(monkeypatch):
     assert y_train.dtype == np.int64 and y_test[:3].tolist() == [0, 1, 2]
 
 
+def results_of(printed):
+    """Return what a recipe printed but for seconds."""
+    lines = [line.split() for line in printed.splitlines() if not line.startswith("trained in")]
+    return [words[:4] for words in lines]
+
+
+def assert_trained_and_tested(printed, n_epochs, *lines):
+    """Assert that a recipe trained for so many epochs and printed lines that begin like these."""
+    printed = printed.splitlines()
+    assert sum(line.startswith("epoch") for line in printed) == n_epochs
+    assert all(any(line.startswith(beginning) for line in printed) for beginning in lines)
+
+
+def test_cifar10_speedrun(run_example, cifar10_file, monkeypatch):
+    """Twice with one seed: the same losses, the same accuracies."""
+    monkeypatch.syspath_prepend(EXAMPLES)
+    printed = run_example("cifar10_speedrun.py", "--samples", 20, "--epochs", 2)
+    assert_trained_and_tested(printed, 2, "20 training images", "test accuracy 0.", "with six views 0.")
+    again = run_example("cifar10_speedrun.py", "--samples", 20, "--epochs", 2)
+    assert results_of(again) == results_of(printed)
+
+
+def test_fashion_mnist_recipe(run_example, idx_folder, monkeypatch):
+    monkeypatch.syspath_prepend(EXAMPLES)
+    options = ["--folder", idx_folder, "--epochs", 2]
+    printed = run_example("fashion_mnist_recipe.py", *options)
+    assert_trained_and_tested(printed, 2, "60 training images", "test accuracy 0.", "with mirrored views 0.")
+    again = run_example("fashion_mnist_recipe.py", *options)
+    assert results_of(again) == results_of(printed)
+
+
 def test_augmentation_draws_a_row_for_each(run_example, tmp_path):
     printed = run_example("augmentation.py", "--output", tmp_path / "figure.png")
     assert "10 augmentations, 5 draws each" in printed

@@ -235,7 +235,7 @@ def test_a_last_minibatch_of_one_is_none():
             return dY
 
     net = ConvNetClassifier(
-        [Counting(), Conv2D(2), BatchNorm()], batch_size=20, max_iter=1, random_state=SEED
+        [Counting(), Conv2D(2), BatchNorm()], batch_size=20, max_iter=1, averaging=None, random_state=SEED
     )
     net.fit(X[:21], Y[:21])
     assert sum(sizes) == 21 and min(sizes) > 1

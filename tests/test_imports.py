@@ -21,8 +21,8 @@ LEVELS = [
     {"skcnn.program"},
     {"skcnn.execution"},
     {"skcnn.training", "skcnn.architecture", "skcnn.prediction"},
-    {"skcnn.samples", "skcnn.lbfgs", "skcnn.starts", "skcnn.averaged"},
-    {"skcnn.monitoring"},
+    {"skcnn.samples", "skcnn.lbfgs", "skcnn.starts", "skcnn.averaged", "skcnn.callbacks"},
+    {"skcnn.monitoring", "skcnn.summary", "skcnn.diagram"},
     {"skcnn.fitting"},
     {"skcnn.classifier"},
 ]

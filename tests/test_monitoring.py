@@ -12,7 +12,7 @@ from sklearn.neural_network import MLPClassifier
 from small_trainings import constant, make_network, objective
 
 from skcnn import ConvNetClassifier
-from skcnn.monitoring import Monitor, Progress, Validation
+from skcnn.monitoring import Monitor, Progress, Validation, line_of
 from skcnn.samples import Samples
 from skcnn.schedules import AdaptiveRate
 from skcnn.threads import worker_pool
@@ -92,10 +92,14 @@ def make_monitor(
     patience=2,
     deadline=math.inf,
     n_epochs=50,
+    first_epoch=0,
     verbose=False,
 ):
     """Return a monitor and its state; the network that is scored is the one that is trained by default."""
-    state, validation = TrainingState(seed=SEED), None if scores is None else Scripted(scores)
+    state, validation = (
+        TrainingState(seed=SEED, epoch=first_epoch),
+        None if scores is None else Scripted(scores),
+    )
     monitor = Monitor(
         objective(schedule=schedule or constant(0.1), n_epochs=n_epochs),
         state,
@@ -114,7 +118,9 @@ def epochs_until_the_end(monitor, network, losses, rate=lambda: 0.1):
     """Return how many epochs training takes, of at most as many as there are losses."""
     for epoch, loss in enumerate(losses, start=1):
         network.vector[:] = epoch  # the weights tell the epoch
-        if not monitor.goes_on({"epoch": epoch, "loss": loss, "learning_rate": rate()}):
+        if not monitor.goes_on(
+            {"epoch": epoch, "loss": loss, "batch_losses": [loss], "learning_rate": rate()}
+        ):
             return epoch
     return None
 
@@ -158,9 +164,49 @@ def test_records_have_the_scores():
 def test_a_verbose_monitor_prints_a_line_for_each_epoch(verbose, capsys):
     monitor, _ = make_monitor(make_network(), verbose=verbose)
     for epoch in (1, 2):
-        monitor.goes_on({"epoch": epoch, "loss": 0.5, "learning_rate": 0.1, "seconds": 0.25})
-    lines = [f"epoch    {epoch}  loss    0.50000      0.25 s" for epoch in (1, 2)]
+        monitor.goes_on(
+            {"epoch": epoch, "loss": 0.5, "batch_losses": [0.5], "learning_rate": 0.1, "seconds": 0.25}
+        )
+    lines = [f"epoch    {epoch}  loss     0.50000      0.25 s" for epoch in (1, 2)]
     assert capsys.readouterr().out.splitlines() == (lines if verbose else [])
+
+
+SIZES = [0.0, 1e-9, 9.99e-4, 1e-3, 0.5, 99.999999, 100.5, 12345.6789, 9999.999999, 1e100, 1.7e308, math.inf]
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("validated", [False, True])
+def test_lines_are_aligned_whatever_the_numbers(validated, sign):
+    """And tell at least three digits of each: half a unit in the third is half a percent at most."""
+    scores = [{"validation_score": sign * size} if validated else {} for size in SIZES]
+    records = [
+        {"epoch": 10**index, "loss": size, "seconds": 10.0 ** (index - 7)} | score
+        for index, (size, score) in enumerate(zip(SIZES, scores, strict=True))
+    ]
+    lines = [line_of(record, n_digits=12) for record in records]
+    words = ["epoch", "  loss", " s", *["  validation score"] * validated]
+    assert len({(len(line), *(line.index(word) for word in words)) for line in lines}) == 1
+    for line, record in zip(lines, records, strict=True):
+        shown = re.findall(r" (\S*\d|-?inf)(?= )", line)
+        expected = [record.get(name, 0.0) for name in ("epoch", "loss", "validation_score")][: 2 + validated]
+        assert list(map(float, shown[:-1])) == pytest.approx(expected, rel=5e-3)
+        assert float(shown[-1]) == pytest.approx(record["seconds"], abs=5e-3)
+
+
+def test_a_monitor_leaves_room_for_the_last_epoch(capsys):
+    """Which may be the hundred thousandth of all calls together."""
+    monitor, state = make_monitor(make_network(), n_epochs=4, first_epoch=99_997, verbose=True, patience=9)
+    for epoch in range(99_998, 100_002):
+        monitor.goes_on(
+            {"epoch": epoch, "loss": 0.5, "batch_losses": [0.5], "learning_rate": 0.1, "seconds": 0.25}
+        )
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.partition("  loss")[0] for line in lines] == [
+        "epoch  99998",
+        "epoch  99999",
+        "epoch 100000",
+        "epoch 100001",
+    ]
 
 
 def test_plateaus_lower_an_adaptive_rate_and_the_smallest_one_ends_training():
@@ -191,13 +237,17 @@ def test_without_a_schedule_the_first_plateau_ends_training():
     """As with L-BFGS, whose records have no learning rate."""
     monitor, _ = make_monitor(make_network(), tol=0.5, patience=1)
     monitor._objective = objective(schedule=None, optimizer=None)
-    assert [monitor.goes_on({"epoch": 1, "loss": 1.0}) for _ in range(3)] == [True, True, False]
+    assert [monitor.goes_on({"epoch": 1, "loss": 1.0, "batch_losses": [1.0]}) for _ in range(3)] == [
+        True,
+        True,
+        False,
+    ]
 
 
 @pytest.mark.parametrize(("seconds", "goes_on"), [(-1.0, False), (3600.0, True)])
 def test_training_ends_at_the_deadline(seconds, goes_on):
     monitor, _ = make_monitor(make_network(), deadline=time.perf_counter() + seconds)
-    assert monitor.goes_on({"epoch": 1, "loss": 1.0, "learning_rate": 0.1}) is goes_on
+    assert monitor.goes_on({"epoch": 1, "loss": 1.0, "batch_losses": [1.0], "learning_rate": 0.1}) is goes_on
     assert len(monitor.records) == 1
 
 
@@ -244,7 +294,8 @@ def fitted_and_validation(y_kind=str, *, weights=None, class_weight=(1.0, 1.0, 1
     rng = generator(0)
     X, X_val = rng.standard_normal((30, 3, 4)), rng.standard_normal((25, 3, 4))
     y, y_val = (np.array(list(map(y_kind, np.arange(n) % 3))) for n in (30, 25))
-    options = {"conv_layer_sizes": (), "hidden_layer_sizes": (4,), "max_iter": 2} | options
+    defaults = {"conv_layer_sizes": (), "hidden_layer_sizes": (4,), "averaging": None, "label_smoothing": 0.0}
+    options = defaults | {"max_iter": 2} | options
     model = ConvNetClassifier(random_state=SEED, **options).fit(X, y)
     given = weights is not None
     weights = np.ones(25) if weights is None else weights

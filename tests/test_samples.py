@@ -1,6 +1,7 @@
 """Tests of labels and weights: what is accepted, how it is encoded and split."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from seeds import SEED, generator
 from sklearn.exceptions import DataConversionWarning
@@ -245,6 +246,18 @@ def test_a_part_shares_the_arrays():
     assert part.X is samples.X
     assert part.codes is samples.codes
     assert part.given_weights
+
+
+@pytest.mark.parametrize("kind", [np.array, list, pd.DataFrame])
+def test_rows_that_count_are_taken_of_whatever_is_as_long(kind):
+    images = np.arange(12.0).reshape(6, 2)
+    training, _ = split_validation(samples_of([0, 0, 1, 0, 1, 1]), 0.4, seed=SEED)
+    assert 0 < len(training) < 6
+    given = kind(images)
+    rows = training.rows_of(given)
+    assert type(rows) is type(given)
+    np.testing.assert_array_equal(np.asarray(rows), images[training.rows])
+    assert samples_of([0, 0, 1, 0, 1, 1]).rows_of(given) is given
 
 
 def test_the_split_is_stratified_and_covers_every_row_once():

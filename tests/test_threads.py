@@ -19,8 +19,10 @@ from skcnn.threads import (
     BlasGuard,
     WorkerPool,
     blas_guard,
+    current_numpy_state,
     thread_count,
     worker_pool,
+    working_numpy_state,
 )
 
 TIMEOUT = 30  # seconds, for what takes milliseconds unless it hangs
@@ -496,6 +498,31 @@ def test_worker_pool_restores_the_state_of_numpy(fails):
                 assert fails
             assert np.geterr() == before
             assert np.getbufsize() == 4096
+        finally:
+            np.setbufsize(buffer_size)
+
+
+def test_code_of_the_user_gets_the_users_state_of_numpy_while_others_compute():
+    """Which it is given back within a pool, and may ask for the state of computing in turn."""
+
+    def state():
+        return np.geterr()["over"], np.getbufsize()
+
+    with np.errstate(over="raise"):
+        buffer_size = np.setbufsize(4096)
+        try:
+            users_state = current_numpy_state()
+            with worker_pool():
+                working = state()
+                with users_state():
+                    assert state() == ("raise", 4096)
+                    with working_numpy_state():
+                        assert state() == working == ("ignore", 1024)
+                    assert state() == ("raise", 4096)
+                assert state() == working
+            with pytest.raises(KeyError), working_numpy_state():
+                raise KeyError
+            assert state() == ("raise", 4096)
         finally:
             np.setbufsize(buffer_size)
 

@@ -107,6 +107,12 @@ class Layer(Block):
     is_random = False
     """Whether training draws random numbers, so that the same step gives other results."""
 
+    def __init_subclass__(cls, **options):
+        super().__init_subclass__(**options)
+        first = next(base for base in cls.__mro__ if vars(base).keys() & {"init_params", "param_shapes"})
+        if "param_shapes" not in vars(first):  # the shapes inherited are those of other parameters
+            cls.param_shapes = Layer.param_shapes
+
     def declares(self, flag: str) -> bool:
         """Return whether a flag is set by the class itself: one derived from it may compute anything."""
         return bool(vars(type(self)).get(flag, False))
@@ -172,6 +178,24 @@ class Layer(Block):
         params : dict of str to ndarray
         """
         return {}
+
+    def param_shapes(self, input_shape: Shape) -> dict[str, Shape]:
+        """Return the shapes of the parameters.
+
+        By default those of what ``init_params`` makes, also in a class that defines ``init_params`` alone. A
+        class that tells them without making any lets networks be looked at that there is no memory for.
+
+        Parameters
+        ----------
+        input_shape : tuple of int
+
+        Returns
+        -------
+        shapes : dict of str to tuple of int
+        """
+        dtype, rng = np.dtype(np.float32), np.random.default_rng(0)
+        params = self.init_params(input_shape, activation=None, dtype=dtype, rng=rng)
+        return {name: np.shape(value) for name, value in params.items()}
 
     def init_from_data(self, params: Params, inputs) -> None:
         """Set parameters by what the layer sees of the training data.

@@ -59,6 +59,13 @@ class Container(LayerParametersMixin, Block):
         blocks = self._first_blocks()
         return bool(blocks) and all(block.takes_vectors for _, block in blocks)
 
+    def stacks(self) -> list[list[tuple[str, object]]]:
+        """Return the stacks that read the input of the container side by side, entries with their names.
+
+        Tolerates anything, since parameters are not validated before ``fit``.
+        """
+        return [self._entries(getattr(self, self._stack))]
+
     def _first_blocks(self):
         """Return the blocks that read the input of the container."""
         return self._blocks()[:1]
@@ -192,6 +199,10 @@ class Residual(Container):
             )
         return connect_activation(graph, name, self.activation, graph.add(name, Add(), skip, end))
 
+    def stacks(self):
+        """Return the branch and the projection; see :meth:`Container.stacks`."""
+        return [*super().stacks(), [("projection", as_layer(self.projection))]]
+
     def _first_blocks(self):
         """Return the blocks that read the input of the container, the projection among them."""
         projection = as_layer(self.projection)
@@ -319,6 +330,10 @@ class Parallel(Container):
             for child, branch in self._entries(self.branches)
         ]
         return ends[0] if len(ends) == 1 else graph.add(name, Concatenate(), *ends)
+
+    def stacks(self):
+        """Return the branches; see :meth:`Container.stacks`."""
+        return [[branch] for branch in self._entries(self.branches)]
 
     def _first_blocks(self):
         return self._blocks()

@@ -82,6 +82,12 @@ class Convolution(Layer):
         }
         return params | {"bias": np.zeros(kernel.filters, dtype)} if self.use_bias else params
 
+    def param_shapes(self, input_shape):
+        """Return the shapes of the weight and of a bias for each filter; see :meth:`Layer.param_shapes`."""
+        channels = input_shape[2]
+        shapes = {"weight": self.weight_shape(channels)}
+        return shapes | {"bias": (self.filter_count(channels),)} if self.use_bias else shapes
+
     def multiply_adds(self, input_shape):
         """Return one for each result, pixel of a window and channel that a filter sees."""
         kernel = self._kernel(input_shape)

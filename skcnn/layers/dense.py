@@ -66,6 +66,11 @@ class Dense(Layer):
         weight = initial_weight(shape, *shape, gain=gain, dtype=dtype, rng=rng)
         return {"weight": weight, "bias": np.zeros(shape[1], dtype)} if self.use_bias else {"weight": weight}
 
+    def param_shapes(self, input_shape):
+        """Return ``(f, units)`` and ``(units,)``; see :meth:`Layer.param_shapes`."""
+        shape = (*input_shape, as_size(self.units, "units"))
+        return {"weight": shape, "bias": shape[1:]} if self.use_bias else {"weight": shape}
+
     def multiply_adds(self, input_shape):
         """Return ``f * units``."""
         return input_shape[0] * self.output_shape(input_shape)[0]

@@ -73,6 +73,11 @@ class BatchNorm(MergingLayer):
             "n_updates": np.zeros((), np.int64),
         }
 
+    def param_shapes(self, input_shape):
+        """Return the number of channels, and ``()`` for ``n_updates``; see :meth:`Layer.param_shapes`."""
+        vectors = ("scale", "shift", "running_mean", "running_variance")
+        return dict.fromkeys(vectors, input_shape[-1:]) | {"n_updates": ()}
+
     def multiply_adds(self, input_shape):
         """Return one for each activation."""
         return prod(input_shape)
@@ -225,6 +230,10 @@ class SampleNorm(Layer):
     def init_params(self, input_shape, *, activation, dtype, rng):
         """Return ``scale`` and ``shift``; see :meth:`Layer.init_params`."""
         return {"scale": np.ones(input_shape[-1], dtype), "shift": np.zeros(input_shape[-1], dtype)}
+
+    def param_shapes(self, input_shape):
+        """Return the number of channels, for either; see :meth:`Layer.param_shapes`."""
+        return {"scale": input_shape[-1:], "shift": input_shape[-1:]}
 
     def multiply_adds(self, input_shape):
         """Return one for each activation."""

@@ -134,6 +134,10 @@ class PReLU(Activation):
         """Return ``slope``; see :meth:`Layer.init_params`."""
         return {"slope": np.full(input_shape[-1], self.initial_slope, dtype)}
 
+    def param_shapes(self, input_shape):
+        """Return the number of channels; see :meth:`Layer.param_shapes`."""
+        return {"slope": input_shape[-1:]}
+
     def forward(self, params, X, unit, *, training, out):
         """Compute the result; see :meth:`Layer.forward`."""
         negative = np.minimum(X, 0, out=unit.scratch("negative", X.shape))

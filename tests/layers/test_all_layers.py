@@ -512,6 +512,14 @@ def test_initial_parameters_follow_from_the_generator(layer, input_shape):
             assert (first[key] != other[key]).all()
 
 
+@each_row
+def test_shapes_of_parameters_are_told_without_making_any(layer, input_shape, monkeypatch):
+    params = layer.init_params(input_shape, activation=None, dtype=np.dtype("f4"), rng=generator(0))
+    if params:  # other layers have nothing to tell
+        monkeypatch.setattr(type(layer), "init_params", None)
+    assert layer.param_shapes(input_shape) == {name: value.shape for name, value in params.items()}
+
+
 def classes_without_row(classes, rows):
     """Return the names of the layers that can be made and that no row tests."""
     tested = {type(layer) for layer, _ in rows}

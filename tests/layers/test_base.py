@@ -119,6 +119,39 @@ def test_layer_has_no_parameters_and_keeps_the_shape_by_default():
     assert layer.decayed_params == layer.state_params == layer.backward_reads == ()
 
 
+class Scaled(Double):
+    """Makes parameters, and leaves it to its base class to tell their shapes."""
+
+    def init_params(self, input_shape, *, activation, dtype, rng):
+        return {"factor": rng.random(input_shape[-1]).astype(dtype), "count": np.zeros((), np.int64)}
+
+
+def test_shapes_of_parameters_are_those_of_what_is_made():
+    assert Double().param_shapes((3, 4, 5)) == {}
+    assert Scaled().param_shapes((3, 4, 5)) == {"factor": (5,), "count": ()}
+
+
+def test_a_class_that_makes_other_parameters_does_not_inherit_shapes():
+    class Gated(Dense):
+        def init_params(self, input_shape, **options):
+            return super().init_params(input_shape, **options) | {"gate": np.ones(3)}
+
+    class Told(Gated):
+        def param_shapes(self, input_shape):
+            return {"gate": (3,)}
+
+    class Mixed(Scaled, Dense):
+        pass
+
+    class Renamed(Dense):
+        pass
+
+    assert Gated(2).param_shapes((4,)) == {"weight": (4, 2), "bias": (2,), "gate": (3,)}
+    assert Told(2).param_shapes((4,)) == {"gate": (3,)}
+    assert Mixed(2).param_shapes((4,)) == {"factor": (4,), "count": ()}
+    assert Renamed.param_shapes is Dense.param_shapes
+
+
 def test_layer_with_forward_and_backward_alone_is_enough():
     _, dX = train([("double", Double()), ("again", Double())], np.ones((3, 2)))
     assert (dX == 4).all()

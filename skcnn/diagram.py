@@ -1,0 +1,108 @@
+"""The layers of a network in scikit-learn's diagram of its estimator.
+
+scikit-learn asks an estimator for a block to draw. That is private to it, so all that is used of it is here;
+where there is no such block, it draws the estimator like any other.
+"""
+
+from sklearn.utils.metaestimators import available_if
+
+from skcnn.layers import Block, Container, Residual
+from skcnn.layers.naming import named_layers
+from skcnn.network import Step
+
+try:
+    from sklearn.utils._repr_html.estimator import _VisualBlock as VisualBlock
+except ImportError:  # a scikit-learn that draws in another way
+    VisualBlock = None
+
+NamedEntries = list[tuple[str, object]]
+"""Layers, or whatever was given in the place of a layer, with their names."""
+
+
+def stack_block(entries: NamedEntries, steps: tuple[Step, ...] = (), path: str = ""):
+    """Return a block that shows named layers behind one another.
+
+    Parameters
+    ----------
+    entries : list of (str, object)
+    steps : tuple of Step
+        The steps of the network, as far as they are known.
+    path : str
+        What the names of the entries have in front of them in the network.
+
+    Returns
+    -------
+    block : VisualBlock
+    """
+    blocks = [layer_block(name, entry, steps, path) for name, entry in entries]
+    labels = [block.label for block in blocks]
+    return VisualBlock("serial", blocks, names=labels, name_details=labels, dash_wrapped=False)
+
+
+def layer_block(name: str, entry, steps: tuple[Step, ...], path: str):
+    """Return a block that shows a layer, and the layers within it.
+
+    Parameters
+    ----------
+    name : str
+    entry : object
+    steps, path
+        As for :func:`stack_block`.
+
+    Returns
+    -------
+    block : VisualBlock
+        With its ``label``: name, class and shape of the result.
+    """
+    label = f"{name}: {type(entry).__name__ if isinstance(entry, Block) else entry}"
+    inner = f"{path}{name}__"
+    own = [step for step in steps if step.name == path + name or step.name.startswith(inner)]
+    if own:
+        label += f" → {own[-1].output_shape}".replace(" ", "\N{NO-BREAK SPACE}")
+    stacks = stacks_of(entry, steps, inner) if isinstance(entry, Container) else []
+    if not any(stacks):
+        block = VisualBlock("single", entry, names=label, name_details=str(entry))
+    elif len(stacks) == 1:
+        block = stack_block(stacks[0], steps, inner)
+    else:
+        block = VisualBlock("parallel", [stack_block(stack, steps, inner) for stack in stacks])
+    block.dash_wrapped = True
+    block.label = label
+    if isinstance(entry, Block):  # the table of parameters is asked of the block
+        block.get_params, block._get_params_html = entry.get_params, entry._get_params_html
+    return block
+
+
+def stacks_of(container: Container, steps: tuple[Step, ...], path: str) -> list[NamedEntries]:
+    """Return the stacks of a container, with what an automatic projection turned out to be."""
+    stacks = container.stacks()
+    if steps and isinstance(container, Residual) and container.projection == "auto":
+        within = [(step.name.removeprefix(path), step.layer) for step in steps]
+        built = [(name, layer) for name, layer in within if name.split("__")[0] == "projection"]
+        stacks[-1] = built or [("projection", "passthrough")]
+    return stacks
+
+
+class DiagramMixin:
+    """What scikit-learn draws of an estimator, by itself and within others."""
+
+    @available_if(lambda estimator: VisualBlock is not None)
+    def _sk_visual_block_(self):
+        """Return the block of the layers as far as they are known, else of the estimator alone."""
+        layers, steps = self._known_layers()
+        if not layers:
+            return VisualBlock("single", self, names=type(self).__name__, name_details=str(self))
+        block = stack_block(layers, steps)
+        block.dash_wrapped = True
+        return block
+
+    def _known_layers(self):
+        """Return the layers by name and the steps, those of the network if there is one."""
+        if hasattr(self, "network_"):
+            return self.layers_, self.network_.steps
+        try:
+            self._validate_params()
+            layers, steps = self._layers(self._format_without_images().image_shape, 1)
+        except Exception:  # whatever is wrong or missing is for fit to say
+            return named_layers(self.layers), ()
+        return layers[:-1], steps  # without the output layer, whose size is not known

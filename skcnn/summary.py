@@ -1,0 +1,373 @@
+"""What a network is made of, step by step: shapes, parameters, work and memory, as a table."""
+
+import copy
+from dataclasses import dataclass, replace
+from html import escape
+from inspect import Parameter, signature
+from math import prod
+from textwrap import fill
+
+import numpy as np
+
+from skcnn.layers.base import Layer, Shape
+from skcnn.network import Network, Step
+from skcnn.samples import check_classes, check_labels, encode_labels
+
+SUMS = ("trained", "not_trained", "multiply_adds", "activation_bytes")
+"""Keys of the records that are added up."""
+
+HEADERS = {
+    "name": "name",
+    "layer": "layer",
+    "reads": "reads",
+    "output_shape": "output shape",
+    "trained": "trained",
+    "not_trained": "not trained",
+    "multiply_adds": "multiply-adds",
+    "activation_bytes": "activation",
+}
+"""What the table calls the columns."""
+
+LAYER_WIDTH = 40
+"""Characters of a layer that the table shows."""
+
+LINE_WIDTH = 100
+"""Characters of a line of the remarks below the table."""
+
+LEGEND = (
+    "Parameters that are trained and that are not; multiply-adds of a forward pass of one sample; size of "
+    "the result of each step for one sample, in {}."
+)
+
+ASSUMED_DTYPE = "Images in float64 would be computed in float64, in twice the size."
+
+UNKNOWN_OUTPUT = (
+    "The output layer has a unit for each class. Without y it is not in the totals: {:,} parameters and {:,} "
+    "multiply-adds a class."
+)
+
+
+@dataclass(frozen=True, repr=False)
+class NetworkSummary:
+    """Table of the steps of a network, as ``ConvNetClassifier.summary`` returns it.
+
+    Printed, it is aligned text with totals underneath; in a notebook, an HTML table in the colours of the
+    page. The same numbers without units are in ``records``, for ``pandas.DataFrame(summary.records)``.
+
+    Attributes
+    ----------
+    records : list of dict
+        One for each step, in the order of computation, the first for the input:
+
+        - "name" : str, of the step. A layer of a container comes behind the name of the container,
+          ``"res1__conv1"``, an activation that a layer brings along is called after both, ``"conv1_relu"``.
+        - "layer" : str or None, the layer as one would write it; None for the input.
+        - "reads" : list of str, the steps whose results it takes.
+        - "output_shape" : tuple of int, of one sample: ``(h, w, c)`` or ``(f,)``.
+        - "trained" : int, the number of parameters that have a gradient.
+        - "not_trained" : int, the number of all others: running statistics, the count of their updates,
+          filters that come from the data.
+        - "multiply_adds" : int, of a forward pass of one sample.
+        - "activation_bytes" : int, the size of the result for one sample.
+
+        What is not known is None.
+    dtype : str
+        Type to compute in, which the bytes are of: "float32" or "float64".
+    notes : tuple of str
+        Sentences about what is not known.
+
+    Notes
+    -----
+    Elementwise activations, pooling and additions count no multiply-adds. The results of all steps together
+    are more than what is in memory at a time: others take the place of those that are not needed any more.
+
+    Examples
+    --------
+    >>> from skcnn import Conv2D, ConvNetClassifier, MaxPool2D
+    >>> clf = ConvNetClassifier([Conv2D(4, activation="relu"), MaxPool2D(4)], image_shape=(8, 8))
+    >>> summary = clf.summary(y=["cat", "dog"])
+    >>> summary.records[1]["output_shape"], summary.records[1]["trained"]
+    ((8, 8, 4), 40)
+    >>> summary.totals["trained"]
+    74
+    """
+
+    records: list[dict]
+    dtype: str
+    notes: tuple[str, ...] = ()
+
+    @property
+    def totals(self) -> dict[str, int]:
+        """Sums over the records of what is known: "trained", "not_trained" and so on."""
+        return {key: sum(record[key] for record in self.records if record[key] is not None) for key in SUMS}
+
+    def __str__(self):
+        table = self._cells()
+        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+        pads = [str.rjust if key in SUMS else str.ljust for key in self._columns()]
+        rule = "  ".join("-" * width for width in widths)
+
+        def line(cells):
+            padded = (pad(cell, width) for pad, cell, width in zip(pads, cells, widths, strict=True))
+            return "  ".join(padded).rstrip()
+
+        header, *body, total = map(line, table)
+        remarks = (fill(remark, LINE_WIDTH) for remark in self._remarks())
+        return "\n".join([header, rule, *body, rule, total, "", *remarks])
+
+    __repr__ = __str__
+
+    def _repr_html_(self):
+        """Return the table for a notebook. It has no colours of its own, so it suits light and dark pages."""
+        header, *body, total = self._cells()
+        styles = [_html_style(key) for key in self._columns()]
+
+        def row(cells, tag="td", border="border: none"):
+            styled = zip(styles, map(escape, cells), strict=True)
+            return "".join(
+                [
+                    "<tr>",
+                    *(f'<{tag} style="{border}; {style}">{cell}</{tag}>' for style, cell in styled),
+                    "</tr>",
+                ]
+            )
+
+        return "\n".join(
+            [
+                '<div style="overflow-x: auto"><table style="border-collapse: collapse">',
+                f"<thead>{row(header, 'th', 'border-bottom: 1px solid')}</thead>",
+                f"<tbody>{''.join(map(row, body))}</tbody>",
+                f"<tfoot>{row(total, 'th', 'border-top: 1px solid')}</tfoot></table>",
+                *(f"<p>{escape(remark)}</p>" for remark in self._remarks()),
+                "</div>",
+            ]
+        )
+
+    def _columns(self):
+        """Return the keys of the columns; what steps read is shown where it is not always the one before."""
+        is_chain = not any(map(_reads_shown, [None, *self.records], self.records))
+        return [key for key in HEADERS if not (key == "reads" and is_chain)]
+
+    def _cells(self):
+        """Return the texts of the table, row by row: headers, steps, totals."""
+        rows = [HEADERS]
+        for before, record in zip([None, *self.records], self.records, strict=False):
+            shown = {key: _shown(key, value) for key, value in record.items()}
+            rows.append(shown | {"reads": _reads_shown(before, record)})
+        rows.append({"name": "total"} | {key: _shown(key, value) for key, value in self.totals.items()})
+        return [[row.get(key, "") for key in self._columns()] for row in rows]
+
+    def _remarks(self):
+        """Return the paragraphs below the table."""
+        return [LEGEND.format(self.dtype), *self.notes]
+
+
+def _reads_shown(before: dict | None, record: dict) -> str:
+    """Return the steps that a step reads, nothing where it is the one before."""
+    usual = [] if before is None else [before["name"]]
+    return "" if record["reads"] == usual else ", ".join(record["reads"])
+
+
+def _shown(key: str, value) -> str:
+    """Return an entry of a record as the table shows it."""
+    if key == "layer":
+        text = value or ""
+        return text if len(text) <= LAYER_WIDTH else f"{text[: LAYER_WIDTH - 3]}..."
+    if value is None:
+        return "?"
+    if key == "activation_bytes":
+        return size_text(value)
+    return f"{value:,}" if key in SUMS else str(value)
+
+
+def _html_style(key: str) -> str:
+    """Return the style of the cells of a column."""
+    side = "right" if key in SUMS else "left"
+    wrap = "normal" if key in ("layer", "reads") else "nowrap"
+    return f"padding: 0.2em 0.6em; text-align: {side}; white-space: {wrap}"
+
+
+def size_text(n_bytes: int) -> str:
+    """Return a number of bytes with its unit, of which each is a thousand of the one before.
+
+    Examples
+    --------
+    >>> size_text(999), size_text(25_088), size_text(1_049_000)
+    ('999 B', '25.1 kB', '1.0 MB')
+    """
+    if n_bytes < 1000:
+        return f"{n_bytes} B"
+    sizes = [(n_bytes / 1000**power, unit) for power, unit in enumerate(("kB", "MB", "GB", "TB"), start=1)]
+    fitting = (f"{size:.1f} {unit}" for size, unit in sizes if size < 999.95)  # which rounds to below 1000
+    return next(fitting, f"{sizes[-1][0]:.1f} TB")
+
+
+def as_written(layer: Layer) -> str:
+    """Return a layer as one would write it, in one line, without what is left at its default.
+
+    Examples
+    --------
+    >>> from skcnn.layers import Conv2D
+    >>> as_written(Conv2D(filters=16, kernel_size=5, padding="same", activation="relu"))
+    "Conv2D(16, 5, activation='relu')"
+    """
+    arguments, needs_name = [], False
+    for name, parameter in signature(type(layer)).parameters.items():
+        value = getattr(layer, name)
+        value = as_written(value) if isinstance(value, Layer) else repr(value)
+        if value == repr(parameter.default):
+            needs_name = True  # so do all behind one that is left out
+            continue
+        needs_name = needs_name or parameter.kind is Parameter.KEYWORD_ONLY
+        arguments.append(f"{name}={value}" if needs_name else value)
+    return " ".join(f"{type(layer).__name__}({', '.join(arguments)})".split())
+
+
+def record_of(step: Step, steps: tuple[Step, ...], param_shapes: dict[str, Shape], dtype: np.dtype) -> dict:
+    """Return the record of a step of a network; see :class:`NetworkSummary`.
+
+    Parameters
+    ----------
+    step : Step
+    steps : tuple of Step
+        All steps of the network.
+    param_shapes : dict of str to tuple of int
+        Shapes of the parameters of the step.
+    dtype : numpy.dtype
+
+    Returns
+    -------
+    record : dict
+    """
+    layer = step.layer
+    others = () if layer is None else (*layer.state_params, *layer.constant_params)
+    sizes = {name: prod(shape) for name, shape in param_shapes.items()}
+    n_others = sum(size for name, size in sizes.items() if name in others)
+    return {
+        "name": step.name,
+        "layer": None if layer is None else as_written(layer),
+        "reads": [steps[index].name for index in step.inputs],
+        "output_shape": step.output_shape,
+        "trained": sum(sizes.values()) - n_others,
+        "not_trained": n_others,
+        "multiply_adds": 0 if layer is None else layer.multiply_adds(step.input_shape),
+        "activation_bytes": prod(step.output_shape) * dtype.itemsize,
+    }
+
+
+def summary_of_network(network: Network) -> NetworkSummary:
+    """Return the summary of a network that has its parameters.
+
+    Parameters
+    ----------
+    network : Network
+
+    Returns
+    -------
+    summary : NetworkSummary
+    """
+    records = []
+    for step in network.steps:
+        params = network.params.get(step.name, {})
+        shapes = {name: value.shape for name, value in params.items()}
+        records.append(record_of(step, network.steps, shapes, network.dtype))
+    return NetworkSummary(records, network.dtype.name)
+
+
+def summary_of_steps(steps: tuple[Step, ...], dtype: np.dtype) -> NetworkSummary:
+    """Return the summary of a network that is not built, from shapes alone.
+
+    Parameters
+    ----------
+    steps : tuple of Step
+    dtype : numpy.dtype
+
+    Returns
+    -------
+    summary : NetworkSummary
+    """
+    records = []
+    for step in steps:
+        shapes = {} if step.layer is None else step.layer.param_shapes(step.input_shape)
+        records.append(record_of(step, steps, shapes, dtype))
+    return NetworkSummary(records, dtype.name)
+
+
+def with_unknown_output(summary: NetworkSummary) -> NetworkSummary:
+    """Return the summary of a network for one class as that for a number of classes that is not known."""
+    *records, output = summary.records
+    note = UNKNOWN_OUTPUT.format(output["trained"], output["multiply_adds"])
+    unknown = {"layer": "Dense(?)", "output_shape": None} | dict.fromkeys(SUMS)
+    return replace(summary, records=[*records, output | unknown], notes=(*summary.notes, note))
+
+
+def labels_of(X: np.ndarray | None, y) -> np.ndarray:
+    """Return labels as a vector, one for each sample if samples are given; see :func:`check_labels`."""
+    return check_labels(y, len(np.atleast_1d(y) if X is None else X))
+
+
+class SummaryMixin:
+    """The method of an estimator that looks at its network, before and after training."""
+
+    def summary(self, X=None, y=None):
+        """Return a table of the layers: shapes, parameters, multiply-adds and sizes of activations.
+
+        Of a fitted estimator, it is that of ``network_``. Before, it is that of the network which
+        ``fit(X, y)`` would build, worked out from shapes alone: nothing is trained, no weights are made, no
+        random number is drawn, and the estimator stays as it is.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...), default=None
+            Images, checked as in ``fit``, or after it as in ``predict``. None: the parameter ``image_shape``
+            says what they are before ``fit``.
+        y : array-like of shape (n_samples,), default=None
+            Class labels, checked as in ``fit``. None: the size of the output layer is not known before
+            ``fit``, and left out of the totals.
+
+        Returns
+        -------
+        summary : NetworkSummary
+            Prints as a table; ``summary.records`` is a list of dicts.
+
+        Raises
+        ------
+        ValueError
+            If a parameter, a layer or the data are invalid, with the message of ``fit``, which may find
+            more when it trains; if nothing says what shape images have.
+        TypeError
+            If X is sparse or holds objects that are not numbers.
+
+        Examples
+        --------
+        >>> from skcnn import ConvNetClassifier
+        >>> clf = ConvNetClassifier(image_shape=(8, 8))
+        >>> clf.summary(y=range(10)).totals["trained"]
+        53098
+        """
+        if not hasattr(self, "network_"):
+            return copy.copy(self)._planned_summary(X, y)
+        if X is not None:
+            X = self._check_images(X, reset=False)
+        if y is not None:
+            encode_labels(labels_of(X, y), self.classes_)
+        return summary_of_network(self.network_)
+
+    def _planned_summary(self, X, y):
+        """Return the summary of the network that fit would build; the checks leave attributes behind."""
+        self._validate_params()
+        self._check_solver()
+        self._check_augmentation()
+        if X is None:
+            format = self._format_without_images()
+        else:
+            X = self._check_images(X, reset=True)
+            format = self._format_of(X.shape, X.dtype)
+        n_classes = 1
+        if y is not None:
+            n_classes = len(check_classes(labels_of(X, y), type(self).__name__))
+        _, steps = self._layers(format.image_shape, n_classes)
+        summary = summary_of_steps(steps, format.dtype)
+        if X is None and self.dtype == "auto":
+            summary = replace(summary, notes=(ASSUMED_DTYPE,))
+        return with_unknown_output(summary) if y is None else summary

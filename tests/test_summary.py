@@ -1,0 +1,636 @@
+"""The table of a network: its numbers against hand counts and published ones, before and after training."""
+
+import re
+import tracemalloc
+from html.parser import HTMLParser
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_array_equal
+from seeds import SEED, generator
+
+import skcnn
+from skcnn import (
+    BatchNorm,
+    Conv2D,
+    ConvNetClassifier,
+    Dense,
+    DepthwiseConv2D,
+    Dropout,
+    GlobalAvgPool2D,
+    LeakyReLU,
+    MaxPool2D,
+    Parallel,
+    PatchWhitening,
+    PReLU,
+    ReLU,
+    Residual,
+    Sequential,
+    ZeroPad2D,
+)
+from skcnn.architecture import lenet5, small_resnet, small_vgg
+from skcnn.layers import Layer
+from skcnn.summary import LAYER_WIDTH, as_written, size_text
+
+N_SAMPLES = 12
+X = generator(0).normal(size=(N_SAMPLES, 8, 6, 2))
+Y = np.arange(N_SAMPLES) % 3
+
+CHAIN = [("conv1", Conv2D(4)), ("norm1", BatchNorm()), ("relu1", ReLU()), MaxPool2D(2), Dense(3)]
+
+BRANCHES = [
+    ("conv1", Conv2D(16, activation="relu")),
+    ("res1", Residual([("conv1", Conv2D(32, strides=2)), BatchNorm()], activation="relu")),
+    ("mixed", Parallel([Conv2D(8, 1), [Conv2D(4, 1), Conv2D(8, 5)], "passthrough"])),
+    ("pool", GlobalAvgPool2D()),
+]
+
+
+def make_net(layers=None, **params):
+    defaults = {"conv_layer_sizes": (2,), "hidden_layer_sizes": (4,), "max_iter": 1, "random_state": SEED}
+    return ConvNetClassifier(layers, **(defaults | params))
+
+
+def images(*shape):
+    """Two images, as float32."""
+    return np.zeros((2, *shape), np.float32)
+
+
+def column(summary, key):
+    return {record["name"]: record[key] for record in summary.records}
+
+
+# numbers
+
+
+def test_a_small_convnet_by_hand():
+    summary = make_net(CHAIN).summary(images(6, 5, 1), [0, 1])
+    expected = [
+        # name, layer, reads, output shape, trained, not trained, multiply-adds, bytes
+        ("input", None, [], (6, 5, 1), 0, 0, 0, 6 * 5 * 4),
+        ("conv1", "Conv2D(4)", ["input"], (6, 5, 4), 9 * 4 + 4, 0, 6 * 5 * 4 * 9, 6 * 5 * 4 * 4),
+        # scale and shift; running mean, running variance and the count of updates
+        ("norm1", "BatchNorm()", ["conv1"], (6, 5, 4), 4 + 4, 4 + 4 + 1, 6 * 5 * 4, 6 * 5 * 4 * 4),
+        ("relu1", "ReLU()", ["norm1"], (6, 5, 4), 0, 0, 0, 6 * 5 * 4 * 4),
+        ("maxpool2d_1", "MaxPool2D()", ["relu1"], (3, 2, 4), 0, 0, 0, 3 * 2 * 4 * 4),
+        ("flatten", "Flatten()", ["maxpool2d_1"], (24,), 0, 0, 0, 24 * 4),
+        ("dense_1", "Dense(3)", ["flatten"], (3,), 24 * 3 + 3, 0, 24 * 3, 3 * 4),
+        ("output", "Dense(2)", ["dense_1"], (2,), 3 * 2 + 2, 0, 3 * 2, 2 * 4),
+    ]
+    assert [tuple(record.values()) for record in summary.records] == expected
+    assert summary.totals == {
+        "trained": 40 + 8 + 75 + 8,
+        "not_trained": 9,
+        "multiply_adds": 1080 + 120 + 72 + 6,
+        "activation_bytes": 120 + 480 + 480 + 480 + 96 + 96 + 12 + 8,
+    }
+    assert (summary.dtype, summary.notes) == ("float32", ())
+
+
+def test_lenet5_has_the_published_numbers():
+    """LeCun, Bottou, Bengio and Haffner (1998), section II.B, which counts a connection for each bias, too.
+
+    C3 is not among them: there it sees only some of the channels. Here it sees all, which makes 2,416
+    parameters, and 61,706 altogether: https://mnchapel.github.io/deep_learning_models/cnn/1998-11-01-lenet.html
+    """
+    summary = make_net(lenet5()).summary(images(28, 28, 1), range(2))
+    trained, multiply_adds = column(summary, "trained"), column(summary, "multiply_adds")
+    shapes = column(summary, "output_shape")
+    assert [shapes[name] for name in ("conv1", "pool1", "conv2", "pool2", "dense1", "dense2")] == [
+        (28, 28, 6),
+        (14, 14, 6),
+        (10, 10, 16),
+        (5, 5, 16),
+        (120,),
+        (84,),
+    ]
+    assert (trained["conv1"], multiply_adds["conv1"] + 28 * 28 * 6) == (156, 122_304)
+    assert (trained["dense1"], multiply_adds["dense1"] + 120) == (48_120, 48_120)
+    assert (trained["dense2"], multiply_adds["dense2"] + 84) == (10_164, 10_164)
+    assert trained["conv2"] == 2_416
+    digits = make_net(lenet5()).summary(np.zeros((10, 28, 28)), range(10))
+    assert column(digits, "trained")["output"] == 850
+    assert digits.totals["trained"] == 61_706
+
+
+def test_a_residual_network_of_twenty_layers_has_the_published_number_of_parameters():
+    """He, Zhang, Ren and Sun (2016), table 6: 0.27 million; by hand, with projections, to the last one."""
+    summary = make_net(small_resnet(blocks=3)).summary(np.zeros((10, 32, 32, 3)), range(10))
+    assert round(summary.totals["trained"] / 1e6, 2) == 0.27
+    convolutions = 9 * (3 * 16 + 6 * 16 * 16 + (16 + 5 * 32) * 32 + (32 + 5 * 64) * 64)
+    normalized = 7 * 16 + 6 * 32 + 6 * 64 + (32 + 64)  # the last two behind projections
+    projections = 16 * 32 + 32 * 64
+    assert summary.totals["trained"] == convolutions + 2 * normalized + projections + 65 * 10
+    assert summary.totals["not_trained"] == 2 * normalized + 21  # one count of updates a layer
+
+
+def test_containers_by_hand():
+    """Names have that of the container in front, and what is not the row before is read by name."""
+    summary = make_net(BRANCHES).summary(images(8, 8, 1), [0, 1])
+    rows = [
+        (record["name"], record["reads"], record["output_shape"], record["trained"], record["multiply_adds"])
+        for record in summary.records
+    ]
+    assert rows == [
+        ("input", [], (8, 8, 1), 0, 0),
+        ("conv1", ["input"], (8, 8, 16), 9 * 16 + 16, 64 * 9 * 16),
+        ("conv1_relu", ["conv1"], (8, 8, 16), 0, 0),
+        ("res1__conv1", ["conv1_relu"], (4, 4, 32), 9 * 16 * 32 + 32, 16 * 9 * 16 * 32),
+        ("res1__batchnorm_1", ["res1__conv1"], (4, 4, 32), 64, 16 * 32),
+        ("res1__projection", ["conv1_relu"], (4, 4, 32), 16 * 32, 16 * 16 * 32),
+        ("res1__projection__norm", ["res1__projection"], (4, 4, 32), 64, 16 * 32),
+        ("res1", ["res1__projection__norm", "res1__batchnorm_1"], (4, 4, 32), 0, 0),
+        ("res1_relu", ["res1"], (4, 4, 32), 0, 0),
+        ("mixed__conv2d_1", ["res1_relu"], (4, 4, 8), 32 * 8 + 8, 16 * 32 * 8),
+        ("mixed__branch_1__conv2d_1", ["res1_relu"], (4, 4, 4), 32 * 4 + 4, 16 * 32 * 4),
+        ("mixed__branch_1__conv2d_2", ["mixed__branch_1__conv2d_1"], (4, 4, 8), 808, 16 * 25 * 4 * 8),
+        ("mixed", ["mixed__conv2d_1", "mixed__branch_1__conv2d_2", "res1_relu"], (4, 4, 48), 0, 0),
+        ("pool", ["mixed"], (48,), 0, 0),
+        ("output", ["pool"], (2,), 49 * 2, 48 * 2),
+    ]
+
+
+def test_filters_from_the_data_are_not_trained():
+    summary = make_net([PatchWhitening()]).summary(images(8, 8, 3), [0, 1])
+    assert (summary.records[1]["trained"], summary.records[1]["not_trained"]) == (0, 2 * 2 * 3 * 24 + 24)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "given", "computed"),
+    [
+        ("auto", "u1", "float32"),
+        ("auto", "f4", "float32"),
+        ("auto", "f8", "float64"),
+        ("float32", "f8", "float32"),
+        ("float64", "u1", "float64"),
+    ],
+)
+def test_bytes_are_those_of_the_dtype_computed_in(dtype, given, computed):
+    summary = make_net(dtype=dtype).summary(X.astype(given), Y)
+    assert summary.dtype == computed
+    assert summary.records[0]["activation_bytes"] == 8 * 6 * 2 * np.dtype(computed).itemsize
+
+
+# before and after training
+
+
+class Wider(Dense):
+    """Has one more parameter than the class that it derives from, and does not tell its shape apart."""
+
+    constant_params = ("table",)
+
+    def init_params(self, input_shape, *, activation, dtype, rng):
+        params = super().init_params(input_shape, activation=activation, dtype=dtype, rng=rng)
+        return params | {"table": rng.random((7, 2)).astype(dtype)}
+
+
+STACKS = {
+    "compact": None,
+    "none": [],
+    "chain": CHAIN,
+    "branches": BRANCHES,
+    "lenet": lenet5()[:2],
+    "vgg": small_vgg(filters=(2,)),
+    "resnet": small_resnet(filters=(2, 3)),
+    "not all trained": [PatchWhitening(), DepthwiseConv2D(activation=LeakyReLU(0.2)), PReLU()],
+    "sequence": [("stage", Sequential([ZeroPad2D(), Conv2D(2, groups=2)])), ("norm1", "passthrough")],
+    "own class": [Wider(5), Dropout(0.3)],
+}
+
+
+@pytest.mark.parametrize("layers", STACKS.values(), ids=STACKS)
+def test_the_planned_network_is_the_one_that_fit_builds(layers):
+    net = make_net(layers)
+    planned = net.summary(X, Y)
+    fitted = net.fit(X, Y)
+    assert fitted.summary() == fitted.summary(X, Y) == fitted.summary(y=Y) == planned
+    assert planned.totals["trained"] == fitted.n_params_
+    assert planned.totals["multiply_adds"] == fitted.network_.multiply_adds()
+    arrays = [value for params in fitted.network_.params.values() for value in params.values()]
+    assert planned.totals["trained"] + planned.totals["not_trained"] == sum(map(np.size, arrays))
+    assert [record["name"] for record in planned.records] == [step.name for step in fitted.network_.steps]
+
+
+@pytest.mark.parametrize(
+    ("given", "image_shape", "data_format"),
+    [
+        ((8, 6, 2), None, "channels_last"),
+        ((2, 8, 6), None, "channels_first"),
+        ((96,), (8, 6, 2), "channels_last"),
+    ],
+)
+def test_images_in_any_layout(given, image_shape, data_format):
+    net = make_net(image_shape=image_shape, data_format=data_format)
+    assert net.summary(images(*given), [0, 1]).records[0]["output_shape"] == (8, 6, 2)
+
+
+@pytest.mark.parametrize(
+    ("image_shape", "data_format"),
+    [
+        ((8, 6), "channels_last"),
+        ((8, 6, 1), "channels_last"),
+        ((1, 8, 6), "channels_first"),
+        ((8, 6), "channels_first"),
+    ],
+)
+def test_image_shape_stands_for_images(image_shape, data_format):
+    net = make_net(image_shape=image_shape, data_format=data_format, dtype="float32")
+    assert net.summary(y=[0, 1]) == net.summary(images(*image_shape), [0, 1])
+
+
+def test_without_images_float32_is_assumed():
+    summary = make_net(image_shape=(8, 6)).summary(y=Y)
+    assert summary.dtype == "float32"
+    assert "float64" in summary.notes[0] and len(summary.notes) == 1
+    assert not make_net(image_shape=(8, 6), dtype="float64").summary(y=Y).notes
+
+
+def test_without_labels_the_output_layer_is_unknown():
+    """It is left out of the totals, and its share a class is told."""
+    known, unknown = make_net(CHAIN).summary(X, Y), make_net(CHAIN).summary(X)
+    assert unknown.records[:-1] == known.records[:-1]
+    assert unknown.records[-1] == {
+        "name": "output",
+        "layer": "Dense(?)",
+        "reads": ["dense_1"],
+        "output_shape": None,
+        "trained": None,
+        "not_trained": None,
+        "multiply_adds": None,
+        "activation_bytes": None,
+    }
+    for key, total in unknown.totals.items():
+        assert total == known.totals[key] - known.records[-1][key]
+    (note,) = unknown.notes
+    assert "Without y" in note
+    per_class = [int(number) for number in re.findall(r"\d+", note)]
+    assert per_class == [known.records[-1]["trained"] / 3, known.records[-1]["multiply_adds"] / 3]
+    output, _, total = str(unknown).split("\n\n")[0].splitlines()[-3:]
+    assert output.split() == ["output", "Dense(?)", *"?????"]
+    assert total.split()[1:4] == [f"{unknown.totals[key]:,}" for key in list(unknown.totals)[:3]]
+
+
+def test_after_fit_parameters_have_no_say():
+    net = make_net(CHAIN).fit(X, Y)
+    before = net.summary()
+    net.set_params(conv1__filters=9, alpha=-1.0, image_shape="nonsense")
+    assert net.summary() == before
+
+
+def test_partial_fit_counts_as_fit():
+    net = make_net(CHAIN)
+    planned = net.summary(X, Y)
+    assert net.partial_fit(X[:2], Y[:2], classes=[0, 1, 2]).summary() == planned
+
+
+# what stays as it is
+
+
+def state_of(net):
+    return {name: repr(value) for name, value in vars(net).items()}
+
+
+FRAME = pd.DataFrame(X.reshape(N_SAMPLES, -1), columns=[f"pixel{index}" for index in range(8 * 6 * 2)])
+
+
+@pytest.mark.parametrize("arguments", [(X, Y), (X,), (None, Y), (), (FRAME, Y)], ids=len)
+def test_nothing_is_set_on_the_estimator(arguments):
+    """Not even the names of features, which the check of images leaves behind."""
+    net = make_net(CHAIN, image_shape=(8, 6, 2))
+    before = state_of(net)
+    net.summary(*arguments)
+    assert state_of(net) == before
+
+
+@pytest.mark.parametrize(
+    ("layers", "arguments"),
+    [
+        (CHAIN, (FRAME, Y[:3])),
+        (CHAIN, ("nonsense",)),
+        ([Dense(-1)], (FRAME, Y)),
+        ([Conv2D(2, 9, padding=0)], ()),
+    ],
+    ids=["labels", "images", "parameter of a layer", "shape"],
+)
+def test_nothing_is_set_by_a_failure(layers, arguments):
+    net = make_net(layers, image_shape=(8, 6, 2))
+    before = state_of(net)
+    with pytest.raises(ValueError):
+        net.summary(*arguments)
+    assert state_of(net) == before
+
+
+def test_no_random_number_is_drawn():
+    random_state = np.random.RandomState(SEED)
+    before = random_state.get_state()[1].copy()
+    net = make_net(BRANCHES, random_state=random_state)
+    net.summary(X, Y)
+    assert_array_equal(random_state.get_state()[1], before)
+    assert random_state.get_state()[2] == np.random.RandomState(SEED).get_state()[2]
+
+
+def test_a_fitted_network_is_left_alone():
+    net = make_net(CHAIN).fit(X, Y)
+    scores = net.decision_function(X)
+    before = state_of(net)
+    net.summary(X, Y)
+    assert state_of(net) == before
+    assert_array_equal(net.decision_function(X), scores)
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        [Dense(10**6), BatchNorm(), Dense(10**6)],
+        [Conv2D(10**5), PReLU(), Conv2D(10**5, activation="prelu"), DepthwiseConv2D(depth_multiplier=10**5)],
+        [Residual([("conv1", Conv2D(10**5)), ("conv2", Conv2D(10**6)), BatchNorm()]), GlobalAvgPool2D()],
+    ],
+    ids=["dense", "convolutions", "residual"],
+)
+def test_a_network_without_memory_for_it_is_summarised(layers):
+    """Its weights would take terabytes."""
+    tracemalloc.start()
+    summary = make_net(layers, image_shape=(64, 64, 3)).summary()
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert summary.totals["trained"] > 10**10
+    assert peak < 10**6
+
+
+# errors
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"alpha": -1.0},
+        {"solver": "unknown"},
+        {"layers": "nonsense"},
+        {"layers": [Dense(0)]},
+        {"layers": [3]},
+        {"layers": [Conv2D(2, 20, padding="valid")]},
+        {"layers": [Conv2D(2, activation="unknown")]},
+        {"layers": [("a", Conv2D(2)), ("a", Conv2D(2))]},
+        {"layers": [("res1", Residual([("conv1", Conv2D(2, groups=3))]))]},
+        {"conv_layer_sizes": (0,)},
+        {"image_shape": (3, 3)},
+        {"image_shape": ("a", 3)},
+        {"augmentation": ["nonsense"]},
+        {"tta": [3]},
+        {"solver": "adamw", "learning_rate_init": 2.0, "alpha": 1.0},
+    ],
+    ids=repr,
+)
+def test_parameters_are_refused_as_by_fit(params):
+    with pytest.raises(ValueError) as by_fit:
+        make_net(**params).fit(X, Y)
+    with pytest.raises(ValueError) as by_summary:
+        make_net(**params).summary(X, Y)
+    assert type(by_summary.value) is type(by_fit.value)
+    assert str(by_summary.value) == str(by_fit.value)
+
+
+@pytest.mark.parametrize(
+    ("images", "labels"),
+    [
+        ("nonsense", Y),
+        (X[0, 0, 0], Y),
+        (np.full_like(X, np.nan), Y),
+        (X[:0], Y[:0]),
+        (X, Y[:-1]),
+        (X, np.zeros(N_SAMPLES)),
+        (X, np.eye(3)[Y]),
+        (X, Y + 0.5),
+    ],
+    ids=["text", "one pixel", "NaN", "empty", "too few labels", "one class", "one-hot", "continuous"],
+)
+def test_data_are_refused_as_by_fit(images, labels):
+    with pytest.raises(ValueError) as by_fit:
+        make_net().fit(images, labels)
+    with pytest.raises(ValueError) as by_summary:
+        make_net().summary(images, labels)
+    assert str(by_summary.value) == str(by_fit.value)
+
+
+def test_layers_that_do_not_fit_are_named():
+    with pytest.raises(ValueError, match=r"layer 'wide', Conv2D.*on input of shape \(8, 6, 2\)"):
+        make_net([("wide", Conv2D(2, 9, padding="valid"))]).summary(X)
+
+
+@pytest.mark.parametrize("labels", [None, [0, 1]])
+def test_without_a_shape_the_message_says_what_to_give(labels):
+    with pytest.raises(ValueError, match="give X, or set image_shape"):
+        make_net().summary(y=labels)
+
+
+@pytest.mark.parametrize("labels", ["cat", 3, [[0, 1], [1, 0]], [0.5, 1.5], [0, 0]])
+def test_labels_alone_are_checked(labels):
+    with pytest.raises(ValueError, match="y|class"):
+        make_net(image_shape=(8, 8)).summary(y=labels)
+
+
+def test_after_fit_images_and_labels_must_be_like_those_of_fit():
+    net = make_net(CHAIN).fit(X, Y)
+    with pytest.raises(ValueError, match="expecting 96 features"):
+        net.summary(X[:, :4])
+    with pytest.raises(ValueError, match="wrong layout"):
+        net.summary(X.transpose(0, 3, 1, 2))
+    with pytest.raises(ValueError, match=r"labels \[7\] that are not among the classes"):
+        net.summary(X, np.where(Y == 2, 7, Y))
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        net.summary(X, Y[1:])
+    assert net.summary(X.reshape(N_SAMPLES, -1)[:1], [1]) == net.summary()
+
+
+# the table
+
+
+PRINTED = """\
+name     layer                         output shape  trained  not trained  multiply-adds  activation
+-------  ----------------------------  ------------  -------  -----------  -------------  ----------
+input                                  (20, 20, 1)         0            0              0      1.6 kB
+wide     Conv2D(5, 1, use_bias=False)  (20, 20, 5)         5            0          2,000      8.0 kB
+pool     MaxPool2D(20)                 (1, 1, 5)           0            0              0        20 B
+flatten  Flatten()                     (5,)                0            0              0        20 B
+output   Dense(2)                      (2,)               12            0             10         8 B
+-------  ----------------------------  ------------  -------  -----------  -------------  ----------
+total                                                     17            0          2,010      9.6 kB
+
+Parameters that are trained and that are not; multiply-adds of a forward pass of one sample; size of
+the result of each step for one sample, in float32."""
+
+
+def test_the_printed_table():
+    layers = [("wide", Conv2D(5, 1, use_bias=False)), ("pool", MaxPool2D(20))]
+    summary = make_net(layers).summary(images(20, 20, 1), [0, 1])
+    assert str(summary) == repr(summary) == PRINTED
+
+
+@pytest.mark.parametrize("layers", [CHAIN, BRANCHES], ids=["chain", "branches"])
+def test_columns_are_aligned(layers):
+    header, rule, *rows = str(make_net(layers).summary(X, Y)).split("\n\n")[0].splitlines()
+    assert rows[-2] == rule
+    ends = [match.end() for match in re.finditer("-+", rule)]
+    starts = [match.start() for match in re.finditer("-+", rule)]
+    table = [[line[start:end] for start, end in zip(starts, ends, strict=True)] for line in [header, *rows]]
+    del table[-2]
+    for *texts, trained, others, work, size in table:
+        assert all(text == text.lstrip() or not text.strip() for text in texts)
+        assert all(
+            not number.strip() or number == number.rstrip() for number in (trained, others, work, size)
+        )
+    for line in [header, *rows]:
+        assert all(line[end : end + 2].strip() == "" for end in ends)
+
+
+def test_what_is_read_is_shown_where_it_is_not_the_row_before():
+    assert "reads" not in str(make_net(CHAIN).summary(X, Y))
+    summary = make_net(BRANCHES).summary(X, Y)
+    header, *rows = table_of(summary._repr_html_())
+    reads = {row[0]: row[header.index("reads")] for row in rows}
+    assert {name: shown for name, shown in reads.items() if shown} == {
+        "res1__projection": "conv1_relu",
+        "res1": "res1__projection__norm, res1__batchnorm_1",
+        "mixed__branch_1__conv2d_1": "res1_relu",
+        "mixed": "mixed__conv2d_1, mixed__branch_1__conv2d_2, res1_relu",
+    }
+
+
+def test_a_residual_block_without_a_projection_reads_across():
+    layers = [("conv1", Conv2D(2)), ("res1", Residual([Conv2D(2)]))]
+    summary = make_net(layers).summary(X, Y)
+    assert column(summary, "reads")["res1"] == ["conv1", "res1__conv2d_1"]
+    assert "conv1, res1__conv2d_1" in str(summary)
+
+
+def test_long_layers_are_cut_in_the_table_alone():
+    layer = Conv2D(2, 3, strides=(1, 1), padding=((1, 1), (1, 1)), activation="relu", use_bias=False)
+    summary = make_net([layer]).summary(X, Y)
+    written = summary.records[1]["layer"]
+    assert written == (
+        "Conv2D(2, strides=(1, 1), padding=((1, 1), (1, 1)), activation='relu', use_bias=False)"
+    )
+    assert f"{written[: LAYER_WIDTH - 3]}...  (8, 6, 2)" in str(summary)
+
+
+class Table(HTMLParser):
+    """Reads the cells of a table, and what is around them."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.rows, self.tags, self.attributes = [], [], []
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += attrs
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("td", "th"):
+            self.rows[-1].append("")
+
+    def handle_data(self, data):
+        if self.tags[-1] in ("td", "th"):
+            self.rows[-1][-1] += data
+
+    def handle_endtag(self, tag):
+        self.tags.append(f"/{tag}")
+
+
+def table_of(html):
+    return Table(html).rows
+
+
+@pytest.mark.parametrize("layers", [CHAIN, BRANCHES], ids=["chain", "branches"])
+def test_the_html_table_holds_what_is_printed(layers):
+    summary = make_net(layers).summary(X)
+    rows = table_of(summary._repr_html_())
+    printed = str(summary).split("\n\n")[0].splitlines()
+    printed = [line for line in printed if not line.startswith("-")]
+    assert [" ".join(row).split() for row in rows] == [line.split() for line in printed]
+    assert len(rows) == 1 + len(summary.records) + 1
+
+
+def test_the_html_table_has_no_colours():
+    """They are inherited from the page, and so are fonts."""
+    table = Table(make_net(BRANCHES).summary(X)._repr_html_())
+    styles = " ".join(value for name, value in table.attributes if name == "style")
+    assert styles
+    assert not re.search("color|background|#|rgb|font", styles)
+    assert {name for name, _ in table.attributes} == {"style"}
+    assert "style" not in table.tags
+
+
+def test_text_is_escaped():
+    class Odd(Layer):
+        def __init__(self, text="<script>alert(1)</script> & more"):
+            self.text = text
+
+        def forward(self, params, X, unit, *, training, out):
+            return X
+
+        def backward(self, params, dY, unit, *, need_dX, out):
+            return dY
+
+    net = make_net([("<b>bold</b>", Odd("<i>&amp;</i>"))])
+    summary = net.summary(X, Y)
+    table = Table(summary._repr_html_())
+    assert table.rows[2][:2] == ["<b>bold</b>", "Odd('<i>&amp;</i>')"]
+    assert not set(table.tags) & {"b", "i", "script"}
+
+
+def test_records_are_plain_and_make_a_data_frame():
+    summary = make_net(BRANCHES).summary(X, Y)
+    frame = pd.DataFrame(summary.records)
+    assert list(frame.columns) == list(summary.records[0])
+    assert len(frame) == len(summary.records)
+    totals = frame[["trained", "not_trained", "multiply_adds", "activation_bytes"]].sum()
+    assert totals.to_dict() == summary.totals
+    for record in summary.records:
+        assert {type(value) for value in record.values()} <= {str, list, tuple, int, type(None)}
+
+
+def test_the_summary_shares_nothing_with_the_network():
+    net = make_net(CHAIN).fit(X, Y)
+    net.summary().records[1].clear()
+    assert net.summary() == make_net(CHAIN).summary(X, Y)
+
+
+# parts
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ReLU()",
+        "Conv2D(3)",
+        "Conv2D(3, 5)",
+        "Conv2D(3, (1, 2), strides=2, use_bias=False)",
+        "PatchWhitening(kernel_size=3)",
+        "PatchWhitening(8, 3, activation=LeakyReLU(0.3))",
+        "AvgPool2D(3, strides=1, count_include_pad=True)",
+        "BatchNorm(epsilon=0.1)",
+        "Dense(4, activation='relu')",
+    ],
+)
+def test_layers_are_shown_as_written(text):
+    assert as_written(eval(text, dict(vars(skcnn)))) == text
+
+
+@pytest.mark.parametrize(
+    ("n_bytes", "text"),
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (1000, "1.0 kB"),
+        (999_949, "999.9 kB"),
+        (999_950, "1.0 MB"),
+        (12_345_678, "12.3 MB"),
+        (2 * 10**9, "2.0 GB"),
+        (10**15, "1000.0 TB"),
+    ],
+)
+def test_sizes_have_units(n_bytes, text):
+    assert size_text(n_bytes) == text
