@@ -1,17 +1,17 @@
 """Show what each augmentation makes of a photograph.
 
-A row for each: the image as it is, then five of the images that training may see in its place. Mixup and
-CutMix mix in a second photograph; their titles give the share of the first one's target that stays.
+The photograph as it is, and for each augmentation four of the images that training may see in its place.
+Mixup and CutMix mix in a second photograph; their titles give the share of the first one's target that stays.
+Training draws at random; here the draws are spread evenly over what may come, so that four show the range.
 
-Run it with ``python examples/augmentation.py``; it writes ``augmentation.png``. It needs matplotlib, which
-``pip install "skcnn[plot]"`` brings. The photographs are those of :func:`sklearn.datasets.load_sample_image`.
+Run it with ``python examples/augmentation.py``; it writes ``augmentation.png``. It needs matplotlib and
+Pillow, which ``pip install "skcnn[examples]"`` brings. The photographs are those of
+:func:`sklearn.datasets.load_sample_image`.
 """
 
-import argparse
-
-import matplotlib
-import matplotlib.pyplot as plt
 import numpy as np
+from gallery import option_parser, save
+from matplotlib.figure import Figure
 from sklearn.datasets import load_sample_image
 
 from skcnn import (
@@ -29,18 +29,19 @@ from skcnn import (
 from skcnn.augmentation import Mixing
 
 AUGMENTATIONS = [
-    RandomFlip(),
-    RandomShift(16),
+    RandomFlip(vertical=True),
+    RandomShift(24),
     RandomCrop(32),
     Cutout(48),
     RandomRotation(30),
-    RandomZoom(0.2),
+    RandomZoom(0.3),
     RandomBrightness(0.8),
-    RandomContrast(0.6),
-    Mixup(0.4),
+    RandomContrast(0.8),
+    Mixup(1.0),
     CutMix(),
 ]
-N_DRAWS = 5
+N_DRAWS = 4
+N_COLUMNS = 2
 
 
 def load_images():
@@ -50,9 +51,15 @@ def load_images():
     return np.stack([temple, flower], axis=2) / 127.5 - 1
 
 
+def even_draws(n_draws, rng):
+    """Return numbers for each image, (N_DRAWS, n_draws): the same ones in each column, in some order."""
+    columns = np.tile((np.arange(N_DRAWS) + 0.5) / N_DRAWS, (n_draws, 1))
+    return rng.permuted(columns, axis=1).T
+
+
 def augmented(augmentation, images, rng):
     """Return some augmented versions of the first image, the batch axis first, and their titles."""
-    draws = rng.random((N_DRAWS, augmentation.n_draws))
+    draws = even_draws(augmentation.n_draws, rng)
     copies = np.repeat(images[:, :, :1], N_DRAWS, axis=2)
     titles = [""] * N_DRAWS
     if isinstance(augmentation, Mixing):
@@ -63,33 +70,38 @@ def augmented(augmentation, images, rng):
     return copies.transpose(2, 0, 1, 3), titles
 
 
-def draw(images, random_state):
-    """Return a figure with a row for each augmentation."""
-    rng = np.random.default_rng(random_state)
-    figure, axes = plt.subplots(
-        len(AUGMENTATIONS), 1 + N_DRAWS, figsize=(9, 16), layout="constrained", squeeze=False
-    )
-    for row, augmentation in zip(axes, AUGMENTATIONS, strict=True):
-        versions, titles = augmented(augmentation, images, rng)
-        for axis, image, title in zip(row, [images[:, :, 0], *versions], ["", *titles], strict=True):
-            axis.imshow(np.clip((image + 1) / 2, 0, 1))
-            axis.set_title(title, fontsize=8)
-            axis.set(xticks=[], yticks=[])
-        row[0].set_ylabel(repr(augmentation).replace("(", "\n("), fontsize=8)
+def draw_images(axes, images, titles):
+    """Draw images with values from -1 to 1 on axes."""
+    for axis, image, title in zip(axes, images, titles, strict=True):
+        axis.imshow(np.clip((image + 1) / 2, 0, 1))
+        axis.set_title(title, fontsize=9, pad=2)
+        axis.set(xticks=[], yticks=[])
+
+
+def draw(images, seed):
+    """Return a figure with the photographs and a block for each augmentation."""
+    rng = np.random.default_rng(seed)
+    n_rows = len(AUGMENTATIONS) // N_COLUMNS
+    figure = Figure(figsize=(10.5, 1.62 * (1 + n_rows)), layout="constrained")
+    top, *rows = figure.subfigures(1 + n_rows, 1)
+    originals = top.subplots(1, N_COLUMNS * N_DRAWS)
+    draw_images(originals[:2], images.transpose(2, 0, 1, 3), ["the photograph", "and one to mix in"])
+    for axis in originals[2:]:
+        axis.set_axis_off()
+    blocks = [block for row in rows for block in row.subfigures(1, N_COLUMNS)]
+    for block, augmentation in zip(blocks, AUGMENTATIONS, strict=True):
+        block.suptitle(repr(augmentation), fontsize=11)
+        draw_images(block.subplots(1, N_DRAWS), *augmented(augmentation, images, rng))
     return figure
 
 
 def main():
     """Draw and save."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--output", default="augmentation.png", help="file to write")
+    parser = option_parser(__doc__, "augmentation.png")
     parser.add_argument("--seed", type=int, default=0, help="seed of the draws")
     arguments = parser.parse_args()
-    matplotlib.use("Agg")
-    figure = draw(load_images(), arguments.seed)
-    figure.savefig(arguments.output, dpi=80)
-    plt.close(figure)
-    print(f"{len(AUGMENTATIONS)} augmentations, {N_DRAWS} draws each: {arguments.output}")
+    print(f"{len(AUGMENTATIONS)} augmentations, {N_DRAWS} draws each")
+    save(draw(load_images(), arguments.seed), arguments)
 
 
 if __name__ == "__main__":

@@ -165,7 +165,41 @@ def test_fashion_mnist_recipe(run_example, idx_folder, monkeypatch):
     assert results_of(again) == results_of(printed)
 
 
-def test_augmentation_draws_a_row_for_each(run_example, tmp_path):
-    printed = run_example("augmentation.py", "--output", tmp_path / "figure.png")
-    assert "10 augmentations, 5 draws each" in printed
-    assert (tmp_path / "figure.png").stat().st_size > 100_000
+def assert_is_a_picture(path):
+    """Assert that a file is a picture of many colours."""
+    with Image.open(path) as image:
+        assert len(image.convert("RGB").getcolors(2**24)) > 10
+
+
+# examples with figures, which share "gallery.py"
+
+
+@pytest.fixture
+def run_with_figure(run_example, tmp_path, monkeypatch):
+    """Return a function that runs an example, looks at its figure and returns what it printed."""
+    monkeypatch.syspath_prepend(EXAMPLES)
+
+    def run(name, *arguments):
+        printed = run_example(name, *arguments, "--dpi", 30, "--figure", tmp_path / "figure.png")
+        assert f"figure: {tmp_path / 'figure.png'}" in printed
+        assert_is_a_picture(tmp_path / "figure.png")
+        return printed
+
+    return run
+
+
+def test_augmentation_draws_all_kinds(run_with_figure):
+    assert "10 augmentations, 4 draws each" in run_with_figure("augmentation.py")
+
+
+def test_convolution_by_hand_equals_scipy_and_a_layer(run_with_figure):
+    printed = run_with_figure("convolution_by_hand.py", "--step", 8)
+    assert "4 filters on a photograph of 54 x 80 pixels" in printed
+    differences = [float(line.split(": ")[1]) for line in printed.splitlines() if "largest" in line]
+    assert len(differences) == 2 and max(differences) < 1e-12
+
+
+def test_feature_maps_of_a_photograph(run_with_figure):
+    printed = run_with_figure("feature_maps_of_a_photograph.py", "--patches", 100, "--epochs", 1, "--maps", 2)
+    assert "100 patches of 24 parts of photographs" in printed
+    assert "accuracy on 2000 other patches: 0." in printed
