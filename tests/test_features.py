@@ -12,7 +12,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
-from sklearn.utils.estimator_checks import parametrize_with_checks
+from sklearn.utils.estimator_checks import estimator_checks_generator
 
 from skcnn import ConvNetClassifier, ConvNetFeatures
 
@@ -25,7 +25,12 @@ def make_net(**params):
     return ConvNetClassifier(**(defaults | params))
 
 
-@parametrize_with_checks([ConvNetFeatures(make_net())])
+CHECKS = list(estimator_checks_generator(ConvNetFeatures(make_net())))
+
+
+@pytest.mark.parametrize(
+    ("estimator", "check"), CHECKS, ids=lambda value: getattr(value, "func", type(value)).__name__
+)
 def test_scikit_learn_checks(estimator, check):
     check(estimator)
 
