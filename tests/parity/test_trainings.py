@@ -78,7 +78,8 @@ def draw_samples(network, n_samples, *, weighted, seed=0):
 
 def estimator(network, **parameters):
     layers = benchmarks["skcnn_layers"](network)
-    return ConvNetClassifier(layers, alpha=ALPHA, input_scaling=None, random_state=3, **parameters)
+    plain = {"input_scaling": None, "averaging": None, "label_smoothing": 0.0}
+    return ConvNetClassifier(layers, alpha=ALPHA, random_state=3, **(plain | parameters))
 
 
 class Twin:
