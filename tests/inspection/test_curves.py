@@ -10,6 +10,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from small_classifiers import make_classifier, make_images
 
+from skcnn import Conv2D
 from skcnn.inspection import TrainingCurveDisplay
 from skcnn.inspection.curves import curve_of
 
@@ -127,10 +128,20 @@ def test_all_candidates_of_a_search_are_trained_as_they_were_described():
     assert len(display.curves) == 2
     for alpha in (0.0, 0.1):
         params = {"convnetclassifier__alpha": alpha, "convnetclassifier__conv_layer_sizes": (2,)}
-        name = ", ".join(f"{key}={value}" for key, value in params.items())
+        name = f"alpha={alpha}, conv_layer_sizes=(2,)"
         again = pipeline.set_params(**params).fit(X, Y, convnetclassifier__sample_weight=weights)
         assert_array_equal(display.lines_[name, "loss"].get_ydata(), again[-1].loss_curve_)
     assert_array_equal(search.best_estimator_[-1].network_.vector, best)
+
+
+def test_names_of_candidates_leave_out_the_last_step_alone():
+    """Of a layer, or of a step in front, a parameter is nothing without the name."""
+    pipeline = make_pipeline(StandardScaler(), make_classifier([("conv1", Conv2D(2))], max_iter=1))
+    grid = {"standardscaler__with_mean": [True], "convnetclassifier__conv1__filters": [3]}
+    display = TrainingCurveDisplay.from_search(GridSearchCV(pipeline, grid, cv=2).fit(X, Y), X, Y)
+    assert list(display.curves) == ["conv1__filters=3, standardscaler__with_mean=True"]
+    search = GridSearchCV(pipeline[-1], {"conv1__filters": [3]}, cv=2).fit(X, Y)
+    assert list(TrainingCurveDisplay.from_search(search, X, Y).curves) == ["conv1__filters=3"]
 
 
 def test_of_a_search_the_best_is_drawn():
