@@ -225,7 +225,7 @@ class ConvNetClassifier(
     best_validation_score_ : float or None
         Largest score; None if the last call had no early stopping.
     history_ : list of dict
-        A record for each epoch: "epoch", "step" (minibatches since the start of training), "loss",
+        A record for each epoch: "epoch", "step" (minibatches of this epoch and those before), "loss",
         "learning_rate" (of the last minibatch; not with "lbfgs"), "seconds" and, with early stopping,
         "validation_score".
     n_iter_ : int

@@ -471,8 +471,10 @@ class FittingMixin:
     def _take_records(self, monitor):
         """Add what was recorded, in new lists that the estimator before does not share."""
         self.n_iter_ = len(monitor.records)
+        n_before = len(self.batch_losses_)  # without those of an epoch that was broken off
         self.batch_losses_ = [*self.batch_losses_, *monitor.batch_losses]
-        self.history_ = [*self.history_, *monitor.records]
+        records = [record | {"step": n_before + record["step"]} for record in monitor.records]
+        self.history_ = [*self.history_, *records]
         losses = [record["loss"] for record in monitor.records]
         scores = [record["validation_score"] for record in monitor.records if "validation_score" in record]
         self.loss_curve_ = [*self.loss_curve_, *losses]

@@ -83,7 +83,7 @@ class Monitor:
     batch_losses : list of float
         Of all minibatches.
     records : list of dict
-        One an epoch, with the validation score.
+        One an epoch, with the validation score; its step counts the minibatches of this monitor's epochs.
     best : object or None
         Snapshot of the network with the best score.
     best_score : float or None
@@ -127,6 +127,7 @@ class Monitor:
             network = self._current_network()
             quality = record["validation_score"] = self._validation.score(network, self._pool)
         self.batch_losses += record.pop("batch_losses")
+        record["step"] = len(self.batch_losses)
         self.records.append(record)
         if self._verbose:
             print(line_of(record, self._n_digits))

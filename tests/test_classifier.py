@@ -634,6 +634,17 @@ def test_partial_fit_after_fit_counts_on():
     assert [record["epoch"] for record in net.history_] == [1, 2, 3, 4]
 
 
+def test_steps_count_on_whatever_call_trains():
+    """They are the places of the losses of minibatches at the end of each epoch."""
+    net = make_net(max_iter=2).fit(X, Y).partial_fit(X, Y).set_params(warm_start=True).fit(X, Y)
+    n_batches = -(-N_SAMPLES // net._batch_size(N_SAMPLES))
+    assert [record["step"] for record in net.history_] == [n_batches * epoch for epoch in range(1, 6)]
+    assert len(net.batch_losses_) == 5 * n_batches
+    for record in net.history_:
+        of_epoch = net.batch_losses_[record["step"] - n_batches : record["step"]]
+        assert np.mean(of_epoch) == pytest.approx(record["loss"])
+
+
 def test_partial_fit_goes_on_bit_by_bit_after_fit_with_warm_start():
     net = make_net(max_iter=2, warm_start=True).fit(X, Y).partial_fit(X, Y)
     assert_same_weights(net, make_net(max_iter=3).fit(X, Y))
@@ -890,6 +901,18 @@ def test_interrupted_training_counts_the_samples_that_it_saw(interrupt_at_step):
     interrupt_at_step(5)  # the second step of the second epoch
     interrupted(lambda: net.fit(X, Y))
     assert net.t_ == N_SAMPLES + 2 * N_SAMPLES // 3
+
+
+def test_steps_leave_out_an_epoch_that_was_broken_off(interrupt_at_step):
+    """As do the losses of minibatches."""
+    net = make_net([Interrupt(), Dense(8)], max_iter=2, warm_start=True)
+    interrupt_at_step(5)  # the second step of the second epoch
+    interrupted(lambda: net.fit(X, Y))
+    interrupt_at_step(None)
+    net.fit(X, Y)
+    n_batches = -(-N_SAMPLES // net._batch_size(N_SAMPLES))
+    assert [record["step"] for record in net.history_] == [n_batches, 2 * n_batches, 3 * n_batches]
+    assert len(net.batch_losses_) == 3 * n_batches
 
 
 def test_interrupt_of_partial_fit_and_going_on(interrupt_at_step):

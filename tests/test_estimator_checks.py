@@ -14,12 +14,14 @@ from pathlib import Path
 
 import pytest
 from sklearn.utils.estimator_checks import check_estimator, estimator_checks_generator
+from sklearn.utils.validation import has_fit_parameter
 
 import skcnn
 from skcnn import (
     BatchNorm,
     Conv2D,
     ConvNetClassifier,
+    ConvNetFeatures,
     Dense,
     GlobalAvgPool2D,
     GroupNorm,
@@ -49,6 +51,9 @@ ESTIMATORS = {
             ("mixed", Parallel([Conv2D(4, 1), [Conv2D(4), GroupNorm(2), ReLU()], "passthrough"])),
             ("pool", GlobalAvgPool2D()),
         ]
+    ),
+    "features": ConvNetFeatures(
+        ConvNetClassifier(conv_layer_sizes=(4,), hidden_layer_sizes=(8,), max_iter=2, random_state=0)
     ),
 }
 
@@ -123,7 +128,8 @@ def test_check_passes(outcomes, variant, check):
 @pytest.mark.parametrize("variant", list(ESTIMATORS))
 def test_no_check_is_left_out(outcomes, variant):
     assert list(outcomes[variant]) == check_names(ESTIMATORS[variant])
-    assert WEIGHT_EQUIVALENCE in outcomes[variant]
+    takes_weights = has_fit_parameter(ESTIMATORS[variant], "sample_weight")
+    assert (WEIGHT_EQUIVALENCE in outcomes[variant]) == takes_weights == (variant != "features")
 
 
 def test_early_stopping_fails_weight_equivalence_alone_because_its_split_is_random(outcomes):

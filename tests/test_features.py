@@ -1,18 +1,22 @@
 """The results of a layer as features."""
 
 import pickle
+import tracemalloc
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.datasets import load_digits
-from sklearn.exceptions import NotFittedError
+from sklearn.exceptions import NotFittedError, UnsetMetadataPassedError
 from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
-from sklearn.utils.estimator_checks import estimator_checks_generator
+from sklearn.utils import estimator_checks, get_tags
 
 from skcnn import ConvNetClassifier, ConvNetFeatures
 
@@ -25,14 +29,35 @@ def make_net(**params):
     return ConvNetClassifier(**(defaults | params))
 
 
-CHECKS = list(estimator_checks_generator(ConvNetFeatures(make_net())))
+NAME_CHECKS = [
+    estimator_checks.check_transformer_get_feature_names_out,
+    estimator_checks.check_transformer_get_feature_names_out_pandas,
+    estimator_checks.check_get_feature_names_out_error,
+    estimator_checks.check_set_output_transform,
+    estimator_checks.check_dataframe_column_names_consistency,
+    estimator_checks.check_param_validation,
+]
+"""Checks that scikit-learn runs on its own transformers, beside those of ``check_estimator``."""
+
+FRAME_CHECKS = [
+    estimator_checks.check_set_output_transform_pandas,
+    estimator_checks.check_global_output_transform_pandas,
+]
 
 
-@pytest.mark.parametrize(
-    ("estimator", "check"), CHECKS, ids=lambda value: getattr(value, "func", type(value)).__name__
+@pytest.mark.parametrize("check", NAME_CHECKS, ids=lambda check: check.__name__)
+def test_further_checks_of_scikit_learn(check):
+    check("ConvNetFeatures", ConvNetFeatures(make_net()))
+
+
+@pytest.mark.parametrize("check", FRAME_CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.filterwarnings("ignore:X does not have valid feature names:UserWarning")
+@pytest.mark.filterwarnings(
+    "ignore:X has feature names, but ConvNetClassifier was fitted without:UserWarning"
 )
-def test_scikit_learn_checks(estimator, check):
-    check(estimator)
+def test_checks_that_mix_arrays_and_data_frames(check):
+    """They fit on one and transform the other, of which the warnings are right."""
+    check("ConvNetFeatures", ConvNetFeatures(make_net()))
 
 
 def test_features_are_what_the_output_layer_reads():
@@ -96,3 +121,132 @@ def test_wrong_use_is_refused():
         ConvNetFeatures(SVC()).fit(X, Y)
     with pytest.raises(ValueError, match="sample_weight"):
         ConvNetFeatures(make_net().fit(X, Y), prefit=True).fit(X, Y, sample_weight=np.ones(len(X)))
+
+
+# what reaches the network, and in what form
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "uint8"])
+def test_features_have_the_dtype_computed_in(dtype):
+    images = X.astype(dtype)
+    features = ConvNetFeatures(make_net()).fit(images, Y).transform(images)
+    assert features.dtype == ("float64" if dtype == "float64" else "float32")
+    double = ConvNetFeatures(make_net(dtype="float64")).fit(images, Y)
+    assert double.transform(images).dtype == "float64"
+    assert get_tags(double).transformer_tags.preserves_dtype == []
+
+
+def test_features_of_images_are_flattened_channels_last():
+    """As maxima of pooling show, which are those of four neighbours in each channel."""
+    net = make_net().fit(X.reshape(-1, 8, 8), Y)
+    features = ConvNetFeatures(net, "pool1", prefit=True).fit(X).transform(X.reshape(-1, 8, 8, 1))
+    before = ConvNetFeatures(net, "activation1", prefit=True).fit(X).transform(X)
+    maxima = before.reshape(-1, 4, 2, 4, 2, 3).max(axis=(2, 4))
+    assert_array_equal(features, maxima.reshape(len(X), -1))
+
+
+def test_a_memory_map_is_not_copied_whole(tmp_path):
+    """More images take more memory for their features alone, five numbers of four bytes each."""
+    path, n_images = tmp_path / "images.npy", 20_000
+    stored = np.lib.format.open_memmap(path, "w+", np.uint8, (n_images, 32, 32, 1))
+    stored[:] = np.arange(32, dtype=np.uint8)[:, np.newaxis]
+    stored.flush()
+    images = np.load(path, mmap_mode="r")
+    net = make_net(conv_layer_sizes=(2,)).fit(np.array(images[:40]), np.arange(40) % 2)
+    features = ConvNetFeatures(net, prefit=True).fit(images[:1])
+
+    def peak_of(part):
+        tracemalloc.start()
+        found = features.transform(part)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert found.shape == (len(part), 5)
+        return peak
+
+    peak_of(images[:100])  # so that what is imported on the way does not count
+    growth = peak_of(images) - peak_of(images[: n_images // 4])
+    added = n_images * 3 // 4
+    assert growth < 2 * added * 5 * 4 < added * 32 * 32 / 20
+
+
+def test_names_of_columns_are_those_of_the_data_frame():
+    frame = pd.DataFrame(X, columns=[f"pixel{number}" for number in range(64)], index=np.arange(200) * 2)
+    features = ConvNetFeatures(make_pipeline(StandardScaler(), make_net())).fit(frame, Y)
+    assert_array_equal(features.feature_names_in_, frame.columns)
+    assert features.n_features_in_ == 64
+    out = features.set_output(transform="pandas").transform(frame[:3])
+    assert out.columns.tolist() == [f"dense1_{number}" for number in range(5)]
+    assert out.index.tolist() == [0, 2, 4]
+    with pytest.raises(ValueError, match="Feature names must be in the same order"):
+        features.transform(frame[frame.columns[::-1]])
+
+
+def test_without_names_there_are_none():
+    features = ConvNetFeatures(make_net())
+    assert not hasattr(features, "n_features_in_")
+    assert not hasattr(features.fit(X, Y), "feature_names_in_")
+
+
+# cloning, searching and routing
+
+
+def test_clones_are_not_fitted_and_layers_are_searched():
+    features = ConvNetFeatures(make_net().fit(X, Y), "conv1", prefit=True).fit(X)
+    cloned = clone(features)
+    assert cloned.get_params()["layer"] == "conv1"
+    with pytest.raises(NotFittedError):
+        cloned.fit(X)
+    pipeline = make_pipeline(ConvNetFeatures(make_net()), SVC())
+    grid = {"convnetfeatures__layer": ["dense1", "pool1"], "convnetfeatures__estimator__alpha": [0.0]}
+    search = GridSearchCV(pipeline, grid, cv=2).fit(X, Y)
+    assert [params["convnetfeatures__layer"] for params in search.cv_results_["params"]] == [
+        "dense1",
+        "pool1",
+    ]
+    assert len(search.best_estimator_[0].get_feature_names_out()) == search.best_estimator_[0]._n_features_out
+
+
+def test_a_search_is_a_network_too():
+    search = GridSearchCV(make_net(), {"alpha": [0.0, 0.1]}, cv=2)
+    features = ConvNetFeatures(search, "dense1").fit(X, Y)
+    best = features.estimator_.best_estimator_
+    assert_array_equal(
+        features.transform(X), ConvNetFeatures(best, "dense1", prefit=True).fit(X).transform(X)
+    )
+
+
+def test_what_is_prefit_does_not_follow_a_later_training():
+    net = make_net().fit(X, Y)
+    features = ConvNetFeatures(net, prefit=True).fit(X)
+    before = features.transform(X)
+    net.set_params(random_state=7).fit(X, Y)
+    assert_array_equal(features.transform(X), before)
+
+
+def test_fitting_does_not_touch_the_estimator():
+    net = make_net()
+    features = ConvNetFeatures(net).fit(X, Y)
+    assert features.estimator is net
+    assert not hasattr(net, "network_")
+
+
+@pytest.mark.parametrize("method", ["fit", "fit_transform"])
+def test_weights_are_routed_to_the_network(method):
+    weights = np.linspace(0.1, 2, len(X))
+    expected = make_net().fit(X, Y, sample_weight=weights).network_.vector
+    with config_context(enable_metadata_routing=True):
+        net = make_net().set_fit_request(sample_weight=True)
+        alone = ConvNetFeatures(net)
+        getattr(alone, method)(X, Y, sample_weight=weights)
+        pipeline = make_pipeline(ConvNetFeatures(net), SVC().set_fit_request(sample_weight=False))
+        pipeline.fit(X, Y, sample_weight=weights)
+        with pytest.raises(UnsetMetadataPassedError, match="sample_weight"):
+            ConvNetFeatures(make_net()).fit(X, Y, sample_weight=weights)
+    for features in (alone, pipeline[0]):
+        assert_array_equal(features.estimator_.network_.vector, expected)
+
+
+def test_labels_are_required_where_the_network_is_trained():
+    assert get_tags(ConvNetFeatures(make_net())).target_tags.required
+    assert not get_tags(ConvNetFeatures(make_net(), prefit=True)).target_tags.required
+    assert get_tags(ConvNetFeatures(make_net())).input_tags.three_d_array

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 from sklearn.base import clone
+from sklearn.pipeline import Pipeline
 
 from skcnn.inspection.plotting import distinct_colors, import_pyplot, tick_integers
 from skcnn.routes import unwrapped
@@ -139,10 +140,7 @@ class TrainingCurveDisplay:
         check_drawable(cls, x)
         if not hasattr(search, "cv_results_"):
             raise TypeError(f"search must be a fitted search such as GridSearchCV, got {search!r}")
-        candidates = {
-            ", ".join(f"{name}={' '.join(str(value).split())}" for name, value in params.items()): params
-            for params in search.cv_results_["params"]
-        }
+        candidates = {name_of(params, search.estimator): params for params in search.cv_results_["params"]}
         fitted = {
             name: clone(search.estimator).set_params(**clone(params, safe=False)).fit(X, y, **fit_params)
             for name, params in candidates.items()
@@ -218,6 +216,13 @@ class TrainingCurveDisplay:
                 (self.lines_[name, quantity],) = axis.plot(
                     places[quantity], values, marker=marker, color=color, label=name
                 )
+
+
+def name_of(params: dict, estimator) -> str:
+    """Return what a candidate of a search is called, without the name of the last step of a Pipeline."""
+    prefix = f"{estimator.steps[-1][0]}__" if isinstance(estimator, Pipeline) else ""
+    shown = {name.removeprefix(prefix): " ".join(str(value).split()) for name, value in params.items()}
+    return ", ".join(f"{name}={value}" for name, value in shown.items())
 
 
 def check_drawable(display: type, x) -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from skcnn.inspection.plotting import as_grey, as_picture, draw_image, import_pyplot, limits_of
-from skcnn.inspection.saliency import METHODS, PIXEL_METHODS, saliency_maps
+from skcnn.inspection.saliency import METHODS, PIXEL_METHODS, saliency_maps, target_codes
 from skcnn.routes import Route
 
 
@@ -79,7 +79,7 @@ class SaliencyDisplay:
         methods = list(METHODS) if method == "all" else [method] if isinstance(method, str) else list(method)
         route = Route(estimator, X)
         predicted = estimator.predict(X) if target is None else target
-        targets = np.broadcast_to(np.asarray(predicted), len(route.X))
+        targets = route.classifier.classes_[target_codes(route, predicted)]
         maps = {}
         for name in methods:
             found = saliency_maps(estimator, X, method=name, target=targets, **options)

@@ -2,7 +2,6 @@
 
 import sys
 
-import matplotlib
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -24,17 +23,8 @@ from skcnn.inspection import (
     saliency_maps,
 )
 
-matplotlib.use("Agg")
 X, Y = load_digits(return_X_y=True)
 X, Y = X[:120], Y[:120]
-
-
-@pytest.fixture(autouse=True)
-def closed_figures():
-    import matplotlib.pyplot as plt
-
-    yield
-    plt.close("all")
 
 
 @pytest.fixture(scope="module")

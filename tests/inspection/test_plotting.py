@@ -1,0 +1,119 @@
+"""Tests of what the displays share."""
+
+import sys
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from skcnn.inspection.plotting import (
+    as_grey,
+    as_picture,
+    check_count,
+    distinct_colors,
+    draw_image,
+    grid_of_axes,
+    grid_shape,
+    import_pyplot,
+    limits_of,
+    tick_integers,
+)
+
+
+def test_without_matplotlib_the_extra_is_named(monkeypatch):
+    assert import_pyplot("SomeDisplay") is plt
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
+    with pytest.raises(ImportError, match=r'SomeDisplay needs matplotlib: .* "skcnn\[plot\]"'):
+        import_pyplot("SomeDisplay")
+
+
+@pytest.mark.parametrize("value", [0, -1, 1.5, True, "3", None])
+def test_counts_are_positive_integers(value):
+    with pytest.raises(ValueError, match="n_maps must be an integer of at least 1, got"):
+        check_count(value, "n_maps")
+    check_count(np.int64(3), "n_maps")
+
+
+@pytest.mark.parametrize("n_colors", [1, 2, 10, 11, 20, 21, 150])
+def test_colors_are_distinct(n_colors):
+    colors = distinct_colors(n_colors)
+    assert len(set(colors)) == len(colors) == n_colors
+    assert all(0 <= value <= 1 for color in colors for value in color)
+
+
+@pytest.mark.parametrize(
+    ("n_axes", "n_columns", "expected"),
+    [
+        (1, None, (1, 1)),
+        (9, None, (3, 3)),
+        (10, None, (3, 4)),
+        (5, None, (2, 3)),
+        (5, 2, (3, 2)),
+        (3, 7, (1, 3)),
+    ],
+)
+def test_grids_have_room_for_all_axes(n_axes, n_columns, expected):
+    assert grid_shape(n_axes, n_columns) == expected
+    figure = plt.figure()
+    axes = grid_of_axes(figure, n_axes, n_columns)
+    assert len(axes) == n_axes
+    assert len(figure.axes) == expected[0] * expected[1]
+    assert not any(axis.axison for axis in figure.axes)
+
+
+def test_grids_want_a_number_of_columns():
+    with pytest.raises(ValueError, match="n_columns must be an integer of at least 1, got 0"):
+        grid_shape(4, 0)
+
+
+def test_pictures_of_three_channels_are_in_color_and_others_the_mean_in_grey():
+    image = np.arange(24.0).reshape(2, 4, 3)
+    assert_allclose(as_picture(image, 0, 23), image / 23)
+    assert_allclose(as_picture(image[..., :1], 0, 23), image[..., 0] / 23)
+    assert_allclose(as_picture(image[..., :2], 0, 23), image[..., :2].mean(axis=-1) / 23)
+
+
+def test_pictures_lie_between_black_and_white():
+    image = np.array([[[-5.0], [0.0], [2.0], [9.0]]])
+    assert_allclose(as_picture(image, 0, 4), [[0, 0, 0.5, 1]])
+    assert_array_equal(as_picture(np.full((2, 2, 1), 7.0), 7, 7), np.zeros((2, 2)))
+
+
+def test_pictures_lose_their_colors():
+    colored = np.arange(24.0).reshape(2, 4, 3)
+    assert_allclose(as_grey(colored), colored.mean(axis=-1))
+    assert_array_equal(as_grey(colored[..., 0]), colored[..., 0])
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (np.array([3, 9], np.uint8), (0, 255)),
+        (np.array([0.25, 0.5]), (0, 1)),
+        (np.array([0, 1]), (0, 1)),
+        (np.array([0.0, 16.0]), (0, 16)),
+        (np.array([-1.0, 0.5]), (-1, 0.5)),
+        (np.array([3, 900], np.int32), (3, 900)),
+    ],
+)
+def test_limits_of_bytes_shares_and_others(values, expected):
+    assert limits_of(values) == expected
+
+
+def test_drawn_images_hold_the_picture_in_grey_from_0_to_1():
+    _, axis = plt.subplots()
+    image = np.arange(6.0).reshape(2, 3, 1)
+    artist = draw_image(axis, image, (0, 10))
+    assert_allclose(np.asarray(artist.get_array()), image[..., 0] / 10)
+    assert artist.get_clim() == (0, 1)
+    assert artist.get_cmap().name == "gray"
+
+
+def test_ticks_stand_at_integers():
+    figure, axis = plt.subplots()
+    axis.plot([1, 2, 3], [0, 1, 2])
+    tick_integers(axis.xaxis)
+    figure.canvas.draw()
+    assert all(float(tick).is_integer() for tick in axis.get_xticks())
