@@ -11,6 +11,7 @@ from skcnn.gradient_check import LinearLoss
 from skcnn.kernels.channelwise import channelwise
 from skcnn.layers import BatchNorm, Dropout, Layer, SpatialDropout2D
 from skcnn.network import Network
+from skcnn.prediction import finite_scores
 from skcnn.random_streams import RandomStreams
 from skcnn.threads import worker_pool
 
@@ -91,7 +92,6 @@ class Scores:
     ----------
     classifier : ConvNetClassifier
         Fitted.
-
     """
 
     def __init__(self, classifier):
@@ -155,17 +155,6 @@ class Scores:
 
     def _reader(self, X):
         return ImageSource(X, self._format).read
-
-
-def finite_scores(scores: np.ndarray) -> np.ndarray:
-    """Return scores, or raise a ValueError if one is not finite."""
-    finite = np.isfinite(scores).all(axis=1)
-    if not finite.all():
-        raise ValueError(
-            f"the scores of sample {int(np.flatnonzero(~finite)[0])} are not finite: its values are too "
-            f"large for {scores.dtype}"
-        )
-    return scores
 
 
 def checked_frozen(network: Network, read) -> Network:

@@ -134,10 +134,15 @@ class PredictionMixin:
             for read in readers:
                 executor.predict(Batch(len(X), read), of_view)
                 np.add(scores, of_view, out=scores)
-        np.divide(scores, len(readers), out=scores)
-        if not np.isfinite(scores).all():
-            row = int(np.flatnonzero(~np.isfinite(scores).all(axis=1))[0])
-            raise ValueError(
-                f"the scores of sample {row} are not finite: its values are too large for {scores.dtype}"
-            )
-        return scores
+        return finite_scores(np.divide(scores, len(readers), out=scores))
+
+
+def finite_scores(scores: np.ndarray) -> np.ndarray:
+    """Return scores of shape (n_samples, n_classes), or raise a ValueError if one is not finite."""
+    finite = np.isfinite(scores).all(axis=1)
+    if not finite.all():
+        row = int(np.flatnonzero(~finite)[0])
+        raise ValueError(
+            f"the scores of sample {row} are not finite: its values are too large for {scores.dtype}"
+        )
+    return scores
