@@ -165,7 +165,7 @@ class ConvNetClassifier(
     averaging_decay : float, default=0.999
         Share of the average that a step of "ema" keeps, in [0, 1); less during the first steps.
     averaging_start : float, default=0.75
-        Share of ``max_iter`` epochs before the first one that "swa" averages, in [0, 1).
+        Share of the epochs that ``max_iter`` allows before the first one that "swa" averages, in [0, 1).
     max_iter : int or None, default=None
         Largest number of epochs. None: as many as it takes to see 600,000 training samples, repetitions
         included, but at least 10 and at most 50.

@@ -215,7 +215,6 @@ class FullBatch:
         self._state.n_samples_seen += self._batch.n_rows
         record = {
             "epoch": self._state.epoch,
-            "step": self._state.step,
             "loss": loss,
             "batch_losses": [loss],
             "seconds": time.perf_counter() - self._start_time,

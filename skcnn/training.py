@@ -175,9 +175,8 @@ def train_epochs(
     Yields
     ------
     record : dict
-        ``epoch``, ``step`` (minibatches since the start of training), ``loss`` (mean over the epoch, penalty
-        included), ``batch_losses`` (of each minibatch), ``learning_rate`` (of the last minibatch),
-        ``seconds``.
+        ``epoch``, ``loss`` (mean over the epoch, penalty included), ``batch_losses`` (of each minibatch),
+        ``learning_rate`` (of the last minibatch), ``seconds``.
 
     Raises
     ------
@@ -218,7 +217,6 @@ def train_epochs(
             state.n_averaged += 1
         yield {
             "epoch": state.epoch,
-            "step": state.step,
             "loss": loss_sum / n_seen,
             "batch_losses": losses,
             "learning_rate": rate,

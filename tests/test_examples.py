@@ -166,9 +166,13 @@ def test_fashion_mnist_recipe(run_example, idx_folder, monkeypatch):
 
 
 def assert_is_a_picture(path):
-    """Assert that a file is a picture of many colours."""
+    """Assert that a file is a picture of many colours, and that more than lettering and empty frames is drawn.
+
+    Those of the figure of the augmentations darken 22 % of it; with the photographs it is 63 %.
+    """
     with Image.open(path) as image:
         assert len(image.convert("RGB").getcolors(2**24)) > 10
+        assert np.mean(np.asarray(image.convert("L")) < 250) > 0.4
 
 
 # examples with figures, which share "gallery.py"
