@@ -166,7 +166,7 @@ def test_fashion_mnist_recipe(run_example, idx_folder, monkeypatch):
 
 
 def assert_is_a_picture(path):
-    """Assert that a file is a picture of many colours, and that more than lettering and empty frames is drawn.
+    """Assert that a file is a picture of many colours, of more than lettering and empty frames.
 
     Those of the figure of the augmentations darken 22 % of it; with the photographs it is 63 %.
     """
