@@ -23,6 +23,7 @@ from skcnn import ConvNetClassifier
 
 VARIABLE = "CIFAR10_FILE"
 N_ALL, N_TEST = 60_000, 10_000
+CLASS_NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 
 def decode(jpeg, offsets):

@@ -21,6 +21,18 @@ from sklearn.datasets import fetch_openml
 from skcnn import ConvNetClassifier
 
 DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")
+CLASS_NAMES = (
+    "T-shirt",
+    "trousers",
+    "pullover",
+    "dress",
+    "coat",
+    "sandal",
+    "shirt",
+    "sneaker",
+    "bag",
+    "ankle boot",
+)
 
 
 def read_idx(path):
