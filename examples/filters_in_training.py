@@ -3,8 +3,8 @@
 The first convolution of a small network, 24 filters of 7 x 7 pixels in colour, learns on CIFAR-10. Before
 training the filters are noise; edges and blobs of colour come out of it, while a penalty on large weights
 takes away the noise that is of no use. The figure shows the filters before and after training and the loss;
-the animation, a GIF file, has a picture for about every 100 minibatches. Each filter is drawn on a scale of its own
-about zero, which is grey.
+the animation, a GIF file, has a picture for about every 100 minibatches. Each filter is drawn on a scale of
+its own about zero, which is grey.
 
 Run it with ``python examples/filters_in_training.py``; the set is read as ``examples/cifar10.py`` says.
 Measured with 20,000 images and four epochs: FILTMEASURED
@@ -101,9 +101,8 @@ def main():
     X_train, y_train, X_test, y_test = load("cifar10", arguments)
     classifier = make_classifier()
     snapshots = train_and_watch(classifier, X_train, y_train, arguments.epochs)
-    print(
-        f"test accuracy after {len(classifier.batch_losses_)} minibatches: {classifier.score(X_test, y_test):.4f}"
-    )
+    n_batches = len(classifier.batch_losses_)
+    print(f"test accuracy after {n_batches} minibatches: {classifier.score(X_test, y_test):.4f}")
     before, after = FilterDisplay.from_estimator(classifier, fig=Figure()).filters.values()
     save(draw(before, after, classifier.batch_losses_), arguments)
     animate({0: before} | snapshots, arguments.animation)

@@ -58,9 +58,8 @@ def main():
     records = compare(classifiers, data, arguments.epochs)
     margins = {name: margins_of(classifier, *data[2:]) for name, classifier in classifiers.items()}
     for name, values in margins.items():
-        print(
-            f"{name}: {np.mean(values > 0):.4f} of the margins are positive, their median is {np.median(values):.2f}"
-        )
+        share, median = np.mean(values > 0), np.median(values)
+        print(f"{name}: {share:.4f} of the margins are positive, their median is {median:.2f}")
 
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     accuracies, distributions = figure.subplots(1, 2)

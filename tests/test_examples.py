@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import re
 import runpy
 import sys
 from pathlib import Path
@@ -9,7 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from idx_files import write_idx_files
+from matplotlib.figure import Figure
 from PIL import Image
+from seeds import generator
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
@@ -207,3 +210,188 @@ def test_feature_maps_of_a_photograph(run_with_figure):
     printed = run_with_figure("feature_maps_of_a_photograph.py", "--patches", 100, "--epochs", 1, "--maps", 2)
     assert "100 patches of 24 parts of photographs" in printed
     assert "accuracy on 2000 other patches: 0." in printed
+
+
+# examples that compare trainings, which share "comparing.py", too
+
+
+@pytest.fixture
+def functions_of(monkeypatch):
+    """Return a function that gives the names of an example."""
+    monkeypatch.syspath_prepend(EXAMPLES)
+    return lambda name: runpy.run_path(str(EXAMPLES / name))
+
+
+def rows_of(printed):
+    """Return loss, training and test accuracy by the names in the table that an example printed."""
+    found = re.findall(r"^(\S.*?) +(\d+\.\d{4}) +(\d\.\d{4}) +(\d\.\d{4}) +\d+\.\d$", printed, re.MULTILINE)
+    return {name: [float(number) for number in numbers] for name, *numbers in found}
+
+
+def test_records_are_those_of_training_by_hand(functions_of):
+    rng = generator(0)
+    X, y = rng.normal(size=(30, 4, 4)), np.arange(30) % 3
+    functions = functions_of("comparing.py")
+    record = functions["train"](functions["plain_network"](), (X[:20], y[:20], X[20:], y[20:]), 2)
+    clf = functions["plain_network"]()
+    for epoch in range(2):
+        clf.partial_fit(X[:20], y[:20], classes=[0, 1, 2])
+        assert record["loss"][epoch] == clf.loss_
+        assert record["train_accuracy"][epoch] == np.mean(clf.predict(X[:20]) == y[:20])
+        assert record["test_accuracy"][epoch] == np.mean(clf.predict(X[20:]) == y[20:])
+    assert len(record["loss"]) == 2
+
+
+def test_a_curve_of_one_epoch_is_a_point(functions_of):
+    functions = functions_of("comparing.py")
+    axis = Figure().subplots()
+    functions["draw_curves"](
+        axis, {"a": {"loss": np.array([2.0])}, "b": {"loss": np.array([2.0, 1.0])}}, "loss"
+    )
+    one, two = axis.lines
+    assert one.get_marker() == "o" and two.get_marker() == ""
+    assert two.get_xydata().tolist() == [[1, 2], [2, 1]]
+    assert one.get_color() != two.get_color()
+
+
+def test_overfitting_learns_noise_by_heart(run_with_figure, idx_folder):
+    printed = run_with_figure("overfitting.py", "--folder", idx_folder, "--samples", 20, "--epochs", 20)
+    rows = rows_of(printed)
+    assert list(rows) == ["2 images", "20 images"]
+    for loss, train_accuracy, _ in rows.values():
+        assert loss < 0.1 and train_accuracy == 1
+
+
+def test_teaching_network_on_both_sets(run_with_figure, idx_folder, cifar10_file):
+    options = ["--folder", idx_folder, "--samples", 30, "--epochs", 2]
+    assert list(rows_of(run_with_figure("teaching_network.py", *options))) == ["Fashion-MNIST", "CIFAR-10"]
+    printed = run_with_figure("teaching_network.py", *options, "--data", "fashion_mnist")
+    assert list(rows_of(printed)) == ["Fashion-MNIST"]
+
+
+def test_optimizers_start_at_the_same_place_and_part(run_with_figure, idx_folder):
+    """One minibatch is an epoch here, so the loss of the first one is that of the initial weights."""
+    options = ["--folder", idx_folder, "--epochs"]
+    first, third = (rows_of(run_with_figure("optimizers.py", *options, n_epochs)) for n_epochs in (1, 3))
+    assert list(first) == list(third) == ["SGD", "momentum", "RMSProp", "Adam"]
+    assert len({loss for loss, *_ in first.values()}) == 1
+    assert len({loss for loss, *_ in third.values()}) == 4
+
+
+def test_activations_and_pooling_are_combined(run_with_figure, idx_folder):
+    rows = rows_of(run_with_figure("activations_and_pooling.py", "--folder", idx_folder, "--epochs", 2))
+    assert list(rows) == ["ReLU, maximum", "ReLU, average", "sigmoid, maximum", "sigmoid, average"]
+    assert len({loss for loss, *_ in rows.values()}) == 4
+
+
+def test_losses_print_margins(run_with_figure, idx_folder):
+    """A margin is positive where the prediction is right."""
+    printed = run_with_figure("losses.py", "--folder", idx_folder, "--epochs", 2)
+    rows = rows_of(printed)
+    assert list(rows) == ["softmax", "SVM", "squared SVM"]
+    for name, (_, _, test_accuracy) in rows.items():
+        assert f"{name}: {test_accuracy:.4f} of the margins are positive" in printed
+
+
+def test_margins_by_hand(functions_of):
+    class Fitted:
+        classes_ = np.array(["a", "b", "c"])
+
+        @staticmethod
+        def decision_function(X):
+            return np.array([[1.0, 3.0, 2.0], [5.0, 1.0, 0.0]])
+
+    margins = functions_of("losses.py")["margins_of"](Fitted, None, np.array(["b", "c"]))
+    assert margins.tolist() == [1, -5]
+
+
+def test_preprocessing_on_each_kind_of_pixels(run_with_figure, cifar10_file):
+    printed = run_with_figure("preprocessing.py", "--samples", 20, "--epochs", 1, "--seeds", 2)
+    names = ["raw", "/ 255", "mean", "mean and deviation", "local equalization", "grey"]
+    assert list(rows_of(printed)) == names
+    assert all(f"{name} 0." in printed.split("mean test accuracy: ")[1] for name in names)
+
+
+def test_ways_to_prepare_pixels(functions_of):
+    """By the statistics of the training images, and local ranks by a loop over pixels."""
+    functions = functions_of("preprocessing.py")
+    rng = generator(1)
+    X_train, X = (rng.integers(0, 256, (n, 12, 12, 3)).astype(np.uint8) for n in (20, 2))
+    centered, standardized = functions["centered"], functions["standardized"]
+    mean, deviation = X_train.mean(axis=(0, 1, 2)), X_train.std(axis=(0, 1, 2))
+    np.testing.assert_allclose(centered(X, X_train), X - mean, atol=1e-4)
+    np.testing.assert_allclose(standardized(X, X_train), (X - mean) / deviation, atol=1e-5)
+    assert functions["divided"](X, X_train).max() <= 1
+    brightness = functions["grey"](X_train, X_train)
+    assert brightness.shape == (20, 12, 12, 1)
+    np.testing.assert_allclose([brightness.mean(), brightness.std()], [0, 1], atol=1e-5)
+    equalized = functions["locally_equalized"](X, X_train)
+    padded = np.pad(X, ((0, 0), (4, 4), (4, 4), (0, 0)), mode="reflect")
+    for image, row, column, channel in [(0, 0, 0, 0), (1, 5, 7, 2), (1, 11, 11, 1)]:
+        window = padded[image, row : row + 9, column : column + 9, channel]
+        rank = np.mean(window <= X[image, row, column, channel])
+        assert equalized[image, row, column, channel] == pytest.approx(rank, rel=1e-6)
+
+
+def test_filters_in_training_moves(run_with_figure, cifar10_file, tmp_path):
+    path = tmp_path / "filters.gif"
+    printed = run_with_figure("filters_in_training.py", "--samples", 50, "--epochs", 4, "--animation", path)
+    assert "test accuracy after 8 minibatches: 0." in printed
+    assert f"animation of 5 pictures: {path}" in printed
+    with Image.open(path) as animation:
+        assert animation.n_frames == 5
+        first = np.asarray(animation.convert("RGB"), int)
+        animation.seek(4)
+        last = np.asarray(animation.convert("RGB"), int)
+    assert np.abs(last - first).max() > 50
+
+
+def test_filters_as_tiles(functions_of):
+    """Zero is grey, and the largest weight of each filter as far from it as it gets."""
+    filters = np.full((2, 3, 3, 16), 1e-3)
+    filters[..., 9] = 0
+    filters[0, 0, 0, 9] = -5
+    picture = functions_of("filters_in_training.py")["tiled"](filters)
+    assert picture.shape == (2 * 2 + 1, 8 * 3 + 7, 3)
+    assert np.all(picture[:2] == 1)
+    assert picture[3, 4].tolist() == [0, 0.5, 0.5]
+    assert np.all(picture[3:, 5:7] == 0.5) and np.all(picture[:, 7] == 1)
+
+
+@pytest.fixture
+def picture_file(tmp_path):
+    """Return the path of a wide picture, red in the middle square and blue beside it."""
+    pixels = np.zeros((40, 80, 3), np.uint8)
+    pixels[:, :, 2] = 255
+    pixels[:, 20:60] = [255, 0, 0]
+    Image.fromarray(pixels).save(tmp_path / "picture.png")
+    return tmp_path / "picture.png"
+
+
+def test_own_picture_trains_saves_and_loads(run_with_figure, picture_file, cifar10_file, tmp_path):
+    options = [picture_file, "--network", tmp_path / "network.joblib", "--samples", 40, "--epochs", 1]
+    trained = run_with_figure("own_picture.py", *options)
+    assert "trained on 40 images, test accuracy 0." in trained
+    assert "network saved to" in trained
+    loaded = run_with_figure("own_picture.py", *options)
+    assert "network from" in loaded and "trained" not in loaded
+    predicted = [line for line in trained.splitlines() if re.fullmatch(r"\w+: 0\.\d{3}", line)]
+    assert len(predicted) == 3 and "\n".join(predicted) in loaded
+    assert {line.split(":")[0] for line in predicted} <= set(cifar10_functions()["CLASS_NAMES"])
+
+
+def test_own_picture_on_grey_images(run_with_figure, picture_file, idx_folder, tmp_path):
+    network = ["--network", tmp_path / "network.joblib", "--data", "fashion_mnist", "--folder", idx_folder]
+    printed = run_with_figure("own_picture.py", picture_file, *network, "--epochs", 1, "--invert")
+    assert "trained on 60 images" in printed
+
+
+def test_own_picture_is_cut_to_its_middle(functions_of, picture_file):
+    functions = functions_of("own_picture.py")
+    square = functions["read_square"](picture_file, invert=False)
+    sample = functions["as_sample"](square, (8, 8, 3))
+    assert sample.shape == (1, 8, 8, 3) and sample.dtype == np.uint8
+    assert np.all(sample == [255, 0, 0])
+    inverted = functions["read_square"](picture_file, invert=True)
+    assert np.all(functions["as_sample"](inverted, (8, 8, 3)) == [0, 255, 255])
+    assert functions["as_sample"](square, (8, 4, 1)).shape == (1, 8, 4, 1)
