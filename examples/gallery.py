@@ -17,9 +17,10 @@ def option_parser(description, figure, *, epochs=None):
     return parser
 
 
-def save(figure, arguments, *, colors=256):
+def save(figure, arguments, *, suffix="", colors=256):
     """Write a figure as the options say; a PNG file with a palette, which makes it several times smaller."""
     path = Path(arguments.figure)
+    path = path.with_stem(path.stem + suffix)
     if path.suffix.lower() == ".png":
         file = io.BytesIO()
         figure.savefig(file, dpi=arguments.dpi)

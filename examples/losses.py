@@ -6,8 +6,8 @@ Losses in different units cannot be compared, accuracies can. The margin of an i
 less the largest other score, so that it is classified rightly where it is positive: the hinge losses are
 content with margins of one, the cross-entropy always asks for more.
 
-Expect about the same accuracy, and quite different margins. Measured with 10,000 images and eight epochs:
-LOSSMEASURED
+Expect accuracies that differ little, and margins that differ much. Measured with 10,000 images and eight
+epochs, test accuracy and median margin: softmax 0.876 and 4.7, SVM 0.857 and 2.1, squared SVM 0.850 and 1.1.
 
 Run it with ``python examples/losses.py``; the set is read as ``examples/fashion_mnist.py`` says.
 """

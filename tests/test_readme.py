@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import skcnn
+import skcnn.inspection
 import skcnn.layers
 
 ROOT = Path(__file__).parent.parent
@@ -46,6 +47,11 @@ def test_signatures_in_the_table_of_layers_are_true():
         for name, shown in re.findall(r"`(\w+)\((.*?)\)`", row):
             actual = str(inspect.signature(getattr(skcnn, name))).strip("()").replace("'", '"')
             assert shown.replace("1e-5", "1e-05") == actual
+
+
+def test_every_display_has_a_row():
+    rows = re.findall(r"\| `(\w+)` \|", "\n".join(table("Pictures and explanations")))
+    assert sorted(rows) == sorted(name for name in skcnn.inspection.__all__ if name.endswith("Display"))
 
 
 @pytest.mark.parametrize("marker", ["main job", "tests"])
