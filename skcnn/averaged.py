@@ -10,6 +10,9 @@ from skcnn.network import Network
 from skcnn.random_streams import RandomStreams
 from skcnn.training import Objective, TrainingData, TrainingState, make_batch
 
+N_SAMPLES = 10_000
+"""About how many samples running statistics are averaged over; more would cost time and change little."""
+
 
 def averaged_network(
     network: Network,
@@ -36,7 +39,8 @@ def averaged_network(
         Largest number of samples of a minibatch.
     pool : WorkerPool
     order : ndarray of shape (n_samples,), default=None
-        Order in which the samples make up minibatches; None: as they come.
+        Order in which the samples make up minibatches; None: as they come. Of more than ``N_SAMPLES``,
+        minibatches at even distances are taken.
     statistics : dict of (str, str) to ndarray, default=None
         Running statistics to go on from, as training does, where these samples are not all there are. None:
         the statistics of the minibatches are averaged.
@@ -45,6 +49,7 @@ def averaged_network(
     ----------
     Izmailov, Podoprikhin, Garipov, Vetrov and Wilson (2018), "Averaging weights leads to wider optima and
     better generalization", UAI, section 3.2.
+    Wu and Johnson (2021), "Rethinking 'batch' in BatchNorm", arXiv:2105.07576, section 3.
     """
     if not state.n_averaged:
         return network
@@ -53,13 +58,13 @@ def averaged_network(
     if averaged.state():
         executor = Executor(averaged, pool, training=True, streams=RandomStreams(state.seed))
         order = np.arange(len(data.images)) if order is None else order
-        minibatches = np.array_split(order, -(-len(order) // batch_size))
+        minibatches = evenly_chosen(np.array_split(order, -(-len(order) // batch_size)))
         batches = (
             make_batch(data, rows, averaged, objective, number=int(rows[0]), epoch=state.epoch)
             for rows in minibatches
         )
         if statistics is None:
-            weights = np.ones(len(order)) if data.weights is None else data.weights / data.weights.max()
+            weights = np.ones(len(data.images)) if data.weights is None else data.weights / data.weights.max()
             average_statistics(executor, batches, [weights[rows].sum() for rows in minibatches])
         else:
             averaged.set_state(statistics)
@@ -68,15 +73,24 @@ def averaged_network(
     return averaged
 
 
+def evenly_chosen(minibatches: list[np.ndarray]) -> list[np.ndarray]:
+    """Return minibatches of about ``N_SAMPLES`` samples at even distances, from the first to the last."""
+    n_chosen = max(2, -(-N_SAMPLES // len(minibatches[0])))
+    if len(minibatches) <= n_chosen:
+        return minibatches
+    return [minibatches[i] for i in np.linspace(0, len(minibatches) - 1, n_chosen).astype(int)]
+
+
 def average_statistics(executor: Executor, batches: Iterator[Batch], weights: Sequence[float]) -> None:
-    """Give a network the average of the statistics of some minibatches, by their weights."""
+    """Give a network the average of the statistics of some minibatches, by their weights; counts add up."""
     network = executor.network
     blank = {where: np.zeros_like(value) for where, value in network.state().items()}
     sums = dict.fromkeys(blank, 0.0)
+    counts = {where: value for where, value in blank.items() if value.dtype.kind in "iu"}
     for batch, weight in zip(batches, weights, strict=True):
         network.set_state(blank)  # running statistics that start at zero become those of the minibatch
         latest = executor.statistics(batch)
         sums = {where: total + weight * latest[where] for where, total in sums.items()}
-    network.set_state(latest)
+        counts = {where: count + latest[where] for where, count in counts.items()}
     floats = [where for where, value in blank.items() if value.dtype.kind == "f"]
-    network.set_state({where: sums[where] / math.fsum(weights) for where in floats})
+    network.set_state(latest | counts | {where: sums[where] / math.fsum(weights) for where in floats})

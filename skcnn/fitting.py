@@ -311,7 +311,7 @@ class FittingMixin:
         if fresh:
             unit_variance, streams = self.init_scaling == "unit_variance", RandomStreams(state.seed)
             start_from_data(self.network_, data, unit_variance=unit_variance, streams=streams, **options)
-        averaged = self._averager(data, objective, partial=partial, **options)
+        averaged = self._averager(data, objective, few_samples=partial and not fresh, **options)
         monitor = Monitor(
             objective,
             state,
@@ -371,15 +371,18 @@ class FittingMixin:
         if not (partial or self.warm_start):
             del self._training_state
 
-    def _averager(self, data, objective, *, partial, batch_size, pool):
-        """Return a function that gives the network to predict with, of averaged weights if that is wanted."""
+    def _averager(self, data, objective, *, few_samples, batch_size, pool):
+        """Return a function that gives the network to predict with, of averaged weights if that is wanted.
+
+        Where the samples may be too few for statistics of their own, those that are there are carried on.
+        """
         state, options = self._training_state, {"batch_size": batch_size, "pool": pool}
         if objective.averaging is None:
             return lambda: self.network_
         if self.shuffle:  # batches of one class, where samples are sorted, would have too small a variance
             generator = RandomStreams(state.seed).generator("shuffle", 0, 1)
             options["order"] = generator.permutation(len(data.images))
-        if partial and state.n_averaged:  # these samples alone may be too few for statistics
+        if few_samples:
             options["statistics"] = self.network_.copy().state()
         return lambda: averaged_network(self.network_, data, state, objective, **options)
 

@@ -210,16 +210,42 @@ def test_moving_average_goes_on_bit_by_bit_with_partial_fit():
     assert_same_bits(whole, net)
 
 
-def test_a_few_samples_do_not_spoil_the_statistics_of_an_average():
+@pytest.mark.parametrize(
+    "before", [("fit", {}), ("fit", {"warm_start": True}), ("partial_fit", {}), ("ten calls", {})], ids=str
+)
+def test_a_few_samples_do_not_spoil_the_statistics_of_an_average(before):
     """A call with two of them moves running statistics, as in training; it does not replace them."""
-    net = make_net(averaging="ema")
-    for _ in range(10):
+    method, options = before
+    net = make_net(averaging="ema", input_scaling=None, **options)
+    if method == "fit":
+        net.fit(X, Y)
+    for _ in range({"fit": 0, "partial_fit": 1, "ten calls": 10}[method]):
         net.partial_fit(X, Y, CLASSES)
     before = net.network_.params["norm1"]["running_mean"].copy()
     net.partial_fit(X[:2], Y[:2])
-    after = net.network_.params["norm1"]["running_mean"]
-    assert 0 < np.abs(after - before).max() < 0.2 * np.abs(before).max()
-    assert net.score(X, Y) > 0.9
+    n_updates = 1 + (10 if method == "ten calls" else 1) * N_BATCHES
+    share = (1 - 0.9) / (1 - 0.9**n_updates)
+    mean, _ = statistics_by_hand(net, X[:2])
+    assert_allclose(net.network_.params["norm1"]["running_mean"], before + share * (mean - before))
+
+
+def test_statistics_of_an_average_count_their_minibatches():
+    """So that the next one gets a share like that of each of them."""
+    net = make_net(averaging="ema", warm_start=True).fit(X, Y)
+    assert net.network_.params["norm1"]["n_updates"] == N_BATCHES
+    assert net.partial_fit(X, Y).network_.params["norm1"]["n_updates"] == 2 * N_BATCHES
+
+
+def test_statistics_of_an_average_take_some_ten_thousand_samples(monkeypatch):
+    """Of many samples, minibatches from all over them."""
+    monkeypatch.setattr("skcnn.averaged.N_SAMPLES", 50)
+    images = np.repeat(X, 2, axis=0)
+    net = make_net(averaging="ema", batch_size=10, max_iter=1, shuffle=False, input_scaling=None)
+    net.fit(images, np.repeat(Y, 2))
+    assert net.network_.params["norm1"]["n_updates"] == 5
+    chosen = np.concatenate([images[start : start + 10] for start in (0, 140, 290, 440, 590)])
+    mean, _ = statistics_by_hand(net, chosen)
+    assert_allclose(net.network_.params["norm1"]["running_mean"], mean, rtol=1e-6)
 
 
 @pytest.mark.parametrize("averaging", ["ema", "swa"])
