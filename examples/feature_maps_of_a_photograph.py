@@ -100,7 +100,7 @@ def main():
     """Train on patches, read a photograph and draw."""
     parser = option_parser(__doc__, "feature_maps_of_a_photograph.png", epochs=12)
     parser.add_argument("--patches", type=int, default=12000, help="number of training images")
-    parser.add_argument("--maps", type=int, default=6, help="maps of each stage to draw, at most 8")
+    parser.add_argument("--maps", type=int, choices=range(1, 9), default=6, help="maps of each stage to draw")
     arguments = parser.parse_args()
 
     rng = np.random.default_rng(0)

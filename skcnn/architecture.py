@@ -73,7 +73,7 @@ def compact_layers(
     height, width = input_shape[:2]
     window = as_pair(pool_size, "pool_size")
     if isinstance(conv_layer_sizes, str):  # "auto"
-        conv_layer_sizes = auto_conv_layer_sizes(input_shape)
+        conv_layer_sizes = auto_conv_layer_sizes(input_shape, (1, 1) if pooling is None else window)
     for number, filters in enumerate(_sizes(conv_layer_sizes, "conv_layer_sizes"), start=1):
         if normalization is None:
             layers.append((f"conv{number}", Conv2D(filters, kernel_size, activation=_copy_of(activation))))
@@ -97,19 +97,41 @@ def compact_layers(
     return layers
 
 
-def auto_conv_layer_sizes(image_shape: Shape) -> tuple[int, ...]:
+def auto_conv_layer_sizes(image_shape: Shape, window: tuple[int, int] = (2, 2)) -> tuple[int, ...]:
     """Return the filters of each block for images of a shape: the larger the image, the more blocks.
 
-    As many blocks as leave two or three pixels of the longer side, but two at least and five at most, of 32
-    filters in the first and twice as many in each that follows.
+    As many blocks as pooling can leave two pixels of the longer side, but two at least and five at most, of
+    32 filters in the first and twice as many in each that follows.
+
+    Parameters
+    ----------
+    image_shape : tuple of (height, width, channels)
+    window : pair of int, default=(2, 2)
+        What is pooled behind each block; of one pixel, images stay as large as they are.
 
     Examples
     --------
     >>> [auto_conv_layer_sizes((size, size, 1)) for size in (8, 28, 32)]
     [(32, 64), (32, 64, 128), (32, 64, 128, 256)]
+    >>> auto_conv_layer_sizes((32, 32, 3), window=(4, 4))
+    (32, 64)
     """
-    n_halvings = max(image_shape[:2]).bit_length() - 2
-    return tuple(32 * 2**block for block in range(min(max(2, n_halvings), 5)))
+    n_blocks = max(n_poolings(*sides) for sides in zip(image_shape[:2], window, strict=True))
+    return tuple(32 * 2**block for block in range(min(max(2, n_blocks), 5)))
+
+
+def n_poolings(length: int, window: int) -> int:
+    """Return how often a length can be divided by that of a window until fewer than two pixels would be left.
+
+    Examples
+    --------
+    >>> [n_poolings(length, 2) for length in (3, 4, 28, 32)], n_poolings(100, 1)
+    ([0, 1, 3, 4], 0)
+    """
+    count = 0
+    while window > 1 and length // window >= 2:
+        length, count = length // window, count + 1
+    return count
 
 
 def _copy_of(activation):

@@ -115,7 +115,9 @@ class WatchedFit:
 
         def attributes():
             with working_numpy_state():
-                return {"__dict__": vars(ended_copy())}  # all of them: a name not there must go, too
+                # BaseEstimator._from_reconstruction_attributes gives each to setattr; as one, a name that is
+                # not there goes, too
+                return {"__dict__": vars(ended_copy())}
 
         with self._users_numpy_state():
             return hooks(

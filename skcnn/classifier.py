@@ -66,7 +66,7 @@ class ConvNetClassifier(
     conv_layer_sizes : tuple of int or "auto", default="auto"
         Filters of each block of convolution, normalization, activation and pooling. "auto": (32, 64) for
         images whose longer side has less than 16 pixels, (32, 64, 128) up to 31, (32, 64, 128, 256) up to
-        63, (32, 64, 128, 256, 512) from there on.
+        63, (32, 64, 128, 256, 512) from there on; fewer with a larger ``pool_size``, two without pooling.
     kernel_size : int or pair of int, default=3
         Height and width of the filters, in pixels. Images are padded so that convolution keeps their size.
     pool_size : int or pair of int, default=2
@@ -118,7 +118,7 @@ class ConvNetClassifier(
         How much less weight "focal" gives; 0 is the cross-entropy.
     label_smoothing : float, default=0.1
         Share of each target that is spread evenly over all classes, in [0, 1). The loss of such a target is
-        the mean over classes, by their shares.
+        the mean over classes, by their shares. Not used by the hinge losses, whose targets are margins.
     class_weight : dict, "balanced" or None, default=None
         Factors of the losses by class. "balanced": inversely proportional to the total weight of a class.
     solver : {"adam", "adamw", "nadam", "rmsprop", "adagrad", "sgd", "lbfgs"}, default="adam"
@@ -254,8 +254,8 @@ class ConvNetClassifier(
     until then. If one returns True at the end of an epoch, training ends. An error in a callback leaves the
     estimator as it was.
 
-    ``sample_weight`` equals repetition: exactly with one minibatch an epoch, in expectation else. Samples
-    of weight zero are dropped before anything else.
+    ``sample_weight`` equals repetition: exactly with one minibatch an epoch and the same ``max_iter``, in
+    expectation else. Samples of weight zero are dropped before anything else.
 
     References
     ----------
@@ -521,9 +521,7 @@ class ConvNetClassifier(
         if fresh and classes is None:
             raise ValueError("classes must be passed on the first call to partial_fit")
         if classes is not None:
-            classes = check_classes(
-                check_labels(classes, len(np.atleast_1d(classes)), name="classes"), type(self).__name__
-            )
+            classes = check_classes(check_labels(classes, None, name="classes"), type(self).__name__)
             if not fresh and not np.array_equal(classes, self.classes_):
                 raise ValueError(f"classes={classes} is not the same as on the first call: {self.classes_}")
         return self._fit(X, y, sample_weight, fresh=fresh, classes=classes, partial=True)

@@ -4,6 +4,8 @@ scikit-learn asks an estimator for a block to draw. That is private to it, so al
 where there is no such block, it draws the estimator like any other.
 """
 
+from collections.abc import Set
+
 from sklearn.utils.metaestimators import available_if
 
 from skcnn.layers import Block, Container, Residual
@@ -19,7 +21,9 @@ NamedEntries = list[tuple[str, object]]
 """Layers, or whatever was given in the place of a layer, with their names."""
 
 
-def stack_block(entries: NamedEntries, steps: tuple[Step, ...] = (), path: str = ""):
+def stack_block(
+    entries: NamedEntries, steps: tuple[Step, ...] = (), path: str = "", searchable: Set[str] = frozenset()
+):
     """Return a block that shows named layers behind one another.
 
     Parameters
@@ -29,24 +33,26 @@ def stack_block(entries: NamedEntries, steps: tuple[Step, ...] = (), path: str =
         The steps of the network, as far as they are known.
     path : str
         What the names of the entries have in front of them in the network.
+    searchable : set of str
+        Names of the parameters of the estimator, those of its layers among them.
 
     Returns
     -------
     block : VisualBlock
     """
-    blocks = [layer_block(name, entry, steps, path) for name, entry in entries]
+    blocks = [layer_block(name, entry, steps, path, searchable) for name, entry in entries]
     labels = [block.label for block in blocks]
     return VisualBlock("serial", blocks, names=labels, name_details=labels, dash_wrapped=False)
 
 
-def layer_block(name: str, entry, steps: tuple[Step, ...], path: str):
+def layer_block(name: str, entry, steps: tuple[Step, ...], path: str, searchable: Set[str]):
     """Return a block that shows a layer, and the layers within it.
 
     Parameters
     ----------
     name : str
     entry : object
-    steps, path
+    steps, path, searchable
         As for :func:`stack_block`.
 
     Returns
@@ -63,12 +69,12 @@ def layer_block(name: str, entry, steps: tuple[Step, ...], path: str):
     if not any(stacks):
         block = VisualBlock("single", entry, names=label, name_details=str(entry))
     elif len(stacks) == 1:
-        block = stack_block(stacks[0], steps, inner)
+        block = stack_block(stacks[0], steps, inner, searchable)
     else:
-        block = VisualBlock("parallel", [stack_block(stack, steps, inner) for stack in stacks])
+        block = VisualBlock("parallel", [stack_block(stack, steps, inner, searchable) for stack in stacks])
     block.dash_wrapped = True
     block.label = label
-    if isinstance(entry, Block):  # the table of parameters is asked of the block
+    if path + name in searchable and isinstance(entry, Block):  # its table has names for set_params
         block.get_params, block._get_params_html = entry.get_params, entry._get_params_html
     return block
 
@@ -92,7 +98,7 @@ class DiagramMixin:
         layers, steps = self._known_layers()
         if not layers:
             return VisualBlock("single", self, names=type(self).__name__, name_details=str(self))
-        block = stack_block(layers, steps)
+        block = stack_block(layers, steps, searchable=self.get_params().keys())
         block.dash_wrapped = True
         return block
 

@@ -422,7 +422,7 @@ class FittingMixin:
         """Return what the hyperparameters ask to minimise, and how."""
         options = {
             "loss": self._loss,
-            "label_smoothing": float(self.label_smoothing),
+            "label_smoothing": self._smoothing_of_targets(),
             "alpha": float(self.alpha),
             "n_epochs": n_epochs,
         }
@@ -455,6 +455,10 @@ class FittingMixin:
         if self.batch_size == "auto":
             return min(64, n_samples) if n_samples <= 10_000 else 128
         return min(self.batch_size, n_samples)
+
+    def _smoothing_of_targets(self):
+        """Return the label smoothing, nil where targets are margins."""
+        return float(self.label_smoothing) if self._loss.gives_probabilities else 0.0
 
     def _n_epochs(self, n_samples):
         """Return the largest number of epochs, a function of the parameter and n_samples alone."""

@@ -219,7 +219,10 @@ class FullBatch:
             "batch_losses": [loss],
             "seconds": time.perf_counter() - self._start_time,
         }
-        goes_on = self._goes_on(record)
+        try:
+            goes_on = self._goes_on(record)
+        except StopIteration as error:  # which would end the search without a word
+            raise RuntimeError("a scorer or callback raised StopIteration") from error
         self._start_time = time.perf_counter()  # validation is not counted
         if not goes_on:
             raise StopIteration

@@ -249,9 +249,8 @@ class Validation:
         data = self._data
         scores = np.empty((len(data.images), network.n_outputs), network.dtype)
         Executor(network, pool, training=False).predict(Batch(len(scores), data.images.read), scores)
-        targets = dense_targets(
-            data.codes, network.n_outputs, label_smoothing=self._model.label_smoothing, dtype=network.dtype
-        )
+        smoothing = self._model._smoothing_of_targets()
+        targets = dense_targets(data.codes, network.n_outputs, label_smoothing=smoothing, dtype=network.dtype)
         losses = self._model._loss.values(scores, targets)
         mean_loss = float(np.average(losses, weights=data.loss_weights))
         if not math.isfinite(mean_loss):

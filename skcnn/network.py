@@ -50,6 +50,10 @@ class Step:
         """Whether the step works on images, a few at a time, rather than on vectors."""
         return len(self.output_shape if self.layer is None else self.input_shapes[0]) == 3
 
+    def memory_error(self, error: MemoryError) -> MemoryError:
+        """Return an error of this layer's memory that names it."""
+        return MemoryError(f"layer {self.name!r}, {' '.join(repr(self.layer).split())}: {error}")
+
 
 class MisfitError(ValueError):
     """A block cannot be part of the network; the message says which one, and why."""
@@ -200,8 +204,7 @@ class Network:
                     rng=streams.generator("initialization", index),
                 )
             except MemoryError as error:
-                shown = " ".join(repr(step.layer).split())
-                raise MemoryError(f"layer {step.name!r}, {shown}: {error}") from error
+                raise step.memory_error(error) from error
         self._build(steps, params, dtype)
 
     def _build(self, steps, params, dtype):

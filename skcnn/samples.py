@@ -14,14 +14,14 @@ from skcnn.batches import ImageSource
 from skcnn.training import TrainingData
 
 
-def check_labels(y, n_samples: int, *, name: str = "y") -> np.ndarray:
+def check_labels(y, n_samples: int | None, *, name: str = "y") -> np.ndarray:
     """Return labels as a vector.
 
     Parameters
     ----------
     y : array-like of shape (n_samples,)
-    n_samples : int
-        Expected length.
+    n_samples : int or None
+        Expected length; None: any.
     name : str
         Named in messages.
 
@@ -37,7 +37,8 @@ def check_labels(y, n_samples: int, *, name: str = "y") -> np.ndarray:
     if np.isscalar(y):
         raise ValueError(f"{name} must be one label a sample, got {y!r}")
     y = check_array(y, ensure_2d=False, dtype=None, input_name=name, ensure_min_samples=0)
-    check_consistent_length(np.empty(n_samples), y)
+    if n_samples is not None:
+        check_consistent_length(np.empty(n_samples), y)
     if y.ndim == 2 and y.shape[1] > 1:
         raise ValueError(
             f"{name} must be one label a sample, got shape {y.shape}. Multilabel and multioutput targets are "

@@ -60,7 +60,7 @@ class Schedule(ABC):
         self.n_epochs = n_epochs
         self.warmup = warmup
         if self.has_horizon and warmup >= n_epochs:
-            raise ValueError(f"warmup={warmup} must be less than max_iter={n_epochs} epochs")
+            raise ValueError(f"warmup={warmup} must be less than the {n_epochs} epochs that max_iter allows")
 
     def rate(self, position: Position) -> float:
         """Return the learning rate of a step, a python float: numpy's would turn float32 into float64."""

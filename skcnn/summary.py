@@ -285,10 +285,18 @@ def summary_of_steps(steps: tuple[Step, ...], dtype: np.dtype) -> NetworkSummary
     Returns
     -------
     summary : NetworkSummary
+
+    Raises
+    ------
+    MemoryError
+        If a layer without a ``param_shapes`` of its own has no memory for parameters; the message names it.
     """
     records = []
     for step in steps:
-        shapes = {} if step.layer is None else step.layer.param_shapes(step.input_shape)
+        try:
+            shapes = {} if step.layer is None else step.layer.param_shapes(step.input_shape)
+        except MemoryError as error:  # of a layer that makes parameters to tell their shapes
+            raise step.memory_error(error) from error
         records.append(record_of(step, steps, shapes, dtype))
     return NetworkSummary(records, dtype.name)
 
@@ -303,7 +311,7 @@ def with_unknown_output(summary: NetworkSummary) -> NetworkSummary:
 
 def labels_of(X: np.ndarray | None, y) -> np.ndarray:
     """Return labels as a vector, one for each sample if samples are given; see :func:`check_labels`."""
-    return check_labels(y, len(np.atleast_1d(y) if X is None else X))
+    return check_labels(y, None if X is None else len(X))
 
 
 class SummaryMixin:
@@ -313,8 +321,8 @@ class SummaryMixin:
         """Return a table of the layers: shapes, parameters, multiply-adds and sizes of activations.
 
         Of a fitted estimator, it is that of ``network_``. Before, it is that of the network which
-        ``fit(X, y)`` would build, worked out from shapes alone: nothing is trained, no weights are made, no
-        random number is drawn, and the estimator stays as it is.
+        ``fit(X, y)`` would build, worked out from shapes alone: nothing is trained, no weights are made (but
+        by layers of your own without a ``param_shapes``), and the estimator stays as it is.
 
         Parameters
         ----------

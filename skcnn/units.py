@@ -383,9 +383,7 @@ class Shard:
                     try:
                         operation(piece.units[index])
                     except MemoryError as error:
-                        step = self.executor.program.steps[index]
-                        shown = " ".join(repr(step.layer).split())
-                        raise MemoryError(f"layer {step.name!r}, {shown}: {error}") from error
+                        raise self.executor.program.steps[index].memory_error(error) from error
 
     def take_loss(self, loss) -> None:
         """Compute the loss of the rows and its gradient with respect to the scores."""

@@ -132,6 +132,32 @@ def test_pool_of_two_sizes():
     assert dict(compact(pool_size=(4, 2)))["pool1"].pool_size == (4, 2)
 
 
+@pytest.mark.parametrize(
+    ("shape", "params", "n_blocks"),
+    [
+        ((8, 8, 1), {}, 2),
+        ((15, 15, 1), {}, 2),
+        ((16, 3, 1), {}, 3),
+        ((31, 31, 1), {}, 3),
+        ((32, 32, 3), {}, 4),
+        ((63, 63, 3), {}, 4),
+        ((64, 64, 3), {}, 5),
+        ((500, 400, 3), {}, 5),
+        ((1, 1, 3), {}, 2),
+        ((64, 64, 3), {"pooling": None}, 2),
+        ((64, 64, 3), {"pool_size": 4}, 2),
+        ((64, 64, 3), {"pool_size": 3}, 3),
+        ((64, 8, 3), {"pool_size": (1, 2)}, 2),
+        ((8, 64, 3), {"pool_size": (1, 2)}, 5),
+    ],
+    ids=str,
+)
+def test_automatic_blocks_are_as_many_as_pooling_leaves_pixels_for(shape, params, n_blocks):
+    layers = dict(compact(shape, conv_layer_sizes="auto", **params))
+    filters = [layer.filters for name, layer in layers.items() if name.startswith("conv")]
+    assert filters == [32, 64, 128, 256, 512][:n_blocks]
+
+
 def test_single_numbers_stand_for_one_layer():
     one = compact(conv_layer_sizes=16, hidden_layer_sizes=64)
     assert repr(one) == repr(compact(conv_layer_sizes=[16], hidden_layer_sizes=(64,)))

@@ -313,6 +313,17 @@ def test_copied_parameters_have_their_whole_name():
     assert prefixes["batchnorm_1: BatchNorm"] == "convnetclassifier__res1__batchnorm_1__"
 
 
+def test_layers_whose_parameters_cannot_be_set_are_shown_without_a_table():
+    """Those that follow from other parameters: names of theirs to copy would be of no use."""
+    X, y = generator(0).normal(size=(20, 8, 8)), [0, 1] * 10
+    diagram = Diagram(make_net(conv_layer_sizes=(4,)).fit(X, y))
+    assert diagram.content("conv1: Conv2D → (8, 8, 4)").split() == ["Conv2D(filters=4,", "use_bias=False)"]
+    assert diagram.content("output: Dense → (2,)").strip() == "Dense(units=2)"
+    diagram = Diagram(make_net(BRANCHES).fit(X, y))
+    assert diagram.content("projection: Conv2D → (4, 4, 6)").strip().startswith("Conv2D(filters=6")
+    assert "kernel_size" in diagram.content("conv1: Conv2D → (8, 8, 4)")
+
+
 # whatever comes
 
 

@@ -248,6 +248,15 @@ def test_statistics_of_an_average_take_some_ten_thousand_samples(monkeypatch):
     assert_allclose(net.network_.params["norm1"]["running_mean"], mean, rtol=1e-6)
 
 
+@pytest.mark.parametrize("options", [{}, {"early_stopping": True}], ids=str)
+def test_the_end_of_the_time_leaves_an_average_with_statistics(options):
+    """Of the minibatches that the time did not suffice for, too."""
+    net = make_net(averaging="ema", max_time=1e-9, **options).fit(X, Y)
+    assert net.n_iter_ == 1 and net.t_ == 100 if not options else net.t_ == 90
+    n_samples = 270 if options else 300
+    assert net.network_.params["norm1"]["n_updates"] == -(-n_samples // 100)
+
+
 @pytest.mark.parametrize("averaging", ["ema", "swa"])
 def test_statistics_of_an_average_do_not_suffer_from_samples_in_order(averaging):
     """Minibatches of one class each would have a third of the variance of all samples."""
@@ -510,3 +519,51 @@ def test_weights_that_are_tiny_beside_others_of_other_minibatches_stay_finite():
     weights = np.where(np.arange(len(X)) < 100, 1e-300, 1e300)
     net = make_net(dtype="float32", max_iter=2, shuffle=False).fit(X, Y, sample_weight=weights)
     assert all(np.isfinite(value).all() for value in state_of(net))
+
+
+# what is so by default
+
+
+@pytest.mark.parametrize(
+    ("n_samples", "n_epochs"),
+    [(1, 50), (12_000, 50), (12_001, 50), (12_245, 49), (45_000, 14), (60_000, 10), (10**7, 10)],
+)
+def test_epochs_follow_from_the_number_of_samples(n_samples, n_epochs):
+    assert ConvNetClassifier()._n_epochs(n_samples) == n_epochs
+    assert ConvNetClassifier(max_iter=3)._n_epochs(n_samples) == 3
+
+
+def test_few_samples_are_seen_fifty_times():
+    assert make_net(max_iter=None, n_iter_no_change=100).fit(X[:40], Y[:40]).n_iter_ == 50
+
+
+def test_hinge_losses_smooth_no_labels():
+    """Neither in training nor in the validation loss."""
+    nets = [
+        make_net(loss="hinge", early_stopping=True, label_smoothing=share).fit(X, Y) for share in (0.0, 0.5)
+    ]
+    assert_same_bits(*nets)
+    assert nets[0].validation_scores_ == nets[1].validation_scores_
+
+
+def test_the_default_network_goes_on_and_is_pickled_bit_by_bit():
+    whole = ConvNetClassifier(max_iter=4, random_state=SEED).fit(X, Y)
+    halves = ConvNetClassifier(max_iter=2, warm_start=True, random_state=SEED).fit(X, Y)
+    halves = pickle.loads(pickle.dumps(halves)).fit(X, Y)
+    assert_same_bits(whole, halves)
+    again = pickle.loads(pickle.dumps(whole))
+    assert_array_equal(again.predict_proba(X), whole.predict_proba(X))
+
+
+def test_the_default_network_learns_more_with_partial_fit():
+    """A few samples a call, from the first one on or after fit."""
+    parts = [slice(start, start + 50) for start in range(0, 300, 50)]
+    streamed = ConvNetClassifier(random_state=SEED)
+    for _ in range(10):
+        for part in parts:
+            streamed.partial_fit(X[part], Y[part], CLASSES)
+    assert streamed.score(X, Y) > 0.97
+    fitted = ConvNetClassifier(max_iter=10, random_state=SEED).fit(X, Y)
+    before = fitted.score(X, Y)
+    fitted.partial_fit(X[:1], Y[:1])
+    assert fitted.score(X, Y) > before - 0.02

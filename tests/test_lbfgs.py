@@ -394,6 +394,16 @@ def test_an_interrupt_keeps_the_last_accepted_iterate(interrupted_call, keyboard
     assert all_bits(network, state) == all_bits(other, other_state)
 
 
+def test_stop_iteration_in_the_callback_is_an_error():
+    """SciPy takes it for a wish to stop."""
+
+    def goes_on(record):
+        raise StopIteration
+
+    with pytest.raises(RuntimeError, match="a scorer or callback raised StopIteration"):
+        minimize(normalized_network(), make_data(), goes_on=goes_on)
+
+
 def test_an_error_in_the_callback_keeps_the_last_accepted_iterate():
     """Such as a validation loss that is not finite."""
 

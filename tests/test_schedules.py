@@ -173,7 +173,9 @@ def test_the_epochs_of_the_warm_up_count_for_step():
 
 @pytest.mark.parametrize("warmup", [5.0, 5.5, 100.0])
 def test_a_warm_up_that_leaves_no_epoch_to_fall_is_refused(warmup):
-    with pytest.raises(ValueError, match=rf"warmup={warmup} must be less than max_iter=5 epochs"):
+    with pytest.raises(
+        ValueError, match=rf"warmup={warmup} must be less than the 5 epochs that max_iter allows"
+    ):
         SCHEDULES["cosine"](0.2, n_epochs=5, warmup=warmup)
     SCHEDULES["cosine"](0.2, n_epochs=5, warmup=4.75)
 

@@ -358,6 +358,15 @@ def test_a_network_without_memory_for_it_is_summarised(layers):
     assert peak < 10**6
 
 
+def test_a_layer_that_makes_parameters_to_tell_their_shapes_is_named_without_memory():
+    class Large(Dense):
+        def init_params(self, input_shape, *, activation, dtype, rng):
+            raise MemoryError("no memory for so many weights")
+
+    with pytest.raises(MemoryError, match=r"layer 'large_1', Large\(units=9\): no memory for so many weights"):
+        make_net([Large(9)], image_shape=(8, 8)).summary()
+
+
 # errors
 
 
@@ -424,7 +433,7 @@ def test_without_a_shape_the_message_says_what_to_give(labels):
         make_net().summary(y=labels)
 
 
-@pytest.mark.parametrize("labels", ["cat", 3, [[0, 1], [1, 0]], [0.5, 1.5], [0, 0]])
+@pytest.mark.parametrize("labels", ["cat", 3, [[0, 1], [1, 0]], [[0], [1, 2]], [0.5, 1.5], [0, 0]])
 def test_labels_alone_are_checked(labels):
     with pytest.raises(ValueError, match="y|class"):
         make_net(image_shape=(8, 8)).summary(y=labels)

@@ -1,6 +1,6 @@
 """Compare the accuracy of the default estimator with that of scikit-learn's classifiers, and the seconds.
 
-Five sets: the handwritten digits by shuffled 5-fold cross-validation; Fashion-MNIST, 10,000 and all 60,000
+Four sets: the handwritten digits by shuffled 5-fold cross-validation; Fashion-MNIST, 10,000 and all 60,000
 training images, by its test images; and CIFAR-10, read as ``examples/cifar10.py`` says, by images held out.
 All estimators have their default parameters and get pixels divided by the largest one. Each fit is in a
 process of its own, on all cores where the estimator can use them; seconds are those of ``fit``. Where

@@ -38,7 +38,7 @@ from measuring import (
     run_child,
     warn_if_busy,
 )
-from networks import NETWORKS, conv, skcnn_layers, torch_module
+from networks import NETWORKS, conv, skcnn_classifier, torch_module
 
 N_WARM_UP = 1000
 GRID = {"filters": [8, 16], "learning_rate": [1e-3, 3e-3], "batch_size": [32, 64]}
@@ -66,21 +66,6 @@ def save_images(path, n_samples, folder):
     X_train, X_test = ((X.astype(np.float32) - mean) / deviation for X in (X_train, X_test))
     labels = {"y_train": y_train.astype(np.int64), "y_test": y_test.astype(np.int64)}
     np.savez(path, X_train=X_train, X_test=X_test, **labels)
-
-
-def make_skcnn(network, n_epochs):
-    """Return a ConvNetClassifier that trains for exactly this many epochs."""
-    from skcnn import ConvNetClassifier
-
-    return ConvNetClassifier(
-        skcnn_layers(network),
-        input_scaling=None,
-        alpha=0,
-        batch_size=network.batch_sizes[0],
-        max_iter=n_epochs,
-        n_iter_no_change=n_epochs,
-        random_state=0,
-    )
 
 
 def torch_network(network, filters=None):
@@ -125,7 +110,7 @@ def make_mlp(network, n_epochs):
     )
 
 
-MAKERS = {"skcnn": make_skcnn, "skorch": make_skorch, "mlp": make_mlp}
+MAKERS = {"skcnn": skcnn_classifier, "skorch": make_skorch, "mlp": make_mlp}
 
 
 def arranged(side, X):

@@ -129,6 +129,23 @@ def skcnn_layers(network):
     return layers
 
 
+def skcnn_classifier(network, n_epochs, batch_size=None):
+    """Return a ConvNetClassifier that trains for so many epochs, and does nothing that others do not do."""
+    from skcnn import ConvNetClassifier
+
+    return ConvNetClassifier(
+        skcnn_layers(network),
+        input_scaling=None,
+        label_smoothing=0.0,
+        averaging=None,
+        alpha=0,
+        batch_size=batch_size or network.batch_sizes[0],
+        max_iter=n_epochs,
+        n_iter_no_change=n_epochs,
+        random_state=0,
+    )
+
+
 def torch_module(network):
     """Return the same network in PyTorch, for images (n, channels, height, width); it returns scores."""
     from torch import nn

@@ -34,7 +34,7 @@ from measuring import (
     seconds_per_unit,
     warn_if_busy,
 )
-from networks import N_CLASSES, NETWORKS, Network, multiply_adds, skcnn_layers, torch_module
+from networks import N_CLASSES, NETWORKS, Network, multiply_adds, skcnn_classifier, torch_module
 
 MEMORY_FORMATS = {"contiguous": False, "channels_last": True}
 LARGE_BATCH_SIZE = 1024  # PyTorch predicts with this one, too
@@ -51,25 +51,10 @@ def make_images(network, batch_size):
     return images, np.arange(n_samples) % N_CLASSES
 
 
-def make_classifier(network, batch_size, max_iter):
-    """Return a ConvNetClassifier that trains for exactly this many epochs."""
-    from skcnn import ConvNetClassifier
-
-    return ConvNetClassifier(
-        skcnn_layers(network),
-        input_scaling=None,
-        alpha=0,
-        batch_size=batch_size,
-        max_iter=max_iter,
-        n_iter_no_change=max_iter,
-        random_state=0,
-    )
-
-
 def train_skcnn(network, batch_size, seconds):
     """Return the seconds of a minibatch in ``fit``, the number of weights, and the memory."""
     network = Network(**network)
-    clf = make_classifier(network, batch_size, max_iter=1)
+    clf = skcnn_classifier(network, 1, batch_size)
     baseline = peak_memory()
     X, y = make_images(network, batch_size)
 
@@ -88,7 +73,7 @@ def train_skcnn(network, batch_size, seconds):
 def predict_skcnn(network, seconds):
     """Return the seconds of an image in ``predict``, the number of weights, and the memory."""
     network = Network(**network)
-    clf = make_classifier(network, batch_size=N_CLASSES, max_iter=1)
+    clf = skcnn_classifier(network, 1, N_CLASSES)
     baseline = peak_memory()
     X, y = make_images(network, N_CLASSES)
     clf.fit(X[:N_CLASSES], y[:N_CLASSES])
