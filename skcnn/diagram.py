@@ -74,7 +74,8 @@ def layer_block(name: str, entry, steps: tuple[Step, ...], path: str, searchable
         block = VisualBlock("parallel", [stack_block(stack, steps, inner, searchable) for stack in stacks])
     block.dash_wrapped = True
     block.label = label
-    if path + name in searchable and isinstance(entry, Block):  # its table has names for set_params
+    if isinstance(entry, Block) and searchable >= {inner + key for key in entry.get_params(deep=False)}:
+        # the table of parameters, with names to copy for set_params, is asked of the block
         block.get_params, block._get_params_html = entry.get_params, entry._get_params_html
     return block
 
