@@ -5,11 +5,14 @@ from math import prod
 
 import numpy as np
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, TransformerMixin, _fit_context, clone
+from sklearn.frozen import FrozenEstimator
+from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
 from sklearn.utils._param_validation import HasMethods
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, _routing_enabled, process_routing
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
+from skcnn.classifier import ConvNetClassifier
 from skcnn.frozen import Scores
 from skcnn.layer_results import names_of_steps, penultimate_step, result_step
 from skcnn.routes import Route, check_network, unwrapped
@@ -95,6 +98,8 @@ class ConvNetFeatures(VersionedMixin, MetaEstimatorMixin, TransformerMixin, Base
             ``prefit``.
         """
         check_network(self.estimator)
+        if not self.prefit and self.layer is not None:
+            check_planned_layer(self.estimator, self.layer, X)
         if self.prefit and fit_params:
             raise ValueError(
                 f"prefit=True trains nothing that could use {sorted(fit_params)}: leave them out"
@@ -132,9 +137,7 @@ class ConvNetFeatures(VersionedMixin, MetaEstimatorMixin, TransformerMixin, Base
             If X is not made of such images.
         """
         check_is_fitted(self, "estimator_")
-        route = Route(self.estimator_, X)
-        features = Scores(route.classifier).results(route.inner, feature_step(self.estimator_, self.layer))
-        return features.reshape(len(features), -1)
+        return layer_features(self.estimator_, self.layer, X)
 
     def get_feature_names_out(self, input_features=None):
         """Return names: that of the layer with the number of the feature, or row, column and channel.
@@ -194,13 +197,40 @@ class ConvNetFeatures(VersionedMixin, MetaEstimatorMixin, TransformerMixin, Base
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags = get_tags(self.estimator).input_tags
-        tags.target_tags.required = not self.prefit
-        keeps_dtype = getattr(self.estimator, "dtype", None) == "auto"
+        is_trained = self.prefit or isinstance(self.estimator, FrozenEstimator)
+        tags.target_tags.required = not is_trained
+        keeps_dtype = not is_trained and getattr(self.estimator, "dtype", None) == "auto"
         tags.transformer_tags.preserves_dtype = ["float64", "float32"] if keeps_dtype else []
         return tags
+
+
+def layer_features(estimator, layer: str | None, X) -> np.ndarray:
+    """Return the results of a layer of a fitted network; see :meth:`ConvNetFeatures.transform`."""
+    route = Route(estimator, X)
+    features = Scores(route.classifier).results(route.inner, feature_step(estimator, layer))
+    return features.reshape(len(features), -1)
 
 
 def feature_step(estimator, layer: str | None) -> int:
     """Return the step of a network whose results are the features."""
     _, classifier = unwrapped(estimator)
     return penultimate_step(classifier) if layer is None else result_step(classifier, layer)
+
+
+def check_planned_layer(estimator, layer: str, X) -> None:
+    """Raise a ValueError if a network will have no layer of this name, where its layers are known already.
+
+    Behind the steps of a Pipeline they are known if ``image_shape`` is set. What is wrong with X, and a
+    search may change the layers, is left to training.
+    """
+    network = estimator
+    while isinstance(network, Pipeline):
+        network = network.steps[-1][1]
+    if not isinstance(network, ConvNetClassifier):
+        return
+    if network is estimator:
+        shape = np.shape(X)
+    else:
+        shape = (0, *network.image_shape) if network.image_shape is not None else ()
+    if 2 <= len(shape) <= 4:
+        result_step(network._planned(shape), layer)

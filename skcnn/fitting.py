@@ -284,6 +284,14 @@ class FittingMixin:
             layers = explicit_layers(self.layers, self.get_params(deep=False))
         return complete_layers(layers, image_shape, n_outputs)
 
+    def _planned(self, shape):
+        """Return a copy with the layers that fit would build for images in an array of a shape."""
+        planned = copy.copy(self)
+        planned._validate_params()
+        planned.image_shape_ = self._format_of(shape, np.dtype(np.float32)).image_shape
+        planned.layers_, _ = self._layers(planned.image_shape_, 1)
+        return planned
+
     def _augmenter(self, data, seed):
         """Return what changes the training images, or None."""
         if self.augmentation is None:

@@ -18,7 +18,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 from sklearn.utils import estimator_checks, get_tags
 
-from skcnn import ConvNetClassifier, ConvNetFeatures
+from skcnn import Conv2D, ConvNetClassifier, ConvNetFeatures, Dense
 
 X, Y = load_digits(return_X_y=True)
 X, Y = X[:200], Y[:200]
@@ -121,6 +121,43 @@ def test_wrong_use_is_refused():
         ConvNetFeatures(SVC()).fit(X, Y)
     with pytest.raises(ValueError, match="sample_weight"):
         ConvNetFeatures(make_net().fit(X, Y), prefit=True).fit(X, Y, sample_weight=np.ones(len(X)))
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        make_net(),
+        make_net(layers=[("conv1", Conv2D(2))]),
+        make_pipeline(StandardScaler(), make_net(image_shape=(8, 8))),
+    ],
+    ids=["compact", "layers", "pipeline"],
+)
+def test_a_misspelt_layer_is_found_before_training(estimator, monkeypatch):
+    def train(*arguments, **options):
+        raise AssertionError("training has begun")
+
+    monkeypatch.setattr("skcnn.fitting.FittingMixin._fit", train)
+    with pytest.raises(ValueError, match="layer must be one of .*'conv1'.*, got 'conv9'"):
+        ConvNetFeatures(estimator, "conv9").fit(X, Y)
+
+
+def test_a_layer_that_a_pipeline_or_search_decides_upon_is_found_after_training():
+    pipeline = make_pipeline(StandardScaler(), make_net(layers=[("conv1", Conv2D(2)), ("dense1", Dense(4))]))
+    assert ConvNetFeatures(pipeline, "dense1").fit(X, Y).transform(X).shape == (len(X), 4)
+    with pytest.raises(ValueError, match="layer must be one of .*, got 'conv9'"):
+        ConvNetFeatures(pipeline, "conv9").fit(X, Y)
+    search = GridSearchCV(make_net(), {"hidden_layer_sizes": [(4,), (4, 3)]}, cv=2)
+    with pytest.raises(ValueError, match="layer must be one of .*, got 'conv9'"):
+        ConvNetFeatures(search, "conv9").fit(X, Y)
+
+
+def test_a_trained_network_needs_no_labels_and_has_a_dtype_of_its_own():
+    net = make_net().fit(X.astype(np.float64), Y)
+    for features in (ConvNetFeatures(net, prefit=True), ConvNetFeatures(FrozenEstimator(net))):
+        tags = get_tags(features)
+        assert not tags.target_tags.required
+        assert tags.transformer_tags.preserves_dtype == []
+        assert features.fit(X).transform(X.astype(np.float32)).dtype == np.float64
 
 
 # what reaches the network, and in what form

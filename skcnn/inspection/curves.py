@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import check_is_fitted
 
 from skcnn.inspection.plotting import distinct_colors, import_pyplot, tick_integers
 from skcnn.routes import unwrapped
@@ -138,8 +139,9 @@ class TrainingCurveDisplay:
         display : TrainingCurveDisplay
         """
         check_drawable(cls, x)
-        if not hasattr(search, "cv_results_"):
-            raise TypeError(f"search must be a fitted search such as GridSearchCV, got {search!r}")
+        if not hasattr(search, "estimator"):
+            raise TypeError(f"search must be a search such as GridSearchCV, got {search!r}")
+        check_is_fitted(search, "cv_results_")
         candidates = {name_of(params, search.estimator): params for params in search.cv_results_["params"]}
         fitted = {
             name: clone(search.estimator).set_params(**clone(params, safe=False)).fit(X, y, **fit_params)

@@ -4,7 +4,7 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.decomposition import PCA
 
-from skcnn.features import ConvNetFeatures
+from skcnn.features import layer_features
 from skcnn.inspection.plotting import distinct_colors, import_pyplot
 
 LEGEND_ROWS = 20
@@ -80,14 +80,16 @@ class EmbeddingDisplay:
             If the layer does not exist, y has another length, or the reducer does not give two dimensions.
         """
         import_pyplot(cls.__name__)
-        features = ConvNetFeatures(estimator, layer, prefit=True).fit(X).transform(X)
+        features = layer_features(estimator, layer, X)
+        labels = None if y is None else np.asarray(y)
+        if labels is not None and labels.shape != (len(features),):
+            raise ValueError(f"y must have a label for each of {len(features)} images, got {labels.shape}")
+        if min(features.shape) < 2:
+            raise ValueError(f"two images and two features are needed at least, got shape {features.shape}")
         reducer = PCA(2, random_state=0) if reducer is None else clone(reducer)
         embedding = np.asarray(reducer.fit_transform(features))
         if embedding.shape != (len(features), 2):
             raise ValueError(f"reducer must give two dimensions, got shape {embedding.shape} of {reducer!r}")
-        labels = None if y is None else np.asarray(y)
-        if labels is not None and labels.shape != (len(features),):
-            raise ValueError(f"y must have a label for each of {len(features)} images, got {labels.shape}")
         return cls(embedding, labels).plot(ax=ax)
 
     def plot(self, *, ax=None):

@@ -78,7 +78,10 @@ class FeatureMapDisplay:
         check_count(n_maps, "n_maps")
         route = Route.of_one(estimator, X)
         scores = Scores(route.classifier)
-        layers = image_layers(route.classifier) if layers is None else layers
+        if layers is None:
+            layers = image_layers(route.classifier)
+        elif isinstance(layers, str):
+            layers = [layers]
         indices = {name: image_step(route.classifier, name) for name in layers}
         maps = {name: scores.results(route.inner, index)[0] for name, index in indices.items()}
         return cls(route.as_images(route.X)[0], maps).plot(n_maps=n_maps, fig=fig)
@@ -111,7 +114,7 @@ class FeatureMapDisplay:
                 axis.set(xticks=[], yticks=[])
                 axis.set_frame_on(False)
             axes[0].set_ylabel(name, rotation=0, ha="right", va="center")
-            limits = limits_of(values)
+            limits = limits_of(values) if name == "input" else (values.min(), values.max())
             self.axes_[name] = axes[: values.shape[2]]
             self.images_[name] = [
                 draw_image(axis, values[:, :, index], limits) for index, axis in enumerate(self.axes_[name])

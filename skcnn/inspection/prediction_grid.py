@@ -1,5 +1,7 @@
 """Pictures of images with what is predicted of them."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from skcnn.inspection.plotting import (
@@ -73,8 +75,8 @@ class PredictionGridDisplay:
             Largest number of images to draw.
         n_columns : int, default=None
             Images in a row. None: as near to a square as it gets.
-        class_names : dict, default=None
-            What to write for each label. None: the label.
+        class_names : dict or sequence of str, default=None
+            What to write for each label; a sequence in the order of ``classes_``. None: the label.
         fig : matplotlib Figure, default=None
             Where to draw. None: in a new one.
 
@@ -91,15 +93,18 @@ class PredictionGridDisplay:
         TypeError
             If it is another one.
         ValueError
-            If X and y do not have the same length, or ``n_images`` is not positive.
+            If X and y do not have the same length, ``n_images`` is not positive, or ``class_names`` are not
+            as many as the classes.
         """
         import_pyplot(cls.__name__)
         check_count(n_images, "n_images")
         route, y = Route(estimator, X), np.asarray(y)
         if y.shape != (len(route.X),):
             raise ValueError(f"y must have a label for each of {len(route.X)} images, got shape {y.shape}")
+        classes = route.classifier.classes_
+        class_names = names_by_label(class_names, classes)
         codes, confidences = confident_predictions(estimator)(X)
-        y_pred = route.classifier.classes_[codes]
+        y_pred = classes[codes]
         is_right = y_pred == y
         order = np.lexsort([np.where(is_right, confidences, -confidences), is_right])[:n_images]
         drawn = [values[order] for values in (route.as_images(route.X), y, y_pred, confidences)]
@@ -112,6 +117,7 @@ class PredictionGridDisplay:
         ----------
         n_columns : int, default=None
         class_names : dict, default=None
+            What to write for each label.
         fig : matplotlib Figure, default=None
 
         Returns
@@ -136,6 +142,23 @@ class PredictionGridDisplay:
                 title += f"\nnot {names.get(true, true)}"
             axis.set_title(title, fontsize=8, color="black" if true == predicted else "firebrick")
         return self
+
+
+def names_by_label(class_names, classes: np.ndarray) -> dict:
+    """Return what to write for labels, given as a dict, in the order of the classes, or not at all.
+
+    Examples
+    --------
+    >>> names_by_label(["T-shirt", "dress"], np.array([0, 3]))
+    {0: 'T-shirt', 3: 'dress'}
+    """
+    if class_names is None or isinstance(class_names, Mapping):
+        return dict(class_names or {})
+    if isinstance(class_names, str) or len(class_names) != len(classes):
+        raise ValueError(
+            f"class_names must be a dict, or a name for each of {len(classes)} classes, got {class_names!r}"
+        )
+    return dict(zip(classes.tolist(), class_names, strict=True))
 
 
 def confident_predictions(estimator):

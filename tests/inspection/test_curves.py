@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgba
 from numpy.testing import assert_array_equal
+from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -176,7 +177,11 @@ def test_wrong_use_is_refused_before_anything_is_trained(plain):
         TrainingCurveDisplay.from_estimator(plain, x="time")
     with pytest.raises(ValueError, match="estimator must hold at least one"):
         TrainingCurveDisplay.from_estimator({})
-    with pytest.raises(TypeError, match="search must be a fitted search such as GridSearchCV"):
+    with pytest.raises(
+        TypeError, match="search must be a search such as GridSearchCV, got ConvNetClassifier"
+    ):
+        TrainingCurveDisplay.from_search(plain, X, Y)
+    with pytest.raises(NotFittedError):
         TrainingCurveDisplay.from_search(GridSearchCV(make_classifier(), {"alpha": [0]}), X, Y)
 
     class Search:

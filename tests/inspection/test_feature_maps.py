@@ -15,14 +15,9 @@ X, Y = make_images()
 
 
 def assert_drawn(display, name, values):
-    """Hold a row against maps of shape (h, w, n), black for the smallest of them, white for the largest.
-
-    Shares, which lie between 0 and 1, are drawn as what they are.
-    """
+    """Hold a row against maps of shape (h, w, n), black for the smallest of them, white for the largest."""
     assert len(display.images_[name]) == len(display.axes_[name]) == values.shape[-1]
     smallest, largest = values.min(), values.max()
-    if 0 <= smallest and largest <= 1:
-        smallest, largest = 0, 1
     expected = (values - smallest) / (largest - smallest)
     for index, image in enumerate(display.images_[name]):
         assert_allclose(np.asarray(image.get_array()), expected[..., index], rtol=0, atol=1e-12)
@@ -40,6 +35,11 @@ def test_every_layer_of_images_has_a_row_of_its_results(kind):
         features = ConvNetFeatures(classifier, name, prefit=True).fit(X).transform(X[3:4])
         assert_array_equal(maps.ravel(), features[0])
         assert_drawn(display, name, maps)
+
+
+def test_a_single_name_is_a_layer():
+    display = FeatureMapDisplay.from_estimator(fitted_classifier(STACKS["bends"]), X[3], layers="conv2d_1")
+    assert list(display.maps) == ["conv2d_1"]
 
 
 def test_the_first_row_is_the_image():

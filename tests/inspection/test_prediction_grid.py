@@ -55,6 +55,21 @@ def test_titles_say_what_was_predicted_and_mistakes_what_is_true():
         assert to_rgba(axis.title.get_color()) == to_rgba(color)
 
 
+def test_names_in_the_order_of_the_classes():
+    display = PredictionGridDisplay.from_estimator(
+        fitted_classifier(X=X, y=Y), X, Y, class_names=["Ameise", "Biene", "Katze"]
+    )
+    names = {"ant": "Ameise", "bee": "Biene", "cat": "Katze"}
+    for axis, predicted in zip(display.axes_, display.y_pred, strict=True):
+        assert axis.get_title().startswith(names[predicted])
+
+
+@pytest.mark.parametrize("names", [["one", "two"], "ant", np.array(["one"])], ids=repr)
+def test_too_few_names_are_refused(names):
+    with pytest.raises(ValueError, match="class_names must be a dict, or a name for each of 3 classes"):
+        PredictionGridDisplay.from_estimator(fitted_classifier(X=X, y=Y), X, Y, class_names=names)
+
+
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_without_probabilities_the_lead_of_the_score_counts(n_classes):
     classifier = fitted_classifier(X=X, y=CODES % n_classes, loss="hinge")
