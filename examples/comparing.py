@@ -115,10 +115,23 @@ def draw_curves(axis, records, quantity):
 
 
 def draw_curve(axis, values, **options):
-    """Draw values over epochs; a single one as a point, for a line of one point cannot be seen."""
-    axis.plot(np.arange(1, len(values) + 1), values, marker="o" if len(values) == 1 else "", **options)
+    """Draw values over epochs."""
+    draw_line(axis, np.arange(1, len(values) + 1), values, **options)
     axis.set(xlabel="epoch")
     axis.xaxis.get_major_locator().set_params(integer=True)
+
+
+def draw_running_mean(axis, batch_losses, length, **options):
+    """Draw the mean loss of so many minibatches in a row, over the last of them."""
+    length = min(length, len(batch_losses))
+    means = running_mean(batch_losses, length)
+    draw_line(axis, np.arange(length, len(batch_losses) + 1), means, **options)
+    axis.set(xlabel="minibatch", ylabel=f"loss, mean of {length}")
+
+
+def draw_line(axis, x, y, **options):
+    """Draw a line; a single value as a point, for a line of one point cannot be seen."""
+    axis.plot(x, y, marker="o" if len(x) == 1 else "", **options)
     axis.grid(alpha=0.3)
 
 

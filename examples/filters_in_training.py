@@ -11,7 +11,7 @@ Measured with 20,000 images and four epochs: a test accuracy of 0.489.
 """
 
 import numpy as np
-from comparing import COLORS, add_data_options, load, plain_network, running_mean
+from comparing import COLORS, add_data_options, draw_running_mean, load, plain_network
 from gallery import option_parser, save
 from matplotlib.animation import PillowWriter
 from matplotlib.figure import Figure
@@ -68,11 +68,7 @@ def draw(before, after, batch_losses):
     first, middle, last = figure.subplots(1, 3, width_ratios=(4, 3, 4))
     draw_filters(first, before, "before training")
     draw_filters(last, after, "after training")
-    length = min(BATCHES_A_PICTURE, len(batch_losses))
-    means = running_mean(batch_losses, length)
-    middle.plot(np.arange(length, len(batch_losses) + 1), means, color=COLORS[0])
-    middle.set(xlabel="minibatch", ylabel=f"loss, mean of {length}")
-    middle.grid(alpha=0.3)
+    draw_running_mean(middle, batch_losses, BATCHES_A_PICTURE, color=COLORS[0])
     return figure
 
 

@@ -11,16 +11,15 @@ accuracy. Measured with 10,000 images and eight epochs, the loss of the last epo
 Run it with ``python examples/optimizers.py``; the set is read as ``examples/fashion_mnist.py`` says.
 """
 
-import numpy as np
 from comparing import (
     COLORS,
     LINE_STYLES,
     add_data_options,
     compare,
     draw_curves,
+    draw_running_mean,
     load,
     plain_network,
-    running_mean,
 )
 from gallery import option_parser, save
 from matplotlib.figure import Figure
@@ -36,12 +35,8 @@ SOLVERS = {
 def draw_losses(axis, classifiers):
     """Draw the running means of the losses of minibatches."""
     for (name, classifier), color, style in zip(classifiers.items(), COLORS, LINE_STYLES, strict=False):
-        batch_losses = np.array(classifier.batch_losses_)
-        length = max(1, len(batch_losses) // 20)
-        means = running_mean(batch_losses, length)
-        axis.plot(np.arange(length, len(batch_losses) + 1), means, color=color, linestyle=style, label=name)
-    axis.set(xlabel="minibatch", ylabel=f"loss, mean of {length}", ylim=(0, 1))
-    axis.grid(alpha=0.3)
+        draw_running_mean(axis, classifier.batch_losses_, 60, color=color, linestyle=style, label=name)
+    axis.set(yscale="log")
     axis.legend()
 
 

@@ -19,9 +19,9 @@ from comparing import (
     add_data_options,
     compare,
     draw_curve,
+    draw_running_mean,
     load,
     plain_network,
-    running_mean,
 )
 from gallery import option_parser, save
 from matplotlib.figure import Figure
@@ -31,13 +31,9 @@ from skcnn.architecture import teaching_network
 
 def draw_losses(axis, batch_losses):
     """Draw the loss of each minibatch, and its running mean."""
-    length = min(20, len(batch_losses))
-    means = running_mean(batch_losses, length)
     axis.plot(np.arange(1, len(batch_losses) + 1), batch_losses, color=COLORS[0], alpha=0.3, linewidth=0.6)
-    axis.plot(np.arange(length, len(batch_losses) + 1), means, color=COLORS[0], label=f"mean of {length}")
-    axis.set(xlabel="minibatch", ylabel="loss", ylim=(0, np.quantile(batch_losses, 0.99)))
-    axis.grid(alpha=0.3)
-    axis.legend()
+    draw_running_mean(axis, batch_losses, 20, color=COLORS[0])
+    axis.set(ylim=(0, np.quantile(batch_losses, 0.99)))
 
 
 def draw_accuracies(axis, record):

@@ -90,10 +90,14 @@ def cifar10_functions():
 @pytest.fixture
 def cifar10_file(tmp_path, monkeypatch):
     """Return images and labels, and name a file of them by the environment variable."""
-    rng = np.random.default_rng(0)
-    X, y = rng.integers(0, 256, (60, 32, 32, 3)).astype(np.uint8), np.arange(60) % 10
-    np.savez(tmp_path / "cifar10.npz", X=X, y=y)
-    monkeypatch.setenv("CIFAR10_FILE", str(tmp_path / "cifar10.npz"))
+    return write_cifar10_file(60, tmp_path, monkeypatch)
+
+
+def write_cifar10_file(n_images, folder, monkeypatch):
+    X = generator(0).integers(0, 256, (n_images, 32, 32, 3)).astype(np.uint8)
+    y = np.arange(n_images) % 10
+    np.savez(folder / "cifar10.npz", X=X, y=y)
+    monkeypatch.setenv("CIFAR10_FILE", str(folder / "cifar10.npz"))
     return X, y
 
 
@@ -168,14 +172,21 @@ def test_fashion_mnist_recipe(run_example, idx_folder, monkeypatch):
     assert results_of(again) == results_of(printed)
 
 
-def assert_is_a_picture(path):
+def assert_is_a_picture(path, *, darkened=0.4):
     """Assert that a file is a picture of many colours, of more than lettering and empty frames.
 
     Those of the figure of the augmentations darken 22 % of it; with the photographs it is 63 %.
     """
     with Image.open(path) as image:
         assert len(image.convert("RGB").getcolors(2**24)) > 10
-        assert np.mean(np.asarray(image.convert("L")) < 250) > 0.4
+        assert np.mean(np.asarray(image.convert("L")) < 250) > darkened
+
+
+def assert_is_a_chart(path):
+    """Assert that there are curves of colours on a picture; of a legend alone, 0.15 % of it have colours."""
+    with Image.open(path) as image:
+        pixels = np.asarray(image.convert("RGB"), int)
+    assert np.mean(np.ptp(pixels, axis=-1) > 60) > 0.006
 
 
 # examples with figures, which share "gallery.py"
@@ -186,10 +197,10 @@ def run_with_figure(run_example, tmp_path, monkeypatch):
     """Return a function that runs an example, looks at its figure and returns what it printed."""
     monkeypatch.syspath_prepend(EXAMPLES)
 
-    def run(name, *arguments):
+    def run(name, *arguments, check=assert_is_a_picture, **options):
         printed = run_example(name, *arguments, "--dpi", 30, "--figure", tmp_path / "figure.png")
         assert f"figure: {tmp_path / 'figure.png'}" in printed
-        assert_is_a_picture(tmp_path / "figure.png")
+        check(tmp_path / "figure.png", **options)
         return printed
 
     return run
@@ -255,7 +266,9 @@ def test_a_curve_of_one_epoch_is_a_point(functions_of):
 
 
 def test_overfitting_learns_noise_by_heart(run_with_figure, idx_folder):
-    printed = run_with_figure("overfitting.py", "--folder", idx_folder, "--samples", 20, "--epochs", 20)
+    printed = run_with_figure(
+        "overfitting.py", "--folder", idx_folder, "--samples", 20, "--epochs", 20, check=assert_is_a_chart
+    )
     rows = rows_of(printed)
     assert list(rows) == ["2 images", "20 images"]
     for loss, train_accuracy, _ in rows.values():
@@ -264,29 +277,39 @@ def test_overfitting_learns_noise_by_heart(run_with_figure, idx_folder):
 
 def test_teaching_network_on_both_sets(run_with_figure, idx_folder, cifar10_file):
     options = ["--folder", idx_folder, "--samples", 30, "--epochs", 2]
-    assert list(rows_of(run_with_figure("teaching_network.py", *options))) == ["Fashion-MNIST", "CIFAR-10"]
-    printed = run_with_figure("teaching_network.py", *options, "--data", "fashion_mnist")
+    assert list(rows_of(run_with_figure("teaching_network.py", *options, check=assert_is_a_chart))) == [
+        "Fashion-MNIST",
+        "CIFAR-10",
+    ]
+    printed = run_with_figure(
+        "teaching_network.py", *options, "--data", "fashion_mnist", check=assert_is_a_chart
+    )
     assert list(rows_of(printed)) == ["Fashion-MNIST"]
 
 
-def test_optimizers_start_at_the_same_place_and_part(run_with_figure, idx_folder):
+def test_optimizers_start_at_the_same_place_and_part(run_example, run_with_figure, idx_folder, tmp_path):
     """One minibatch is an epoch here, so the loss of the first one is that of the initial weights."""
-    options = ["--folder", idx_folder, "--epochs"]
-    first, third = (rows_of(run_with_figure("optimizers.py", *options, n_epochs)) for n_epochs in (1, 3))
+    options = ["optimizers.py", "--folder", idx_folder, "--epochs"]
+    first = rows_of(run_example(*options, 1, "--figure", tmp_path / "points.png"))
+    third = rows_of(run_with_figure(*options, 3, check=assert_is_a_chart))
     assert list(first) == list(third) == ["SGD", "momentum", "RMSProp", "Adam"]
     assert len({loss for loss, *_ in first.values()}) == 1
     assert len({loss for loss, *_ in third.values()}) == 4
 
 
 def test_activations_and_pooling_are_combined(run_with_figure, idx_folder):
-    rows = rows_of(run_with_figure("activations_and_pooling.py", "--folder", idx_folder, "--epochs", 2))
+    rows = rows_of(
+        run_with_figure(
+            "activations_and_pooling.py", "--folder", idx_folder, "--epochs", 2, check=assert_is_a_chart
+        )
+    )
     assert list(rows) == ["ReLU, maximum", "ReLU, average", "sigmoid, maximum", "sigmoid, average"]
     assert len({loss for loss, *_ in rows.values()}) == 4
 
 
 def test_losses_print_margins(run_with_figure, idx_folder):
     """A margin is positive where the prediction is right."""
-    printed = run_with_figure("losses.py", "--folder", idx_folder, "--epochs", 2)
+    printed = run_with_figure("losses.py", "--folder", idx_folder, "--epochs", 2, check=assert_is_a_chart)
     rows = rows_of(printed)
     assert list(rows) == ["softmax", "SVM", "squared SVM"]
     for name, (_, _, test_accuracy) in rows.items():
@@ -306,7 +329,7 @@ def test_margins_by_hand(functions_of):
 
 
 def test_preprocessing_on_each_kind_of_pixels(run_with_figure, cifar10_file):
-    printed = run_with_figure("preprocessing.py", "--samples", 20, "--epochs", 1, "--seeds", 2)
+    printed = run_with_figure("preprocessing.py", "--samples", 20, "--epochs", 1, "--seeds", 2, darkened=0.25)
     names = ["raw", "/ 255", "mean", "mean and deviation", "local equalization", "grey"]
     assert list(rows_of(printed)) == names
     assert all(f"{name} 0." in printed.split("mean test accuracy: ")[1] for name in names)
@@ -335,7 +358,9 @@ def test_ways_to_prepare_pixels(functions_of):
 
 def test_filters_in_training_moves(run_with_figure, cifar10_file, tmp_path):
     path = tmp_path / "filters.gif"
-    printed = run_with_figure("filters_in_training.py", "--samples", 50, "--epochs", 4, "--animation", path)
+    printed = run_with_figure(
+        "filters_in_training.py", "--samples", 50, "--epochs", 4, "--animation", path, darkened=0.25
+    )
     assert "test accuracy after 8 minibatches: 0." in printed
     assert f"animation of 5 pictures: {path}" in printed
     with Image.open(path) as animation:
@@ -358,20 +383,28 @@ def test_filters_as_tiles(functions_of):
     assert np.all(picture[3:, 5:7] == 0.5) and np.all(picture[:, 7] == 1)
 
 
-def test_displays_are_all_drawn(run_example, cifar10_file, tmp_path, monkeypatch):
+@pytest.fixture
+def run_displays(run_example, tmp_path, monkeypatch):
+    """Return a function that runs the example on as many images as its validation needs."""
     monkeypatch.syspath_prepend(EXAMPLES)
-    options = ["--epochs", 2, "--dpi", 30, "--figure", tmp_path / "looks.png"]
-    printed = run_example("displays.py", *options)
-    assert "2 epochs, test accuracy 0." in printed
-    names = ["curves", "embedding", "filters", "maps", "mistakes", "saliency"]
+    write_cifar10_file(200, tmp_path, monkeypatch)
+    figure = ["--dpi", 30, "--figure", tmp_path / "looks.png"]
+    return lambda *options: run_example("displays.py", *options, *figure)
+
+
+def test_displays_are_all_drawn(run_displays, tmp_path):
+    assert "2 epochs, test accuracy 0." in run_displays("--epochs", 2)
+    pictures = ["filters", "maps", "mistakes", "saliency"]
+    names = sorted(["curves", "embedding", *pictures])
     assert sorted(path.stem for path in tmp_path.glob("looks*")) == [f"looks_{name}" for name in names]
-    for name in names:
-        assert_is_a_picture(tmp_path / f"looks_{name}.png")
+    assert_is_a_chart(tmp_path / "looks_curves.png")
+    assert_is_a_picture(tmp_path / "looks_embedding.png", darkened=0.01)  # of noise, points fall together
+    for name in pictures:
+        assert_is_a_picture(tmp_path / f"looks_{name}.png", darkened=0.25)
 
 
-def test_displays_draws_those_that_are_asked_for(run_example, cifar10_file, tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(EXAMPLES)
-    run_example("displays.py", "--epochs", 1, "--only", "filters", "--figure", tmp_path / "looks.png")
+def test_displays_draws_those_that_are_asked_for(run_displays, tmp_path):
+    run_displays("--epochs", 1, "--only", "filters")
     assert [path.name for path in tmp_path.glob("looks*")] == ["looks_filters.png"]
 
 
