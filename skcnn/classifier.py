@@ -160,8 +160,8 @@ class ConvNetClassifier(
     averaging : {"ema", "swa"} or None, default="ema"
         Average of the weights to predict with. "ema": exponential moving average over steps. "swa": equal
         average over the ends of the last epochs, not for ``partial_fit``. The running statistics of batch
-        normalization are computed anew for it, by a pass over the training data; ``partial_fit`` carries them
-        on from call to call.
+        normalization are computed anew for it, at the end and for each validation, by a pass over the
+        training data or some 10,000 samples of it; ``partial_fit`` carries them on from call to call.
     averaging_decay : float, default=0.999
         Share of the average that a step of "ema" keeps, in [0, 1); less during the first steps.
     averaging_start : float, default=0.75
@@ -186,8 +186,7 @@ class ConvNetClassifier(
         scorer such as "accuracy", or a callable ``scorer(estimator, X, y)``.
     max_time : float or None, default=None
         Seconds of training after which ``fit`` ends with the minibatch under way, or with "lbfgs" the
-        iteration. Results then depend on
-        the speed of the machine.
+        iteration, and what ``averaging`` takes. Results then depend on the speed of the machine.
     warm_start : bool, default=False
         Whether ``fit`` goes on with the network, optimizer and random draws of the last call.
     random_state : int, RandomState instance or None, default=None
