@@ -30,7 +30,7 @@ from skcnn import (
     ReLU,
 )
 
-N_EPOCHS = 13
+N_EPOCHS = 16
 
 
 def network(filters=(64, 128, 256)):

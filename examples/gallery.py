@@ -4,7 +4,11 @@ import argparse
 import io
 from pathlib import Path
 
-from PIL import Image
+try:
+    import matplotlib  # noqa: F401
+    from PIL import Image
+except ImportError as error:
+    raise ImportError("figures need matplotlib and Pillow: python -m pip install skcnn[examples]") from error
 
 
 def option_parser(description, figure, *, epochs=None):

@@ -206,6 +206,13 @@ def run_with_figure(run_example, tmp_path, monkeypatch):
     return run
 
 
+@pytest.mark.parametrize("missing", ["PIL", "matplotlib"])
+def test_without_what_figures_take_the_extra_is_named(missing, monkeypatch):
+    monkeypatch.setitem(sys.modules, missing, None)
+    with pytest.raises(ImportError, match=r"skcnn\[examples\]"):
+        runpy.run_path(str(EXAMPLES / "gallery.py"))
+
+
 def test_augmentation_draws_all_kinds(run_with_figure):
     assert "10 augmentations, 4 draws each" in run_with_figure("augmentation.py")
 
