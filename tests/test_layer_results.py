@@ -75,16 +75,32 @@ def test_layers_within_containers_and_containers_have_results():
     assert {name: found[name] for name in expected} == expected
 
 
-def test_steps_are_those_of_the_network_in_its_order():
+def test_each_step_that_gives_a_result_has_the_shortest_name_of_a_layer_that_adds_it():
+    """In the order of the network."""
     classifier = fitted_classifier(CONTAINERS)
-    steps = result_steps(classifier)
-    assert list(steps.values()) == sorted(steps.values())
-    names = names_of_steps(classifier)
-    assert names[steps["conv"]] == "conv"
-    assert names[steps["stage"]] == "stage"
-    assert list(names) == sorted(set(steps.values()))
-    for name, index in steps.items():
-        assert names[index] in name or name in classifier.network_.steps[index].name
+    steps = classifier.network_.steps
+    assert {name: steps[index].name for index, name in names_of_steps(classifier).items()} == {
+        "input": "input",
+        "conv": "conv_relu",
+        "res__conv": "res__conv_tanh",
+        "res__norm": "res__norm",
+        "res": "res_relu",
+        "stage__mixed__one": "stage__mixed__one",
+        "stage__mixed__two": "stage__mixed__two__conv2d_1",
+        "stage__mixed": "stage__mixed",
+        "stage": "stage__maxpool2d_1",
+        "flatten": "flatten",
+        "dense": "dense_relu",
+        "output": "output",
+    }
+    assert list(names_of_steps(classifier)) == sorted(names_of_steps(classifier))
+
+
+def test_a_block_that_adds_no_step_gives_no_name_to_that_of_another():
+    classifier = fitted_classifier([("conv", Conv2D(2)), ("s", Sequential(["passthrough"]))])
+    assert result_step(classifier, "s") == result_step(classifier, "conv") == 1
+    assert names_of_steps(classifier)[1] == "conv"
+    assert image_layers(classifier) == ["conv"]
 
 
 def test_a_layer_that_does_not_exist_is_an_error_that_lists_those_that_do():
