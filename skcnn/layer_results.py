@@ -125,29 +125,32 @@ def image_step(classifier: ConvNetClassifier, layer: str) -> int:
 def last_convolved_step(classifier: ConvNetClassifier) -> int:
     """Return the step with what the last convolution and the layers behind it of equally large images give.
 
-    These are normalizations, activations and what joins branches. Convolutions that give a single pixel are
-    not counted.
+    These are normalizations, activations and what joins branches. The step is one that all behind it read
+    through: of a convolution on a branch, that is what joins the branches, if it gives images. Images of a
+    single pixel are not counted.
 
     Raises
     ------
     ValueError
-        If no layer convolves.
+        If there is no such step.
     """
     steps = classifier.network_.steps
-    last = max(
-        (
-            index
-            for index, step in enumerate(steps)
-            if isinstance(step.layer, Convolution) and step.output_shape[:2] != (1, 1)
-        ),
-        default=None,
-    )
-    if last is None:
-        raise ValueError("layer must be given, since no layer convolves to images of more than one pixel")
-    for index, step in enumerate(steps[last + 1 :], start=last + 1):
-        if not is_image(step) or step.output_shape[:2] != steps[last].output_shape[:2]:
-            return index - 1
-    return len(steps) - 1
+    found, follows, convolves = None, False, False
+    for index, step in enumerate(steps):
+        has_pixels = is_image(step) and step.output_shape[:2] != (1, 1)
+        convolves |= has_pixels and isinstance(step.layer, Convolution)
+        if any(min(later.inputs) < index for later in steps[index + 1 :]):
+            continue  # a step behind it reads past it
+        is_as_large = follows and step.output_shape[:2] == steps[found].output_shape[:2]
+        follows = has_pixels and (convolves or is_as_large)
+        found = index if follows else found
+        convolves = False
+    if found is None:
+        raise ValueError(
+            "layer must be given, since no layer convolves to images of more than one pixel that all layers "
+            "behind it read"
+        )
+    return found
 
 
 def penultimate_step(classifier: ConvNetClassifier) -> int:

@@ -151,7 +151,31 @@ def test_what_the_last_convolution_sees_ends_where_images_become_smaller(layers,
     assert classifier.network_.steps[last_convolved_step(classifier)].name == expected
 
 
-@pytest.mark.parametrize("layers", [[Dense(3)], [MaxPool2D()], [Conv2D(3, (6, 5), padding="valid")]])
+GLOBAL_BRANCHES = Parallel([[Conv2D(2), GlobalAvgPool2D()], [GlobalAvgPool2D()]])
+
+
+@pytest.mark.parametrize(
+    ("layers", "expected"),
+    [
+        ([Conv2D(2), Parallel([[Conv2D(2), MaxPool2D()], [MaxPool2D()]]), GlobalAvgPool2D()], "parallel_1"),
+        ([Conv2D(2), Parallel([[Conv2D(2), MaxPool2D()], [MaxPool2D()]]), ReLU(), AvgPool2D()], "relu_1"),
+        ([Conv2D(2), ReLU(), GLOBAL_BRANCHES], "relu_1"),
+        ([Conv2D(2), Parallel([[ReLU(), MaxPool2D()], [MaxPool2D()]]), GlobalAvgPool2D()], "conv2d_1"),
+        ([Conv2D(2), Residual([BatchNorm(), Conv2D(2)]), BatchNorm(), MaxPool2D()], "batchnorm_1"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_the_last_convolution_sees_lies_on_no_branch(layers, expected):
+    """So that its gradient is known: all that is behind reads through it."""
+    classifier = fitted_classifier(layers)
+    index = last_convolved_step(classifier)
+    assert classifier.network_.steps[index].name == expected
+    classifier.network_.behind(index)
+
+
+@pytest.mark.parametrize(
+    "layers", [[Dense(3)], [MaxPool2D()], [Conv2D(3, (6, 5), padding="valid")], [GLOBAL_BRANCHES]]
+)
 def test_without_a_convolution_to_images_a_layer_must_be_given(layers):
     with pytest.raises(ValueError, match="layer must be given, since no layer convolves to images"):
         last_convolved_step(fitted_classifier(layers))

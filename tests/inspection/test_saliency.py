@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 from seeds import generator
 from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
@@ -10,7 +10,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import Normalizer, StandardScaler
 from small_classifiers import STACKS, assert_is_gradient, fitted_classifier, make_images
 
-from skcnn import Conv2D, ConvNetClassifier, Dense
+from skcnn import Conv2D, ConvNetClassifier, Dense, GlobalAvgPool2D, MaxPool2D, Parallel
 from skcnn.inspection import saliency_maps
 from skcnn.inspection.saliency import METHODS, PIXEL_METHODS
 
@@ -115,6 +115,13 @@ def test_grad_cam_by_hand():
         products = np.einsum("nijc,ijcf->nf", window, params["conv"]["weight"])
         maps[:, row, column] = np.tanh(products + params["conv"]["bias"])
     assert_allclose(found, np.maximum((maps * weights).sum(axis=-1), 0), atol=1e-10)
+
+
+def test_grad_cam_looks_at_what_joins_branches():
+    branches = Parallel([[Conv2D(4), MaxPool2D()], [MaxPool2D()]])
+    classifier = fitted_classifier([Conv2D(4), ("join", branches), GlobalAvgPool2D()])
+    expected = saliency_maps(classifier, X[:2], method="grad_cam", layer="join")
+    assert_array_equal(saliency_maps(classifier, X[:2], method="grad_cam"), expected)
 
 
 def test_the_target_is_the_predicted_class_a_label_or_one_for_each_image():
