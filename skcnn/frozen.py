@@ -11,7 +11,7 @@ from skcnn.gradient_check import LinearLoss
 from skcnn.kernels.channelwise import channelwise
 from skcnn.layers import BatchNorm, Dropout, Layer, SpatialDropout2D
 from skcnn.network import Network
-from skcnn.prediction import finite_scores
+from skcnn.prediction import finite_rows, finite_scores
 from skcnn.random_streams import RandomStreams
 from skcnn.threads import worker_pool
 
@@ -109,9 +109,17 @@ class Scores:
         return finite_scores(predicted(self._network, self._reader(X), len(X)))
 
     def results(self, X: np.ndarray, index: int) -> np.ndarray:
-        """Return the results of a step for images, shape (n, h, w, c) or (n, f)."""
+        """Return the results of a step for images, shape (n, h, w, c) or (n, f).
+
+        Raises
+        ------
+        ValueError
+            If a result is not finite, for X is too large.
+        """
+        step = self._network.steps[index]
         results = predicted(self._network.up_to(index), self._reader(X), len(X))
-        return results.reshape(len(X), *self._network.steps[index].output_shape)
+        finite_rows(results, f"the results of layer {step.name!r} for")
+        return results.reshape(len(X), *step.output_shape)
 
     def gradient(self, X: np.ndarray, coefficients: np.ndarray) -> np.ndarray:
         """Return the gradient of sums of scores with respect to the values of images.

@@ -115,6 +115,18 @@ def test_scores_that_are_not_finite_are_an_error_that_says_of_which_image():
         Scores(classifier)(images)
 
 
+def test_results_that_are_not_finite_are_an_error_that_says_of_which_layer_and_image():
+    layers = [("wide", Dense(3, activation="relu")), ("narrow", Dense(2))]
+    classifier = fitted_classifier(layers, dtype="float32", input_scaling=None)
+    classifier.network_.vector[:] = 1e3
+    images = np.concatenate([X[:2], np.full((1, *SHAPE), 1e38)])
+    index = [step.name for step in classifier.network_.steps].index("wide")
+    message = r"results of layer 'wide' for sample 2 are not finite.* too large for float32"
+    with pytest.raises(ValueError, match=message):
+        Scores(classifier).results(images, index)
+    assert np.isfinite(Scores(classifier).results(images[:2], index)).all()
+
+
 def test_results_of_layers_are_those_of_naive_ones():
     """Those of a convolution, of the branch of a residual block and of its sum."""
     layers = [("conv", Conv2D(2)), ("res", Residual([("inner", Conv2D(2, 1, activation="tanh"))]))]

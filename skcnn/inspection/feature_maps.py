@@ -72,7 +72,7 @@ class FeatureMapDisplay:
         TypeError
             If it is another one.
         ValueError
-            If X is not one image, or a layer does not exist or gives vectors.
+            If X is not one image, a layer does not exist or gives vectors, or a result is not finite.
         """
         import_pyplot(cls.__name__)
         check_count(n_maps, "n_maps")
