@@ -177,19 +177,18 @@ def checked_frozen(network: Network, read) -> Network:
     Raises
     ------
     ValueError
-        If the results differ; the message names the layer.
+        If the results differ; the message names the layer where it is found.
     """
     still = frozen(network)
     changing = [step for step in still.steps[1:] if step.layer.is_random or step.merges]
     if not changing and not differ(still, network, read):
         return still
     ends = range(1, len(network.steps))
-    step = next(iter(changing), None) or next(
-        still.steps[end] for end in ends if differ(still.up_to(end), network.up_to(end), read)
-    )
+    differing = (still.steps[end] for end in ends if differ(still.up_to(end), network.up_to(end), read))
+    step = next(iter(changing), None) or next(differing, None)
+    found = "the network" if step is None else f"layer {step.name!r}, {' '.join(repr(step.layer).split())},"
     raise ValueError(
-        f"layer {step.name!r}, {' '.join(repr(step.layer).split())}, computes something else in training "
-        "than in prediction, where its gradient is unknown"
+        f"{found} computes something else in training than in prediction, where its gradient is unknown"
     )
 
 

@@ -329,6 +329,22 @@ def test_a_layer_that_changes_in_training_is_named(kind):
         Scores(classifier).gradient(X, coefficients_of(len(X)))
 
 
+def test_a_change_in_training_that_is_not_found_again_is_one_of_the_network():
+    """As of a layer that is another one each time."""
+
+    class Once(Negative):
+        n_calls = 0
+
+        def forward(self, params, X, unit, *, training, out):
+            Once.n_calls += training
+            return np.add(X, training and Once.n_calls == 1, out=out)
+
+    classifier = fitted_classifier([Flatten(), Once()])
+    Once.n_calls = 0
+    with pytest.raises(ValueError, match="the network computes something else in training than in predict"):
+        Scores(classifier).gradient(X, coefficients_of(len(X)))
+
+
 def test_layers_in_front_do_not_matter_for_gradients_of_results():
     """Those behind do."""
     classifier = fitted_classifier([Doubled(), Conv2D(2), GlobalAvgPool2D()])
