@@ -91,12 +91,13 @@ class Scores:
     Parameters
     ----------
     classifier : ConvNetClassifier
-        Fitted.
+        Fitted. Gradients are those of its parameters when the first one is taken.
     """
 
     def __init__(self, classifier):
         self._network = classifier.network_
         self._format = classifier._image_format
+        self._frozen = {}
 
     def __call__(self, X: np.ndarray) -> np.ndarray:
         """Return the scores of images, shape (n, n_classes).
@@ -141,7 +142,7 @@ class Scores:
             gradient is then unknown.
         """
         read = self._reader(X)
-        gradient = input_gradient(checked_frozen(self._network, read), read, coefficients)
+        gradient = input_gradient(self._frozen_behind(0, read), read, coefficients)
         if self._format.deviation is not None:
             gradient /= self._format.deviation
         order = (0, 3, 1, 2) if self._format.channels_first else (0, 1, 2, 3)
@@ -159,7 +160,13 @@ class Scores:
         def read(rows, out):
             np.copyto(out, results[rows].transpose(1, 2, 0, 3) if results.ndim == 4 else results[rows])
 
-        return input_gradient(checked_frozen(self._network.behind(index), read), read, coefficients)
+        return input_gradient(self._frozen_behind(index, read), read, coefficients)
+
+    def _frozen_behind(self, index, read):
+        """Return the network behind a step, frozen; checked at the first call, for the first image."""
+        if index not in self._frozen:
+            self._frozen[index] = checked_frozen(self._network.behind(index), read)
+        return self._frozen[index]
 
     def _reader(self, X):
         return ImageSource(X, self._format).read

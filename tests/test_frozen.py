@@ -244,6 +244,23 @@ def test_taking_gradients_changes_nothing():
     assert_array_equal(classifier.decision_function(X), expected)
 
 
+def test_a_network_is_frozen_once_for_all_gradients(monkeypatch):
+    classifier = fitted_classifier(STACKS["normalized convolution"])
+    frozen_networks = []
+
+    def counted(network):
+        frozen_networks.append(network)
+        return frozen(network)
+
+    monkeypatch.setattr("skcnn.frozen.frozen", counted)
+    scores = Scores(classifier)
+    maps = scores.results(X[:2], 2)
+    for _ in range(3):
+        scores.gradient(X[:2], coefficients_of(2))
+        scores.results_gradient(maps, 2, coefficients_of(2))
+    assert len(frozen_networks) == 2
+
+
 # gradients with respect to results of layers
 
 
