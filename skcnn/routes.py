@@ -142,8 +142,14 @@ class Stage:
         ValueError
             If the step cannot be inverted; the message names it.
         """
-        self._check_invertible()
-        return np.asarray(self.transformer.inverse_transform(behind))
+        transformer = self.transformer
+        has_func = getattr(transformer, "func", None) is not None
+        has_no_inverse = has_func and getattr(transformer, "inverse_func", transformer) is None
+        if has_no_inverse or not hasattr(transformer, "inverse_transform"):
+            raise ValueError(
+                f"{self} cannot be inverted: there is no way back through it to the input of the pipeline"
+            )
+        return np.asarray(transformer.inverse_transform(behind))
 
     def gradient_back(self, gradient: np.ndarray) -> np.ndarray:
         """Return the gradient in front of the step from that behind it, by central differences in float64.
@@ -151,9 +157,8 @@ class Stage:
         Raises
         ------
         ValueError
-            If the step cannot be inverted or has no derivatives; the message names it.
+            If the step has no derivatives; the message names it.
         """
-        self._check_invertible()
         found = np.empty(self.X.shape)
         for row, (image, behind) in enumerate(zip(self.X, gradient, strict=True)):
             found[row] = self._image_gradient_back(image, behind.ravel()).reshape(image.shape)
@@ -222,14 +227,6 @@ class Stage:
     def _small_steps(self, image):
         """Return steps for differences: the cube root of the rounding, in proportion to the values."""
         return np.cbrt(self._rounding) * np.maximum(1, np.abs(image))
-
-    def _check_invertible(self):
-        transformer = self.transformer
-        one_way = getattr(transformer, "func", None) is not None and transformer.inverse_func is None
-        if one_way or not hasattr(transformer, "inverse_transform"):
-            raise ValueError(
-                f"{self} cannot be inverted: there is no way back through it to the input of the pipeline"
-            )
 
     def __str__(self):
         return f"step {self.name!r}, {' '.join(repr(self.transformer).split())},"
@@ -352,7 +349,7 @@ class Route:
         Raises
         ------
         ValueError
-            If a step cannot be inverted or has no derivatives; the message names it.
+            If a step has no derivatives; the message names it.
         """
         for stage in reversed(self.stages):
             gradient = stage.gradient_back(gradient)

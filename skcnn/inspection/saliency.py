@@ -121,8 +121,8 @@ def saliency_maps(
     r"""Show which values of images the score of a class depends on.
 
     The score :math:`s` is that before softmax. Test-time augmentation is left out. For a pipeline the maps
-    are of the images that it takes: gradients go back through its steps by the chain rule, where these can
-    be inverted, and occlusion covers what goes into the first one.
+    are of the images that it takes: gradients go back through its steps by the chain rule, where these have
+    derivatives, and occlusion covers what goes into the first one.
 
     Parameters
     ----------
@@ -140,7 +140,8 @@ def saliency_maps(
         the sum behind it; of one on a branch, what joins the branches.
     baseline : float or array-like in the layout of an image of X, default=None
         Image where "integrated_gradients" starts, and which "occlusion" covers with. None: the mean of the
-        training images that ``input_scaling`` subtracts, else zero, as the network gets it.
+        training images that ``input_scaling`` subtracts, else zero, as the network gets it, which the steps
+        of a pipeline must be able to invert.
     n_steps : int, default=50
         Gradients that "integrated_gradients" takes the mean of.
     n_samples : int, default=25
@@ -241,7 +242,10 @@ def target_codes(route: Route, target) -> np.ndarray:
 def outer_baseline(route: Route, baseline) -> np.ndarray:
     """Return the baseline in the layout of X, one for each image."""
     if baseline is None:
-        return route.inverted(inner_baseline(route)).astype(route.X.dtype)
+        try:
+            return route.inverted(inner_baseline(route)).astype(route.X.dtype)
+        except ValueError as error:
+            raise ValueError(f"{error}; give baseline") from error
     try:
         return np.broadcast_to(np.asarray(baseline, route.X.dtype), route.X.shape)
     except ValueError as error:
