@@ -18,12 +18,12 @@ N_DIRECTIONS = 4
 
 
 def unwrapped(estimator) -> tuple[list, ConvNetClassifier]:
-    """Return the fitted transformers in front of a network, with their names, and the network's estimator.
+    """Return the transformers in front of a fitted network, with their names, and the network's estimator.
 
     Parameters
     ----------
     estimator : ConvNetClassifier, Pipeline that ends with one, or a search over such
-        Fitted.
+        Fitted. Whether transformers are is left to them to find out.
 
     Returns
     -------
@@ -36,7 +36,7 @@ def unwrapped(estimator) -> tuple[list, ConvNetClassifier]:
     TypeError
         If the estimator is another one.
     NotFittedError
-        If it is not fitted.
+        If the search or the network is not fitted.
 
     Examples
     --------
@@ -55,7 +55,7 @@ def unwrapped(estimator) -> tuple[list, ConvNetClassifier]:
     if isinstance(estimator, Pipeline):
         *steps, (_, last) = estimator.steps
         inner, classifier = unwrapped(last)
-        return [*fitted_transformers(steps), *inner], classifier
+        return [*transformers_of(steps), *inner], classifier
     if isinstance(estimator, FrozenEstimator):
         return unwrapped(estimator.estimator)
     check_is_fitted(estimator, "best_estimator_")
@@ -75,23 +75,15 @@ def check_network(estimator) -> None:
         )
 
 
-def fitted_transformers(steps: list) -> list:
-    """Return the transformers of steps of a pipeline with their names, those of inner pipelines one by one.
-
-    Raises
-    ------
-    NotFittedError
-        If one is not fitted.
-    """
+def transformers_of(steps: list) -> list:
+    """Return the transformers of a pipeline's steps with their names, of inner pipelines one by one."""
     found = []
     for name, transformer in steps:
         if transformer is None or transformer == "passthrough":
             continue
         if isinstance(transformer, Pipeline):
-            inner = fitted_transformers(transformer.steps)
-            found += [(f"{name}__{inner_name}", step) for inner_name, step in inner]
+            found += [(f"{name}__{inner}", step) for inner, step in transformers_of(transformer.steps)]
         else:
-            check_is_fitted(transformer)
             found.append((name, transformer))
     return found
 

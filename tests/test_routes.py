@@ -124,15 +124,38 @@ def test_another_estimator_is_a_type_error_that_shows_it(estimator):
     [
         make_classifier(),
         make_pipeline(StandardScaler(), make_classifier()),
-        make_pipeline(StandardScaler(), make_classifier().fit(X, Y)),
-        make_pipeline(make_pipeline(PCA()), make_classifier().fit(X, Y)),
         FrozenEstimator(make_classifier()),
     ],
-    ids=["classifier", "pipeline", "transformer", "inner transformer", "frozen"],
+    ids=["classifier", "pipeline", "frozen"],
 )
 def test_an_estimator_that_is_not_fitted_is_an_error(estimator):
     with pytest.raises(NotFittedError):
         unwrapped(estimator)
+
+
+@pytest.mark.parametrize("front", [StandardScaler(), make_pipeline(PCA())], ids=["step", "inner step"])
+def test_a_step_that_is_not_fitted_is_an_error_where_it_is_used(front):
+    pipeline = make_pipeline(front, make_classifier().fit(X, Y))
+    with pytest.raises(NotFittedError):
+        Route(pipeline, X)
+
+
+class Doubled(TransformerMixin, BaseEstimator):
+    """Learns nothing, and does not say so."""
+
+    def fit(self, X, y=None):
+        return self
+
+    def transform(self, X):
+        return 2 * X
+
+
+@pytest.mark.parametrize("is_nested", [False, True])
+def test_a_step_that_learns_nothing_may_be_without_fitted_attributes(is_nested):
+    """As for pipelines."""
+    front = make_pipeline(Doubled(), StandardScaler()) if is_nested else Doubled()
+    pipeline = fitted_pipeline(front)
+    assert_array_equal(Route(pipeline, X).inner, pipeline[0].transform(X))
 
 
 # images on their way
