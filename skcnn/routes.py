@@ -3,6 +3,7 @@
 from functools import cached_property
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
@@ -100,6 +101,11 @@ def in_container_of(given, X: np.ndarray):
     return type(given)(dict(zip(given.columns, X.reshape(len(X), -1).T, strict=True)))
 
 
+def is_close(result: np.ndarray, other: np.ndarray) -> bool:
+    """Return whether arrays are the same but for rounding."""
+    return result.shape == other.shape and np.allclose(result, other, equal_nan=True)
+
+
 class Stage:
     """A fitted step in front of the network, and the images that reach it.
 
@@ -107,8 +113,8 @@ class Stage:
     ----------
     name : str
     transformer : estimator
-    given : ndarray of shape (n, ...) or DataFrame
-        What reaches it.
+    given : array-like of shape (n, ...), DataFrame or sparse array
+        What reaches it, as it is: what the step may take is its own affair.
     """
 
     def __init__(self, name: str, transformer, given):
@@ -118,13 +124,30 @@ class Stage:
 
     @cached_property
     def X(self):  # noqa: N802, the field's name for arrays
-        """What reaches the step as an array."""
-        return as_image_array(self._given, estimator=self.transformer)
+        """What reaches the step as an array of numbers, of which some may be missing.
+
+        Raises
+        ------
+        ValueError
+            If it is none; where it is sparse, the message names the step.
+        """
+        if issparse(self._given):
+            raise ValueError(f"{self} is given a sparse array, where dense images are needed")
+        return as_image_array(self._given, estimator=self.transformer, allow_nan=True)
 
     def transformed(self, images: np.ndarray) -> np.ndarray:
-        """Return what the step makes of images, each flat, shape (n, n_values)."""
+        """Return what the step makes of images, each flat, shape (n, n_values).
+
+        Raises
+        ------
+        ValueError
+            If that is sparse; the message names the step.
+        """
         X = in_container_of(self._given, images.reshape(len(images), *self.X.shape[1:]))
-        return np.asarray(self.transformer.transform(X)).reshape(len(images), -1)
+        results = self.transformer.transform(X)
+        if issparse(results):
+            raise ValueError(f"{self} returns a sparse array, where dense images are needed")
+        return np.asarray(results).reshape(len(images), -1)
 
     def inverted(self, behind: np.ndarray) -> np.ndarray:
         """Return the images that the step makes these of.
@@ -160,7 +183,7 @@ class Stage:
 
     def changes_values_apart(self, image: np.ndarray) -> bool:
         """Return whether each value of the result depends on the value at the same place alone."""
-        image = image.ravel().astype(np.float64)
+        image = np.nan_to_num(image.ravel().astype(np.float64))
         (before,) = self.transformed(image[np.newaxis])
         if before.size != image.size:
             return False
@@ -231,7 +254,7 @@ class Route:
     ----------
     estimator : ConvNetClassifier, Pipeline that ends with one, or a search over such
         Fitted.
-    X : array-like of shape (n, ...)
+    X : array-like of shape (n, ...), DataFrame or sparse array
         Images, as the estimator takes them.
 
     Attributes
@@ -245,7 +268,7 @@ class Route:
     def __init__(self, estimator, X):
         self._estimator = estimator
         transformers, self.classifier = unwrapped(estimator)
-        self._given = reached = X if has_columns(X) else as_image_array(X, estimator=self.classifier)
+        self._given = reached = X
         self.stages = []
         for name, transformer in transformers:
             before, reached = reached, transformer.transform(reached)
@@ -264,10 +287,10 @@ class Route:
         layouts = unwrapped(estimator)[1]._image_format.layouts
         shape = np.shape(X)
         is_image = shape in layouts and len(shape) != 2  # a row of pixels is the same as a flat image
-        if len(shape) > 1 and len(X) == 1 and not is_image:
+        if len(shape) > 1 and shape[0] == 1 and not is_image:
             return cls(estimator, X)
-        if has_columns(X) or (shape not in layouts and shape[1:] in layouts):
-            raise ValueError(f"X must be one image, got {len(X)} of them, an array of shape {shape}")
+        if has_columns(X) or issparse(X) or (shape not in layouts and shape[1:] in layouts):
+            raise ValueError(f"X must be one image, got {shape[0]} of them, an array of shape {shape}")
         return cls(estimator, np.asarray(X)[np.newaxis])
 
     def at(self, X: np.ndarray) -> "Route":
@@ -285,15 +308,16 @@ class Route:
         if self.X.dtype.kind == "f":
             return self
         route = self.at(self.X.astype(np.float64))
+        if is_close(self.inner, route.inner):
+            return route
         results = [stage.X for stage in self.stages[1:]] + [self.inner]
         real_results = [stage.X for stage in route.stages[1:]] + [route.inner]
-        for stage, result, real in zip(self.stages, results, real_results, strict=False):
-            if result.shape != real.shape or not np.allclose(result, real):
-                raise ValueError(
-                    f"{stage} makes something else of {self.X.dtype} than of the same values in float64, "
-                    "which small changes need"
-                )
-        return route
+        compared = zip(self.stages, results, real_results, strict=True)
+        stage = next(stage for stage, result, real in compared if not is_close(result, real))
+        raise ValueError(
+            f"{stage} makes something else of {self.X.dtype} than of the same values in float64, which small "
+            "changes need"
+        )
 
     @cached_property
     def X(self):  # noqa: N802, the field's name for arrays

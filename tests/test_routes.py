@@ -4,12 +4,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
 from seeds import generator
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.compose import ColumnTransformer
-from sklearn.decomposition import PCA
+from sklearn.decomposition import PCA, TruncatedSVD
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
+from sklearn.impute import SimpleImputer
 from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
 from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
 from sklearn.preprocessing import (
@@ -17,6 +19,7 @@ from sklearn.preprocessing import (
     KBinsDiscretizer,
     MinMaxScaler,
     Normalizer,
+    OneHotEncoder,
     PowerTransformer,
     QuantileTransformer,
     StandardScaler,
@@ -604,6 +607,64 @@ def test_other_names_are_an_error_as_everywhere(frame):
             Route(pipeline, frame[frame.columns[::-1]])
 
 
+# what steps take and networks do not
+
+
+def images_with_gaps():
+    """Return images some of whose values are missing, the first of the first image among them."""
+    images = X.copy()
+    images[::3, ::7] = np.nan
+    return images
+
+
+def test_steps_see_missing_values():
+    images = images_with_gaps()
+    pipeline = fitted_pipeline(StandardScaler(), SimpleImputer(), images=images)
+    route = Route(pipeline, images)
+    assert_array_equal(route.inner, pipeline[:-1].transform(images))
+    assert_array_equal(route.X, images)
+    route.check_pixels_stay()
+    with pytest.raises(ValueError, match="step 'simpleimputer', .* has no derivative at a value of X"):
+        route.gradient_back(gradient_like(route))
+    complete = Route(pipeline, X[1:3])
+    assert complete.gradient_back(gradient_like(complete)).all()
+
+
+def test_a_network_sees_no_missing_values():
+    with pytest.raises(ValueError, match="Input X contains NaN.\nConvNetClassifier does not accept"):
+        Route(make_classifier().fit(X, Y), images_with_gaps())
+
+
+def test_steps_see_sparse_images():
+    images = sparse.csr_array(X)
+    pipeline = fitted_pipeline(TruncatedSVD(9, random_state=0), images=images)
+    route = Route(pipeline, images)
+    assert_array_equal(route.inner, pipeline[:-1].transform(images))
+    message = "step 'truncatedsvd', TruncatedSVD.*, is given a sparse array, where dense images are needed"
+    for use in (lambda: route.X, lambda: route.gradient_back(gradient_like(route))):
+        with pytest.raises(ValueError, match=message):
+            use()
+    assert_array_equal(Route.of_one(pipeline, images[:1]).inner, route.inner[:1])
+    with pytest.raises(ValueError, match=r"X must be one image, got 2 of them, an array of shape \(2, 20\)"):
+        Route.of_one(pipeline, images[:2])
+
+
+def test_a_step_with_sparse_results_is_named():
+    images = np.round(X)
+    encoder = OneHotEncoder(handle_unknown="ignore")
+    route = Route(fitted_pipeline(encoder, TruncatedSVD(9, random_state=0), images=images), images)
+    message = "step 'onehotencoder', OneHotEncoder.*, returns a sparse array, where dense images are needed"
+    with pytest.raises(ValueError, match=message):
+        route.check_pixels_stay()
+
+
+def test_steps_see_more_axes_than_networks():
+    images = X.reshape(-1, 1, 2, 2, 5, 1)
+    flatten = FunctionTransformer(lambda images: np.reshape(images, (len(images), -1)))
+    route = Route(fitted_pipeline(flatten, images=images), images)
+    assert_array_equal(route.inner, X)
+
+
 # integers
 
 
@@ -614,6 +675,13 @@ def test_integers_become_real_numbers():
     assert_array_equal(route.X, images)
     same = Route(fitted_pipeline(MinMaxScaler()), X)
     assert same.in_real_numbers() is same
+
+
+def test_integers_that_come_to_the_same_through_sparse_results_become_real_numbers():
+    images = np.round(np.abs(X)).astype(np.uint8)
+    encoder = OneHotEncoder(handle_unknown="ignore")
+    pipeline = fitted_pipeline(encoder, TruncatedSVD(9, random_state=0), images=images)
+    assert Route(pipeline, images).in_real_numbers().X.dtype == np.float64
 
 
 def test_a_step_that_looks_at_the_dtype_is_named():

@@ -99,8 +99,9 @@ class PredictionGridDisplay:
         import_pyplot(cls.__name__)
         check_count(n_images, "n_images")
         route, y = Route(estimator, X), np.asarray(y)
-        if y.shape != (len(route.X),):
-            raise ValueError(f"y must have a label for each of {len(route.X)} images, got shape {y.shape}")
+        n_all = len(route.inner)
+        if y.shape != (n_all,):
+            raise ValueError(f"y must have a label for each of {n_all} images, got shape {y.shape}")
         classes = route.classifier.classes_
         class_names = names_by_label(class_names, classes)
         codes, confidences = confident_predictions(estimator)(X)

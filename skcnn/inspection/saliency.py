@@ -226,9 +226,10 @@ def saliency_maps(
 def target_codes(route: Route, target) -> np.ndarray:
     """Return the column of the score to explain of each image."""
     labels = np.asarray(target)
-    if labels.ndim and labels.shape != (len(route.X),):
+    n_images = len(route.inner)
+    if labels.ndim and labels.shape != (n_images,):
         raise ValueError(
-            f"target must be a label or one for each of {len(route.X)} images, got an array of shape "
+            f"target must be a label or one for each of {n_images} images, got an array of shape "
             f"{labels.shape}"
         )
     classes = route.classifier.classes_.tolist()
@@ -236,7 +237,7 @@ def target_codes(route: Route, target) -> np.ndarray:
     if unknown:
         raise ValueError(f"target must be among the classes {classes}, got {', '.join(unknown)}")
     codes = [classes.index(label) for label in labels.ravel().tolist()]
-    return np.broadcast_to(codes, len(route.X))
+    return np.broadcast_to(codes, n_images)
 
 
 def outer_baseline(route: Route, baseline) -> np.ndarray:

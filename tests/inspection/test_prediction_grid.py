@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgba
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from small_classifiers import fitted_classifier, make_classifier, make_images
@@ -94,6 +95,18 @@ def test_a_pipeline_shows_the_images_that_it_takes():
     assert_array_equal(display.images, X[display.indices])
     assert_array_equal(display.y_pred, pipeline.predict(flat)[display.indices])
     assert_array_equal(display.confidences, pipeline.predict_proba(flat).max(axis=1)[display.indices])
+
+
+def test_missing_values_are_white():
+    images = X[:8].copy()
+    images[::2, 0, 3, 1] = np.nan
+    flat = images.reshape(8, -1)
+    pipeline = make_pipeline(SimpleImputer(), make_classifier(image_shape=(6, 5, 2))).fit(flat, Y[:8])
+    display = PredictionGridDisplay.from_estimator(pipeline, flat, Y[:8])
+    shown = (images - np.nanmin(flat)) / (np.nanmax(flat) - np.nanmin(flat))
+    shown[::2, 0, 3, 1] = 1
+    for image, index in zip(display.images_, display.indices, strict=True):
+        assert_allclose(np.asarray(image.get_array()), shown[index].mean(axis=-1), rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize(
