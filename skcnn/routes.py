@@ -190,8 +190,11 @@ class Stage:
         numbers = np.arange(image.size)
         bits = [numbers >> bit & 1 for bit in range(max(1, (image.size - 1).bit_length()))]
         moved = np.array([*bits, *(1 - np.array(bits))], bool)  # a bit tells any two values apart
-        after = self.transformed(image + moved * self._small_steps(image))
-        return not ((after != before) & ~moved).any()
+        mirrored = image.min() + image.max() - image  # far enough for steps that round, within the range
+        moved_images = [image + moved * self._small_steps(image), np.where(moved, mirrored, image)]
+        with np.errstate(all="ignore"):
+            after = self.transformed(np.concatenate(moved_images))
+        return not ((after != before) & ~np.tile(moved, (2, 1))).any()
 
     def _image_gradient_back(self, image, gradient):
         """Return the gradient of an image, flat."""

@@ -540,6 +540,7 @@ def add_to(source, target):
         PCA(6),
         Normalizer(),
         FunctionTransformer(lambda X: X[:, ::-1]),
+        FunctionTransformer(lambda X: np.rint(X)[:, ::-1]),
         FunctionTransformer(lambda X: np.cumsum(X, axis=1)),
         swap(0, 1),
         swap(3, 19),
