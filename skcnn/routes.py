@@ -1,6 +1,8 @@
 """The way of images through a pipeline to its network, and of explanations back."""
 
+from dataclasses import replace
 from functools import cached_property
+from math import prod
 
 import numpy as np
 from scipy.sparse import issparse
@@ -8,7 +10,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
-from skcnn.batches import as_image_array, resolve_image_shape
+from skcnn.batches import ImageFormat, as_image_array, resolve_image_shape
 from skcnn.classifier import ConvNetClassifier
 
 BLOCK_VALUES = 4_000_000
@@ -259,6 +261,12 @@ class Route:
         Fitted.
     X : array-like of shape (n, ...), DataFrame or sparse array
         Images, as the estimator takes them.
+    image_shape : tuple of int, default=None
+        Stored shape of one image of X. None: that of X itself; rows have the shape of the images of the
+        network where these have as many values.
+    data_format : {"channels_last", "channels_first"}, default=None
+        Layout of the images of X. None: that of the network where the steps leave every value in its place,
+        else the one with 1, 3 or as many channels as the images of the network.
 
     Attributes
     ----------
@@ -266,9 +274,23 @@ class Route:
     stages : list of Stage
     inner : ndarray of shape (n, ...)
         What reaches the classifier.
+
+    Raises
+    ------
+    ValueError
+        If ``image_shape`` or ``data_format`` is invalid, or the classifier does not take what reaches it.
     """
 
-    def __init__(self, estimator, X):
+    def __init__(self, estimator, X, *, image_shape=None, data_format=None):
+        if image_shape is not None and np.shape(image_shape) not in ((2,), (3,)):
+            raise ValueError(
+                f"image_shape must be None or two or three positive integers, got {image_shape!r}"
+            )
+        if data_format not in (None, "channels_last", "channels_first"):
+            raise ValueError(
+                f"data_format must be None, 'channels_last' or 'channels_first', got {data_format!r}"
+            )
+        self._stored = {"image_shape": image_shape, "data_format": data_format}
         self._estimator = estimator
         transformers, self.classifier = unwrapped(estimator)
         self._given = reached = X
@@ -279,7 +301,7 @@ class Route:
         self.inner = self.classifier._check_images(reached, reset=False)
 
     @classmethod
-    def of_one(cls, estimator, X) -> "Route":
+    def of_one(cls, estimator, X, *, image_shape=None, data_format=None) -> "Route":
         """Return the route of one image, or of a batch of one.
 
         Raises
@@ -287,18 +309,21 @@ class Route:
         ValueError
             If X holds several images.
         """
+        stored = {"image_shape": image_shape, "data_format": data_format}
         layouts = unwrapped(estimator)[1]._image_format.layouts
+        if np.ndim(image_shape) == 1:
+            layouts = [(prod(image_shape),), tuple(image_shape)]
         shape = np.shape(X)
         is_image = shape in layouts and len(shape) != 2  # a row of pixels is the same as a flat image
         if len(shape) > 1 and shape[0] == 1 and not is_image:
-            return cls(estimator, X)
+            return cls(estimator, X, **stored)
         if has_columns(X) or issparse(X) or (shape not in layouts and shape[1:] in layouts):
             raise ValueError(f"X must be one image, got {shape[0]} of them, an array of shape {shape}")
-        return cls(estimator, np.asarray(X)[np.newaxis])
+        return cls(estimator, np.asarray(X)[np.newaxis], **stored)
 
     def at(self, X: np.ndarray) -> "Route":
         """Return the route of other images in the layout of X."""
-        return Route(self._estimator, in_container_of(self._given, X))
+        return Route(self._estimator, in_container_of(self._given, X), **self._stored)
 
     def in_real_numbers(self) -> "Route":
         """Return the route of the same images in float64, where they are integers.
@@ -327,20 +352,59 @@ class Route:
         """The images as an array of shape (n, ...)."""
         return self.stages[0].X if self.stages else self.inner
 
-    @cached_property
+    @property
     def image_shape(self) -> tuple[int, int, int]:
-        """Height, width and channels of an image of X: those of the network if it may take X as it is."""
-        format = self.classifier._image_format
-        if self.X.shape[1:] in format.layouts:
-            return format.image_shape
-        return resolve_image_shape(self.X.shape, None, channels_first=format.channels_first)
+        """Height, width and channels of an image of X."""
+        return self.image_format.image_shape
+
+    @cached_property
+    def image_format(self) -> ImageFormat:
+        """How the images of X are stored.
+
+        Raises
+        ------
+        ValueError
+            If X does not fit ``image_shape``, or nothing says where the channels of its rows are.
+        """
+        given, format = self._stored["image_shape"], self.classifier._image_format
+        channels_first = self._channels_first()
+        format = replace(format, channels_first=bool(channels_first))
+        if given is not None or self.X.shape[1:] not in format.layouts:
+            shape = resolve_image_shape(self.X.shape, given, channels_first=format.channels_first)
+            format = replace(format, image_shape=shape)
+        if channels_first is None and format.image_shape[-1] > 1:
+            raise ValueError(
+                "the steps in front of the network do not say whether the channels of the rows of X come "
+                "first or last: give data_format"
+            )
+        return format
+
+    def _channels_first(self):
+        """Return whether the channels of stored images come first; None if nothing says so."""
+        format, data_format = self.classifier._image_format, self._stored["data_format"]
+        if data_format is not None:
+            return data_format == "channels_first"
+        if self.X.shape[1:] in format.layouts and self._values_stay():
+            return format.channels_first
+        given = self._stored["image_shape"]
+        stored = self.X.shape[1:] if given is None else given
+        if len(stored) == 3:
+            likely = {1, 3, format.image_shape[-1]}
+            first, last = stored[0] in likely, stored[-1] in likely
+            return first if first != last else format.channels_first
+        return None
+
+    def _values_stay(self):
+        """Return whether all steps are known to leave every value in its place."""
+        try:
+            return all(stage.changes_values_apart(stage.X[0]) for stage in self.stages)
+        except ValueError:  # of a step that takes no other values, or gives sparse results
+            return False
 
     def as_images(self, values: np.ndarray) -> np.ndarray:
         """Return values in the layout of X, such as X itself, as images of shape (n, h, w, c)."""
-        height, width, channels = self.image_shape
-        if self.classifier._image_format.channels_first:
-            return values.reshape(-1, channels, height, width).transpose(0, 2, 3, 1)
-        return values.reshape(-1, height, width, channels)
+        images = values.reshape(-1, *self.image_format.stored_shape)
+        return images.transpose(0, 2, 3, 1) if self.image_format.channels_first else images
 
     def inverted(self, inner: np.ndarray) -> np.ndarray:
         """Return the images of the input space that the steps make these of.

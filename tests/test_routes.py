@@ -205,6 +205,134 @@ def test_images_in_front_of_a_step_that_makes_other_ones_have_a_shape_of_their_o
     assert_array_equal(route.as_images(route.X), images)
 
 
+COLOURED, COLOURED_Y = make_images(shape=(4, 5, 3))
+FIRST = np.ascontiguousarray(COLOURED.transpose(0, 3, 1, 2))
+
+
+def turned_last(stored):
+    return np.reshape(stored, (-1, 3, 4, 5)).transpose(0, 2, 3, 1)
+
+
+def turned_first(images):
+    return np.reshape(images, (-1, 4, 5, 3)).transpose(0, 3, 1, 2)
+
+
+def flattened(images):
+    return np.reshape(images, (len(images), -1))
+
+
+def fitted_to_colours(func, images, *behind, **params):
+    return make_pipeline(FunctionTransformer(func), *behind, make_classifier(**params)).fit(
+        images, COLOURED_Y
+    )
+
+
+@pytest.mark.parametrize(
+    ("func", "behind", "images", "params"),
+    [
+        (turned_last, [], FIRST, {}),
+        (turned_first, [], COLOURED, {"data_format": "channels_first"}),
+        (turned_last, [FunctionTransformer(flattened), PCA(9)], FIRST, {}),
+        (flattened, [PCA(9)], FIRST, {}),
+        (flattened, [PCA(9)], COLOURED, {"data_format": "channels_first"}),
+        (flattened, [], FIRST, {}),
+        (flattened, [], FIRST, {"image_shape": (3, 4, 5), "data_format": "channels_first"}),
+        (flattened, [], COLOURED, {"image_shape": (4, 5, 3)}),
+    ],
+)
+def test_images_say_themselves_where_their_channels_are(func, behind, images, params):
+    route = Route(fitted_to_colours(func, images, *behind, **params), images)
+    assert_array_equal(route.as_images(route.X), COLOURED)
+
+
+@pytest.mark.parametrize(
+    "behind", [[], [FunctionTransformer(flattened), PCA(9)]], ids=["same values", "other"]
+)
+@pytest.mark.parametrize("is_shape_given", [False, True])
+def test_rows_in_front_of_a_step_that_moves_values_do_not_say_where_their_channels_are(
+    behind, is_shape_given
+):
+    stored, y = make_images(shape=(3, 4, 4))
+    rows = flattened(stored)
+
+    def turned(rows):
+        return np.reshape(rows, (-1, 3, 4, 4)).transpose(0, 2, 3, 1)
+
+    pipeline = make_pipeline(FunctionTransformer(turned), *behind, make_classifier()).fit(rows, y)
+    route = Route(pipeline, rows)
+    with pytest.raises(ValueError, match="channels of the rows of X come first or last: give data_format"):
+        route.as_images(route.X)
+    shape = {"image_shape": (3, 4, 4)} if is_shape_given else {}
+    route = Route(pipeline, rows, data_format="channels_first", **shape)
+    assert_array_equal(route.as_images(route.X), stored.transpose(0, 2, 3, 1))
+    assert_array_equal(route.at(rows[:2]).as_images(rows[:2]), stored[:2].transpose(0, 2, 3, 1))
+
+
+def test_rows_have_the_shape_of_the_images_of_the_network_where_these_have_as_many_values():
+    rows = flattened(FIRST)
+    route = Route(fitted_to_colours(turned_last, rows), rows, data_format="channels_first")
+    assert_array_equal(route.as_images(route.X), COLOURED)
+
+
+@pytest.mark.parametrize(
+    ("func", "shape", "params", "expected"),
+    [
+        (flattened, (4, 5), {}, (4, 5, 1)),
+        (np.asarray, (20,), {"image_shape": (4, 5)}, (4, 5, 1)),
+        (lambda X: np.reshape(X, (-1, 4, 5)), (20,), {}, (4, 5, 1)),
+        (lambda X: X @ np.eye(20)[:, :16], (20,), {}, (1, 20, 1)),
+        (lambda X: X[:, ::-1], (20,), {"image_shape": (4, 5)}, (4, 5, 1)),
+    ],
+)
+def test_grey_images_in_front_of_a_step_have_a_height_and_a_width(func, shape, params, expected):
+    images = X.reshape(-1, *shape)
+    route = Route(fitted_pipeline(FunctionTransformer(func), images=images, **params), images)
+    assert route.image_shape == expected
+
+
+@pytest.mark.parametrize("handle_unknown", ["ignore", "error"])
+def test_a_step_that_takes_no_other_values_does_not_prevent_a_picture(handle_unknown):
+    images = np.round(X)
+    encoder = OneHotEncoder(handle_unknown=handle_unknown)
+    route = Route(fitted_pipeline(encoder, TruncatedSVD(9, random_state=0), images=images), images)
+    assert route.image_shape == (1, 20, 1)
+
+
+@pytest.mark.parametrize(
+    ("options", "stored", "expected"),
+    [
+        ({"image_shape": (5, 4)}, (5, 4), (5, 4, 1)),
+        ({"image_shape": (2, 5, 2)}, (2, 5, 2), (2, 5, 2)),
+        ({"image_shape": (1, 4, 5)}, (1, 4, 5), (4, 5, 1)),
+        ({"image_shape": (2, 5, 2), "data_format": "channels_first"}, (2, 5, 2), (5, 2, 2)),
+        ({"image_shape": [4, 5, 1], "data_format": "channels_last"}, (4, 5, 1), (4, 5, 1)),
+    ],
+)
+def test_the_stored_shape_may_be_given(options, stored, expected):
+    route = Route(fitted_pipeline(PCA(16)), X, **options)
+    assert route.image_shape == expected
+    images = X.reshape(-1, *stored)
+    turned = images.transpose(0, 2, 3, 1) if expected == (5, 2, 2) else images.reshape(-1, *expected)
+    assert_array_equal(route.as_images(route.X), turned)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"image_shape": (4, 4)}, r"X of shape \(24, 20\) does not fit image_shape=\(4, 4\)"),
+        ({"image_shape": (20,)}, r"image_shape must be None or two or three positive integers, got \(20,\)"),
+        ({"image_shape": 20}, "image_shape must be None or two or three positive integers, got 20"),
+        (
+            {"data_format": "first"},
+            "data_format must be None, 'channels_last' or 'channels_first', got 'first'",
+        ),
+    ],
+)
+def test_a_shape_or_format_that_is_none_is_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        Route(fitted_pipeline(PCA(16)), X, **options).image_shape  # noqa: B018, computed on demand
+
+
 def test_the_route_of_other_images():
     pipeline = fitted_pipeline(StandardScaler())
     route = Route(pipeline, X).at(X[:3] + 1)
@@ -236,6 +364,14 @@ def test_one_image_comes_with_or_without_the_axis_of_the_batch(stored, given):
     assert_array_equal(route.as_images(route.X), images[:1])
     as_list = Route.of_one(classifier, images[0].reshape(given).tolist())
     assert_array_equal(as_list.X, route.X)
+
+
+def test_one_image_of_a_given_shape_is_no_batch():
+    images = X.reshape(-1, 1, 4, 5)
+    pipeline = fitted_pipeline(FunctionTransformer(flattened), images=images)
+    for given in (images[0], images[:1]):
+        route = Route.of_one(pipeline, given, image_shape=(1, 4, 5))
+        assert_array_equal(route.as_images(route.X), IMAGES[:1])
 
 
 @pytest.mark.parametrize("given", [(2, 20), (2, 4, 5), (2, 4, 5, 1)])

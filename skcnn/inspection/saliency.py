@@ -117,6 +117,8 @@ def saliency_maps(
     patch_size=None,
     strides=None,
     random_state=None,
+    image_shape=None,
+    data_format=None,
 ):
     r"""Show which values of images the score of a class depends on.
 
@@ -154,6 +156,13 @@ def saliency_maps(
         Pixels from one patch to the next, at most their size. None: half of it.
     random_state : int, RandomState instance or None, default=None
         Seed of the noise.
+    image_shape : tuple of int, default=None
+        Stored shape of one image of X, as the parameter of ConvNetClassifier. None: that of X itself; rows
+        have the shape of the images of the network where these have as many values.
+    data_format : {"channels_last", "channels_first"}, default=None
+        Layout of the images of X. None: that of the network where the steps of a pipeline leave every value
+        in its place, else the one with 1, 3 or as many channels as the images of the network. Rows of
+        coloured images in front of other steps need it.
 
     Returns
     -------
@@ -168,7 +177,8 @@ def saliency_maps(
         If the estimator is another one.
     ValueError
         If a step of the pipeline prevents a map, which the message names, a label or layer does not exist, a
-        parameter is invalid, or a score is not finite.
+        parameter is invalid, a score is not finite, or "occlusion" or "grad_cam" does not know the pixels of
+        X: then give ``image_shape`` or ``data_format``.
 
     Notes
     -----
@@ -205,7 +215,7 @@ def saliency_maps(
     >>> saliency_maps(clf, X[:5], method="grad_cam", target=3).shape
     (5, 8, 8)
     """
-    route = Route(estimator, X)
+    route = Route(estimator, X, image_shape=image_shape, data_format=data_format)
     target = estimator.predict(X) if target is None else target
     coefficients = np.eye(route.classifier.n_outputs_)[target_codes(route, target)]
     route, scores = route.in_real_numbers(), Scores(route.classifier)
