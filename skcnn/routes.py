@@ -439,10 +439,21 @@ class Route:
         return gradient
 
     def check_pixels_stay(self) -> None:
-        """Raise a ValueError if a step does more than change each value by itself; the message names it."""
+        """Raise a ValueError unless the pixels of X are, one after the other, those that the network takes.
+
+        Each step must change each value by itself, or the message names it; it may reshape images.
+        """
         for stage in self.stages:
             if not stage.changes_values_apart(stage.X[0]):
                 raise ValueError(
                     f"{stage} does more than change each value by itself: a map of the network's pixels is "
                     "none of the pixels in front of it"
                 )
+        format, inner = self.image_format, self.classifier._image_format
+        channels = format.image_shape[-1]
+        is_same_order = channels == 1 or format.channels_first == inner.channels_first
+        if channels != inner.image_shape[-1] or not is_same_order:
+            raise ValueError(
+                f"the pixels of images stored as {inner.stored_shape}, which the network takes, are not "
+                f"those of the images of X, stored as {format.stored_shape}"
+            )

@@ -73,9 +73,9 @@ def grad_cam(route, scores, coefficients, options):
     heat = np.maximum(np.einsum("nhwc,nc->nhw", maps, weights), 0)
     rows, columns = (
         interpolation(small, large)
-        for small, large in zip(heat.shape[1:], route.image_shape[:2], strict=True)
+        for small, large in zip(heat.shape[1:], route.classifier.image_shape_[:2], strict=True)
     )
-    return rows @ heat @ columns.T
+    return (rows @ heat @ columns.T).reshape(len(heat), *route.image_shape[:2])
 
 
 METHODS = {
