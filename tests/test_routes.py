@@ -541,7 +541,7 @@ def test_gradients_do_not_depend_on_how_many_values_are_moved_at_a_time(monkeypa
     gradient = gradient_like(route)
     expected = route.gradient_back(gradient)
     for n_values in (1, 3 * N_VALUES + 5):
-        monkeypatch.setattr("skcnn.routes.BLOCK_VALUES", n_values)
+        monkeypatch.setattr("skcnn.stages.BLOCK_VALUES", n_values)
         assert_allclose(route.gradient_back(gradient), expected, rtol=0, atol=1e-12)
 
 
