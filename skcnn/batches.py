@@ -169,7 +169,7 @@ def _block_statistics(source, weights):
         yield total, origin + mean, block_weights @ ((pixels - mean) ** 2).sum(axis=0)
 
 
-def as_image_array(X, *, estimator) -> np.ndarray:
+def as_image_array(X, *, estimator, allow_nan=False) -> np.ndarray:
     """Return X as an array of real numbers with two to four axes; arrays are not copied.
 
     Parameters
@@ -177,6 +177,8 @@ def as_image_array(X, *, estimator) -> np.ndarray:
     X : array-like of shape (n_samples, n_features), (n, h, w), (n, h, w, c) or (n, c, h, w)
     estimator : estimator
         Named in messages.
+    allow_nan : bool, default=False
+        Whether values may be missing.
 
     Returns
     -------
@@ -185,7 +187,8 @@ def as_image_array(X, *, estimator) -> np.ndarray:
     Raises
     ------
     ValueError
-        If X is empty, ragged, complex, text or a single image, or contains NaN or infinity.
+        If X is empty, ragged, complex, text or a single image, or contains infinity or NaN that is not
+        allowed.
     TypeError
         If X is sparse.
     """
@@ -197,6 +200,7 @@ def as_image_array(X, *, estimator) -> np.ndarray:
             X = check_array(
                 X,
                 dtype=None if kept else "numeric",
+                ensure_all_finite="allow-nan" if allow_nan else True,
                 ensure_2d=False,
                 allow_nd=True,
                 input_name="X",

@@ -134,7 +134,7 @@ class ConvNetFeatures(VersionedMixin, MetaEstimatorMixin, TransformerMixin, Base
         NotFittedError
             Before ``fit``.
         ValueError
-            If X is not made of such images.
+            If X is not made of such images, or so large that a result is not finite.
         """
         check_is_fitted(self, "estimator_")
         return layer_features(self.estimator_, self.layer, X)

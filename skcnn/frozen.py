@@ -11,7 +11,7 @@ from skcnn.gradient_check import LinearLoss
 from skcnn.kernels.channelwise import channelwise
 from skcnn.layers import BatchNorm, Dropout, Layer, SpatialDropout2D
 from skcnn.network import Network
-from skcnn.prediction import finite_scores
+from skcnn.prediction import finite_rows, finite_scores
 from skcnn.random_streams import RandomStreams
 from skcnn.threads import worker_pool
 
@@ -91,12 +91,13 @@ class Scores:
     Parameters
     ----------
     classifier : ConvNetClassifier
-        Fitted.
+        Fitted. Gradients are those of its parameters when the first one is taken.
     """
 
     def __init__(self, classifier):
         self._network = classifier.network_
         self._format = classifier._image_format
+        self._frozen = {}
 
     def __call__(self, X: np.ndarray) -> np.ndarray:
         """Return the scores of images, shape (n, n_classes).
@@ -109,9 +110,17 @@ class Scores:
         return finite_scores(predicted(self._network, self._reader(X), len(X)))
 
     def results(self, X: np.ndarray, index: int) -> np.ndarray:
-        """Return the results of a step for images, shape (n, h, w, c) or (n, f)."""
+        """Return the results of a step for images, shape (n, h, w, c) or (n, f).
+
+        Raises
+        ------
+        ValueError
+            If a result is not finite, for X is too large.
+        """
+        step = self._network.steps[index]
         results = predicted(self._network.up_to(index), self._reader(X), len(X))
-        return results.reshape(len(X), *self._network.steps[index].output_shape)
+        finite_rows(results, f"the results of layer {step.name!r} for")
+        return results.reshape(len(X), *step.output_shape)
 
     def gradient(self, X: np.ndarray, coefficients: np.ndarray) -> np.ndarray:
         """Return the gradient of sums of scores with respect to the values of images.
@@ -133,7 +142,7 @@ class Scores:
             gradient is then unknown.
         """
         read = self._reader(X)
-        gradient = input_gradient(checked_frozen(self._network, read), read, coefficients)
+        gradient = input_gradient(self._frozen_behind(0, read), read, coefficients)
         if self._format.deviation is not None:
             gradient /= self._format.deviation
         order = (0, 3, 1, 2) if self._format.channels_first else (0, 1, 2, 3)
@@ -151,7 +160,13 @@ class Scores:
         def read(rows, out):
             np.copyto(out, results[rows].transpose(1, 2, 0, 3) if results.ndim == 4 else results[rows])
 
-        return input_gradient(checked_frozen(self._network.behind(index), read), read, coefficients)
+        return input_gradient(self._frozen_behind(index, read), read, coefficients)
+
+    def _frozen_behind(self, index, read):
+        """Return the network behind a step, frozen; checked at the first call, for the first image."""
+        if index not in self._frozen:
+            self._frozen[index] = checked_frozen(self._network.behind(index), read)
+        return self._frozen[index]
 
     def _reader(self, X):
         return ImageSource(X, self._format).read
@@ -169,19 +184,18 @@ def checked_frozen(network: Network, read) -> Network:
     Raises
     ------
     ValueError
-        If the results differ; the message names the layer.
+        If the results differ; the message names the layer where it is found.
     """
     still = frozen(network)
     changing = [step for step in still.steps[1:] if step.layer.is_random or step.merges]
     if not changing and not differ(still, network, read):
         return still
     ends = range(1, len(network.steps))
-    step = next(iter(changing), None) or next(
-        still.steps[end] for end in ends if differ(still.up_to(end), network.up_to(end), read)
-    )
+    differing = (still.steps[end] for end in ends if differ(still.up_to(end), network.up_to(end), read))
+    step = next(iter(changing), None) or next(differing, None)
+    found = "the network" if step is None else f"layer {step.name!r}, {' '.join(repr(step.layer).split())},"
     raise ValueError(
-        f"layer {step.name!r}, {' '.join(repr(step.layer).split())}, computes something else in training "
-        "than in prediction, where its gradient is unknown"
+        f"{found} computes something else in training than in prediction, where its gradient is unknown"
     )
 
 

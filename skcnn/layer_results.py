@@ -17,6 +17,8 @@ class RecordingGraph(Graph):
     ----------
     ends : dict of str to int
         Steps by the names of blocks, also of those within containers.
+    idle : set of str
+        Names of blocks that add no step: their results are those of what is in front of them.
 
     Examples
     --------
@@ -31,12 +33,22 @@ class RecordingGraph(Graph):
 
     def __init__(self, input_shape):
         super().__init__(input_shape)
-        self.ends = {}
+        self.ends, self.idle = {}, set()
 
     def connect(self, name, block, source):
         """Let a block add its steps; see :meth:`skcnn.network.Graph.connect`."""
+        n_steps = len(self.steps)
         self.ends[name] = super().connect(name, block, source)
+        if len(self.steps) == n_steps:
+            self.idle.add(name)
         return self.ends[name]
+
+
+def recorded(classifier: ConvNetClassifier) -> RecordingGraph:
+    """Return the graph of the layers of a fitted classifier."""
+    graph = RecordingGraph(classifier.image_shape_)
+    graph.connect_all(classifier.layers_, 0)
+    return graph
 
 
 def result_steps(classifier: ConvNetClassifier) -> dict[str, int]:
@@ -53,8 +65,7 @@ def result_steps(classifier: ConvNetClassifier) -> dict[str, int]:
         In the order of the network. Also those of "input", of layers within containers by their names there,
         ``res1__conv1``, and of activations that layers bring along, ``conv1_relu``.
     """
-    graph = RecordingGraph(classifier.image_shape_)
-    graph.connect_all(classifier.layers_, 0)
+    graph = recorded(classifier)
     steps = {step.name: index for index, step in enumerate(graph.steps)} | graph.ends
     return dict(sorted(steps.items(), key=lambda entry: entry[1]))
 
@@ -74,10 +85,11 @@ def result_step(classifier: ConvNetClassifier, layer: str) -> int:
 
 
 def names_of_steps(classifier: ConvNetClassifier) -> dict[int, str]:
-    """Return a name for each step that gives the result of a layer, the shortest if there are several."""
-    names = {}
+    """Return a name for each step that gives the result of a layer: the shortest of those that add it."""
+    idle, names = recorded(classifier).idle, {}
     for name, index in result_steps(classifier).items():
-        names[index] = min(name, names.get(index, name), key=len)
+        if name not in idle:
+            names[index] = min(name, names.get(index, name), key=len)
     return names
 
 
@@ -113,29 +125,32 @@ def image_step(classifier: ConvNetClassifier, layer: str) -> int:
 def last_convolved_step(classifier: ConvNetClassifier) -> int:
     """Return the step with what the last convolution and the layers behind it of equally large images give.
 
-    These are normalizations, activations and what joins branches. Convolutions that give a single pixel are
-    not counted.
+    These are normalizations, activations and what joins branches. The step is one that all behind it read
+    through: of a convolution on a branch, that is what joins the branches, if it gives images. Images of a
+    single pixel are not counted.
 
     Raises
     ------
     ValueError
-        If no layer convolves.
+        If there is no such step.
     """
     steps = classifier.network_.steps
-    last = max(
-        (
-            index
-            for index, step in enumerate(steps)
-            if isinstance(step.layer, Convolution) and step.output_shape[:2] != (1, 1)
-        ),
-        default=None,
-    )
-    if last is None:
-        raise ValueError("layer must be given, since no layer convolves to images of more than one pixel")
-    for index, step in enumerate(steps[last + 1 :], start=last + 1):
-        if not is_image(step) or step.output_shape[:2] != steps[last].output_shape[:2]:
-            return index - 1
-    return len(steps) - 1
+    found, follows, convolves = None, False, False
+    for index, step in enumerate(steps):
+        has_pixels = is_image(step) and step.output_shape[:2] != (1, 1)
+        convolves |= has_pixels and isinstance(step.layer, Convolution)
+        if any(min(later.inputs) < index for later in steps[index + 1 :]):
+            continue  # a step behind it reads past it
+        is_as_large = follows and step.output_shape[:2] == steps[found].output_shape[:2]
+        follows = has_pixels and (convolves or is_as_large)
+        found = index if follows else found
+        convolves = False
+    if found is None:
+        raise ValueError(
+            "layer must be given, since no layer convolves to images of more than one pixel that all layers "
+            "behind it read"
+        )
+    return found
 
 
 def penultimate_step(classifier: ConvNetClassifier) -> int:

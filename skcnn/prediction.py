@@ -139,10 +139,13 @@ class PredictionMixin:
 
 def finite_scores(scores: np.ndarray) -> np.ndarray:
     """Return scores of shape (n_samples, n_classes), or raise a ValueError if one is not finite."""
-    finite = np.isfinite(scores).all(axis=1)
+    return finite_rows(scores, "the scores of")
+
+
+def finite_rows(values: np.ndarray, what: str) -> np.ndarray:
+    """Return values of shape (n_samples, n); if one is not finite, raise a ValueError with what they are."""
+    finite = np.isfinite(values).all(axis=1)
     if not finite.all():
         row = int(np.flatnonzero(~finite)[0])
-        raise ValueError(
-            f"the scores of sample {row} are not finite: its values are too large for {scores.dtype}"
-        )
-    return scores
+        raise ValueError(f"{what} sample {row} are not finite: its values are too large for {values.dtype}")
+    return values

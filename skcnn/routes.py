@@ -1,29 +1,27 @@
 """The way of images through a pipeline to its network, and of explanations back."""
 
+from dataclasses import replace
 from functools import cached_property
+from math import prod
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
-from skcnn.batches import as_image_array, resolve_image_shape
+from skcnn.batches import ImageFormat, resolve_image_shape
 from skcnn.classifier import ConvNetClassifier
-
-BLOCK_VALUES = 4_000_000
-"""Numbers of the images that a step transforms at a time while its derivatives are taken."""
-
-N_DIRECTIONS = 4
-"""Directions that derivatives are looked over in."""
+from skcnn.stages import Stage, has_columns, in_container_of
 
 
 def unwrapped(estimator) -> tuple[list, ConvNetClassifier]:
-    """Return the fitted transformers in front of a network, with their names, and the network's estimator.
+    """Return the transformers in front of a fitted network, with their names, and the network's estimator.
 
     Parameters
     ----------
     estimator : ConvNetClassifier, Pipeline that ends with one, or a search over such
-        Fitted.
+        Fitted. Whether transformers are is left to them to find out.
 
     Returns
     -------
@@ -36,7 +34,7 @@ def unwrapped(estimator) -> tuple[list, ConvNetClassifier]:
     TypeError
         If the estimator is another one.
     NotFittedError
-        If it is not fitted.
+        If the search or the network is not fitted.
 
     Examples
     --------
@@ -55,7 +53,7 @@ def unwrapped(estimator) -> tuple[list, ConvNetClassifier]:
     if isinstance(estimator, Pipeline):
         *steps, (_, last) = estimator.steps
         inner, classifier = unwrapped(last)
-        return [*fitted_transformers(steps), *inner], classifier
+        return [*transformers_of(steps), *inner], classifier
     if isinstance(estimator, FrozenEstimator):
         return unwrapped(estimator.estimator)
     check_is_fitted(estimator, "best_estimator_")
@@ -75,164 +73,22 @@ def check_network(estimator) -> None:
         )
 
 
-def fitted_transformers(steps: list) -> list:
-    """Return the transformers of steps of a pipeline with their names, those of inner pipelines one by one.
-
-    Raises
-    ------
-    NotFittedError
-        If one is not fitted.
-    """
+def transformers_of(steps: list) -> list:
+    """Return the transformers of a pipeline's steps with their names, of inner pipelines one by one."""
     found = []
     for name, transformer in steps:
         if transformer is None or transformer == "passthrough":
             continue
         if isinstance(transformer, Pipeline):
-            inner = fitted_transformers(transformer.steps)
-            found += [(f"{name}__{inner_name}", step) for inner_name, step in inner]
+            found += [(f"{name}__{inner}", step) for inner, step in transformers_of(transformer.steps)]
         else:
-            check_is_fitted(transformer)
             found.append((name, transformer))
     return found
 
 
-def has_columns(X) -> bool:
-    """Return whether X is a DataFrame, which steps may look into by the names of its columns."""
-    return hasattr(X, "columns")
-
-
-def in_container_of(given, X: np.ndarray):
-    """Return images as a DataFrame with the columns of the given one, if that is one, else as they are."""
-    if not has_columns(given):
-        return X
-    return type(given)(dict(zip(given.columns, X.reshape(len(X), -1).T, strict=True)))
-
-
-class Stage:
-    """A fitted step in front of the network, and the images that reach it.
-
-    Parameters
-    ----------
-    name : str
-    transformer : estimator
-    given : ndarray of shape (n, ...) or DataFrame
-        What reaches it.
-    """
-
-    def __init__(self, name: str, transformer, given):
-        self.name = name
-        self.transformer = transformer
-        self._given = given
-
-    @cached_property
-    def X(self):  # noqa: N802, the field's name for arrays
-        """What reaches the step as an array."""
-        return as_image_array(self._given, estimator=self.transformer)
-
-    def transformed(self, images: np.ndarray) -> np.ndarray:
-        """Return what the step makes of images, each flat, shape (n, n_values)."""
-        X = in_container_of(self._given, images.reshape(len(images), *self.X.shape[1:]))
-        return np.asarray(self.transformer.transform(X)).reshape(len(images), -1)
-
-    def inverted(self, behind: np.ndarray) -> np.ndarray:
-        """Return the images that the step makes these of.
-
-        Raises
-        ------
-        ValueError
-            If the step cannot be inverted; the message names it.
-        """
-        self._check_invertible()
-        return np.asarray(self.transformer.inverse_transform(behind))
-
-    def gradient_back(self, gradient: np.ndarray) -> np.ndarray:
-        """Return the gradient in front of the step from that behind it, by central differences in float64.
-
-        Raises
-        ------
-        ValueError
-            If the step cannot be inverted or has no derivatives; the message names it.
-        """
-        self._check_invertible()
-        found = np.empty(self.X.shape)
-        for row, (image, behind) in enumerate(zip(self.X, gradient, strict=True)):
-            found[row] = self._image_gradient_back(image, behind.ravel()).reshape(image.shape)
-        if gradient.any() and not found.any():
-            raise ValueError(f"{self} does not pass on small changes of its input: the gradient ends there")
-        return found
-
-    def changes_values_apart(self, image: np.ndarray) -> bool:
-        """Return whether each value of the result depends on the value at the same place alone."""
-        image = image.ravel().astype(np.float64)
-        (before,) = self.transformed(image[np.newaxis])
-        if before.size != image.size:
-            return False
-        numbers = np.arange(image.size)
-        bits = [numbers >> bit & 1 for bit in range(max(1, (image.size - 1).bit_length()))]
-        moved = np.array([*bits, *(1 - np.array(bits))], bool)  # a bit tells any two values apart
-        after = self.transformed(image + moved * self._small_steps(image))
-        return not ((after != before) & ~moved).any()
-
-    def _image_gradient_back(self, image, gradient):
-        """Return the gradient of an image, flat."""
-        image = image.ravel().astype(np.float64)
-        steps = self._small_steps(image)
-        if self.changes_values_apart(image):
-            found = gradient * self._differences(image, steps[np.newaxis])[0] / (2 * steps)
-        else:
-            found = np.empty(image.size)
-            n_rows = max(1, BLOCK_VALUES // image.size)
-            for start in range(0, image.size, n_rows):
-                values = np.arange(start, min(start + n_rows, image.size))
-                moves = np.zeros((len(values), image.size))
-                moves[np.arange(len(values)), values] = steps[values]
-                found[values] = self._differences(image, moves) @ gradient / (2 * steps[values])
-        self._check_differentiable(image, gradient, found, steps)
-        return found
-
-    def _differences(self, image, moves):
-        """Return the results for an image moved forward minus those for it moved back, a row each."""
-        with np.errstate(all="ignore"):  # what is not finite is found by the caller
-            above, below = self.transformed(np.concatenate([image + moves, image - moves])).reshape(
-                2, len(moves), -1
-            )
-            return above - below
-
-    def _check_differentiable(self, image, gradient, found, steps):
-        """Raise a ValueError unless steps of an eighth, in all values at once, say the same about a gradient.
-
-        Where there is a jump, the differences do not become smaller with the steps.
-        """
-        moves = np.random.default_rng(0).choice([-0.125, 0.125], (N_DIRECTIONS, image.size)) * steps
-        with np.errstate(all="ignore"):
-            expected = 2 * moves @ found
-            error = np.abs(self._differences(image, moves) @ gradient - expected).max()
-            size = np.linalg.norm(steps * found) / 8
-            rounding = 10 * self._rounding * np.linalg.norm(self.transformed(image[np.newaxis]))
-        if not np.isfinite(found).all() or not error <= size + rounding * np.linalg.norm(gradient):
-            raise ValueError(f"{self} has no derivative at a value of X: the gradient ends there")
-
-    @cached_property
-    def _rounding(self):
-        """Relative rounding error of results."""
-        X = in_container_of(self._given, self.X[:1].astype(np.float64))
-        dtype = np.asarray(self.transformer.transform(X)).dtype
-        return np.finfo(dtype if dtype.kind == "f" else np.float64).eps
-
-    def _small_steps(self, image):
-        """Return steps for differences: the cube root of the rounding, in proportion to the values."""
-        return np.cbrt(self._rounding) * np.maximum(1, np.abs(image))
-
-    def _check_invertible(self):
-        transformer = self.transformer
-        one_way = getattr(transformer, "func", None) is not None and transformer.inverse_func is None
-        if one_way or not hasattr(transformer, "inverse_transform"):
-            raise ValueError(
-                f"{self} cannot be inverted: there is no way back through it to the input of the pipeline"
-            )
-
-    def __str__(self):
-        return f"step {self.name!r}, {' '.join(repr(self.transformer).split())},"
+def is_close(result: np.ndarray, other: np.ndarray) -> bool:
+    """Return whether arrays are the same but for rounding."""
+    return result.shape == other.shape and np.allclose(result, other, equal_nan=True)
 
 
 class Route:
@@ -242,8 +98,14 @@ class Route:
     ----------
     estimator : ConvNetClassifier, Pipeline that ends with one, or a search over such
         Fitted.
-    X : array-like of shape (n, ...)
+    X : array-like of shape (n, ...), DataFrame or sparse array
         Images, as the estimator takes them.
+    image_shape : tuple of int, default=None
+        Stored shape of one image of X. None: that of X itself; rows have the shape of the images of the
+        network where these have as many values.
+    data_format : {"channels_last", "channels_first"}, default=None
+        Layout of the images of X. None: that of the network where the steps leave every value in its place,
+        else the one with 1, 3 or as many channels as the images of the network.
 
     Attributes
     ----------
@@ -251,12 +113,26 @@ class Route:
     stages : list of Stage
     inner : ndarray of shape (n, ...)
         What reaches the classifier.
+
+    Raises
+    ------
+    ValueError
+        If ``image_shape`` or ``data_format`` is invalid, or the classifier does not take what reaches it.
     """
 
-    def __init__(self, estimator, X):
+    def __init__(self, estimator, X, *, image_shape=None, data_format=None):
+        if image_shape is not None and np.shape(image_shape) not in ((2,), (3,)):
+            raise ValueError(
+                f"image_shape must be None or two or three positive integers, got {image_shape!r}"
+            )
+        if data_format not in (None, "channels_last", "channels_first"):
+            raise ValueError(
+                f"data_format must be None, 'channels_last' or 'channels_first', got {data_format!r}"
+            )
+        self._stored = {"image_shape": image_shape, "data_format": data_format}
         self._estimator = estimator
         transformers, self.classifier = unwrapped(estimator)
-        self._given = reached = X if has_columns(X) else as_image_array(X, estimator=self.classifier)
+        self._given = reached = X
         self.stages = []
         for name, transformer in transformers:
             before, reached = reached, transformer.transform(reached)
@@ -264,7 +140,7 @@ class Route:
         self.inner = self.classifier._check_images(reached, reset=False)
 
     @classmethod
-    def of_one(cls, estimator, X) -> "Route":
+    def of_one(cls, estimator, X, *, image_shape=None, data_format=None) -> "Route":
         """Return the route of one image, or of a batch of one.
 
         Raises
@@ -272,18 +148,21 @@ class Route:
         ValueError
             If X holds several images.
         """
+        stored = {"image_shape": image_shape, "data_format": data_format}
         layouts = unwrapped(estimator)[1]._image_format.layouts
+        if np.ndim(image_shape) == 1:
+            layouts = [(prod(image_shape),), tuple(image_shape)]
         shape = np.shape(X)
         is_image = shape in layouts and len(shape) != 2  # a row of pixels is the same as a flat image
-        if len(shape) > 1 and len(X) == 1 and not is_image:
-            return cls(estimator, X)
-        if has_columns(X) or (shape not in layouts and shape[1:] in layouts):
-            raise ValueError(f"X must be one image, got {len(X)} of them, an array of shape {shape}")
-        return cls(estimator, np.asarray(X)[np.newaxis])
+        if len(shape) > 1 and shape[0] == 1 and not is_image:
+            return cls(estimator, X, **stored)
+        if has_columns(X) or issparse(X) or (shape not in layouts and shape[1:] in layouts):
+            raise ValueError(f"X must be one image, got {shape[0]} of them, an array of shape {shape}")
+        return cls(estimator, np.asarray(X)[np.newaxis], **stored)
 
     def at(self, X: np.ndarray) -> "Route":
         """Return the route of other images in the layout of X."""
-        return Route(self._estimator, in_container_of(self._given, X))
+        return Route(self._estimator, in_container_of(self._given, X), **self._stored)
 
     def in_real_numbers(self) -> "Route":
         """Return the route of the same images in float64, where they are integers.
@@ -296,35 +175,75 @@ class Route:
         if self.X.dtype.kind == "f":
             return self
         route = self.at(self.X.astype(np.float64))
+        if is_close(self.inner, route.inner):
+            return route
         results = [stage.X for stage in self.stages[1:]] + [self.inner]
         real_results = [stage.X for stage in route.stages[1:]] + [route.inner]
-        for stage, result, real in zip(self.stages, results, real_results, strict=False):
-            if result.shape != real.shape or not np.allclose(result, real):
-                raise ValueError(
-                    f"{stage} makes something else of {self.X.dtype} than of the same values in float64, "
-                    "which small changes need"
-                )
-        return route
+        compared = zip(self.stages, results, real_results, strict=True)
+        stage = next(stage for stage, result, real in compared if not is_close(result, real))
+        raise ValueError(
+            f"{stage} makes something else of {self.X.dtype} than of the same values in float64, which small "
+            "changes need"
+        )
 
     @cached_property
     def X(self):  # noqa: N802, the field's name for arrays
         """The images as an array of shape (n, ...)."""
         return self.stages[0].X if self.stages else self.inner
 
-    @cached_property
+    @property
     def image_shape(self) -> tuple[int, int, int]:
-        """Height, width and channels of an image of X: those of the network if it may take X as it is."""
-        format = self.classifier._image_format
-        if self.X.shape[1:] in format.layouts:
-            return format.image_shape
-        return resolve_image_shape(self.X.shape, None, channels_first=format.channels_first)
+        """Height, width and channels of an image of X."""
+        return self.image_format.image_shape
+
+    @cached_property
+    def image_format(self) -> ImageFormat:
+        """How the images of X are stored.
+
+        Raises
+        ------
+        ValueError
+            If X does not fit ``image_shape``, or nothing says where the channels of its rows are.
+        """
+        given, format = self._stored["image_shape"], self.classifier._image_format
+        channels_first = self._channels_first()
+        format = replace(format, channels_first=bool(channels_first))
+        if given is not None or self.X.shape[1:] not in format.layouts:
+            shape = resolve_image_shape(self.X.shape, given, channels_first=format.channels_first)
+            format = replace(format, image_shape=shape)
+        if channels_first is None and format.image_shape[-1] > 1:
+            raise ValueError(
+                "the steps in front of the network do not say whether the channels of the rows of X come "
+                "first or last: give data_format"
+            )
+        return format
+
+    def _channels_first(self):
+        """Return whether the channels of stored images come first; None if nothing says so."""
+        format, data_format = self.classifier._image_format, self._stored["data_format"]
+        if data_format is not None:
+            return data_format == "channels_first"
+        if self.X.shape[1:] in format.layouts and self._values_stay():
+            return format.channels_first
+        given = self._stored["image_shape"]
+        stored = self.X.shape[1:] if given is None else given
+        if len(stored) == 3:
+            likely = {1, 3, format.image_shape[-1]}
+            first, last = stored[0] in likely, stored[-1] in likely
+            return first if first != last else format.channels_first
+        return None
+
+    def _values_stay(self):
+        """Return whether all steps are known to leave every value in its place."""
+        try:
+            return all(stage.changes_values_apart(stage.X[0]) for stage in self.stages)
+        except ValueError:  # of a step that takes no other values, or gives sparse results
+            return False
 
     def as_images(self, values: np.ndarray) -> np.ndarray:
         """Return values in the layout of X, such as X itself, as images of shape (n, h, w, c)."""
-        height, width, channels = self.image_shape
-        if self.classifier._image_format.channels_first:
-            return values.reshape(-1, channels, height, width).transpose(0, 2, 3, 1)
-        return values.reshape(-1, height, width, channels)
+        images = values.reshape(-1, *self.image_format.stored_shape)
+        return images.transpose(0, 2, 3, 1) if self.image_format.channels_first else images
 
     def inverted(self, inner: np.ndarray) -> np.ndarray:
         """Return the images of the input space that the steps make these of.
@@ -352,17 +271,28 @@ class Route:
         Raises
         ------
         ValueError
-            If a step cannot be inverted or has no derivatives; the message names it.
+            If a step has no derivatives; the message names it.
         """
         for stage in reversed(self.stages):
             gradient = stage.gradient_back(gradient)
         return gradient
 
     def check_pixels_stay(self) -> None:
-        """Raise a ValueError if a step does more than change each value by itself; the message names it."""
+        """Raise a ValueError unless the pixels of X are, one after the other, those that the network takes.
+
+        Each step must change each value by itself, or the message names it; it may reshape images.
+        """
         for stage in self.stages:
             if not stage.changes_values_apart(stage.X[0]):
                 raise ValueError(
                     f"{stage} does more than change each value by itself: a map of the network's pixels is "
                     "none of the pixels in front of it"
                 )
+        format, inner = self.image_format, self.classifier._image_format
+        channels = format.image_shape[-1]
+        is_same_order = channels == 1 or format.channels_first == inner.channels_first
+        if channels != inner.image_shape[-1] or not is_same_order:
+            raise ValueError(
+                f"the pixels of images stored as {inner.stored_shape}, which the network takes, are not "
+                f"those of the images of X, stored as {format.stored_shape}"
+            )

@@ -7,11 +7,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy.sparse import csr_array
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.datasets import load_digits
+from sklearn.decomposition import TruncatedSVD
 from sklearn.exceptions import NotFittedError, UnsetMetadataPassedError
 from sklearn.frozen import FrozenEstimator
+from sklearn.impute import SimpleImputer
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -204,6 +207,16 @@ def test_a_memory_map_is_not_copied_whole(tmp_path):
     growth = peak_of(images) - peak_of(images[: n_images // 4])
     added = n_images * 3 // 4
     assert growth < 2 * added * 5 * 4 < added * 32 * 32 / 20
+
+
+def test_steps_of_a_pipeline_take_what_they_take():
+    """Missing values, say, and sparse arrays."""
+    missing = np.where(X == 8, np.nan, X)
+    for step, images in ((SimpleImputer(), missing), (TruncatedSVD(9), csr_array(X))):
+        pipeline = make_pipeline(step, make_net()).fit(images, Y)
+        found = ConvNetFeatures(pipeline, prefit=True).fit(images).transform(images)
+        inner = ConvNetFeatures(pipeline[-1], prefit=True).fit(X)
+        assert_array_equal(found, inner.transform(pipeline[0].transform(images)))
 
 
 def test_names_of_columns_are_those_of_the_data_frame():

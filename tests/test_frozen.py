@@ -115,6 +115,18 @@ def test_scores_that_are_not_finite_are_an_error_that_says_of_which_image():
         Scores(classifier)(images)
 
 
+def test_results_that_are_not_finite_are_an_error_that_says_of_which_layer_and_image():
+    layers = [("wide", Dense(3, activation="relu")), ("narrow", Dense(2))]
+    classifier = fitted_classifier(layers, dtype="float32", input_scaling=None)
+    classifier.network_.vector[:] = 1e3
+    images = np.concatenate([X[:2], np.full((1, *SHAPE), 1e38)])
+    index = [step.name for step in classifier.network_.steps].index("wide")
+    message = r"results of layer 'wide' for sample 2 are not finite.* too large for float32"
+    with pytest.raises(ValueError, match=message):
+        Scores(classifier).results(images, index)
+    assert np.isfinite(Scores(classifier).results(images[:2], index)).all()
+
+
 def test_results_of_layers_are_those_of_naive_ones():
     """Those of a convolution, of the branch of a residual block and of its sum."""
     layers = [("conv", Conv2D(2)), ("res", Residual([("inner", Conv2D(2, 1, activation="tanh"))]))]
@@ -232,6 +244,23 @@ def test_taking_gradients_changes_nothing():
     assert_array_equal(classifier.decision_function(X), expected)
 
 
+def test_a_network_is_frozen_once_for_all_gradients(monkeypatch):
+    classifier = fitted_classifier(STACKS["normalized convolution"])
+    frozen_networks = []
+
+    def counted(network):
+        frozen_networks.append(network)
+        return frozen(network)
+
+    monkeypatch.setattr("skcnn.frozen.frozen", counted)
+    scores = Scores(classifier)
+    maps = scores.results(X[:2], 2)
+    for _ in range(3):
+        scores.gradient(X[:2], coefficients_of(2))
+        scores.results_gradient(maps, 2, coefficients_of(2))
+    assert len(frozen_networks) == 2
+
+
 # gradients with respect to results of layers
 
 
@@ -314,6 +343,22 @@ def test_a_layer_that_changes_in_training_is_named(kind):
     classifier = fitted_classifier(layers)
     message = rf"layer 'res__inner', {kind.__name__}\(\), computes something else in training"
     with pytest.raises(ValueError, match=message):
+        Scores(classifier).gradient(X, coefficients_of(len(X)))
+
+
+def test_a_change_in_training_that_is_not_found_again_is_one_of_the_network():
+    """As of a layer that is another one each time."""
+
+    class Once(Negative):
+        n_calls = 0
+
+        def forward(self, params, X, unit, *, training, out):
+            Once.n_calls += training
+            return np.add(X, training and Once.n_calls == 1, out=out)
+
+    classifier = fitted_classifier([Flatten(), Once()])
+    Once.n_calls = 0
+    with pytest.raises(ValueError, match="the network computes something else in training than in predict"):
         Scores(classifier).gradient(X, coefficients_of(len(X)))
 
 

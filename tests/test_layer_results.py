@@ -75,16 +75,32 @@ def test_layers_within_containers_and_containers_have_results():
     assert {name: found[name] for name in expected} == expected
 
 
-def test_steps_are_those_of_the_network_in_its_order():
+def test_each_step_that_gives_a_result_has_the_shortest_name_of_a_layer_that_adds_it():
+    """In the order of the network."""
     classifier = fitted_classifier(CONTAINERS)
-    steps = result_steps(classifier)
-    assert list(steps.values()) == sorted(steps.values())
-    names = names_of_steps(classifier)
-    assert names[steps["conv"]] == "conv"
-    assert names[steps["stage"]] == "stage"
-    assert list(names) == sorted(set(steps.values()))
-    for name, index in steps.items():
-        assert names[index] in name or name in classifier.network_.steps[index].name
+    steps = classifier.network_.steps
+    assert {name: steps[index].name for index, name in names_of_steps(classifier).items()} == {
+        "input": "input",
+        "conv": "conv_relu",
+        "res__conv": "res__conv_tanh",
+        "res__norm": "res__norm",
+        "res": "res_relu",
+        "stage__mixed__one": "stage__mixed__one",
+        "stage__mixed__two": "stage__mixed__two__conv2d_1",
+        "stage__mixed": "stage__mixed",
+        "stage": "stage__maxpool2d_1",
+        "flatten": "flatten",
+        "dense": "dense_relu",
+        "output": "output",
+    }
+    assert list(names_of_steps(classifier)) == sorted(names_of_steps(classifier))
+
+
+def test_a_block_that_adds_no_step_gives_no_name_to_that_of_another():
+    classifier = fitted_classifier([("conv", Conv2D(2)), ("s", Sequential(["passthrough"]))])
+    assert result_step(classifier, "s") == result_step(classifier, "conv") == 1
+    assert names_of_steps(classifier)[1] == "conv"
+    assert image_layers(classifier) == ["conv"]
 
 
 def test_a_layer_that_does_not_exist_is_an_error_that_lists_those_that_do():
@@ -135,7 +151,31 @@ def test_what_the_last_convolution_sees_ends_where_images_become_smaller(layers,
     assert classifier.network_.steps[last_convolved_step(classifier)].name == expected
 
 
-@pytest.mark.parametrize("layers", [[Dense(3)], [MaxPool2D()], [Conv2D(3, (6, 5), padding="valid")]])
+GLOBAL_BRANCHES = Parallel([[Conv2D(2), GlobalAvgPool2D()], [GlobalAvgPool2D()]])
+
+
+@pytest.mark.parametrize(
+    ("layers", "expected"),
+    [
+        ([Conv2D(2), Parallel([[Conv2D(2), MaxPool2D()], [MaxPool2D()]]), GlobalAvgPool2D()], "parallel_1"),
+        ([Conv2D(2), Parallel([[Conv2D(2), MaxPool2D()], [MaxPool2D()]]), ReLU(), AvgPool2D()], "relu_1"),
+        ([Conv2D(2), ReLU(), GLOBAL_BRANCHES], "relu_1"),
+        ([Conv2D(2), Parallel([[ReLU(), MaxPool2D()], [MaxPool2D()]]), GlobalAvgPool2D()], "conv2d_1"),
+        ([Conv2D(2), Residual([BatchNorm(), Conv2D(2)]), BatchNorm(), MaxPool2D()], "batchnorm_1"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_the_last_convolution_sees_lies_on_no_branch(layers, expected):
+    """So that its gradient is known: all that is behind reads through it."""
+    classifier = fitted_classifier(layers)
+    index = last_convolved_step(classifier)
+    assert classifier.network_.steps[index].name == expected
+    classifier.network_.behind(index)
+
+
+@pytest.mark.parametrize(
+    "layers", [[Dense(3)], [MaxPool2D()], [Conv2D(3, (6, 5), padding="valid")], [GLOBAL_BRANCHES]]
+)
 def test_without_a_convolution_to_images_a_layer_must_be_given(layers):
     with pytest.raises(ValueError, match="layer must be given, since no layer convolves to images"):
         last_convolved_step(fitted_classifier(layers))

@@ -4,12 +4,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
 from seeds import generator
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.compose import ColumnTransformer
-from sklearn.decomposition import PCA
+from sklearn.decomposition import PCA, TruncatedSVD
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
+from sklearn.impute import SimpleImputer
 from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
 from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
 from sklearn.preprocessing import (
@@ -17,12 +19,13 @@ from sklearn.preprocessing import (
     KBinsDiscretizer,
     MinMaxScaler,
     Normalizer,
+    OneHotEncoder,
     PowerTransformer,
     QuantileTransformer,
     StandardScaler,
 )
 from sklearn.svm import SVC
-from small_classifiers import make_classifier, make_images
+from small_classifiers import make_classifier, make_images, numeric_gradient
 
 from skcnn import ConvNetClassifier
 from skcnn.routes import Route, unwrapped
@@ -124,15 +127,38 @@ def test_another_estimator_is_a_type_error_that_shows_it(estimator):
     [
         make_classifier(),
         make_pipeline(StandardScaler(), make_classifier()),
-        make_pipeline(StandardScaler(), make_classifier().fit(X, Y)),
-        make_pipeline(make_pipeline(PCA()), make_classifier().fit(X, Y)),
         FrozenEstimator(make_classifier()),
     ],
-    ids=["classifier", "pipeline", "transformer", "inner transformer", "frozen"],
+    ids=["classifier", "pipeline", "frozen"],
 )
 def test_an_estimator_that_is_not_fitted_is_an_error(estimator):
     with pytest.raises(NotFittedError):
         unwrapped(estimator)
+
+
+@pytest.mark.parametrize("front", [StandardScaler(), make_pipeline(PCA())], ids=["step", "inner step"])
+def test_a_step_that_is_not_fitted_is_an_error_where_it_is_used(front):
+    pipeline = make_pipeline(front, make_classifier().fit(X, Y))
+    with pytest.raises(NotFittedError):
+        Route(pipeline, X)
+
+
+class Doubled(TransformerMixin, BaseEstimator):
+    """Learns nothing, and does not say so."""
+
+    def fit(self, X, y=None):
+        return self
+
+    def transform(self, X):
+        return 2 * X
+
+
+@pytest.mark.parametrize("is_nested", [False, True])
+def test_a_step_that_learns_nothing_may_be_without_fitted_attributes(is_nested):
+    """As for pipelines."""
+    front = make_pipeline(Doubled(), StandardScaler()) if is_nested else Doubled()
+    pipeline = fitted_pipeline(front)
+    assert_array_equal(Route(pipeline, X).inner, pipeline[0].transform(X))
 
 
 # images on their way
@@ -179,6 +205,134 @@ def test_images_in_front_of_a_step_that_makes_other_ones_have_a_shape_of_their_o
     assert_array_equal(route.as_images(route.X), images)
 
 
+COLOURED, COLOURED_Y = make_images(shape=(4, 5, 3))
+FIRST = np.ascontiguousarray(COLOURED.transpose(0, 3, 1, 2))
+
+
+def turned_last(stored):
+    return np.reshape(stored, (-1, 3, 4, 5)).transpose(0, 2, 3, 1)
+
+
+def turned_first(images):
+    return np.reshape(images, (-1, 4, 5, 3)).transpose(0, 3, 1, 2)
+
+
+def flattened(images):
+    return np.reshape(images, (len(images), -1))
+
+
+def fitted_to_colours(func, images, *behind, **params):
+    return make_pipeline(FunctionTransformer(func), *behind, make_classifier(**params)).fit(
+        images, COLOURED_Y
+    )
+
+
+@pytest.mark.parametrize(
+    ("func", "behind", "images", "params"),
+    [
+        (turned_last, [], FIRST, {}),
+        (turned_first, [], COLOURED, {"data_format": "channels_first"}),
+        (turned_last, [FunctionTransformer(flattened), PCA(9)], FIRST, {}),
+        (flattened, [PCA(9)], FIRST, {}),
+        (flattened, [PCA(9)], COLOURED, {"data_format": "channels_first"}),
+        (flattened, [], FIRST, {}),
+        (flattened, [], FIRST, {"image_shape": (3, 4, 5), "data_format": "channels_first"}),
+        (flattened, [], COLOURED, {"image_shape": (4, 5, 3)}),
+    ],
+)
+def test_images_say_themselves_where_their_channels_are(func, behind, images, params):
+    route = Route(fitted_to_colours(func, images, *behind, **params), images)
+    assert_array_equal(route.as_images(route.X), COLOURED)
+
+
+@pytest.mark.parametrize(
+    "behind", [[], [FunctionTransformer(flattened), PCA(9)]], ids=["same values", "other"]
+)
+@pytest.mark.parametrize("is_shape_given", [False, True])
+def test_rows_in_front_of_a_step_that_moves_values_do_not_say_where_their_channels_are(
+    behind, is_shape_given
+):
+    stored, y = make_images(shape=(3, 4, 4))
+    rows = flattened(stored)
+
+    def turned(rows):
+        return np.reshape(rows, (-1, 3, 4, 4)).transpose(0, 2, 3, 1)
+
+    pipeline = make_pipeline(FunctionTransformer(turned), *behind, make_classifier()).fit(rows, y)
+    route = Route(pipeline, rows)
+    with pytest.raises(ValueError, match="channels of the rows of X come first or last: give data_format"):
+        route.as_images(route.X)
+    shape = {"image_shape": (3, 4, 4)} if is_shape_given else {}
+    route = Route(pipeline, rows, data_format="channels_first", **shape)
+    assert_array_equal(route.as_images(route.X), stored.transpose(0, 2, 3, 1))
+    assert_array_equal(route.at(rows[:2]).as_images(rows[:2]), stored[:2].transpose(0, 2, 3, 1))
+
+
+def test_rows_have_the_shape_of_the_images_of_the_network_where_these_have_as_many_values():
+    rows = flattened(FIRST)
+    route = Route(fitted_to_colours(turned_last, rows), rows, data_format="channels_first")
+    assert_array_equal(route.as_images(route.X), COLOURED)
+
+
+@pytest.mark.parametrize(
+    ("func", "shape", "params", "expected"),
+    [
+        (flattened, (4, 5), {}, (4, 5, 1)),
+        (np.asarray, (20,), {"image_shape": (4, 5)}, (4, 5, 1)),
+        (lambda X: np.reshape(X, (-1, 4, 5)), (20,), {}, (4, 5, 1)),
+        (lambda X: X @ np.eye(20)[:, :16], (20,), {}, (1, 20, 1)),
+        (lambda X: X[:, ::-1], (20,), {"image_shape": (4, 5)}, (4, 5, 1)),
+    ],
+)
+def test_grey_images_in_front_of_a_step_have_a_height_and_a_width(func, shape, params, expected):
+    images = X.reshape(-1, *shape)
+    route = Route(fitted_pipeline(FunctionTransformer(func), images=images, **params), images)
+    assert route.image_shape == expected
+
+
+@pytest.mark.parametrize("handle_unknown", ["ignore", "error"])
+def test_a_step_that_takes_no_other_values_does_not_prevent_a_picture(handle_unknown):
+    images = np.round(X)
+    encoder = OneHotEncoder(handle_unknown=handle_unknown)
+    route = Route(fitted_pipeline(encoder, TruncatedSVD(9, random_state=0), images=images), images)
+    assert route.image_shape == (1, 20, 1)
+
+
+@pytest.mark.parametrize(
+    ("options", "stored", "expected"),
+    [
+        ({"image_shape": (5, 4)}, (5, 4), (5, 4, 1)),
+        ({"image_shape": (2, 5, 2)}, (2, 5, 2), (2, 5, 2)),
+        ({"image_shape": (1, 4, 5)}, (1, 4, 5), (4, 5, 1)),
+        ({"image_shape": (2, 5, 2), "data_format": "channels_first"}, (2, 5, 2), (5, 2, 2)),
+        ({"image_shape": [4, 5, 1], "data_format": "channels_last"}, (4, 5, 1), (4, 5, 1)),
+    ],
+)
+def test_the_stored_shape_may_be_given(options, stored, expected):
+    route = Route(fitted_pipeline(PCA(16)), X, **options)
+    assert route.image_shape == expected
+    images = X.reshape(-1, *stored)
+    turned = images.transpose(0, 2, 3, 1) if expected == (5, 2, 2) else images.reshape(-1, *expected)
+    assert_array_equal(route.as_images(route.X), turned)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"image_shape": (4, 4)}, r"X of shape \(24, 20\) does not fit image_shape=\(4, 4\)"),
+        ({"image_shape": (20,)}, r"image_shape must be None or two or three positive integers, got \(20,\)"),
+        ({"image_shape": 20}, "image_shape must be None or two or three positive integers, got 20"),
+        (
+            {"data_format": "first"},
+            "data_format must be None, 'channels_last' or 'channels_first', got 'first'",
+        ),
+    ],
+)
+def test_a_shape_or_format_that_is_none_is_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        Route(fitted_pipeline(PCA(16)), X, **options).image_shape  # noqa: B018, computed on demand
+
+
 def test_the_route_of_other_images():
     pipeline = fitted_pipeline(StandardScaler())
     route = Route(pipeline, X).at(X[:3] + 1)
@@ -210,6 +364,14 @@ def test_one_image_comes_with_or_without_the_axis_of_the_batch(stored, given):
     assert_array_equal(route.as_images(route.X), images[:1])
     as_list = Route.of_one(classifier, images[0].reshape(given).tolist())
     assert_array_equal(as_list.X, route.X)
+
+
+def test_one_image_of_a_given_shape_is_no_batch():
+    images = X.reshape(-1, 1, 4, 5)
+    pipeline = fitted_pipeline(FunctionTransformer(flattened), images=images)
+    for given in (images[0], images[:1]):
+        route = Route.of_one(pipeline, given, image_shape=(1, 4, 5))
+        assert_array_equal(route.as_images(route.X), IMAGES[:1])
 
 
 @pytest.mark.parametrize("given", [(2, 20), (2, 4, 5), (2, 4, 5, 1)])
@@ -268,8 +430,42 @@ def test_a_step_that_cannot_be_inverted_is_named(name, is_nested):
     message = f"step '{shown}', {type(transformer).__name__}.* cannot be inverted: there is no way back"
     with pytest.raises(ValueError, match=message):
         route.inverted(route.inner)
-    with pytest.raises(ValueError, match=message):
-        route.gradient_back(gradient_like(route))
+
+
+@pytest.mark.parametrize("name", list(ONE_WAY))
+def test_gradients_need_no_inverse(name):
+    """Against differences of weighted sums of what reaches the network."""
+    pipeline = fitted_pipeline(StandardScaler(), ONE_WAY[name], MinMaxScaler())
+    route = Route(pipeline, X[:3])
+    gradient = gradient_like(route)
+
+    found = route.gradient_back(gradient)
+    for row in range(3):
+
+        def of_image(images, row=row):
+            return pipeline[:-1].transform(images) @ gradient[row]
+
+        expected = numeric_gradient(of_image, X[row : row + 1])
+        assert_allclose(found[row : row + 1], expected, rtol=0, atol=1e-8 * np.abs(expected).max())
+
+
+def test_a_transformer_with_a_function_of_its_own_may_have_an_inverse():
+    class Powered(TransformerMixin, BaseEstimator):
+        def __init__(self, func):
+            self.func = func
+
+        def fit(self, X, y=None):
+            self.n_features_in_ = X.shape[1]
+            return self
+
+        def transform(self, X):
+            return self.func(X)
+
+        def inverse_transform(self, X):
+            return np.cbrt(X)
+
+    route = Route(fitted_pipeline(Powered(lambda X: X**3)), X)
+    assert_allclose(route.inverted(route.inner), X, rtol=0, atol=1e-12)
 
 
 def test_a_function_without_inverse_that_changes_nothing_is_no_obstacle():
@@ -345,7 +541,7 @@ def test_gradients_do_not_depend_on_how_many_values_are_moved_at_a_time(monkeypa
     gradient = gradient_like(route)
     expected = route.gradient_back(gradient)
     for n_values in (1, 3 * N_VALUES + 5):
-        monkeypatch.setattr("skcnn.routes.BLOCK_VALUES", n_values)
+        monkeypatch.setattr("skcnn.stages.BLOCK_VALUES", n_values)
         assert_allclose(route.gradient_back(gradient), expected, rtol=0, atol=1e-12)
 
 
@@ -480,6 +676,7 @@ def add_to(source, target):
         PCA(6),
         Normalizer(),
         FunctionTransformer(lambda X: X[:, ::-1]),
+        FunctionTransformer(lambda X: np.rint(X)[:, ::-1]),
         FunctionTransformer(lambda X: np.cumsum(X, axis=1)),
         swap(0, 1),
         swap(3, 19),
@@ -547,6 +744,64 @@ def test_other_names_are_an_error_as_everywhere(frame):
             Route(pipeline, frame[frame.columns[::-1]])
 
 
+# what steps take and networks do not
+
+
+def images_with_gaps():
+    """Return images some of whose values are missing, the first of the first image among them."""
+    images = X.copy()
+    images[::3, ::7] = np.nan
+    return images
+
+
+def test_steps_see_missing_values():
+    images = images_with_gaps()
+    pipeline = fitted_pipeline(StandardScaler(), SimpleImputer(), images=images)
+    route = Route(pipeline, images)
+    assert_array_equal(route.inner, pipeline[:-1].transform(images))
+    assert_array_equal(route.X, images)
+    route.check_pixels_stay()
+    with pytest.raises(ValueError, match="step 'simpleimputer', .* has no derivative at a value of X"):
+        route.gradient_back(gradient_like(route))
+    complete = Route(pipeline, X[1:3])
+    assert complete.gradient_back(gradient_like(complete)).all()
+
+
+def test_a_network_sees_no_missing_values():
+    with pytest.raises(ValueError, match="Input X contains NaN.\nConvNetClassifier does not accept"):
+        Route(make_classifier().fit(X, Y), images_with_gaps())
+
+
+def test_steps_see_sparse_images():
+    images = sparse.csr_array(X)
+    pipeline = fitted_pipeline(TruncatedSVD(9, random_state=0), images=images)
+    route = Route(pipeline, images)
+    assert_array_equal(route.inner, pipeline[:-1].transform(images))
+    message = "step 'truncatedsvd', TruncatedSVD.*, is given a sparse array, where dense images are needed"
+    for use in (lambda: route.X, lambda: route.gradient_back(gradient_like(route))):
+        with pytest.raises(ValueError, match=message):
+            use()
+    assert_array_equal(Route.of_one(pipeline, images[:1]).inner, route.inner[:1])
+    with pytest.raises(ValueError, match=r"X must be one image, got 2 of them, an array of shape \(2, 20\)"):
+        Route.of_one(pipeline, images[:2])
+
+
+def test_a_step_with_sparse_results_is_named():
+    images = np.round(X)
+    encoder = OneHotEncoder(handle_unknown="ignore")
+    route = Route(fitted_pipeline(encoder, TruncatedSVD(9, random_state=0), images=images), images)
+    message = "step 'onehotencoder', OneHotEncoder.*, returns a sparse array, where dense images are needed"
+    with pytest.raises(ValueError, match=message):
+        route.check_pixels_stay()
+
+
+def test_steps_see_more_axes_than_networks():
+    images = X.reshape(-1, 1, 2, 2, 5, 1)
+    flatten = FunctionTransformer(lambda images: np.reshape(images, (len(images), -1)))
+    route = Route(fitted_pipeline(flatten, images=images), images)
+    assert_array_equal(route.inner, X)
+
+
 # integers
 
 
@@ -557,6 +812,13 @@ def test_integers_become_real_numbers():
     assert_array_equal(route.X, images)
     same = Route(fitted_pipeline(MinMaxScaler()), X)
     assert same.in_real_numbers() is same
+
+
+def test_integers_that_come_to_the_same_through_sparse_results_become_real_numbers():
+    images = np.round(np.abs(X)).astype(np.uint8)
+    encoder = OneHotEncoder(handle_unknown="ignore")
+    pipeline = fitted_pipeline(encoder, TruncatedSVD(9, random_state=0), images=images)
+    assert Route(pipeline, images).in_real_numbers().X.dtype == np.float64
 
 
 def test_a_step_that_looks_at_the_dtype_is_named():

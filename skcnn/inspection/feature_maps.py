@@ -43,7 +43,9 @@ class FeatureMapDisplay:
         self.maps = maps
 
     @classmethod
-    def from_estimator(cls, estimator, X, *, layers=None, n_maps=8, fig=None):
+    def from_estimator(
+        cls, estimator, X, *, layers=None, n_maps=8, image_shape=None, data_format=None, fig=None
+    ):
         """Draw the maps of an image.
 
         Parameters
@@ -56,6 +58,10 @@ class FeatureMapDisplay:
             Names of layers whose results are images. None: all.
         n_maps : int, default=8
             Largest number of maps of a layer to draw, the first ones.
+        image_shape : tuple of int, default=None
+            Stored shape of one image of X; see :func:`saliency_maps`.
+        data_format : {"channels_last", "channels_first"}, default=None
+            Layout of the images of X; see :func:`saliency_maps`.
         fig : matplotlib Figure, default=None
             Where to draw. None: in a new one.
 
@@ -72,11 +78,12 @@ class FeatureMapDisplay:
         TypeError
             If it is another one.
         ValueError
-            If X is not one image, or a layer does not exist or gives vectors.
+            If X is not one image, a layer does not exist or gives vectors, a result is not finite, or X does
+            not fit ``image_shape`` or needs ``data_format``.
         """
         import_pyplot(cls.__name__)
         check_count(n_maps, "n_maps")
-        route = Route.of_one(estimator, X)
+        route = Route.of_one(estimator, X, image_shape=image_shape, data_format=data_format)
         scores = Scores(route.classifier)
         if layers is None:
             layers = image_layers(route.classifier)

@@ -96,7 +96,8 @@ def as_picture(image: np.ndarray, smallest: float, largest: float) -> np.ndarray
     Parameters
     ----------
     image : ndarray of shape (h, w, c)
-        Of three channels in colour; of any other number, the mean over channels in grey.
+        Of three channels in colour; of any other number, the mean over channels in grey. Missing values are
+        white.
     smallest, largest : float
         Values that become 0 and 1.
 
@@ -110,7 +111,7 @@ def as_picture(image: np.ndarray, smallest: float, largest: float) -> np.ndarray
     array([[0. , 0.5]])
     """
     picture = (np.asarray(image, np.float64) - smallest) / ((largest - smallest) or 1.0)
-    picture = np.clip(picture, 0, 1)
+    picture = np.nan_to_num(np.clip(picture, 0, 1), nan=1.0)
     return picture if picture.shape[-1] == 3 else picture.mean(axis=-1)
 
 
@@ -132,7 +133,7 @@ def limits_of(images: np.ndarray) -> tuple[float, float]:
     >>> limits_of(np.array([3, 9], np.uint8)), limits_of(np.array([0.25, 0.5])), limits_of(np.array([0, 16]))
     ((0.0, 255.0), (0.0, 1.0), (0.0, 16.0))
     """
-    smallest, largest = float(images.min()), float(images.max())
+    smallest, largest = float(np.nanmin(images)), float(np.nanmax(images))
     if images.dtype == np.uint8:
         return 0.0, 255.0
     return (0.0, 1.0) if 0 <= smallest and largest <= 1 else (smallest, largest)

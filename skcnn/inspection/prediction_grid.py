@@ -60,7 +60,19 @@ class PredictionGridDisplay:
         self.indices = indices
 
     @classmethod
-    def from_estimator(cls, estimator, X, y, *, n_images=25, n_columns=None, class_names=None, fig=None):
+    def from_estimator(
+        cls,
+        estimator,
+        X,
+        y,
+        *,
+        n_images=25,
+        n_columns=None,
+        class_names=None,
+        image_shape=None,
+        data_format=None,
+        fig=None,
+    ):
         """Predict and draw.
 
         Parameters
@@ -77,6 +89,10 @@ class PredictionGridDisplay:
             Images in a row. None: as near to a square as it gets.
         class_names : dict or sequence of str, default=None
             What to write for each label; a sequence in the order of ``classes_``. None: the label.
+        image_shape : tuple of int, default=None
+            Stored shape of one image of X; see :func:`saliency_maps`.
+        data_format : {"channels_last", "channels_first"}, default=None
+            Layout of the images of X; see :func:`saliency_maps`.
         fig : matplotlib Figure, default=None
             Where to draw. None: in a new one.
 
@@ -93,14 +109,15 @@ class PredictionGridDisplay:
         TypeError
             If it is another one.
         ValueError
-            If X and y do not have the same length, ``n_images`` is not positive, or ``class_names`` are not
-            as many as the classes.
+            If X and y do not have the same length, ``n_images`` is not positive, ``class_names`` are not as
+            many as the classes, or X does not fit ``image_shape`` or needs ``data_format``.
         """
         import_pyplot(cls.__name__)
         check_count(n_images, "n_images")
-        route, y = Route(estimator, X), np.asarray(y)
-        if y.shape != (len(route.X),):
-            raise ValueError(f"y must have a label for each of {len(route.X)} images, got shape {y.shape}")
+        route, y = Route(estimator, X, image_shape=image_shape, data_format=data_format), np.asarray(y)
+        n_all = len(route.inner)
+        if y.shape != (n_all,):
+            raise ValueError(f"y must have a label for each of {n_all} images, got shape {y.shape}")
         classes = route.classifier.classes_
         class_names = names_by_label(class_names, classes)
         codes, confidences = confident_predictions(estimator)(X)

@@ -73,9 +73,9 @@ def grad_cam(route, scores, coefficients, options):
     heat = np.maximum(np.einsum("nhwc,nc->nhw", maps, weights), 0)
     rows, columns = (
         interpolation(small, large)
-        for small, large in zip(heat.shape[1:], route.image_shape[:2], strict=True)
+        for small, large in zip(heat.shape[1:], route.classifier.image_shape_[:2], strict=True)
     )
-    return rows @ heat @ columns.T
+    return (rows @ heat @ columns.T).reshape(len(heat), *route.image_shape[:2])
 
 
 METHODS = {
@@ -117,12 +117,14 @@ def saliency_maps(
     patch_size=None,
     strides=None,
     random_state=None,
+    image_shape=None,
+    data_format=None,
 ):
     r"""Show which values of images the score of a class depends on.
 
     The score :math:`s` is that before softmax. Test-time augmentation is left out. For a pipeline the maps
-    are of the images that it takes: gradients go back through its steps by the chain rule, where these can
-    be inverted, and occlusion covers what goes into the first one.
+    are of the images that it takes: gradients go back through its steps by the chain rule, where these have
+    derivatives, and occlusion covers what goes into the first one.
 
     Parameters
     ----------
@@ -135,11 +137,13 @@ def saliency_maps(
     target : label or array-like of shape (n_samples,), default=None
         Class whose score is explained, for all or each of the images. None: the predicted one.
     layer : str, default=None
-        Layer that "grad_cam" looks at, one whose results are images. None: the last one that convolves to
-        more than one pixel, with the normalization, the activation or the sum behind it.
+        Layer that "grad_cam" looks at, one whose results are images and that all behind it read through.
+        None: the last one that convolves to more than one pixel, with the normalization, the activation or
+        the sum behind it; of one on a branch, what joins the branches.
     baseline : float or array-like in the layout of an image of X, default=None
         Image where "integrated_gradients" starts, and which "occlusion" covers with. None: the mean of the
-        training images that ``input_scaling`` subtracts, else zero, as the network gets it.
+        training images that ``input_scaling`` subtracts, else zero, as the network gets it, which the steps
+        of a pipeline must be able to invert.
     n_steps : int, default=50
         Gradients that "integrated_gradients" takes the mean of.
     n_samples : int, default=25
@@ -152,6 +156,13 @@ def saliency_maps(
         Pixels from one patch to the next, at most their size. None: half of it.
     random_state : int, RandomState instance or None, default=None
         Seed of the noise.
+    image_shape : tuple of int, default=None
+        Stored shape of one image of X, as the parameter of ConvNetClassifier. None: that of X itself; rows
+        have the shape of the images of the network where these have as many values.
+    data_format : {"channels_last", "channels_first"}, default=None
+        Layout of the images of X. None: that of the network where the steps of a pipeline leave every value
+        in its place, else the one with 1, 3 or as many channels as the images of the network. Rows of
+        coloured images in front of other steps need it.
 
     Returns
     -------
@@ -166,7 +177,8 @@ def saliency_maps(
         If the estimator is another one.
     ValueError
         If a step of the pipeline prevents a map, which the message names, a label or layer does not exist, a
-        parameter is invalid, or a score is not finite.
+        parameter is invalid, a score is not finite, or "occlusion" or "grad_cam" does not know the pixels of
+        X: then give ``image_shape`` or ``data_format``.
 
     Notes
     -----
@@ -203,7 +215,7 @@ def saliency_maps(
     >>> saliency_maps(clf, X[:5], method="grad_cam", target=3).shape
     (5, 8, 8)
     """
-    route = Route(estimator, X)
+    route = Route(estimator, X, image_shape=image_shape, data_format=data_format)
     target = estimator.predict(X) if target is None else target
     coefficients = np.eye(route.classifier.n_outputs_)[target_codes(route, target)]
     route, scores = route.in_real_numbers(), Scores(route.classifier)
@@ -224,9 +236,10 @@ def saliency_maps(
 def target_codes(route: Route, target) -> np.ndarray:
     """Return the column of the score to explain of each image."""
     labels = np.asarray(target)
-    if labels.ndim and labels.shape != (len(route.X),):
+    n_images = len(route.inner)
+    if labels.ndim and labels.shape != (n_images,):
         raise ValueError(
-            f"target must be a label or one for each of {len(route.X)} images, got an array of shape "
+            f"target must be a label or one for each of {n_images} images, got an array of shape "
             f"{labels.shape}"
         )
     classes = route.classifier.classes_.tolist()
@@ -234,13 +247,16 @@ def target_codes(route: Route, target) -> np.ndarray:
     if unknown:
         raise ValueError(f"target must be among the classes {classes}, got {', '.join(unknown)}")
     codes = [classes.index(label) for label in labels.ravel().tolist()]
-    return np.broadcast_to(codes, len(route.X))
+    return np.broadcast_to(codes, n_images)
 
 
 def outer_baseline(route: Route, baseline) -> np.ndarray:
     """Return the baseline in the layout of X, one for each image."""
     if baseline is None:
-        return route.inverted(inner_baseline(route)).astype(route.X.dtype)
+        try:
+            return route.inverted(inner_baseline(route)).astype(route.X.dtype)
+        except ValueError as error:
+            raise ValueError(f"{error}; give baseline") from error
     try:
         return np.broadcast_to(np.asarray(baseline, route.X.dtype), route.X.shape)
     except ValueError as error:

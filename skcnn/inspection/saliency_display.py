@@ -48,7 +48,18 @@ class SaliencyDisplay:
         self.targets = targets
 
     @classmethod
-    def from_estimator(cls, estimator, X, *, method="gradient", target=None, fig=None, **options):
+    def from_estimator(
+        cls,
+        estimator,
+        X,
+        *,
+        method="gradient",
+        target=None,
+        image_shape=None,
+        data_format=None,
+        fig=None,
+        **options,
+    ):
         """Compute maps and draw them.
 
         Parameters
@@ -61,6 +72,10 @@ class SaliencyDisplay:
             See :func:`saliency_maps`; "all" are all of them.
         target : label or array-like of shape (n_samples,), default=None
             Class whose score is explained. None: the predicted one.
+        image_shape : tuple of int, default=None
+            Stored shape of one image of X; see :func:`saliency_maps`.
+        data_format : {"channels_last", "channels_first"}, default=None
+            Layout of the images of X; see :func:`saliency_maps`.
         fig : matplotlib Figure, default=None
             Where to draw. None: in a new one.
         **options
@@ -74,15 +89,18 @@ class SaliencyDisplay:
         ------
         ImportError
             Without matplotlib.
+        ValueError
+            If X does not fit ``image_shape`` or needs ``data_format``.
         """
         import_pyplot(cls.__name__)
         methods = list(METHODS) if method == "all" else [method] if isinstance(method, str) else list(method)
-        route = Route(estimator, X)
+        stored = {"image_shape": image_shape, "data_format": data_format}
+        route = Route(estimator, X, **stored)
         predicted = estimator.predict(X) if target is None else target
         targets = route.classifier.classes_[target_codes(route, predicted)]
         maps = {}
         for name in methods:
-            found = saliency_maps(estimator, X, method=name, target=targets, **options)
+            found = saliency_maps(estimator, X, method=name, target=targets, **stored, **options)
             maps[name] = found if name in PIXEL_METHODS else route.as_images(found).sum(axis=-1)
         return cls(route.as_images(route.X), maps, targets).plot(fig=fig)
 

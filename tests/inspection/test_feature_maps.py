@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from small_classifiers import STACKS, fitted_classifier, make_classifier, make_images
 
 from skcnn import ConvNetFeatures
@@ -78,6 +78,16 @@ def test_the_image_of_a_pipeline_is_the_one_in_front():
     assert_array_equal(
         display.maps["conv1"], FeatureMapDisplay.from_estimator(pipeline[1], scaled).maps["conv1"]
     )
+
+
+def test_the_image_in_front_of_a_step_that_turns_it_is_drawn_as_it_is_stored():
+    images, y = make_images(shape=(6, 5, 3))
+    rows = images.transpose(0, 3, 1, 2).reshape(len(images), -1)
+    turn = FunctionTransformer(lambda rows: np.reshape(rows, (-1, 3, 6, 5)).transpose(0, 2, 3, 1))
+    pipeline = make_pipeline(turn, make_classifier()).fit(rows, y)
+    options = {"image_shape": (3, 6, 5), "data_format": "channels_first"}
+    display = FeatureMapDisplay.from_estimator(pipeline, rows[2], **options)
+    assert_array_equal(display.image, images[2])
 
 
 def test_channels_first_images_are_turned():

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgba
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from small_classifiers import fitted_classifier, make_classifier, make_images
 
 from skcnn.inspection import PredictionGridDisplay
@@ -94,6 +95,32 @@ def test_a_pipeline_shows_the_images_that_it_takes():
     assert_array_equal(display.images, X[display.indices])
     assert_array_equal(display.y_pred, pipeline.predict(flat)[display.indices])
     assert_array_equal(display.confidences, pipeline.predict_proba(flat).max(axis=1)[display.indices])
+
+
+def test_rows_in_front_of_a_step_that_turns_them_are_drawn_as_they_are_stored():
+    images, y = make_images(shape=(6, 5, 3))
+    rows = images.transpose(0, 3, 1, 2).reshape(len(images), -1)
+    turn = FunctionTransformer(lambda rows: np.reshape(rows, (-1, 3, 6, 5)).transpose(0, 2, 3, 1))
+    pipeline = make_pipeline(turn, make_classifier()).fit(rows, y)
+    with pytest.raises(ValueError, match="give data_format"):
+        PredictionGridDisplay.from_estimator(pipeline, rows, y)
+    for stored in ({}, {"image_shape": (3, 6, 5)}):
+        display = PredictionGridDisplay.from_estimator(
+            pipeline, rows, y, data_format="channels_first", **stored
+        )
+        assert_array_equal(display.images, images[display.indices])
+
+
+def test_missing_values_are_white():
+    images = X[:8].copy()
+    images[::2, 0, 3, 1] = np.nan
+    flat = images.reshape(8, -1)
+    pipeline = make_pipeline(SimpleImputer(), make_classifier(image_shape=(6, 5, 2))).fit(flat, Y[:8])
+    display = PredictionGridDisplay.from_estimator(pipeline, flat, Y[:8])
+    shown = (images - np.nanmin(flat)) / (np.nanmax(flat) - np.nanmin(flat))
+    shown[::2, 0, 3, 1] = 1
+    for image, index in zip(display.images_, display.indices, strict=True):
+        assert_allclose(np.asarray(image.get_array()), shown[index].mean(axis=-1), rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize(

@@ -2,15 +2,15 @@
 
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 from seeds import generator
 from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import Normalizer, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, Normalizer, StandardScaler
 from small_classifiers import STACKS, assert_is_gradient, fitted_classifier, make_images
 
-from skcnn import Conv2D, ConvNetClassifier, Dense
+from skcnn import Conv2D, ConvNetClassifier, Dense, GlobalAvgPool2D, MaxPool2D, Parallel
 from skcnn.inspection import saliency_maps
 from skcnn.inspection.saliency import METHODS, PIXEL_METHODS
 
@@ -36,7 +36,9 @@ def test_gradients_are_those_of_the_score(name):
 
 
 @pytest.mark.parametrize(
-    "transformers", [[StandardScaler()], [PCA(10)], [StandardScaler(), PCA(12)]], ids=str
+    "transformers",
+    [[StandardScaler()], [PCA(10)], [StandardScaler(), PCA(12)], [FunctionTransformer(np.arctan)]],
+    ids=str,
 )
 def test_gradients_go_back_through_a_pipeline(transformers):
     pipeline, images = pipeline_of(*transformers)
@@ -117,6 +119,13 @@ def test_grad_cam_by_hand():
     assert_allclose(found, np.maximum((maps * weights).sum(axis=-1), 0), atol=1e-10)
 
 
+def test_grad_cam_looks_at_what_joins_branches():
+    branches = Parallel([[Conv2D(4), MaxPool2D()], [MaxPool2D()]])
+    classifier = fitted_classifier([Conv2D(4), ("join", branches), GlobalAvgPool2D()])
+    expected = saliency_maps(classifier, X[:2], method="grad_cam", layer="join")
+    assert_array_equal(saliency_maps(classifier, X[:2], method="grad_cam"), expected)
+
+
 def test_the_target_is_the_predicted_class_a_label_or_one_for_each_image():
     names = np.array(["ant", "bee", "cat"])
     classifier = fitted_classifier(STACKS["residual"], X=X, y=names[Y])
@@ -135,10 +144,16 @@ def test_maps_have_the_layout_of_the_images(method):
         assert np.isfinite(found).all()
 
 
-def test_a_step_without_a_way_back_is_named():
+@pytest.mark.parametrize("method", ["occlusion", "integrated_gradients"])
+def test_a_step_without_a_way_back_needs_a_baseline(method):
     pipeline, images = pipeline_of(Normalizer())
-    with pytest.raises(ValueError, match=r"step 'normalizer', Normalizer\(\), cannot be inverted"):
-        saliency_maps(pipeline, images[:2])
+    message = r"step 'normalizer', Normalizer\(\), cannot be inverted: .* of the pipeline; give baseline$"
+    with pytest.raises(ValueError, match=message):
+        saliency_maps(pipeline, images[:2], method=method)
+    assert np.isfinite(saliency_maps(pipeline, images[:2], method=method, baseline=1.0)).all()
+
+
+def test_a_step_that_moves_pixels_has_no_map_of_a_layer():
     pipeline, images = pipeline_of(PCA(10))
     with pytest.raises(ValueError, match="step 'pca'.* more than change each value by itself"):
         saliency_maps(pipeline, images[:2], method="grad_cam")

@@ -149,6 +149,35 @@ def test_grad_cam_lies_over_the_pixels_in_front_of_a_scaler():
     assert_array_equal(saliency_maps(pipeline, X, **options), expected)
 
 
+def test_grad_cam_lies_over_images_that_a_step_makes_rows_of():
+    """And that are rows for the network, too: an image of one row for want of another shape."""
+    images = X.reshape(-1, 4, 5)
+    flatten = FunctionTransformer(lambda images: np.reshape(images, (len(images), -1)))
+    pipeline = fitted_pipeline([flatten], images=images)
+    assert pipeline[-1].image_shape_ == (1, 20, 1)
+    options = {"method": "grad_cam", "target": 1}
+    found = saliency_maps(pipeline, images, **options)
+    assert_array_equal(found, saliency_maps(pipeline[-1], X, **options).reshape(-1, 4, 5))
+    assert found.any()
+
+
+def test_grad_cam_needs_the_pixels_of_the_network():
+    """Channels of rows are pixels of the network where it knows nothing of them."""
+    images, y = make_images(shape=(4, 5, 3))
+    flatten = FunctionTransformer(lambda images: np.reshape(images, (len(images), -1)))
+    pipeline = make_pipeline(flatten, make_classifier()).fit(images, y)
+    message = (
+        r"pixels of images stored as \(1, 60, 1\), which the network takes, are not those of the images of "
+        r"X, stored as \(4, 5, 3\)"
+    )
+    with pytest.raises(ValueError, match=message):
+        saliency_maps(pipeline, images, method="grad_cam")
+    first = np.ascontiguousarray(images.transpose(0, 3, 1, 2))
+    pipeline = make_pipeline(flatten, make_classifier(image_shape=(4, 5, 3))).fit(first, y)
+    with pytest.raises(ValueError, match=r"stored as \(4, 5, 3\), .* X, stored as \(3, 4, 5\)"):
+        saliency_maps(pipeline, first, method="grad_cam")
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_data_frames_have_the_maps_of_arrays(method):
     """Without a warning that the steps miss the names of the columns."""
