@@ -30,7 +30,7 @@ from skcnn import (
     ReLU,
 )
 
-N_EPOCHS = 16
+N_EPOCHS = 13
 
 
 def network(filters=(64, 128, 256)):

@@ -10,8 +10,8 @@ from skcnn.network import Network
 from skcnn.random_streams import RandomStreams
 from skcnn.training import Objective, TrainingData, TrainingState, make_batch
 
-N_SAMPLES = 10_000
-"""About how many samples running statistics are averaged over; more would cost time and change little."""
+VALIDATED_SAMPLES = 10_000
+"""About how many samples give the running statistics of an average that is validated after an epoch."""
 
 
 def averaged_network(
@@ -23,6 +23,7 @@ def averaged_network(
     batch_size: int,
     pool,
     order: np.ndarray | None = None,
+    n_samples: int | None = None,
     statistics: dict | None = None,
 ) -> Network:
     """Return a network with the average of the weights and running statistics that belong to it.
@@ -39,8 +40,9 @@ def averaged_network(
         Largest number of samples of a minibatch.
     pool : WorkerPool
     order : ndarray of shape (n_samples,), default=None
-        Order in which the samples make up minibatches; None: as they come. Of more than ``N_SAMPLES``,
-        minibatches at even distances are taken.
+        Order in which the samples make up minibatches; None: as they come.
+    n_samples : int, default=None
+        About how many of them to take, in minibatches at even distances. None: all.
     statistics : dict of (str, str) to ndarray, default=None
         Running statistics to go on from, as training does, where these samples are not all there are. None:
         the statistics of the minibatches are averaged.
@@ -58,7 +60,7 @@ def averaged_network(
     if averaged.state():
         executor = Executor(averaged, pool, training=True, streams=RandomStreams(state.seed))
         order = np.arange(len(data.images)) if order is None else order
-        minibatches = evenly_chosen(np.array_split(order, -(-len(order) // batch_size)))
+        minibatches = evenly_chosen(np.array_split(order, -(-len(order) // batch_size)), n_samples)
         batches = (
             make_batch(data, rows, averaged, objective, number=int(rows[0]), epoch=state.epoch)
             for rows in minibatches
@@ -73,9 +75,9 @@ def averaged_network(
     return averaged
 
 
-def evenly_chosen(minibatches: list[np.ndarray]) -> list[np.ndarray]:
-    """Return minibatches of about ``N_SAMPLES`` samples at even distances, from the first to the last."""
-    n_chosen = max(2, -(-N_SAMPLES // len(minibatches[0])))
+def evenly_chosen(minibatches: list[np.ndarray], n_samples: int | None) -> list[np.ndarray]:
+    """Return minibatches of about so many samples at even distances, from the first to the last."""
+    n_chosen = len(minibatches) if n_samples is None else max(2, -(-n_samples // len(minibatches[0])))
     if len(minibatches) <= n_chosen:
         return minibatches
     return [minibatches[i] for i in np.linspace(0, len(minibatches) - 1, n_chosen).astype(int)]

@@ -160,8 +160,8 @@ class ConvNetClassifier(
     averaging : {"ema", "swa"} or None, default="ema"
         Average of the weights to predict with. "ema": exponential moving average over steps. "swa": equal
         average over the ends of the last epochs, not for ``partial_fit``. The running statistics of batch
-        normalization are computed anew for it, at the end and for each validation, by a pass over the
-        training data or some 10,000 samples of it; ``partial_fit`` carries them on from call to call.
+        normalization are computed anew for it, by a pass over the training data, or over some 10,000 samples
+        of it for each validation; ``partial_fit`` carries them on from call to call.
     averaging_decay : float, default=0.999
         Share of the average that a step of "ema" keeps, in [0, 1); less during the first steps.
     averaging_start : float, default=0.75

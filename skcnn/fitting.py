@@ -1,10 +1,10 @@
 """What fit and partial_fit do: validate, build, train a copy of the estimator, and take it over."""
 
 import copy
+import functools
 import math
 import time
 import warnings
-from functools import cache
 from itertools import zip_longest
 
 import numpy as np
@@ -15,7 +15,7 @@ from sklearn.utils.validation import validate_data
 from skcnn.architecture import compact_layers, complete_layers, explicit_layers
 from skcnn.augmentation import Augmentation, Mixing, auto_augmentation
 from skcnn.augmenter import Augmenter, changes_of_views, entries_of
-from skcnn.averaged import averaged_network
+from skcnn.averaged import VALIDATED_SAMPLES, averaged_network
 from skcnn.averaging import AVERAGING
 from skcnn.batches import (
     ImageFormat,
@@ -110,8 +110,8 @@ class FittingMixin:
             return {"sample_weight": samples.weights[samples.rows]} if samples.given_weights else None
 
         return {
-            "X": cache(lambda: samples.rows_of(with_names)),
-            "y": cache(lambda: self.classes_[samples.codes[samples.rows]]),
+            "X": functools.cache(lambda: samples.rows_of(with_names)),
+            "y": functools.cache(lambda: self.classes_[samples.codes[samples.rows]]),
             "metadata": metadata,
         }
 
@@ -324,7 +324,7 @@ class FittingMixin:
             objective,
             state,
             validation,
-            averaged,
+            lambda: averaged(n_samples=VALIDATED_SAMPLES),
             tol=self.tol,
             patience=self.n_iter_no_change,
             pool=pool,
@@ -382,17 +382,18 @@ class FittingMixin:
     def _averager(self, data, objective, *, few_samples, batch_size, pool):
         """Return a function that gives the network to predict with, of averaged weights if that is wanted.
 
+        It takes ``n_samples``, how many of them are to give running statistics, all if None.
         Where the samples may be too few for statistics of their own, those that are there are carried on.
         """
         state, options = self._training_state, {"batch_size": batch_size, "pool": pool}
         if objective.averaging is None:
-            return lambda: self.network_
+            return lambda n_samples=None: self.network_
         if self.shuffle:  # batches of one class, where samples are sorted, would have too small a variance
             generator = RandomStreams(state.seed).generator("shuffle", 0, 1)
             options["order"] = generator.permutation(len(data.images))
         if few_samples:
             options["statistics"] = self.network_.copy().state()
-        return lambda: averaged_network(self.network_, data, state, objective, **options)
+        return functools.partial(averaged_network, self.network_, data, state, objective, **options)
 
     def _warn_of_divergence(self, error):
         advice = (

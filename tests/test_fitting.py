@@ -236,12 +236,14 @@ def test_statistics_of_an_average_count_their_minibatches():
     assert net.partial_fit(X, Y).network_.params["norm1"]["n_updates"] == 2 * N_BATCHES
 
 
-def test_statistics_of_an_average_take_some_ten_thousand_samples(monkeypatch):
-    """Of many samples, minibatches from all over them."""
-    monkeypatch.setattr("skcnn.averaged.N_SAMPLES", 50)
-    images = np.repeat(X, 2, axis=0)
+def test_an_average_that_is_validated_takes_statistics_of_some_samples(monkeypatch):
+    """Of many samples, minibatches from all over them; without validation, all."""
+    monkeypatch.setattr("skcnn.fitting.VALIDATED_SAMPLES", 50)
+    images, labels = np.repeat(X, 2, axis=0), np.repeat(Y, 2)
     net = make_net(averaging="ema", batch_size=10, max_iter=1, shuffle=False, input_scaling=None)
-    net.fit(images, np.repeat(Y, 2))
+    net.fit(images, labels)
+    assert net.network_.params["norm1"]["n_updates"] == 60
+    net.set_params(early_stopping=True).fit(images, labels, X_val=X, y_val=Y)
     assert net.network_.params["norm1"]["n_updates"] == 5
     chosen = np.concatenate([images[start : start + 10] for start in (0, 140, 290, 440, 590)])
     mean, _ = statistics_by_hand(net, chosen)
