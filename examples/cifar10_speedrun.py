@@ -1,4 +1,4 @@
-"""Train a network on CIFAR-10 for half an hour on two cores, as the speed-runs on GPUs do, in numpy alone.
+"""Train a network on CIFAR-10 within half an hour on two cores, as speed-runs on GPUs do, in numpy alone.
 
 The network is a small relative of that of airbench94: a first layer that whitens patches of pixels and is not
 trained, then blocks of convolution, pooling, normalization and ReLU, of twice as many filters as maps shrink.
