@@ -31,7 +31,7 @@ def decode(jpeg, offsets):
     try:
         from PIL import Image
     except ImportError as error:
-        raise ImportError("Pillow is not installed: pip install skcnn[examples]") from error
+        raise ImportError("Pillow is not installed: python -m pip install -e '.[examples]'") from error
 
     def read(bounds):
         with Image.open(io.BytesIO(jpeg[slice(*bounds)].tobytes())) as image:

@@ -18,10 +18,11 @@ LINE_STYLES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)))
 N_TEST = 5000
 
 
-def add_data_options(parser, *, samples):
-    """Add the options that say how many images of Fashion-MNIST to train on, and where they are."""
+def add_data_options(parser, *, samples, fashion_mnist=True):
+    """Add the options that say how many images to train on, and where those of Fashion-MNIST are."""
     parser.add_argument("--samples", type=int, default=samples, help="number of training images")
-    parser.add_argument("--folder", help="folder of the four IDX files of Fashion-MNIST")
+    if fashion_mnist:
+        parser.add_argument("--folder", help="folder of the four IDX files of Fashion-MNIST")
 
 
 def load(name, arguments):
@@ -64,10 +65,11 @@ def train(classifier, data, n_epochs):
         "loss", "train_accuracy" (of up to 5,000 images), "test_accuracy" and "seconds" (of training).
     """
     X_train, y_train, X_test, y_test = data
+    classes = np.unique(np.concatenate([y_train, y_test]))
     rows = []
     for _ in range(n_epochs):
         start = time.perf_counter()
-        classifier.partial_fit(X_train, y_train, classes=np.unique(y_train))
+        classifier.partial_fit(X_train, y_train, classes=classes)
         rows.append(
             {
                 "seconds": time.perf_counter() - start,

@@ -55,7 +55,7 @@ def make_classifier(max_iter):
 
 
 def draw_curves(classifier, X, y):
-    """Return loss and validation score over epochs."""
+    """Return loss and validation score over minibatches."""
     figure = Figure(figsize=(8, 3), layout="constrained")
     TrainingCurveDisplay.from_estimator(classifier, x="step", axes=figure.subplots(1, 2))
     return figure
@@ -69,7 +69,7 @@ def draw_filters(classifier, X, y):
 
 
 def draw_maps(classifier, X, y):
-    """Return what the layers of the second block make of an image."""
+    """Return what the layers of the first two blocks make of an image."""
     figure = Figure(figsize=(8, 5), layout="constrained")
     FeatureMapDisplay.from_estimator(
         classifier, X[0], layers=["conv1", "relu1", "pool1", "conv2", "relu2", "pool2"], fig=figure
@@ -112,7 +112,7 @@ DISPLAYS = {
 def main():
     """Train and draw."""
     parser = option_parser(__doc__, "displays.png", epochs=12)
-    add_data_options(parser, samples=20_000)
+    add_data_options(parser, samples=20_000, fashion_mnist=False)
     parser.add_argument("--only", nargs="+", choices=list(DISPLAYS), default=list(DISPLAYS))
     arguments = parser.parse_args()
     names = np.array(CLASS_NAMES)

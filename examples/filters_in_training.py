@@ -89,7 +89,7 @@ def animate(snapshots, path):
 def main():
     """Train, draw and animate."""
     parser = option_parser(__doc__, "filters_in_training.png", epochs=4)
-    add_data_options(parser, samples=20_000)
+    add_data_options(parser, samples=20_000, fashion_mnist=False)
     parser.add_argument(
         "--animation", default="filters_in_training.gif", metavar="FILE", help="file to write"
     )

@@ -8,7 +8,7 @@ try:
     import matplotlib  # noqa: F401
     from PIL import Image
 except ImportError as error:
-    raise ImportError("figures need matplotlib and Pillow: python -m pip install skcnn[examples]") from error
+    raise ImportError("figures need matplotlib and Pillow: python -m pip install -e '.[examples]'") from error
 
 
 def option_parser(description, figure, *, epochs=None):

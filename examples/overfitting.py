@@ -38,6 +38,8 @@ def main():
     parser = option_parser(__doc__, "overfitting.png", epochs=25)
     add_data_options(parser, samples=100)
     arguments = parser.parse_args()
+    if arguments.samples < 20:
+        parser.error("--samples must be 20 at least: a tenth of them is trained on alone, too")
     X, y, X_test, y_test = load("fashion_mnist", arguments)
     sizes = (len(X) // 10, len(X))
     classifiers = {

@@ -34,7 +34,7 @@ CLASS_NAMES = {"cifar10": cifar10.CLASS_NAMES, "fashion_mnist": fashion_mnist.CL
 
 def trained_network(arguments):
     """Return a network whose labels are names: from the file if there is one, else trained and saved."""
-    path = Path(arguments.network)
+    path = Path(arguments.network or f"own_picture_{arguments.data}.joblib")
     if path.exists():
         print(f"network from {path}")
         return joblib.load(path)
@@ -89,7 +89,11 @@ def main():
     parser = option_parser(__doc__, "own_picture.png", epochs=10)
     parser.add_argument("picture", help="picture file")
     parser.add_argument("--data", choices=list(DATA_SETS), default="cifar10", help="images to train on")
-    parser.add_argument("--network", default="own_picture.joblib", metavar="FILE", help="file of the network")
+    parser.add_argument(
+        "--network",
+        metavar="FILE",
+        help="file of the network, trained and saved where there is none (default: one for each set)",
+    )
     parser.add_argument("--invert", action="store_true", help="exchange bright and dark")
     add_data_options(parser, samples=10_000)
     arguments = parser.parse_args()

@@ -110,7 +110,7 @@ def draw(shown, accuracies):
 def main():
     """Train on each kind of pixels and draw."""
     parser = option_parser(__doc__, "preprocessing.png", epochs=8)
-    add_data_options(parser, samples=5000)
+    add_data_options(parser, samples=5000, fashion_mnist=False)
     parser.add_argument("--seeds", type=int, default=2, help="number of trainings for each kind of pixels")
     arguments = parser.parse_args()
     X_train, y_train, X_test, y_test = load("cifar10", arguments)

@@ -100,8 +100,8 @@ def compact_layers(
 def auto_conv_layer_sizes(image_shape: Shape, window: tuple[int, int] = (2, 2)) -> tuple[int, ...]:
     """Return the filters of each block for images of a shape: the larger the image, the more blocks.
 
-    As many blocks as pooling can leave two pixels of the longer side, but two at least and five at most, of
-    32 filters in the first and twice as many in each that follows.
+    As many blocks as the side that shrinks longest can be pooled and keep two pixels, but two at least and
+    five at most, of 32 filters in the first and twice as many in each that follows.
 
     Parameters
     ----------

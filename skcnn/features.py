@@ -79,7 +79,7 @@ class ConvNetFeatures(VersionedMixin, MetaEstimatorMixin, TransformerMixin, Base
         X : array-like of shape (n_samples, ...)
             Images, as the estimator takes them.
         y : array-like of shape (n_samples,), default=None
-            Class labels; needed unless ``prefit``.
+            Class labels; needed unless the network is trained already.
         **fit_params : dict
             For ``fit`` of the estimator, such as ``sample_weight``; routed if metadata routing is enabled.
 
@@ -228,9 +228,10 @@ def check_planned_layer(estimator, layer: str, X) -> None:
         network = network.steps[-1][1]
     if not isinstance(network, ConvNetClassifier):
         return
-    if network is estimator:
-        shape = np.shape(X)
-    else:
-        shape = (0, *network.image_shape) if network.image_shape is not None else ()
-    if 2 <= len(shape) <= 4:
+    network._validate_params()
+    try:
+        shape = np.shape(X) if network is estimator else (0, *(network.image_shape or ()))
+    except ValueError:  # images of several shapes
+        return
+    if 2 <= len(shape) <= 4 and 0 not in shape[1:]:
         result_step(network._planned(shape), layer)

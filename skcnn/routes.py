@@ -214,7 +214,7 @@ class Route:
         if channels_first is None and format.image_shape[-1] > 1:
             raise ValueError(
                 "the steps in front of the network do not say whether the channels of the rows of X come "
-                "first or last: give data_format"
+                "first or last: give data_format='channels_first' or data_format='channels_last'"
             )
         return format
 
@@ -223,7 +223,7 @@ class Route:
         format, data_format = self.classifier._image_format, self._stored["data_format"]
         if data_format is not None:
             return data_format == "channels_first"
-        if self.X.shape[1:] in format.layouts and self._values_stay():
+        if self.X.shape[1:] in format.layouts and (format.image_shape[-1] == 1 or self._values_stay()):
             return format.channels_first
         given = self._stored["image_shape"]
         stored = self.X.shape[1:] if given is None else given
@@ -237,7 +237,7 @@ class Route:
         """Return whether all steps are known to leave every value in its place."""
         try:
             return all(stage.changes_values_apart(stage.X[0]) for stage in self.stages)
-        except ValueError:  # of a step that takes no other values, or gives sparse results
+        except Exception:  # of a step that takes no such values, or gives sparse results
             return False
 
     def as_images(self, values: np.ndarray) -> np.ndarray:

@@ -111,6 +111,7 @@ class Stage:
         bits = [numbers >> bit & 1 for bit in range(max(1, (image.size - 1).bit_length()))]
         moved = np.array([*bits, *(1 - np.array(bits))], bool)  # a bit tells any two values apart
         mirrored = image.min() + image.max() - image  # far enough for steps that round, within the range
+        mirrored = np.where(mirrored == image, image + 1, mirrored)
         moved_images = [image + moved * self._small_steps(image), np.where(moved, mirrored, image)]
         with np.errstate(all="ignore"):
             after = self.transformed(np.concatenate(moved_images))

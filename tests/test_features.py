@@ -144,6 +144,16 @@ def test_a_misspelt_layer_is_found_before_training(estimator, monkeypatch):
         ConvNetFeatures(estimator, "conv9").fit(X, Y)
 
 
+def test_what_is_wrong_otherwise_is_said_as_by_fit():
+    pipeline = make_pipeline(StandardScaler(), make_net(image_shape=28))
+    with pytest.raises(ValueError, match="The 'image_shape' parameter"):
+        ConvNetFeatures(pipeline, "dense1").fit(X, Y)
+    with pytest.raises(ValueError, match="ragged"):
+        ConvNetFeatures(make_net(), "dense1").fit([np.zeros((8, 8)), np.zeros((8, 9))], [0, 1])
+    with pytest.raises(ValueError, match=r"0 feature\(s\)"):
+        ConvNetFeatures(make_net(), "dense1").fit(np.zeros((5, 0)), Y[:5])
+
+
 def test_a_layer_that_a_pipeline_or_search_decides_upon_is_found_after_training():
     pipeline = make_pipeline(StandardScaler(), make_net(layers=[("conv1", Conv2D(2)), ("dense1", Dense(4))]))
     assert ConvNetFeatures(pipeline, "dense1").fit(X, Y).transform(X).shape == (len(X), 4)

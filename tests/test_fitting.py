@@ -211,11 +211,11 @@ def test_moving_average_goes_on_bit_by_bit_with_partial_fit():
 
 
 @pytest.mark.parametrize(
-    "before", [("fit", {}), ("fit", {"warm_start": True}), ("partial_fit", {}), ("ten calls", {})], ids=str
+    ("method", "options"),
+    [("fit", {}), ("fit", {"warm_start": True}), ("partial_fit", {}), ("ten calls", {})],
 )
-def test_a_few_samples_do_not_spoil_the_statistics_of_an_average(before):
+def test_a_few_samples_do_not_spoil_the_statistics_of_an_average(method, options):
     """A call with two of them moves running statistics, as in training; it does not replace them."""
-    method, options = before
     net = make_net(averaging="ema", input_scaling=None, **options)
     if method == "fit":
         net.fit(X, Y)
@@ -254,7 +254,8 @@ def test_an_average_that_is_validated_takes_statistics_of_some_samples(monkeypat
 def test_the_end_of_the_time_leaves_an_average_with_statistics(options):
     """Of the minibatches that the time did not suffice for, too."""
     net = make_net(averaging="ema", max_time=1e-9, **options).fit(X, Y)
-    assert net.n_iter_ == 1 and net.t_ == 100 if not options else net.t_ == 90
+    assert net.n_iter_ == 1
+    assert net.t_ == (90 if options else 100)
     n_samples = 270 if options else 300
     assert net.network_.params["norm1"]["n_updates"] == -(-n_samples // 100)
 

@@ -693,6 +693,14 @@ def test_pixels_do_not_stay_where_values_depend_on_others(transformer):
         route.check_pixels_stay()
 
 
+def test_pixels_do_not_stay_where_the_first_image_is_of_one_color():
+    images = np.round(X * 9)
+    images[0] = 3
+    pipeline = fitted_pipeline(FunctionTransformer(lambda X: np.rint(X)[:, ::-1]))
+    with pytest.raises(ValueError, match="does more than change each value"):
+        Route(pipeline, images).check_pixels_stay()
+
+
 # DataFrames
 
 

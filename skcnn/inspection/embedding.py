@@ -77,15 +77,21 @@ class EmbeddingDisplay:
         TypeError
             If it is another one.
         ValueError
-            If the layer does not exist, y has another length, or the reducer does not give two dimensions.
+            If the layer does not exist, y has another length, there are fewer than two images or features, or
+            the reducer does not give two dimensions.
         """
         import_pyplot(cls.__name__)
         features = layer_features(estimator, layer, X)
         labels = None if y is None else np.asarray(y)
         if labels is not None and labels.shape != (len(features),):
-            raise ValueError(f"y must have a label for each of {len(features)} images, got {labels.shape}")
+            raise ValueError(
+                f"y must have a label for each of {len(features)} images, got shape {labels.shape}"
+            )
         if min(features.shape) < 2:
-            raise ValueError(f"two images and two features are needed at least, got shape {features.shape}")
+            raise ValueError(
+                "X must hold two images and layer give two features at least, got features of shape "
+                f"{features.shape}"
+            )
         reducer = PCA(2, random_state=0) if reducer is None else clone(reducer)
         embedding = np.asarray(reducer.fit_transform(features))
         if embedding.shape != (len(features), 2):

@@ -54,7 +54,7 @@ class FeatureMapDisplay:
             Fitted.
         X : array-like
             One image, or a batch of one image, as the estimator takes them.
-        layers : sequence of str, default=None
+        layers : str or sequence of str, default=None
             Names of layers whose results are images. None: all.
         n_maps : int, default=8
             Largest number of maps of a layer to draw, the first ones.

@@ -96,8 +96,8 @@ def as_picture(image: np.ndarray, smallest: float, largest: float) -> np.ndarray
     Parameters
     ----------
     image : ndarray of shape (h, w, c)
-        Of three channels in colour; of any other number, the mean over channels in grey. Missing values are
-        white.
+        Of three channels in colour; of any other number, the mean over channels in grey. Missing values count
+        as the largest.
     smallest, largest : float
         Values that become 0 and 1.
 

@@ -33,6 +33,8 @@ class PredictionGridDisplay:
         largest.
     indices : ndarray of shape (n,)
         Places of the images in X.
+    class_names : dict, default=None
+        What to write for each label. None: the label.
 
     Attributes
     ----------
@@ -52,12 +54,13 @@ class PredictionGridDisplay:
     9
     """
 
-    def __init__(self, images, y_true, y_pred, confidences, indices):
+    def __init__(self, images, y_true, y_pred, confidences, indices, class_names=None):
         self.images = images
         self.y_true = y_true
         self.y_pred = y_pred
         self.confidences = confidences
         self.indices = indices
+        self.class_names = class_names
 
     @classmethod
     def from_estimator(
@@ -125,16 +128,14 @@ class PredictionGridDisplay:
         is_right = y_pred == y
         order = np.lexsort([np.where(is_right, confidences, -confidences), is_right])[:n_images]
         drawn = [values[order] for values in (route.as_images(route.X), y, y_pred, confidences)]
-        return cls(*drawn, order).plot(n_columns=n_columns, class_names=class_names, fig=fig)
+        return cls(*drawn, order, class_names).plot(n_columns=n_columns, fig=fig)
 
-    def plot(self, *, n_columns=None, class_names=None, fig=None):
+    def plot(self, *, n_columns=None, fig=None):
         """Draw the images; see :meth:`from_estimator`.
 
         Parameters
         ----------
         n_columns : int, default=None
-        class_names : dict, default=None
-            What to write for each label.
         fig : matplotlib Figure, default=None
 
         Returns
@@ -142,7 +143,7 @@ class PredictionGridDisplay:
         self : PredictionGridDisplay
         """
         plt = import_pyplot(type(self).__name__)
-        names = class_names or {}
+        names = self.class_names or {}
         if fig is None:
             n_rows, n_columns = grid_shape(len(self.images), n_columns)
             fig = plt.figure(figsize=(1.5 * n_columns, 1.5 * n_rows), layout="constrained")

@@ -6,6 +6,7 @@ import pytest
 from matplotlib.colors import to_rgba
 from numpy.testing import assert_array_equal
 from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -181,6 +182,8 @@ def test_wrong_use_is_refused_before_anything_is_trained(plain):
         TypeError, match="search must be a search such as GridSearchCV, got ConvNetClassifier"
     ):
         TrainingCurveDisplay.from_search(plain, X, Y)
+    with pytest.raises(TypeError, match="got FrozenEstimator"):
+        TrainingCurveDisplay.from_search(FrozenEstimator(plain), X, Y)
     with pytest.raises(NotFittedError):
         TrainingCurveDisplay.from_search(GridSearchCV(make_classifier(), {"alpha": [0]}), X, Y)
 

@@ -89,7 +89,7 @@ def test_axes_may_be_given(classifier):
 
 
 def test_wrong_use_is_refused(classifier):
-    with pytest.raises(ValueError, match=r"y must have a label for each of 40 images, got \(39,\)"):
+    with pytest.raises(ValueError, match=r"y must have a label for each of 40 images, got shape \(39,\)"):
         EmbeddingDisplay.from_estimator(classifier, X, Y[:39])
     with pytest.raises(
         ValueError, match=r"reducer must give two dimensions, got shape \(40, 3\) of FirstTwo"

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgba
 from numpy.testing import assert_allclose, assert_array_equal
+from seeds import generator
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
@@ -111,7 +112,26 @@ def test_rows_in_front_of_a_step_that_turns_them_are_drawn_as_they_are_stored():
         assert_array_equal(display.images, images[display.indices])
 
 
-def test_missing_values_are_white():
+@pytest.mark.parametrize("channels", [1, 3])
+def test_images_in_front_of_a_step_that_takes_bytes_alone_are_drawn(channels):
+    """It fails with an error of its own for what is neither X nor of its dtype."""
+    images = generator(3).integers(0, 256, (20, 6, 5, channels)).astype(np.uint8)
+    table = np.arange(256)[::-1]
+    pipeline = make_pipeline(FunctionTransformer(lambda images: table[images]), make_classifier())
+    display = PredictionGridDisplay.from_estimator(pipeline.fit(images, Y[:20]), images, Y[:20])
+    assert_array_equal(display.images, images[display.indices])
+
+
+def test_names_are_drawn_again():
+    display = PredictionGridDisplay.from_estimator(
+        fitted_classifier(X=X, y=Y), X, Y, n_images=1, class_names=["Ameise", "Biene", "Katze"]
+    )
+    title = display.axes_[0].get_title()
+    assert display.plot().axes_[0].get_title() == title
+    assert any(name in title for name in ("Ameise", "Biene", "Katze"))
+
+
+def test_missing_values_count_as_the_largest():
     images = X[:8].copy()
     images[::2, 0, 3, 1] = np.nan
     flat = images.reshape(8, -1)
