@@ -8,7 +8,7 @@ training is random, it is repeated with other seeds; mean and range of the accur
 takes longer than ``--limit`` minutes is given up.
 
 Run it with ``python examples/benchmarks/accuracy.py``, with ``--data-sets digits fashion_10k`` for those that
-take a quarter of an hour. With ``--json`` results are kept in a file after each fit, and a run with a file
+take half an hour. With ``--json`` results are kept in a file after each fit, and a run with a file
 that is there goes on from it. ``--plot`` draws accuracy against seconds.
 """
 
