@@ -51,7 +51,7 @@ def averaged_network(
     ----------
     Izmailov, Podoprikhin, Garipov, Vetrov and Wilson (2018), "Averaging weights leads to wider optima and
     better generalization", UAI, section 3.2.
-    Wu and Johnson (2021), "Rethinking 'batch' in BatchNorm", arXiv:2105.07576, section 3.
+    Wu and Johnson (2021), "Rethinking 'batch' in BatchNorm", arXiv:2105.07576, section 3.2.
     """
     if not state.n_averaged:
         return network

@@ -220,8 +220,8 @@ def feature_step(estimator, layer: str | None) -> int:
 def check_planned_layer(estimator, layer: str, X) -> None:
     """Raise a ValueError if a network will have no layer of this name, where its layers are known already.
 
-    Behind the steps of a Pipeline they are known if ``image_shape`` is set. What is wrong with X, and a
-    search may change the layers, is left to training.
+    Behind the steps of a Pipeline they are known if ``image_shape`` is set. A search may change them, so it
+    is left to training, and so is what is wrong with X.
     """
     network = estimator
     while isinstance(network, Pipeline):

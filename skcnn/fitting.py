@@ -285,9 +285,11 @@ class FittingMixin:
         return complete_layers(layers, image_shape, n_outputs)
 
     def _planned(self, shape):
-        """Return a copy with the layers that fit would build for images in an array of a shape."""
+        """Return a copy with the layers that fit would build for images in an array of a shape.
+
+        The parameters must have been validated.
+        """
         planned = copy.copy(self)
-        planned._validate_params()
         planned.image_shape_ = self._format_of(shape, np.dtype(np.float32)).image_shape
         planned.layers_, _ = self._layers(planned.image_shape_, 1)
         return planned

@@ -115,7 +115,7 @@ class Scores:
         Raises
         ------
         ValueError
-            If a result is not finite, for X is too large.
+            If a result is not finite, since X is too large.
         """
         step = self._network.steps[index]
         results = predicted(self._network.up_to(index), self._reader(X), len(X))

@@ -419,9 +419,20 @@ def test_displays_are_all_drawn(run_displays, tmp_path):
     names = sorted(["curves", "embedding", *pictures])
     assert sorted(path.stem for path in tmp_path.glob("looks*")) == [f"looks_{name}" for name in names]
     assert_is_a_chart(tmp_path / "looks_curves.png")
-    assert_is_a_picture(tmp_path / "looks_embedding.png", darkened=0)
     for name in pictures:
         assert_is_a_picture(tmp_path / f"looks_{name}.png", darkened=0.25)
+
+
+def test_displays_embeds_every_image(functions_of):
+    """Asked of the artists, for points are too small to be told from a legend in a small picture."""
+    X, y = generator(0).normal(size=(30, 8, 8, 3)), np.array(["cat", "dog", "frog"])[np.arange(30) % 3]
+    functions = functions_of("displays.py")
+    figure = functions["draw_embedding"](
+        functions["make_classifier"](1).set_params(early_stopping=False).fit(X, y), X, y
+    )
+    (axis,) = figure.axes
+    assert sum(len(points.get_offsets()) for points in axis.collections) == 30
+    assert [text.get_text() for text in axis.get_legend().get_texts()] == ["cat", "dog", "frog"]
 
 
 def test_displays_draws_those_that_are_asked_for(run_displays, tmp_path):

@@ -139,7 +139,7 @@ class TrainingCurveDisplay:
         display : TrainingCurveDisplay
         """
         check_drawable(cls, x)
-        if not {"estimator", "refit"} <= vars(search).keys():
+        if not (hasattr(search, "estimator") and hasattr(search, "refit")):
             raise TypeError(f"search must be a search such as GridSearchCV, got {search!r}")
         check_is_fitted(search, "cv_results_")
         candidates = {name_of(params, search.estimator): params for params in search.cv_results_["params"]}

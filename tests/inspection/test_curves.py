@@ -182,8 +182,9 @@ def test_wrong_use_is_refused_before_anything_is_trained(plain):
         TypeError, match="search must be a search such as GridSearchCV, got ConvNetClassifier"
     ):
         TrainingCurveDisplay.from_search(plain, X, Y)
-    with pytest.raises(TypeError, match="got FrozenEstimator"):
-        TrainingCurveDisplay.from_search(FrozenEstimator(plain), X, Y)
+    for other in (FrozenEstimator(plain), None):
+        with pytest.raises(TypeError, match="search must be a search such as GridSearchCV, got"):
+            TrainingCurveDisplay.from_search(other, X, Y)
     with pytest.raises(NotFittedError):
         TrainingCurveDisplay.from_search(GridSearchCV(make_classifier(), {"alpha": [0]}), X, Y)
 
