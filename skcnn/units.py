@@ -159,7 +159,24 @@ class Unit:
 
     def accumulator(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
         """Return memory that the units of a shard share, zero before their first backward."""
-        return self._piece.shard.accumulator((self._index, name), shape)
+        total, is_first = self._piece.shard.accumulator((self._index, name), shape)
+        if is_first:
+            total.fill(0)
+        return total
+
+    def share(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
+        """Return memory to write what this unit adds to an accumulator, for :meth:`add_share`.
+
+        For the first unit of a shard it is the accumulator itself, which spares passes over large ones.
+        """
+        total, is_first = self._piece.shard.accumulator((self._index, name), shape)
+        return total if is_first else self.scratch(("share", name), shape)
+
+    def add_share(self, name: str, share: np.ndarray) -> None:
+        """Add what was written into a share to its accumulator."""
+        total, _ = self._piece.shard.accumulator((self._index, name), share.shape)
+        if total is not share:
+            np.add(total, share, out=total)
 
     def add_gradient(self, name: str, value: np.ndarray) -> None:
         """Add to the gradient of a parameter.
@@ -355,8 +372,6 @@ class Shard:
             self._cut(stop - start)
         if self.executor.training:
             self._written.clear()
-            for accumulator in self._accumulators.values():
-                accumulator.fill(0)
 
     def _cut(self, n_rows):
         """Cut this many rows into chunks, in the memory of earlier ones."""
@@ -416,11 +431,13 @@ class Shard:
         """Return the matrix of a step whose result is a vector, one row a sample."""
         return self._matrices((kind, index), (self.n_rows, n_columns))
 
-    def accumulator(self, key, shape) -> np.ndarray:
-        """Return the accumulator of a step."""
+    def accumulator(self, key, shape) -> tuple[np.ndarray, bool]:
+        """Return the accumulator of a step, for the caller to add to or, if the flag is true, to write."""
         if key not in self._accumulators:
-            self._accumulators[key] = np.zeros(shape, self.executor.network.dtype)
-        return self._accumulators[key]
+            self._accumulators[key] = np.empty(shape, self.executor.network.dtype)
+        is_first = key not in self._written
+        self._written.add(key)
+        return self._accumulators[key], is_first
 
     def generator(self, index: int, first_row: int) -> np.random.Generator:
         """Return the generator of a step for the rows from this one on."""

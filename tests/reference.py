@@ -459,6 +459,12 @@ class NaiveUnit:
     def accumulator(self, name, shape):
         return self._memory.setdefault((name, "accumulator"), np.zeros(shape, self.input.dtype))
 
+    def share(self, name, shape):
+        return self.scratch(("share", name), shape)
+
+    def add_share(self, name, share):
+        self.accumulator(name, share.shape)[...] += share
+
     def add_gradient(self, name, value):
         self.gradients[name] = self.gradients[name] + value if name in self.gradients else value.copy()
 

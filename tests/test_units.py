@@ -234,6 +234,38 @@ def test_an_accumulator_is_zero_before_backward_and_shared_until_finish(small_pi
     np.testing.assert_array_equal(totals, [[5]] * 4)
 
 
+def test_shares_are_summed_over_the_chunks_of_a_shard(small_pieces):
+    """Three rows and two are a shard; the memory of a share holds anything, here what is left of the last."""
+    totals = []
+
+    def add(unit, dY):
+        share = unit.share("rows", (2,))
+        share[:] = dY.shape[2], 1
+        unit.add_share("rows", share)
+
+    def finish(unit):
+        totals.append(unit.accumulator("rows", (2,)).copy())
+
+    executor = executor_of(Weighted(on_backward=add, on_finish=finish), Flatten())
+    for _ in range(2):
+        run(executor)
+    np.testing.assert_array_equal(totals, [[5, 2]] * 4)
+
+
+def test_an_accumulator_that_no_unit_has_added_to_is_zero(small_pieces):
+    totals = []
+
+    def finish(unit):
+        total = unit.accumulator("rows", (1,))
+        totals.append(total[0])
+        total += 1
+
+    executor = executor_of(Weighted(on_finish=finish), Flatten())
+    for _ in range(2):
+        run(executor)
+    assert totals == [0] * 4
+
+
 def test_added_gradients_are_summed_over_chunks_and_shards(small_pieces):
     def add(unit, dY):
         unit.add_gradient("weight", np.array([1.0, dY.shape[2]]))

@@ -91,7 +91,7 @@ class ConvolutionKernel(ABC):
         X: np.ndarray | None,
         dY: np.ndarray,
         prepared,
-        total: np.ndarray,
+        share: np.ndarray,
         out: np.ndarray | None,
         scratch: Memory,
         buffer: Memory,
@@ -106,8 +106,8 @@ class ConvolutionKernel(ABC):
             C-contiguous.
         prepared : object
             As returned by ``prepare``.
-        total : ndarray of shape ``gradient_shape``
-            The gradients of weight and bias are added to it, for ``gradients``.
+        share : ndarray of shape ``gradient_shape``
+            Receives the gradients of weight and bias, as ``gradients`` reads them.
         out : ndarray of the shape of X, or None
             Receives the gradient of the images; None if it is not wanted.
         scratch : Memory
@@ -123,6 +123,11 @@ class ConvolutionKernel(ABC):
     @abstractmethod
     def gradients(self, total: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """Return what was collected.
+
+        Parameters
+        ----------
+        total : ndarray of shape ``gradient_shape``
+            The sum of what ``backward`` wrote.
 
         Returns
         -------

@@ -68,12 +68,15 @@ class ColumnsKernel(ConvolutionKernel):
         np.matmul(columns.blocks.swapaxes(2, 3), prepared, out=self._results(out, columns))
         return out
 
-    def backward(self, X, dY, prepared, total, out, scratch, buffer):
+    def backward(self, X, dY, prepared, share, out, scratch, buffer):
         """Compute the gradients; see :meth:`ConvolutionKernel.backward`."""
         columns = self._gather(X, scratch)  # once more: to keep them takes longer, by measurement
         dY = self._results(dY, columns)
-        shares = np.matmul(columns.blocks, dY, out=scratch("shares", (len(columns.blocks), *total.shape)))
-        np.add(total, shares.sum(axis=0), out=total)
+        if len(columns.blocks) == 1:
+            np.matmul(columns.blocks[0], dY[0], out=share)
+        else:
+            shares = scratch("shares", (len(columns.blocks), *share.shape))
+            np.sum(np.matmul(columns.blocks, dY, out=shares), axis=0, out=share)
         if out is None:
             return None
         gradients = columns.blocks[:, :, : self.inputs]  # the columns themselves are done with
@@ -195,14 +198,13 @@ class PointwiseKernel(ConvolutionKernel):
         np.matmul(self._pixels(X, scratch), weight, out=out.reshape(-1, self.filters))
         return channelwise(np.add, out, bias, out=out) if self.has_bias else out
 
-    def backward(self, X, dY, prepared, total, out, scratch, buffer):
+    def backward(self, X, dY, prepared, share, out, scratch, buffer):
         """Compute the gradients; see :meth:`ConvolutionKernel.backward`."""
         weight, _ = prepared
         if self.has_bias:
-            total[-1] += channel_sums(dY)
+            share[-1] = channel_sums(dY)
         dY = dY.reshape(-1, self.filters)
-        share = np.matmul(self._pixels(X, scratch).T, dY, out=scratch("share", weight.shape))
-        np.add(total[: self.channels], share, out=total[: self.channels])
+        np.matmul(self._pixels(X, scratch).T, dY, out=share[: self.channels])
         if out is None:
             return None
         if self.windows.strides == (1, 1):

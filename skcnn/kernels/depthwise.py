@@ -48,17 +48,19 @@ class DepthwiseKernel(ConvolutionKernel):
             np.add(results, products, out=results)
         return channelwise(np.add, out, bias, out=out) if self.has_bias else out
 
-    def backward(self, X, dY, prepared, total, out, scratch, buffer):
+    def backward(self, X, dY, prepared, share, out, scratch, buffer):
         """Compute the gradients; see :meth:`ConvolutionKernel.backward`."""
         filters, _ = prepared
         if self.has_bias:
-            total[-1] += channel_sums(dY)
+            share[-1] = channel_sums(dY)
         X = self._repeated(X, scratch)
-        for gradient, (where, pixels) in zip(total[: len(filters)], self.windows.overlaps(), strict=True):
+        for gradient, (where, pixels) in zip(share[: len(filters)], self.windows.overlaps(), strict=True):
             products = self._products(dY[where].shape, scratch)
             if products.size:
                 np.multiply(X[pixels], dY[where], out=products)
-                np.add(gradient, channel_sums(products), out=gradient)
+                gradient[...] = channel_sums(products)
+            else:
+                gradient.fill(0)
         if out is None:
             return None
         dX = out if self.multiplier == 1 else X  # the repeated channels are done with

@@ -112,7 +112,7 @@ class WinogradKernel(ConvolutionKernel):
             np.copyto(out, work.whole.inside)
         return out
 
-    def backward(self, X, dY, prepared, total, out, scratch, buffer):
+    def backward(self, X, dY, prepared, share, out, scratch, buffer):
         """Compute the gradients; see :meth:`ConvolutionKernel.backward`."""
         filters, _ = prepared
         n_images = dY.shape[2]
@@ -122,11 +122,9 @@ class WinogradKernel(ConvolutionKernel):
         np.matmul(transform, self._by_tile(work.whole.write(dY) if work.whole else dY), out=work.results)
         np.matmul(transform, work.results_by_row, out=work.products)
         if self.has_bias:
-            total[-1] += channel_sums(work.offsets.reshape(-1, n_images, self.filters))
-        share = scratch("share", filters.shape)
-        np.matmul(tiles.by_position.swapaxes(1, 2), work.products_by_position, out=share)
-        by_position = total[: PIXELS**2 * self.channels].reshape(share.shape)
-        np.add(by_position, share, out=by_position)
+            share[-1] = channel_sums(work.offsets.reshape(-1, n_images, self.filters))
+        by_position = share[: PIXELS**2 * self.channels].reshape(filters.shape)
+        np.matmul(tiles.by_position.swapaxes(1, 2), work.products_by_position, out=by_position)
         if out is None:
             return None
         np.matmul(work.products_by_position, filters.swapaxes(1, 2), out=tiles.by_position)

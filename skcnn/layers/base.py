@@ -64,6 +64,8 @@ class Layer(Block):
     - ``scratch(name, shape, dtype=None)``: memory to use within one call,
     - ``accumulator(name, shape)``: memory that is zero when the units of a shard begin their backward
       pass and that they share until ``finish``,
+    - ``share(name, shape)`` and ``add_share(name, share)``: memory to write what a unit adds to an
+      accumulator, and its addition, without passes over zeros where the accumulator is large,
     - ``add_gradient(name, value)``: adds to the gradient of a parameter,
     - ``add_gradient_product(name, A, B)``: adds a matrix product to it,
     - ``X`` and ``Y``: in backward, the input and output, if named in ``backward_reads``,

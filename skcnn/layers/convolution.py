@@ -113,10 +113,12 @@ class Convolution(Layer):
 
     def backward(self, params, dY, unit, *, need_dX, out):
         """Compute the gradients; see :meth:`Layer.backward`."""
-        total = unit.accumulator("total", unit.plan.gradient_shape)
-        return unit.plan.backward(
-            unit.X, dY, unit.prepared, total, out if need_dX else None, unit.scratch, unit.buffer
+        share = unit.share("total", unit.plan.gradient_shape)
+        dX = unit.plan.backward(
+            unit.X, dY, unit.prepared, share, out if need_dX else None, unit.scratch, unit.buffer
         )
+        unit.add_share("total", share)
+        return dX
 
     def finish(self, params, unit):
         """Turn what was collected into the gradients of weight and bias."""

@@ -125,9 +125,8 @@ class PatchWhitening(Convolution):
         """Compute the gradient of the images; see :meth:`Layer.backward`."""
         if not need_dX:
             return None
-        total = unit.scratch("total", unit.plan.gradient_shape)  # of weight and bias, which nobody wants
-        total.fill(0)
-        return unit.plan.backward(unit.X, dY, unit.prepared, total, out, unit.scratch, unit.buffer)
+        share = unit.scratch("share", unit.plan.gradient_shape)  # of weight and bias, which nobody wants
+        return unit.plan.backward(unit.X, dY, unit.prepared, share, out, unit.scratch, unit.buffer)
 
     def finish(self, params, unit):
         """Leave weight and bias as they are."""
