@@ -25,9 +25,13 @@ class Augmentation(BaseEstimator):
     ----------
     n_draws : int
         Uniform numbers that an image takes.
+    alternate : bool
+        Whether an image keeps the draws of the first epoch, plus or minus one half in every other one,
+        instead of being drawn for anew.
     """
 
     n_draws = 1
+    alternate = False
     _parameter_constraints: dict = {}
 
     def apply(self, images: np.ndarray, draws: np.ndarray) -> np.ndarray:
@@ -100,6 +104,14 @@ class RandomFlip(Augmentation):
         Whether left and right change places in half of the images.
     vertical : bool, default=False
         Whether top and bottom change places in half of the images, independently.
+    alternate : bool, default=False
+        Whether each image is mirrored in every other epoch, with a random first one, instead of being drawn
+        for anew in each: two epochs then show it once in either way.
+
+    References
+    ----------
+    Jordan (2024), "94% on CIFAR-10 in 3.29 seconds on a single GPU", arXiv:2404.00498, section 3.6, for
+    ``alternate``.
 
     Examples
     --------
@@ -111,11 +123,12 @@ class RandomFlip(Augmentation):
     """
 
     n_draws = 2
-    _parameter_constraints = {"horizontal": ["boolean"], "vertical": ["boolean"]}
+    _parameter_constraints = {"horizontal": ["boolean"], "vertical": ["boolean"], "alternate": ["boolean"]}
 
-    def __init__(self, horizontal=True, vertical=False):
+    def __init__(self, horizontal=True, vertical=False, alternate=False):
         self.horizontal = horizontal
         self.vertical = vertical
+        self.alternate = alternate
 
     def apply(self, images, draws):
         """Mirror the images whose draw is below one half."""

@@ -76,9 +76,21 @@ class Augmenter:
     def _read(self, source, rows, epoch, out):
         """Read single images and change them."""
         source.read(rows, out)
+        return changed(out, self._changes, self._draws_of_changes(rows, epoch))
+
+    def _draws_of_changes(self, rows, epoch):
+        """Return the draws of each change for some samples."""
         ends = np.cumsum([change.n_draws for change in self._changes], dtype=int)
-        draws = self._streams.uniforms("augmentation", epoch, rows, sum(ends[-1:]))
-        return changed(out, self._changes, np.split(draws, ends, axis=1)[:-1])
+
+        def drawn_in(epoch):
+            draws = self._streams.uniforms("augmentation", epoch, rows, sum(ends[-1:]))
+            return np.split(draws, ends, axis=1)[:-1]
+
+        draws = drawn_in(epoch)
+        for index, change in enumerate(self._changes):
+            if change.alternate:
+                draws[index] = (drawn_in(0)[index] + epoch % 2 / 2) % 1
+        return draws
 
 
 def changed(images: np.ndarray, changes: list[Augmentation], draws: list[np.ndarray]) -> np.ndarray:

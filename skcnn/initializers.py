@@ -69,3 +69,36 @@ def initial_weight(
         return weight.astype(dtype)
     except (MemoryError, ValueError, OverflowError) as error:  # the last two where a size has too many digits
         raise MemoryError(f"no memory for {math.prod(shape):,} weights, of shape {shape}") from error
+
+
+def pass_channels_on(weight: np.ndarray, groups: int = 1) -> None:
+    """Let the first filters of a convolution give the channels that they see, each one, in place.
+
+    Parameters
+    ----------
+    weight : ndarray of shape (kh, kw, channels, filters)
+        As many filters as channels, or all where there are fewer, get one at the center of the window and
+        zeros elsewhere; further ones stay as they are.
+    groups : int, default=1
+        Number of groups of filters, each of which this happens in.
+
+    References
+    ----------
+    Zagoruyko and Komodakis (2017), "DiracNets: training very deep neural networks without
+    skip-connections", arXiv:1706.00388.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skcnn.initializers import pass_channels_on
+    >>> weight = np.full((1, 1, 2, 3), 0.5)
+    >>> pass_channels_on(weight)
+    >>> weight[0, 0]
+    array([[1. , 0. , 0.5],
+           [0. , 1. , 0.5]])
+    """
+    height, width, channels, filters = weight.shape
+    by_group = weight.reshape(height, width, channels, groups, filters // groups)
+    passing = by_group[..., :channels]
+    passing[:] = 0
+    passing[(height - 1) // 2, (width - 1) // 2] = np.eye(*passing.shape[2::2])[:, np.newaxis]

@@ -72,6 +72,28 @@ def test_epochs_and_seeds_change_images_in_other_ways(augmentations, change):
     assert (images != others).any(axis=(1, 2, 3)).mean() > 0.7
 
 
+def test_an_alternating_flip_mirrors_each_image_in_every_other_epoch():
+    """Which ones it begins with is drawn, and what else changes images is drawn anew."""
+    rows = np.arange(40)
+    as_they_are = SOURCE.X.reshape(40, 6, 5, 2)
+    epochs = [minibatch([RandomFlip(alternate=True)], rows, epoch=epoch)[0] for epoch in range(4)]
+    mirrored = [(images == as_they_are[:, :, ::-1]).all(axis=(1, 2, 3)) for images in epochs]
+    unchanged = [(images == as_they_are).all(axis=(1, 2, 3)) for images in epochs]
+    np.testing.assert_array_equal(mirrored[0] ^ unchanged[0], True)
+    assert 5 <= mirrored[0].sum() <= 35  # of 40 with probability one half: six deviations
+    for epoch in range(1, 4):
+        np.testing.assert_array_equal(mirrored[epoch], unchanged[epoch - 1])
+        np.testing.assert_array_equal(unchanged[epoch], mirrored[epoch - 1])
+
+
+def test_what_stands_beside_an_alternating_flip_draws_as_before():
+    rows = np.arange(40)
+    for epoch in (0, 1, 2):
+        alone, _ = minibatch([RandomFlip(False), RandomShift(2)], rows, epoch=epoch)
+        beside, _ = minibatch([RandomFlip(False, alternate=True), RandomShift(2)], rows, epoch=epoch)
+        np.testing.assert_array_equal(alone, beside)
+
+
 def test_the_source_is_left_as_it_is():
     before = SOURCE.X.copy()
     minibatch(EVERYTHING, np.arange(40))

@@ -62,7 +62,15 @@ def test_lbfgs_names_its_source():
     assert "References" in sections(minimize_lbfgs)
 
 
-REQUIRED = {"filters": 1, "units": 1, "layers": (), "branches": (), "initial": 0.1, "n_epochs": 5}
+REQUIRED = {
+    "filters": 1,
+    "units": 1,
+    "factor": 1,
+    "layers": (),
+    "branches": (),
+    "initial": 0.1,
+    "n_epochs": 5,
+}
 """Values for the parameters without a default."""
 
 

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 from seeds import generator
 
-from skcnn.initializers import initial_weight
+from skcnn.initializers import initial_weight, pass_channels_on
 
 SHAPE, FAN_IN, FAN_OUT = (3, 3, 20, 40), 180, 360
 
@@ -56,3 +56,29 @@ def test_float32_weights_are_the_rounded_float64_weights(gain):
 def test_weights_depend_on_the_generator_alone(gain):
     np.testing.assert_array_equal(draw(gain, seed=5), draw(gain, seed=5))
     assert not np.any(draw(gain, seed=5) == draw(gain, seed=6))
+
+
+# shape of the weight, groups, position that keeps a pixel, filters of a group that pass channels on
+PASSING = [
+    ((3, 3, 2, 2), 1, (1, 1), 2),
+    ((3, 5, 2, 6), 1, (1, 2), 2),
+    ((1, 1, 4, 3), 1, (0, 0), 3),
+    ((2, 4, 3, 10), 2, (0, 1), 3),
+    ((3, 3, 1, 6), 3, (1, 1), 1),
+]
+
+
+@pytest.mark.parametrize(("shape", "groups", "center", "n_passing"), PASSING, ids=str)
+def test_first_filters_of_each_group_pass_channels_on(shape, groups, center, n_passing):
+    before = generator(0).standard_normal(shape)
+    weight = before.copy()
+    pass_channels_on(weight, groups)
+    filters = shape[3] // groups
+    for group in range(groups):
+        for number in range(filters):
+            index = group * filters + number
+            expected = before[..., index]
+            if number < n_passing:
+                expected = np.zeros(shape[:3])
+                expected[(*center, number)] = 1
+            np.testing.assert_array_equal(weight[..., index], expected)

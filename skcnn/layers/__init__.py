@@ -10,6 +10,7 @@ from skcnn.layers.gates import GELU, HardSwish, Mish, SiLU
 from skcnn.layers.normalization import BatchNorm, GroupNorm, LayerNorm, LocalResponseNorm
 from skcnn.layers.pooling import AvgPool2D, GlobalAvgPool2D, GlobalMaxPool2D, MaxPool2D
 from skcnn.layers.rectifiers import ELU, SELU, LeakyReLU, PReLU, ReLU, Softplus
+from skcnn.layers.rescale import Rescale
 from skcnn.layers.reshape import Flatten, ZeroPad2D
 from skcnn.layers.whitening import PatchWhitening
 
@@ -42,6 +43,7 @@ __all__ = [
     "Parallel",
     "PatchWhitening",
     "ReLU",
+    "Rescale",
     "Residual",
     "SELU",
     "Sequential",

@@ -5,8 +5,9 @@ from copy import copy
 from math import prod
 
 import numpy as np
+from sklearn.utils._param_validation import StrOptions
 
-from skcnn.initializers import initial_weight
+from skcnn.initializers import initial_weight, pass_channels_on
 from skcnn.kernels.convolution import convolution_kernel
 from skcnn.kernels.windows import sliding_windows
 from skcnn.layers.activation import connect_with_activation
@@ -17,6 +18,7 @@ class Convolution(Layer):
     """Base class of convolutions: the geometry of the windows, the bias and the activation."""
 
     decayed_params = ("weight",)
+    initial_weight = "random"
     _parameter_constraints: dict = {"use_bias": ["boolean"]}
 
     @abstractmethod
@@ -80,6 +82,8 @@ class Convolution(Layer):
                 rng=rng,
             )
         }
+        if self.initial_weight == "identity":
+            pass_channels_on(params["weight"], kernel.groups)
         return params | {"bias": np.zeros(kernel.filters, dtype)} if self.use_bias else params
 
     def param_shapes(self, input_shape):
@@ -188,6 +192,10 @@ class Conv2D(Convolution):
         The activation that follows: its name, such as "relu", or a layer, such as ``LeakyReLU(0.2)``.
     use_bias : bool, default=True
         Whether to add a bias to each channel. Not needed before batch normalization.
+    initial_weight : {"random", "identity"}, default="random"
+        What training starts from. "random": numbers whose scale follows from the activation behind the
+        layer. "identity": of each group, the first filters each give one of its channels as it is, as many
+        as there are channels, and further filters are random.
 
     Notes
     -----
@@ -206,6 +214,8 @@ class Conv2D(Convolution):
     Yu and Koltun (2016), "Multi-scale context aggregation by dilated convolutions", ICLR.
     Krizhevsky, Sutskever and Hinton (2012), "ImageNet classification with deep convolutional neural
     networks", NIPS, for groups.
+    Jordan (2024), "94% on CIFAR-10 in 3.29 seconds on a single GPU", arXiv:2404.00498, section 3.3, for
+    the start from the identity.
 
     Examples
     --------
@@ -213,6 +223,10 @@ class Conv2D(Convolution):
     >>> Conv2D(16, 5, strides=2).output_shape((28, 28, 3))
     (14, 14, 16)
     """
+
+    _parameter_constraints: dict = Convolution._parameter_constraints | {
+        "initial_weight": [StrOptions({"random", "identity"})]
+    }
 
     def __init__(
         self,
@@ -225,6 +239,7 @@ class Conv2D(Convolution):
         groups=1,
         activation=None,
         use_bias=True,
+        initial_weight="random",
     ):
         self.filters = filters
         self.kernel_size = kernel_size
@@ -234,6 +249,7 @@ class Conv2D(Convolution):
         self.groups = groups
         self.activation = activation
         self.use_bias = use_bias
+        self.initial_weight = initial_weight
 
     def filter_count(self, channels):
         """Return ``filters``; see :meth:`Convolution.filter_count`."""

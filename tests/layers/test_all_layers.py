@@ -42,6 +42,7 @@ from skcnn.layers import (
     PatchWhitening,
     PReLU,
     ReLU,
+    Rescale,
     Sigmoid,
     SiLU,
     Softmax,
@@ -160,6 +161,9 @@ ROWS = [
     (ZeroPad2D(), (3, 4, 2)),
     (ZeroPad2D(((0, 2), (3, 1))), (1, 4, 2)),
     (ZeroPad2D(0), (3, 2, 1)),
+    (Rescale(0.25), (3, 4, 2)),
+    (Rescale(-3), (5,)),
+    (Rescale(0.0), (1, 6, 2)),
 ]
 
 RANDOM = (Dropout, SpatialDropout2D)

@@ -5,6 +5,7 @@ import pytest
 import reference
 from reference import NO_PADDING, assert_close, initial_params, run_backward, run_forward
 from seeds import SEED, generator
+from sklearn.base import clone
 
 from skcnn.layers import (
     GELU,
@@ -480,3 +481,32 @@ def test_scaled_parameters_keep_the_dtype():
     assert scaled["weight"].dtype == scaled["bias"].dtype == np.float32
     np.testing.assert_array_equal(scaled["weight"], np.broadcast_to([2, 3], (1, 1, 3, 2)))
     np.testing.assert_array_equal(scaled["bias"], [2.5, 7])
+
+
+@pytest.mark.parametrize(
+    ("layer", "channels", "passed"),
+    [
+        (Conv2D(5, initial_weight="identity"), 3, {0: 0, 1: 1, 2: 2}),
+        (Conv2D(2, (1, 5), initial_weight="identity"), 4, {0: 0, 1: 1}),
+        (Conv2D(4, 2, initial_weight="identity"), 3, {0: 0, 1: 1, 2: 2}),
+        (Conv2D(4, dilation=2, initial_weight="identity"), 2, {0: 0, 1: 1}),
+        (Conv2D(6, groups=2, initial_weight="identity"), 4, {0: 0, 1: 1, 3: 2, 4: 3}),
+    ],
+    ids=str,
+)
+def test_a_start_from_the_identity_gives_channels_as_they_are(layer, channels, passed):
+    """And other filters begin with the random numbers that they have otherwise."""
+    shape = (6, 5, channels)
+    X = generator(0).standard_normal((*shape[:2], 3, channels))
+    params = initial_params(layer, shape)
+    Y, _ = run_forward(layer, params, X, training=False)
+    for result, channel in passed.items():
+        np.testing.assert_allclose(Y[..., result], X[..., channel], rtol=0, atol=1e-14)
+    random = initial_params(clone(layer).set_params(initial_weight="random"), shape)["weight"]
+    others = [index for index in range(layer.filters) if index not in passed]
+    np.testing.assert_array_equal(params["weight"][..., others], random[..., others])
+
+
+def test_another_start_is_refused():
+    with pytest.raises(ValueError, match="'initial_weight' parameter of Conv2D must be a str among"):
+        compile_steps([("conv1", Conv2D(2, initial_weight="dirac"))], (4, 4, 1))

@@ -19,6 +19,7 @@ from skcnn.layers import (
     MaxPool2D,
     PatchWhitening,
     PReLU,
+    Rescale,
     SpatialDropout2D,
     ZeroPad2D,
 )
@@ -287,6 +288,10 @@ def zero_paddings():
     return on_images(
         st.builds(ZeroPad2D, paddings((4, 4)).filter(lambda padding: not isinstance(padding, str)))
     )
+
+
+def rescales():
+    return on_both(st.builds(Rescale, st.floats(-3, 3)))
 
 
 def dropouts():
