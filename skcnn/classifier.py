@@ -139,7 +139,7 @@ class ConvNetClassifier(
         training stops to improve, down to 1e-6. "step": multiplied by ``step_factor`` every ``step_size``
         epochs. "cosine": down to zero at ``max_iter`` epochs. "one_cycle": up from a 25th during the first
         30 % of ``max_iter`` epochs, then down to almost zero. The last two are not for ``partial_fit``.
-    learning_rate_init : float, default=1e-3
+    learning_rate_init : float, default=3e-3
         Initial learning rate; with "one_cycle", the largest.
     warmup : float, default=0.0
         Epochs during which the learning rate first rises to the initial one.
@@ -358,7 +358,7 @@ class ConvNetClassifier(
         alpha=1e-4,
         batch_size="auto",
         learning_rate="constant",
-        learning_rate_init=1e-3,
+        learning_rate_init=3e-3,
         warmup=0.0,
         step_size=10,
         step_factor=0.1,

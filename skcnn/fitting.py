@@ -132,13 +132,19 @@ class FittingMixin:
             self.best_loss_ = None
 
     def _continue_state(self, fresh):
-        """Set the training state to a copy of the last one, or to a new one that goes on counting."""
+        """Set the training state to a copy of the last one, or to a new one that goes on counting.
+
+        An average then goes on from the fitted weights: the first steps of a new optimizer are large.
+        """
         if not fresh and hasattr(self, "_training_state"):
             self._training_state = self._training_state.copy()
             return
         seed = int.from_bytes(check_random_state(self.random_state).bytes(16), "little")
-        epoch, n_samples_seen = (0, 0) if fresh else (len(self.history_), self.t_)
-        self._training_state = TrainingState(seed, epoch=epoch, n_samples_seen=n_samples_seen)
+        state = self._training_state = TrainingState(seed)
+        if not fresh:
+            state.epoch, state.n_samples_seen = len(self.history_), self.t_
+            state.n_averaged = len(self.batch_losses_)
+            state.slots["average"] = self.network_.vector.copy()
 
     def _take_over(self, model):
         """Become the trained copy, but for the callbacks, which it has no part in."""

@@ -570,3 +570,18 @@ def test_the_default_network_learns_more_with_partial_fit():
     before = fitted.score(X, Y)
     fitted.partial_fit(X[:1], Y[:1])
     assert fitted.score(X, Y) > before - 0.02
+
+
+@pytest.mark.parametrize("n_samples", [1, 10])
+def test_partial_fit_after_fit_moves_the_average_by_a_step(n_samples):
+    """The first steps of a new optimizer are large: alone, they would cost a quarter of the accuracy."""
+    digits, classes = load_digits(return_X_y=True)
+    train, others = slice(0, 300), slice(300, None)
+    net = ConvNetClassifier(random_state=SEED).fit(digits[train], classes[train])
+    before, n_steps = net.network_.vector.copy(), len(net.batch_losses_)
+    accuracy = net.score(digits[others], classes[others])
+    net.partial_fit(digits[:n_samples], classes[:n_samples])
+    last = net._training_state.trained
+    share = 1 - (1 + n_steps) / (10 + n_steps)
+    assert_allclose(net.network_.vector - before, share * (last - before), rtol=1e-2, atol=1e-7)
+    assert net.score(digits[others], classes[others]) > accuracy - 0.02
