@@ -4,10 +4,6 @@ import math
 
 import numpy as np
 
-SMALL_GAIN = 3**-0.5
-"""Gain for random filters beside those that pass channels on, which gives them the deviation of PyTorch's
-default weights. By measurement: with a rectifier's gain they drown the others."""
-
 
 def initial_weight(
     shape: tuple[int, ...],

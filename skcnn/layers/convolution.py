@@ -7,7 +7,7 @@ from math import prod
 import numpy as np
 from sklearn.utils._param_validation import StrOptions
 
-from skcnn.initializers import SMALL_GAIN, initial_weight, pass_channels_on
+from skcnn.initializers import initial_weight, pass_channels_on
 from skcnn.kernels.convolution import convolution_kernel
 from skcnn.kernels.windows import sliding_windows
 from skcnn.layers.activation import connect_with_activation
@@ -72,19 +72,17 @@ class Convolution(Layer):
         """Return ``weight`` and ``bias``; see :meth:`Layer.init_params`."""
         kernel = self._kernel(input_shape)
         n_pixels = prod(kernel.windows.size)
-        passes_on = self.initial_weight == "identity"
-        gain = None if activation is None else activation.gain
         params = {
             "weight": initial_weight(
                 self.weight_shape(input_shape[2]),
                 n_pixels * kernel.channels // kernel.groups,
                 n_pixels * kernel.filters // kernel.groups,
-                gain=SMALL_GAIN if passes_on else gain,
+                gain=None if activation is None else activation.gain,
                 dtype=dtype,
                 rng=rng,
             )
         }
-        if passes_on:
+        if self.initial_weight == "identity":
             pass_channels_on(params["weight"], kernel.groups)
         return params | {"bias": np.zeros(kernel.filters, dtype)} if self.use_bias else params
 
@@ -197,8 +195,7 @@ class Conv2D(Convolution):
     initial_weight : {"random", "identity"}, default="random"
         What training starts from. "random": numbers whose scale follows from the activation behind the
         layer. "identity": of each group, the first filters each give one of its channels as it is, as many
-        as there are channels, and further filters are small random numbers, of a variance of a third over the
-        number of inputs.
+        as there are channels, and further filters are random.
 
     Notes
     -----
