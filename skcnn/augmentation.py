@@ -26,8 +26,7 @@ class Augmentation(BaseEstimator):
     n_draws : int
         Uniform numbers that an image takes.
     alternate : bool
-        Whether an image keeps the draws of the first epoch, plus or minus one half in every other one,
-        instead of being drawn for anew.
+        Whether an image is drawn for once, and :meth:`moved_on` gives the draws of later epochs.
     """
 
     n_draws = 1
@@ -49,6 +48,21 @@ class Augmentation(BaseEstimator):
         images : ndarray of shape (height, width, n, channels)
         """
         raise NotImplementedError(f"{type(self).__name__} does not say how it changes images")
+
+    def moved_on(self, draws: np.ndarray, epoch: int) -> np.ndarray:
+        """Return the draws of an epoch from those of the first: one half further in every other one.
+
+        Parameters
+        ----------
+        draws : ndarray of shape (n, n_draws)
+        epoch : int
+            Number of the epoch, from zero.
+
+        Returns
+        -------
+        draws : ndarray of shape (n, n_draws)
+        """
+        return (draws + epoch % 2 / 2) % 1
 
     def views(self) -> list[tuple[float, ...]]:
         """Return the draws whose results test-time augmentation averages over: the middle and both ends."""
@@ -106,7 +120,8 @@ class RandomFlip(Augmentation):
         Whether top and bottom change places in half of the images, independently.
     alternate : bool, default=False
         Whether each image is mirrored in every other epoch, with a random first one, instead of being drawn
-        for anew in each: two epochs then show it once in either way.
+        for anew in each: two epochs then show it once in either way, and four in all four ways where it is
+        mirrored along both axes. A call of ``partial_fit`` is an epoch.
 
     References
     ----------
@@ -139,6 +154,11 @@ class RandomFlip(Augmentation):
             chosen = np.flatnonzero(draws[:, 1] < 0.5)
             images[:, :, chosen] = images[::-1, :, chosen]
         return images
+
+    def moved_on(self, draws, epoch):
+        """Return the draws of an epoch; of two axes, the second changes half as often."""
+        turns = np.array([epoch, epoch // 2 if self.horizontal else epoch])
+        return (draws + turns % 2 / 2) % 1
 
     def views(self):
         """Return the draws of the image as it is, and of all its mirror images."""

@@ -82,15 +82,14 @@ class Augmenter:
         """Return the draws of each change for some samples."""
         ends = np.cumsum([change.n_draws for change in self._changes], dtype=int)
 
-        def drawn_in(epoch):
-            draws = self._streams.uniforms("augmentation", epoch, rows, sum(ends[-1:]))
-            return np.split(draws, ends, axis=1)[:-1]
-
-        draws = drawn_in(epoch)
-        for index, change in enumerate(self._changes):
-            if change.alternate:
-                draws[index] = (drawn_in(0)[index] + epoch % 2 / 2) % 1
-        return draws
+        new, first = (
+            np.split(self._streams.uniforms("augmentation", number, rows, sum(ends[-1:])), ends, axis=1)
+            for number in (epoch, 0)
+        )
+        return [
+            change.moved_on(first[index], epoch) if change.alternate else new[index]
+            for index, change in enumerate(self._changes)
+        ]
 
 
 def changed(images: np.ndarray, changes: list[Augmentation], draws: list[np.ndarray]) -> np.ndarray:

@@ -486,7 +486,9 @@ class ConvNetClassifier(
         """Train for one epoch, going on where the last call stopped.
 
         Layers, image shape, scaling and dtype are those of the first call. ``early_stopping``, ``max_iter``
-        and ``tol`` do not apply, ``max_time`` does.
+        and ``tol`` do not apply, ``max_time`` does. After ``fit`` the optimizer begins anew, while an average
+        goes on from the fitted weights, slowly: a smaller ``averaging_decay``, or ``averaging=None``, lets
+        predictions follow new samples faster.
 
         Parameters
         ----------

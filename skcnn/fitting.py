@@ -134,7 +134,8 @@ class FittingMixin:
     def _continue_state(self, fresh):
         """Set the training state to a copy of the last one, or to a new one that goes on counting.
 
-        An average then goes on from the fitted weights: the first steps of a new optimizer are large.
+        Of a new one, an average goes on from the fitted weights as if it were one of all steps that led to
+        them, for the first steps of a new optimizer are large.
         """
         if not fresh and hasattr(self, "_training_state"):
             self._training_state = self._training_state.copy()
@@ -327,6 +328,7 @@ class FittingMixin:
         if fresh:
             unit_variance, streams = self.init_scaling == "unit_variance", RandomStreams(state.seed)
             start_from_data(self.network_, data, unit_variance=unit_variance, streams=streams, **options)
+        before, first_step = None if fresh else self.network_.copy(), state.step
         averaged = self._averager(data, objective, few_samples=partial and not fresh, **options)
         monitor = Monitor(
             objective,
@@ -356,9 +358,11 @@ class FittingMixin:
             self._warn_of_divergence(error)
             is_complete = has_diverged = True
         finally:
-            # no average on an interrupt, since it takes time
-            kept = averaged if is_complete else lambda: self.network_
-            self._end(monitor, kept, objective, partial=partial)
+            if has_diverged and not fresh and state.step == first_step:
+                self._end(monitor, lambda: before, objective, partial=partial)
+            else:  # no average on an interrupt, since it takes time
+                kept = averaged if is_complete else lambda: self.network_
+                self._end(monitor, kept, objective, partial=partial)
         tasks.end_epochs()
         if objective.averaging and not state.n_averaged and not has_diverged:
             warnings.warn(

@@ -72,11 +72,11 @@ def initial_weight(
 
 
 def pass_channels_on(weight: np.ndarray, groups: int = 1) -> None:
-    """Let the first filters of a convolution give the channels that they see, each one, in place.
+    """Let filter i of a convolution give channel i of those that it sees, in place.
 
     Parameters
     ----------
-    weight : ndarray of shape (kh, kw, channels, filters)
+    weight : ndarray of shape (kh, kw, channels, filters), C-contiguous
         As many filters as channels, or all where there are fewer, get one at the center of the window and
         zeros elsewhere; further ones stay as they are.
     groups : int, default=1

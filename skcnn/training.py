@@ -43,7 +43,7 @@ class TrainingState:
     n_plateaus : int
         How often training had stopped to improve and went on.
     n_averaged : int
-        How many weights the average was taken of.
+        How many weights the average counts as taken of.
     solver : str
         The optimizer that the slots belong to, with its hyperparameters.
     n_updates : int

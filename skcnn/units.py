@@ -165,17 +165,20 @@ class Unit:
         return total
 
     def share(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
-        """Return memory to write what this unit adds to an accumulator, for :meth:`add_share`.
+        """Return memory, with any content, to write what this unit adds to an accumulator.
 
-        For the first unit of a shard it is the accumulator itself, which spares passes over large ones.
+        :meth:`add_share` adds it. For the first unit of a shard it is the accumulator itself, which nothing
+        else may touch in between, and which spares passes over large ones.
         """
         total, is_first = self._piece.shard.accumulator((self._index, name), shape)
         return total if is_first else self.scratch(("share", name), shape)
 
     def add_share(self, name: str, share: np.ndarray) -> None:
         """Add what was written into a share to its accumulator."""
-        total, _ = self._piece.shard.accumulator((self._index, name), share.shape)
-        if total is not share:
+        total, is_first = self._piece.shard.accumulator((self._index, name), share.shape)
+        if is_first:  # the share is an array of the layer's own
+            np.copyto(total, share)
+        elif not np.may_share_memory(total, share):
             np.add(total, share, out=total)
 
     def add_gradient(self, name: str, value: np.ndarray) -> None:

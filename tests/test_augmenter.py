@@ -26,6 +26,7 @@ SOURCE = ImageSource(
     generator(0).standard_normal((40, 6, 5, 2)),
     ImageFormat((6, 5, 2), False, np.dtype("float64")),
 )
+UPSIDE_DOWN = RandomFlip(horizontal=False, vertical=True, alternate=True)
 EVERYTHING = [RandomFlip(), RandomShift(1), Cutout(2), Mixup(), CutMix()]
 X, Y = load_digits(return_X_y=True)
 X, Y = X[:160].astype(np.float32), Y[:160]
@@ -72,18 +73,46 @@ def test_epochs_and_seeds_change_images_in_other_ways(augmentations, change):
     assert (images != others).any(axis=(1, 2, 3)).mean() > 0.7
 
 
-def test_an_alternating_flip_mirrors_each_image_in_every_other_epoch():
-    """Which ones it begins with is drawn, and what else changes images is drawn anew."""
+@pytest.mark.parametrize(("flip", "axis"), [(RandomFlip(alternate=True), 2), (UPSIDE_DOWN, 1)], ids=str)
+def test_an_alternating_flip_mirrors_each_image_in_every_other_epoch(flip, axis):
+    """And which ones it begins with is drawn."""
     rows = np.arange(40)
     as_they_are = SOURCE.X.reshape(40, 6, 5, 2)
-    epochs = [minibatch([RandomFlip(alternate=True)], rows, epoch=epoch)[0] for epoch in range(4)]
-    mirrored = [(images == as_they_are[:, :, ::-1]).all(axis=(1, 2, 3)) for images in epochs]
+    epochs = [minibatch([flip], rows, epoch=epoch)[0] for epoch in range(4)]
+    mirrored = [(images == np.flip(as_they_are, axis)).all(axis=(1, 2, 3)) for images in epochs]
     unchanged = [(images == as_they_are).all(axis=(1, 2, 3)) for images in epochs]
     np.testing.assert_array_equal(mirrored[0] ^ unchanged[0], True)
     assert 5 <= mirrored[0].sum() <= 35  # of 40 with probability one half: six deviations
     for epoch in range(1, 4):
         np.testing.assert_array_equal(mirrored[epoch], unchanged[epoch - 1])
         np.testing.assert_array_equal(unchanged[epoch], mirrored[epoch - 1])
+
+
+def test_an_alternating_flip_along_both_axes_shows_an_image_in_all_four_ways():
+    """In any four epochs from an even one on; half of the images begin in either way of an axis."""
+    rows = np.arange(40)
+    as_they_are = SOURCE.X.reshape(40, 6, 5, 2)
+    flip = RandomFlip(vertical=True, alternate=True)
+    epochs = np.array([minibatch([flip], rows, epoch=epoch)[0] for epoch in range(8)])
+    for start in (0, 2, 4):
+        for axes in ((), (1,), (2,), (1, 2)):
+            found = (epochs[start : start + 4] == np.flip(as_they_are, axes)).all(axis=(2, 3, 4))
+            np.testing.assert_array_equal(found.sum(axis=0), 1)
+
+
+def test_other_augmentations_can_alternate():
+    """The draws of the first epoch, and these plus or minus one half: here to the left, then to the right."""
+
+    class Alternating(RandomShift):
+        alternate = True
+
+    draws = np.array([[0.1, 0.9], [0.75, 0.25]])
+    np.testing.assert_allclose(Alternating().moved_on(draws, 0), draws)
+    np.testing.assert_allclose(Alternating().moved_on(draws, 1), [[0.6, 0.4], [0.25, 0.75]])
+    rows = np.arange(40)
+    first, second, third = (minibatch([Alternating(1)], rows, epoch=epoch)[0] for epoch in range(3))
+    np.testing.assert_array_equal(first, third)
+    assert (first != second).any(axis=(1, 2, 3)).all()
 
 
 def test_what_stands_beside_an_alternating_flip_draws_as_before():

@@ -583,5 +583,42 @@ def test_partial_fit_after_fit_moves_the_average_by_a_step(n_samples):
     net.partial_fit(digits[:n_samples], classes[:n_samples])
     last = net._training_state.trained
     share = 1 - (1 + n_steps) / (10 + n_steps)
-    assert_allclose(net.network_.vector - before, share * (last - before), rtol=1e-2, atol=1e-7)
+    assert_allclose(net.network_.vector - before, share * (last - before), rtol=1e-6, atol=1e-12)
     assert net.score(digits[others], classes[others]) > accuracy - 0.02
+
+
+def test_a_warm_start_after_a_cold_fit_moves_the_average_by_a_step():
+    net = ConvNetClassifier(max_iter=3, random_state=SEED).fit(X, Y)
+    before, n_steps = net.network_.vector.copy(), len(net.batch_losses_)
+    net.set_params(warm_start=True, max_iter=1, batch_size=len(X)).fit(X, Y)
+    share = 1 - (1 + n_steps) / (10 + n_steps)
+    last = net._training_state.trained
+    assert_allclose(net.network_.vector - before, share * (last - before), rtol=1e-6, atol=1e-12)
+
+
+@pytest.mark.parametrize("first", [{"averaging": None}, {"averaging": "swa"}, {"solver": "lbfgs"}], ids=str)
+def test_an_average_goes_on_from_the_weights_of_any_fit(first):
+    net = make_net(max_iter=4, **first).fit(X, Y)
+    before, n_steps = net.network_.vector.copy(), len(net.batch_losses_)
+    net.set_params(averaging="ema", solver="adam", batch_size=len(X)).partial_fit(X, Y)
+    share = 1 - (1 + n_steps) / (10 + n_steps)
+    last = net._training_state.trained
+    assert_allclose(net.network_.vector - before, share * (last - before), rtol=1e-6, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("options", "factor"), [({}, 1e25), ({"learning_rate_init": 1e300}, 1)], ids=["images", "rate"]
+)
+@pytest.mark.parametrize("after_partial_fit", [False, True])
+def test_a_call_that_diverges_at_once_changes_nothing(options, factor, after_partial_fit):
+    """Neither weights nor running statistics, whether there is an average to go on from or not."""
+    images = X.astype(np.float32)
+    net = ConvNetClassifier(max_iter=2, random_state=SEED).fit(images, Y)
+    if after_partial_fit:
+        net.partial_fit(images, Y)
+    vector, state = net.network_.snapshot()
+    with pytest.warns(ConvergenceWarning, match="diverged"):
+        net.set_params(**options).partial_fit(images * np.float32(factor), Y)
+    assert_array_equal(net.network_.vector, vector)
+    for where, value in net.network_.state().items():
+        assert_array_equal(value, state[where])

@@ -252,6 +252,38 @@ def test_shares_are_summed_over_the_chunks_of_a_shard(small_pieces):
     np.testing.assert_array_equal(totals, [[5, 2]] * 4)
 
 
+@pytest.mark.parametrize("kind", ["an array of its own", "a view"])
+def test_shares_may_be_other_arrays_than_those_handed_out(small_pieces, kind):
+    totals = []
+
+    def add(unit, dY):
+        share = np.zeros(1) if kind == "an array of its own" else unit.share("rows", (1,)).reshape(1)
+        share[:] = dY.shape[2]
+        unit.add_share("rows", share)
+
+    def finish(unit):
+        totals.append(unit.accumulator("rows", (1,))[0])
+
+    executor = executor_of(Weighted(on_backward=add, on_finish=finish), Flatten())
+    for _ in range(2):
+        run(executor)
+    assert totals == [5] * 4
+
+
+def test_the_first_share_of_a_shard_is_the_accumulator(small_pieces):
+    """Which spares passes over it; further ones are scratch memory."""
+    shares = []
+
+    def add(unit, dY):
+        share = unit.share("rows", (1,))
+        share[:] = 0
+        unit.add_share("rows", share)
+        shares.append(share is unit.accumulator("rows", (1,)))
+
+    run(executor_of(Weighted(on_backward=add), Flatten()))
+    assert shares == [True, False] * 2
+
+
 def test_an_accumulator_that_no_unit_has_added_to_is_zero(small_pieces):
     totals = []
 

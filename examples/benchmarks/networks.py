@@ -138,6 +138,7 @@ def skcnn_classifier(network, n_epochs, batch_size=None):
         input_scaling=None,
         label_smoothing=0.0,
         averaging=None,
+        learning_rate_init=1e-3,
         alpha=0,
         batch_size=batch_size or network.batch_sizes[0],
         max_iter=n_epochs,

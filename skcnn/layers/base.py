@@ -64,8 +64,9 @@ class Layer(Block):
     - ``scratch(name, shape, dtype=None)``: memory to use within one call,
     - ``accumulator(name, shape)``: memory that is zero when the units of a shard begin their backward
       pass and that they share until ``finish``,
-    - ``share(name, shape)`` and ``add_share(name, share)``: memory to write what a unit adds to an
-      accumulator, and its addition, without passes over zeros where the accumulator is large,
+    - ``share(name, shape)`` and ``add_share(name, share)``: memory with any content to write what a unit adds
+      to an accumulator, which nothing else may touch in between, and its addition; spares passes over memory
+      where the accumulator is large,
     - ``add_gradient(name, value)``: adds to the gradient of a parameter,
     - ``add_gradient_product(name, A, B)``: adds a matrix product to it,
     - ``X`` and ``Y``: in backward, the input and output, if named in ``backward_reads``,

@@ -194,8 +194,9 @@ class Conv2D(Convolution):
         Whether to add a bias to each channel. Not needed before batch normalization.
     initial_weight : {"random", "identity"}, default="random"
         What training starts from. "random": numbers whose scale follows from the activation behind the
-        layer. "identity": of each group, the first filters each give one of its channels as it is, as many
-        as there are channels, and further filters are random.
+        layer. "identity": in each group, filter i begins by giving channel i as it is, as far as there are
+        channels; further filters are random. Windows of an even size or with their middle between pixels
+        move the image by one of their pixels.
 
     Notes
     -----
