@@ -1,6 +1,6 @@
 """Train a network on CIFAR-10 within half an hour on two cores, as speed-runs on GPUs do, in numpy alone.
 
-The network is a small relative of that of airbench94: a first layer that whitens patches of pixels and is not
+The network is a close relative of that of airbench94: a first layer that whitens patches of pixels and is not
 trained, then blocks of convolution, pooling, normalization and ReLU, whose filters begin by passing on what
 they are given, and scores that begin small. The recipe is theirs in outline, too: stochastic gradient descent
 with Nesterov's momentum at a large learning rate that warms up and then falls to zero, smoothed labels,

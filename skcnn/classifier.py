@@ -140,7 +140,8 @@ class ConvNetClassifier(
         epochs. "cosine": down to zero at ``max_iter`` epochs. "one_cycle": up from a 25th during the first
         30 % of ``max_iter`` epochs, then down to almost zero. The last two are not for ``partial_fit``.
     learning_rate_init : float, default=3e-3
-        Initial learning rate; with "one_cycle", the largest.
+        Initial learning rate; with "one_cycle", the largest. The default is for "adam" with an average of
+        weights, which forgives large steps; without one, 1e-3 is usual.
     warmup : float, default=0.0
         Epochs during which the learning rate first rises to the initial one.
     step_size : int, default=10

@@ -22,7 +22,7 @@ def test_results_and_gradients_are_multiplied(factor, shape, dtype):
     np.testing.assert_array_equal(dX, dY * dtype(factor))
 
 
-def test_scores_are_divided_by_what_stands_before_the_output_layer():
+def test_behind_the_last_layer_scores_are_multiplied_but_for_the_bias():
     X, y = generator(0).standard_normal((10, 6, 6, 1)), np.arange(10) % 3
     layers = [Conv2D(4, activation="relu")]
     nets = [
