@@ -81,15 +81,17 @@ class Augmenter:
     def _draws_of_changes(self, rows, epoch):
         """Return the draws of each change for some samples."""
         ends = np.cumsum([change.n_draws for change in self._changes], dtype=int)
+        alternating = [index for index, change in enumerate(self._changes) if change.alternate]
 
-        new, first = (
-            np.split(self._streams.uniforms("augmentation", number, rows, sum(ends[-1:])), ends, axis=1)
-            for number in (epoch, 0)
-        )
-        return [
-            change.moved_on(first[index], epoch) if change.alternate else new[index]
-            for index, change in enumerate(self._changes)
-        ]
+        def drawn(number):
+            draws = self._streams.uniforms("augmentation", number, rows, sum(ends[-1:]))
+            return np.split(draws, ends, axis=1)[:-1]
+
+        draws = drawn(epoch)
+        first = drawn(0) if alternating else []
+        for index in alternating:
+            draws[index] = self._changes[index].moved_on(first[index], epoch)
+        return draws
 
 
 def changed(images: np.ndarray, changes: list[Augmentation], draws: list[np.ndarray]) -> np.ndarray:

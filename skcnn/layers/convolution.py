@@ -195,8 +195,8 @@ class Conv2D(Convolution):
     initial_weight : {"random", "identity"}, default="random"
         What training starts from. "random": numbers whose scale follows from the activation behind the
         layer. "identity": in each group, filter i begins by giving channel i as it is, as far as there are
-        channels; further filters are random. Windows of an even size or with their middle between pixels
-        move the image by one of their pixels.
+        channels; further filters are random. With ``padding="same"`` the image stays in its place, but for
+        dilated windows of an even size.
 
     Notes
     -----
