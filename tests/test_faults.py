@@ -212,7 +212,8 @@ def test_images_that_never_change_are_learned_to_be_nothing(partial):
     net = net.partial_fit(images, Y, classes=[0, 1, 2]) if partial else net.fit(images, Y)
     shares = net.predict_proba(images)
     assert np.isfinite(shares).all()
-    assert np.ptp(shares, axis=0).max() == 0
+    # products of matrices sum rows at their edge in another order: a last bit, here at most half an eps
+    assert np.ptp(shares, axis=0).max() <= np.finfo(np.float32).eps / 2
 
 
 def test_one_sample_of_a_class_and_a_minibatch_larger_than_all():
