@@ -21,7 +21,7 @@ from skcnn.layers.activation import as_activation
 from skcnn.layers.base import Activation, Shape, as_pair, as_size, is_integer
 from skcnn.layers.containers import with_flatten
 from skcnn.layers.naming import NamedBlocks, check_layers, is_passthrough, named_layers
-from skcnn.network import Graph, Step
+from skcnn.network.graph import Graph, Step
 
 POOLING = {"max": MaxPool2D, "average": AvgPool2D}
 NORMALIZATION = {"batch": BatchNorm}
@@ -298,7 +298,7 @@ def lenet5(activation: str | Activation | None = "tanh") -> NamedBlocks:
     Examples
     --------
     >>> from skcnn.architecture import lenet5
-    >>> from skcnn.network import compile_steps
+    >>> from skcnn.network.graph import compile_steps
     >>> compile_steps(lenet5()[:4], (28, 28, 1))[-1].output_shape
     (5, 5, 16)
     """

@@ -9,19 +9,19 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 
 from skcnn.architecture import NORMALIZATION, POOLING
-from skcnn.averaging import AVERAGING
-from skcnn.callbacks import CallbackSupportMixin
+from skcnn.data.samples import check_classes, check_labels
 from skcnn.diagram import DiagramMixin
 from skcnn.fitting import FittingMixin
 from skcnn.layers.activation import ACTIVATIONS
 from skcnn.layers.base import Activation
 from skcnn.layers.naming import LayerParametersMixin, NamedListsMixin
-from skcnn.losses import LOSSES
-from skcnn.optimizers import OPTIMIZERS
+from skcnn.network.losses import LOSSES
 from skcnn.prediction import PredictionMixin
-from skcnn.samples import check_classes, check_labels
-from skcnn.schedules import SCHEDULES
 from skcnn.summary import SummaryMixin
+from skcnn.training.averaging import AVERAGING
+from skcnn.training.callbacks import CallbackSupportMixin
+from skcnn.training.optimizers import OPTIMIZERS
+from skcnn.training.schedules import SCHEDULES
 from skcnn.versions import VersionedMixin
 
 

@@ -10,7 +10,7 @@ from sklearn.utils.metaestimators import available_if
 
 from skcnn.layers import Block, Container, Residual
 from skcnn.layers.naming import named_layers
-from skcnn.network import Step
+from skcnn.network.graph import Step
 
 try:
     from sklearn.utils._repr_html.estimator import _VisualBlock as VisualBlock

@@ -13,9 +13,9 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, _routi
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
 from skcnn.classifier import ConvNetClassifier
-from skcnn.frozen import Scores
-from skcnn.layer_results import names_of_steps, penultimate_step, result_step
-from skcnn.routes import Route, check_network, unwrapped
+from skcnn.network.frozen import Scores
+from skcnn.network.layer_results import names_of_steps, penultimate_step, result_step
+from skcnn.pipelines import Route, check_network, unwrapped
 from skcnn.versions import VersionedMixin
 
 

@@ -14,10 +14,8 @@ from sklearn.utils.validation import validate_data
 
 from skcnn.architecture import compact_layers, complete_layers, explicit_layers
 from skcnn.augmentation import Augmentation, Mixing, auto_augmentation
-from skcnn.augmenter import Augmenter, changes_of_views, entries_of
-from skcnn.averaged import VALIDATED_SAMPLES, averaged_network
-from skcnn.averaging import AVERAGING
-from skcnn.batches import (
+from skcnn.data.augmented import Augmenter, changes_of_views, entries_of
+from skcnn.data.images import (
     ImageFormat,
     ImageSource,
     as_image_array,
@@ -25,14 +23,7 @@ from skcnn.batches import (
     resolve_image_shape,
     standardized,
 )
-from skcnn.callbacks import begin_fit, callback_attributes, copy_without_callbacks
-from skcnn.lbfgs import minimize_lbfgs
-from skcnn.losses import LOSSES
-from skcnn.monitoring import Monitor, Validation
-from skcnn.network import Network, Step
-from skcnn.optimizers import OPTIMIZERS
-from skcnn.random_streams import RandomStreams
-from skcnn.samples import (
+from skcnn.data.samples import (
     Samples,
     check_classes,
     check_labels,
@@ -42,10 +33,21 @@ from skcnn.samples import (
     mean_of_weights,
     split_validation,
 )
-from skcnn.schedules import SCHEDULES
-from skcnn.starts import start_from_data
-from skcnn.threads import worker_pool
-from skcnn.training import DivergenceError, Objective, TrainingState, train_epochs
+from skcnn.network.graph import Step
+from skcnn.network.losses import LOSSES
+from skcnn.network.network import Network
+from skcnn.network.threads import worker_pool
+from skcnn.random_streams import RandomStreams
+from skcnn.training.averaged import VALIDATED_SAMPLES, averaged_network
+from skcnn.training.averaging import AVERAGING
+from skcnn.training.callbacks import begin_fit, callback_attributes, copy_without_callbacks
+from skcnn.training.lbfgs import minimize_lbfgs
+from skcnn.training.loop import DivergenceError, train_epochs
+from skcnn.training.monitoring import Monitor, Validation
+from skcnn.training.optimizers import OPTIMIZERS
+from skcnn.training.schedules import SCHEDULES
+from skcnn.training.starts import start_from_data
+from skcnn.training.state import Objective, TrainingState
 
 NO_WEIGHT = "{} is zero for every sample: at least one must be positive"
 

@@ -2,20 +2,13 @@
 
 import numpy as np
 
-from skcnn.execution import Batch, Executor
 from skcnn.layers import Flatten, Layer
-from skcnn.network import Network, compile_steps
+from skcnn.network.executor import Batch, Executor
+from skcnn.network.graph import compile_steps
+from skcnn.network.losses import LinearLoss
+from skcnn.network.network import Network
+from skcnn.network.threads import worker_pool
 from skcnn.random_streams import RandomStreams
-from skcnn.threads import worker_pool
-
-
-class LinearLoss:
-    """Sum of scores times fixed coefficients, the targets: its gradient tests all outputs at once."""
-
-    def gradient(self, scores, targets, weights, *, out):
-        """Return the loss and write its gradient; see :meth:`skcnn.losses.Loss.gradient`."""
-        np.copyto(out, targets)
-        return float((scores * targets).sum())
 
 
 class _Front(Layer):
@@ -164,7 +157,7 @@ def loss_gradient_error(loss, *, n_samples: int = 7, n_outputs: int = 4, random_
     Parameters
     ----------
     loss : Loss
-        For example :class:`skcnn.losses.LogLoss`.
+        For example :class:`skcnn.network.losses.LogLoss`.
     n_samples, n_outputs : int
     random_state : int, default=0
 
@@ -176,7 +169,7 @@ def loss_gradient_error(loss, *, n_samples: int = 7, n_outputs: int = 4, random_
     Examples
     --------
     >>> from skcnn.gradient_check import loss_gradient_error
-    >>> from skcnn.losses import LogLoss
+    >>> from skcnn.network.losses import LogLoss
     >>> loss_gradient_error(LogLoss()) < 1e-7
     True
     """

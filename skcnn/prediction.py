@@ -4,11 +4,12 @@ import numpy as np
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from skcnn.augmenter import changes_of_views, prediction_readers
-from skcnn.batches import ImageSource
-from skcnn.execution import Batch, Executor
-from skcnn.losses import LOSSES, LogLoss
-from skcnn.threads import worker_pool
+from skcnn.data.augmented import changes_of_views, prediction_readers
+from skcnn.data.images import ImageSource
+from skcnn.network.executor import Batch, Executor
+from skcnn.network.frozen import finite_scores
+from skcnn.network.losses import LOSSES, LogLoss
+from skcnn.network.threads import worker_pool
 
 
 def gives_probabilities(estimator) -> bool:
@@ -135,17 +136,3 @@ class PredictionMixin:
                 executor.predict(Batch(len(X), read), of_view)
                 np.add(scores, of_view, out=scores)
         return finite_scores(np.divide(scores, len(readers), out=scores))
-
-
-def finite_scores(scores: np.ndarray) -> np.ndarray:
-    """Return scores of shape (n_samples, n_classes), or raise a ValueError if one is not finite."""
-    return finite_rows(scores, "the scores of")
-
-
-def finite_rows(values: np.ndarray, what: str) -> np.ndarray:
-    """Return values of shape (n_samples, n); if one is not finite, raise a ValueError with what they are."""
-    finite = np.isfinite(values).all(axis=1)
-    if not finite.all():
-        row = int(np.flatnonzero(~finite)[0])
-        raise ValueError(f"{what} sample {row} are not finite: its values are too large for {values.dtype}")
-    return values

@@ -5,7 +5,7 @@ from functools import cached_property
 import numpy as np
 from scipy.sparse import issparse
 
-from skcnn.batches import as_image_array
+from skcnn.data.images import as_image_array
 
 BLOCK_VALUES = 4_000_000
 """Numbers of the images that a step transforms at a time while its derivatives are taken."""

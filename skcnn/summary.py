@@ -9,9 +9,10 @@ from textwrap import fill
 
 import numpy as np
 
+from skcnn.data.samples import check_classes, check_labels, encode_labels
 from skcnn.layers.base import Layer, Shape
-from skcnn.network import Network, Step
-from skcnn.samples import check_classes, check_labels, encode_labels
+from skcnn.network.graph import Step
+from skcnn.network.network import Network
 
 SUMS = ("trained", "not_trained", "multiply_adds", "activation_bytes")
 """Keys of the records that are added up."""

@@ -6,16 +6,19 @@ from contextlib import contextmanager
 import numpy as np
 from seeds import SEED, generator
 
-from skcnn.batches import ImageFormat, ImageSource
-from skcnn.execution import Executor
+from skcnn.data.images import ImageFormat, ImageSource
+from skcnn.data.samples import TrainingData
 from skcnn.layers import BatchNorm, Conv2D, Dense, Dropout, Flatten, ReLU
-from skcnn.losses import LogLoss
-from skcnn.network import Network, compile_steps
-from skcnn.optimizers import SGD
+from skcnn.network.executor import Executor
+from skcnn.network.graph import compile_steps
+from skcnn.network.losses import LogLoss
+from skcnn.network.network import Network
+from skcnn.network.threads import worker_pool
 from skcnn.random_streams import RandomStreams
-from skcnn.schedules import ConstantRate
-from skcnn.threads import worker_pool
-from skcnn.training import Objective, TrainingData, TrainingState, loss_and_gradient, train_epochs, update
+from skcnn.training.loop import loss_and_gradient, train_epochs, update
+from skcnn.training.optimizers import SGD
+from skcnn.training.schedules import ConstantRate
+from skcnn.training.state import Objective, TrainingState
 
 SHAPE, N_CLASSES = (3, 4, 2), 3
 
@@ -140,11 +143,11 @@ def take_steps(network, data, goal, steps, state=None, learning_rate=1.0):
 
 def cut_finely(monkeypatch):
     """Let the executor cut small minibatches and vectors into many shards, chunks and blocks."""
-    monkeypatch.setattr("skcnn.execution.SECOND_SHARD", 1)
-    monkeypatch.setattr("skcnn.execution.FURTHER_SHARD", 1)
-    monkeypatch.setattr("skcnn.execution.MAX_SHARDS", 4)
-    monkeypatch.setattr("skcnn.execution.CHUNK_BYTES", 1)
-    monkeypatch.setattr("skcnn.execution.BLOCK", 10)
+    monkeypatch.setattr("skcnn.network.executor.SECOND_SHARD", 1)
+    monkeypatch.setattr("skcnn.network.executor.FURTHER_SHARD", 1)
+    monkeypatch.setattr("skcnn.network.executor.MAX_SHARDS", 4)
+    monkeypatch.setattr("skcnn.network.executor.CHUNK_BYTES", 1)
+    monkeypatch.setattr("skcnn.network.executor.BLOCK", 10)
 
 
 def all_bits(network, state):

@@ -35,7 +35,7 @@ from skcnn.architecture import (
     teaching_network,
 )
 from skcnn.layers.activation import ACTIVATIONS
-from skcnn.network import Network
+from skcnn.network.network import Network
 from skcnn.random_streams import RandomStreams
 
 N_SAMPLES = 24

@@ -28,7 +28,7 @@ from skcnn import (
     Residual,
     SpatialDropout2D,
 )
-from skcnn.execution import shard_bounds
+from skcnn.network.executor import shard_bounds
 
 N_SAMPLES, BATCH_SIZE = 112, 64
 X = generator(0).normal(size=(N_SAMPLES, 24, 24, 3)).astype("float32")

@@ -341,7 +341,7 @@ class Failing(Layer):
 def test_an_exception_during_training_leaves_the_last_model(error, n_threads, monkeypatch):
     """It surfaces as itself; the estimator keeps all attributes, and can be fitted again."""
     monkeypatch.setenv("SKCNN_NUM_THREADS", str(n_threads))
-    monkeypatch.setattr("skcnn.execution.SECOND_SHARD", 1)
+    monkeypatch.setattr("skcnn.network.executor.SECOND_SHARD", 1)
     monkeypatch.setattr(Failing, "passes", 0)
     net = ConvNetClassifier([Failing(), Conv2D(2)], max_iter=2, batch_size=20, random_state=SEED)
     scores = net.fit(X, Y).decision_function(X)

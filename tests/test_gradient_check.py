@@ -21,7 +21,7 @@ from skcnn.layers import (
     Sequential,
     Tanh,
 )
-from skcnn.losses import LogLoss
+from skcnn.network.losses import LogLoss
 
 RIGHT = 1e-7
 WEIGHTS = np.array([0.5, 2.0, 1.0, 0.25, 3.0])

@@ -11,25 +11,20 @@ import skcnn
 
 PACKAGE = Path(skcnn.__file__).parent
 
-LEVELS = [
-    {"skcnn.random_streams", "skcnn.initializers", "skcnn.losses", "skcnn.optimizers", "skcnn.schedules"}
-    | {"skcnn.threads", "skcnn.averaging", "skcnn.kernels", "skcnn.versions"},
-    {"skcnn.layers", "skcnn.batches", "skcnn.augmentation"},
-    {"skcnn.augmenter"},
-    {"skcnn.network"},
-    {"skcnn.units", "skcnn.fusion"},
-    {"skcnn.program"},
-    {"skcnn.execution"},
-    {"skcnn.training", "skcnn.architecture", "skcnn.prediction"},
-    {"skcnn.samples", "skcnn.lbfgs", "skcnn.starts", "skcnn.averaged", "skcnn.callbacks"},
-    {"skcnn.monitoring", "skcnn.summary", "skcnn.diagram"},
-    {"skcnn.fitting"},
-    {"skcnn.classifier"},
+FLOORS = [
+    {"kernels", "random_streams", "versions"},
+    {"layers", "augmentation"},
+    {"data"},
+    {"network"},
+    {"architecture", "gradient_check", "training"},
+    {"prediction", "summary", "diagram"},
+    {"fitting"},
+    {"classifier", "stages"},
+    {"pipelines"},
+    {"features"},
+    {"inspection"},
 ]
-"""Modules from the bottom to the top: each imports only from levels below its own."""
-
-TOP = len(LEVELS)
-"""The level of all other modules: they stand on the fitted estimator or on its parts."""
+"""Rooms, folders or single files, from the ground up: each imports only from floors below its own."""
 
 DEPENDENCIES = {"numpy", "sklearn", "scipy", "joblib", "threadpoolctl"}
 
@@ -66,42 +61,37 @@ def ours(name):
     return {imported for imported in imports_in(MODULES[name]) if imported.split(".")[0] == "skcnn"}
 
 
-def unit_of(name):
-    """Return the unit of the design that a module belongs to: itself, or its subpackage."""
-    return ".".join(name.split(".")[:2])
+def room_of(name):
+    """Return the room that a module is in: itself, or its folder."""
+    return name.split(".")[1]
 
 
-def level_of(name):
-    return next((level for level, units in enumerate(LEVELS) if unit_of(name) in units), TOP)
+def floor_of(room):
+    return next(floor for floor, rooms in enumerate(FLOORS) if room in rooms)
 
 
 def test_all_modules_of_the_package_are_seen():
-    assert {"skcnn", "skcnn.layers.base", "skcnn.kernels.windows", "skcnn.training"} <= set(MODULES)
-    assert "skcnn.execution" in ours("skcnn.training")
+    assert {"skcnn", "skcnn.layers.base", "skcnn.kernels.windows", "skcnn.training.loop"} <= set(MODULES)
+    assert "skcnn.network.executor" in ours("skcnn.training.loop")
     assert ours("skcnn") > {"skcnn.classifier"}
 
 
 def test_an_import_inside_a_function_is_seen():
-    text = "def function():\n    from skcnn import training\n    import scipy.special as special\n"
-    assert imports_in(PACKAGE / "example.py", text) == {"skcnn.training", "scipy.special"}
+    text = "def function():\n    from skcnn.training import loop\n    import scipy.special as special\n"
+    assert imports_in(PACKAGE / "example.py", text) == {"skcnn.training.loop", "scipy.special"}
+
+
+def test_every_room_has_a_floor():
+    rooms = [room for floor in FLOORS for room in floor]
+    assert sorted(rooms) == sorted({room_of(name) for name in MODULES if name != "skcnn"})
 
 
 @pytest.mark.parametrize("name", sorted(set(MODULES) - {"skcnn"}))
-def test_imports_go_one_way(name):
+def test_imports_go_down(name):
     for imported in ours(name):
         assert imported != "skcnn", "the package itself is on top of everything"
-        if unit_of(imported) == unit_of(name):
-            continue
-        if level_of(name) < TOP:
-            assert level_of(imported) < level_of(name), f"{name} imports {imported}"
-
-
-@pytest.mark.parametrize("name", [name for name in MODULES if level_of(name) == 0])
-def test_leaves_import_nothing_of_ours(name):
-    """But kernels may share kernels."""
-    assert {unit_of(imported) for imported in ours(name)} <= (
-        {"skcnn.kernels"} if unit_of(name) == "skcnn.kernels" else set()
-    )
+        if room_of(imported) != room_of(name):
+            assert floor_of(room_of(imported)) < floor_of(room_of(name)), f"{name} imports {imported}"
 
 
 def test_the_protocol_of_layers_knows_no_layer():

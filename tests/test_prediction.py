@@ -12,7 +12,7 @@ from sklearn.metrics import accuracy_score, f1_score, log_loss
 from sklearn.model_selection import StratifiedKFold, cross_val_predict, cross_val_score
 
 from skcnn import ConvNetClassifier
-from skcnn.losses import LOSSES
+from skcnn.network.losses import LOSSES
 
 X, Y = load_digits(return_X_y=True)
 X, Y = X[:500], Y[:500]

@@ -8,7 +8,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from skcnn.inspection.plotting import distinct_colors, import_pyplot, tick_integers
-from skcnn.routes import unwrapped
+from skcnn.pipelines import unwrapped
 
 X_AXES = {"epoch": "epoch", "step": "minibatch"}
 

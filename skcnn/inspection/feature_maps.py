@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from skcnn.frozen import Scores
 from skcnn.inspection.plotting import check_count, draw_image, import_pyplot, limits_of
-from skcnn.layer_results import image_layers, image_step
-from skcnn.routes import Route
+from skcnn.network.frozen import Scores
+from skcnn.network.layer_results import image_layers, image_step
+from skcnn.pipelines import Route
 
 
 class FeatureMapDisplay:

@@ -4,9 +4,9 @@ import numpy as np
 
 from skcnn.inspection.plotting import draw_image, grid_of_axes, grid_shape, import_pyplot
 from skcnn.layers.convolution import Convolution, DepthwiseConv2D
-from skcnn.network import Network
+from skcnn.network.network import Network
+from skcnn.pipelines import unwrapped
 from skcnn.random_streams import RandomStreams
-from skcnn.routes import unwrapped
 
 
 class FilterDisplay:

@@ -12,7 +12,7 @@ from skcnn.inspection.plotting import (
     import_pyplot,
     limits_of,
 )
-from skcnn.routes import Route
+from skcnn.pipelines import Route
 
 
 class PredictionGridDisplay:

@@ -6,10 +6,10 @@ import numpy as np
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 
-from skcnn.frozen import Scores
-from skcnn.layer_results import image_step, last_convolved_step
 from skcnn.layers.base import as_pair
-from skcnn.routes import Route
+from skcnn.network.frozen import Scores
+from skcnn.network.layer_results import image_step, last_convolved_step
+from skcnn.pipelines import Route
 
 
 def plain_gradient(route, scores, coefficients, options):

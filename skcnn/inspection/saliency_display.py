@@ -4,7 +4,7 @@ import numpy as np
 
 from skcnn.inspection.plotting import as_grey, as_picture, draw_image, import_pyplot, limits_of
 from skcnn.inspection.saliency import METHODS, PIXEL_METHODS, saliency_maps, target_codes
-from skcnn.routes import Route
+from skcnn.pipelines import Route
 
 
 class SaliencyDisplay:

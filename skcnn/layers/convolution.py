@@ -7,11 +7,11 @@ from math import prod
 import numpy as np
 from sklearn.utils._param_validation import StrOptions
 
-from skcnn.initializers import initial_weight, pass_channels_on
 from skcnn.kernels.convolution import convolution_kernel
 from skcnn.kernels.windows import sliding_windows
 from skcnn.layers.activation import connect_with_activation
 from skcnn.layers.base import Layer, as_pair, as_size, check_divides, check_padding, require_image
+from skcnn.layers.initializers import initial_weight, pass_channels_on
 
 
 class Convolution(Layer):

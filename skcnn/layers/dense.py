@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from skcnn.initializers import initial_weight
 from skcnn.kernels.reductions import channel_sums
 from skcnn.layers.activation import connect_with_activation
 from skcnn.layers.base import Layer, as_size
+from skcnn.layers.initializers import initial_weight
 
 
 class Dense(Layer):

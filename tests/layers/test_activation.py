@@ -26,7 +26,8 @@ from skcnn.layers import (
     Tanh,
 )
 from skcnn.layers.activation import ACTIVATIONS, LINEAR
-from skcnn.network import Network, compile_steps
+from skcnn.network.graph import compile_steps
+from skcnn.network.network import Network
 from skcnn.random_streams import RandomStreams
 
 NAMES = {

@@ -14,8 +14,6 @@ from seeds import SEED, generator
 from sklearn.base import clone
 
 import skcnn.layers
-from skcnn import execution
-from skcnn.execution import Batch, Executor
 from skcnn.layers import (
     ELU,
     GELU,
@@ -52,9 +50,11 @@ from skcnn.layers import (
     ZeroPad2D,
 )
 from skcnn.layers.base import JoiningLayer
-from skcnn.network import Network, compile_steps
+from skcnn.network.executor import Batch, Executor
+from skcnn.network.graph import compile_steps
+from skcnn.network.network import Network
+from skcnn.network.threads import worker_pool
 from skcnn.random_streams import RandomStreams
-from skcnn.threads import worker_pool
 
 ROWS = [
     (Conv2D(3), (6, 5, 2)),
@@ -240,7 +240,7 @@ class Run:
                 self.network, pool, training=True, streams=streams, input_gradient=input_gradient
             )
             self.loss = executor.gradients(batch, LinearLoss())
-            self.n_shards = len(execution.shard_bounds(N_SAMPLES, self.network.multiply_adds()))
+            self.n_shards = len(executor.shard_bounds(N_SAMPLES, self.network.multiply_adds()))
             self.largest_chunk = max(stop - start for start, stop in executor.chunk_bounds(N_SAMPLES))
             self.gradient = executor.reduce().copy()
             self.dX = executor.input_gradient() if input_gradient else None
@@ -277,11 +277,11 @@ def test_gradients_are_right(layer, input_shape, weights):
 
 def cut(monkeypatch, layer, *, max_shards, chunk_bytes):
     """Make minibatches fall into many units of work, even where a layer has no multiply-adds."""
-    monkeypatch.setattr(execution, "SECOND_SHARD", 1)
-    monkeypatch.setattr(execution, "FURTHER_SHARD", 1)
-    monkeypatch.setattr(execution, "MAX_SHARDS", max_shards)
-    monkeypatch.setattr(execution, "CHUNK_BYTES", chunk_bytes)
-    monkeypatch.setattr(execution, "PREDICTION_ROWS", 2)
+    monkeypatch.setattr("skcnn.network.executor.SECOND_SHARD", 1)
+    monkeypatch.setattr("skcnn.network.executor.FURTHER_SHARD", 1)
+    monkeypatch.setattr("skcnn.network.executor.MAX_SHARDS", max_shards)
+    monkeypatch.setattr("skcnn.network.executor.CHUNK_BYTES", chunk_bytes)
+    monkeypatch.setattr("skcnn.network.executor.PREDICTION_ROWS", 2)
     monkeypatch.setattr(type(layer), "multiply_adds", lambda self, input_shape: 1)
 
 

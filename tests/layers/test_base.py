@@ -7,8 +7,6 @@ import pytest
 from reference import initial_params, run_backward, run_forward
 from seeds import SEED, generator
 
-from skcnn import execution
-from skcnn.execution import Batch, Executor
 from skcnn.layers import (
     Activation,
     AvgPool2D,
@@ -27,9 +25,11 @@ from skcnn.layers import (
     ZeroPad2D,
 )
 from skcnn.layers.base import as_pair, as_size, check_divides, check_padding, is_integer, require_image
-from skcnn.network import Network, compile_steps
+from skcnn.network.executor import Batch, Executor
+from skcnn.network.graph import compile_steps
+from skcnn.network.network import Network
+from skcnn.network.threads import worker_pool
 from skcnn.random_streams import RandomStreams
-from skcnn.threads import worker_pool
 
 
 class Double(Layer):
@@ -210,10 +210,10 @@ class Spy(Layer):
 @pytest.fixture
 def events(monkeypatch):
     """What a Spy notes in one training step on images 0, 1, 2, 3, in two shards of two chunks of one."""
-    monkeypatch.setattr(execution, "SECOND_SHARD", 1)
-    monkeypatch.setattr(execution, "FURTHER_SHARD", 1)
-    monkeypatch.setattr(execution, "MAX_SHARDS", 2)
-    monkeypatch.setattr(execution, "CHUNK_BYTES", 1)
+    monkeypatch.setattr("skcnn.network.executor.SECOND_SHARD", 1)
+    monkeypatch.setattr("skcnn.network.executor.FURTHER_SHARD", 1)
+    monkeypatch.setattr("skcnn.network.executor.MAX_SHARDS", 2)
+    monkeypatch.setattr("skcnn.network.executor.CHUNK_BYTES", 1)
     notes = {"events": [], "lock": threading.Lock()}
     images = np.arange(4.0) * np.ones((3, 2, 1, 1))
     X = np.ascontiguousarray(images.transpose(0, 1, 3, 2))

@@ -36,12 +36,12 @@ from skcnn import (
     Softmax,
     Tanh,
     ZeroPad2D,
-    execution,
 )
-from skcnn.execution import Batch, Executor
-from skcnn.network import Network, compile_steps
+from skcnn.network.executor import Batch, Executor
+from skcnn.network.graph import compile_steps
+from skcnn.network.network import Network
+from skcnn.network.threads import worker_pool
 from skcnn.random_streams import RandomStreams
-from skcnn.threads import worker_pool
 
 N_SAMPLES = 7  # prime: no cut into shards and chunks comes out even
 WEIGHTS = np.array([0.5, 2.0, 1.0, 0.25, 3.0, 1.5, 0.75])
@@ -288,7 +288,7 @@ def test_parameter_gradients_do_not_need_that_of_the_input(name):
 @each_block
 def test_threads_change_no_bit(name, monkeypatch):
     """Fewer threads than shards and more; shards of two rows, chunks of one or two."""
-    monkeypatch.setattr(execution, "PREDICTION_ROWS", 2)
+    monkeypatch.setattr("skcnn.network.executor.PREDICTION_ROWS", 2)
     runs = []
     for n_threads in (1, 2, 5):
         monkeypatch.setenv("SKCNN_NUM_THREADS", str(n_threads))
@@ -779,8 +779,8 @@ def test_partial_fit_and_warm_start_go_on_as_one_fit_does():
 
 
 def test_a_network_of_containers_is_the_same_with_any_number_of_threads(monkeypatch):
-    monkeypatch.setattr(execution, "SECOND_SHARD", 1)
-    monkeypatch.setattr(execution, "FURTHER_SHARD", 1)
+    monkeypatch.setattr("skcnn.network.executor.SECOND_SHARD", 1)
+    monkeypatch.setattr("skcnn.network.executor.FURTHER_SHARD", 1)
     nets = []
     for n_threads in (1, 2, 5):
         monkeypatch.setenv("SKCNN_NUM_THREADS", str(n_threads))

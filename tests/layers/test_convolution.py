@@ -31,7 +31,8 @@ from skcnn.layers import (
     Tanh,
     ZeroPad2D,
 )
-from skcnn.network import Network, compile_steps
+from skcnn.network.graph import compile_steps
+from skcnn.network.network import Network
 from skcnn.random_streams import RandomStreams
 
 each_dtype = pytest.mark.parametrize("dtype", [np.float64, np.float32], ids=["float64", "float32"])

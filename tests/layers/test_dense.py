@@ -8,7 +8,8 @@ from seeds import SEED, generator
 
 from skcnn.layers import GELU, SELU, Dense, LeakyReLU, ReLU, Tanh
 from skcnn.layers.containers import with_flatten
-from skcnn.network import Network, compile_steps
+from skcnn.network.graph import compile_steps
+from skcnn.network.network import Network
 from skcnn.random_streams import RandomStreams
 
 

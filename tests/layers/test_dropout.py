@@ -5,12 +5,12 @@ import pytest
 from reference import run_backward, run_forward
 from seeds import SEED, generator
 
-from skcnn import execution
-from skcnn.execution import Batch, Executor
 from skcnn.layers import Dropout, Flatten, SpatialDropout2D
-from skcnn.network import Network, compile_steps
+from skcnn.network.executor import Batch, Executor
+from skcnn.network.graph import compile_steps
+from skcnn.network.network import Network
+from skcnn.network.threads import worker_pool
 from skcnn.random_streams import RandomStreams
-from skcnn.threads import worker_pool
 
 
 class SumOfScores:
@@ -126,7 +126,7 @@ class TestSpatialDropout2D:
 
     def test_masks_of_steps_and_chunks_differ(self, monkeypatch):
         """Images that go through the layer one at a time do not share a mask."""
-        monkeypatch.setattr(execution, "CHUNK_BYTES", 1)
+        monkeypatch.setattr("skcnn.network.executor.CHUNK_BYTES", 1)
         first, second = factors(SpatialDropout2D(0.5), input_shape=(2, 1, 1000), numbers=(0, 1))
         masks = [*first.transpose(2, 0, 1, 3), *second.transpose(2, 0, 1, 3)]
         for one, other in zip(masks, masks[1:], strict=False):
@@ -172,9 +172,9 @@ def test_mask_changes_with_the_layer():
 
 def test_mask_changes_with_the_shard(monkeypatch):
     """Samples of different units of work must not share a mask."""
-    monkeypatch.setattr(execution, "SECOND_SHARD", 1)
-    monkeypatch.setattr(execution, "FURTHER_SHARD", 1)
-    monkeypatch.setattr(execution, "MAX_SHARDS", 6)
+    monkeypatch.setattr("skcnn.network.executor.SECOND_SHARD", 1)
+    monkeypatch.setattr("skcnn.network.executor.FURTHER_SHARD", 1)
+    monkeypatch.setattr("skcnn.network.executor.MAX_SHARDS", 6)
     monkeypatch.setattr(Dropout, "multiply_adds", lambda self, input_shape: 1)
     (mask,) = factors(Dropout(0.5), input_shape=(1000,))
     for row in range(5):
@@ -183,7 +183,7 @@ def test_mask_changes_with_the_shard(monkeypatch):
 
 def test_mask_changes_with_the_chunk(monkeypatch):
     """The same for the few images that go through a layer at a time, one here."""
-    monkeypatch.setattr(execution, "CHUNK_BYTES", 1)
+    monkeypatch.setattr("skcnn.network.executor.CHUNK_BYTES", 1)
     (mask,) = factors(Dropout(0.5), input_shape=(20, 10, 5))
     for row in range(5):
         share = agreement(mask[:, :, row], mask[:, :, row + 1])
@@ -192,8 +192,8 @@ def test_mask_changes_with_the_chunk(monkeypatch):
 
 @pytest.mark.parametrize("n_threads", [1, 4])
 def test_mask_does_not_depend_on_the_number_of_threads(n_threads, monkeypatch):
-    monkeypatch.setattr(execution, "SECOND_SHARD", 1)
-    monkeypatch.setattr(execution, "FURTHER_SHARD", 1)
+    monkeypatch.setattr("skcnn.network.executor.SECOND_SHARD", 1)
+    monkeypatch.setattr("skcnn.network.executor.FURTHER_SHARD", 1)
     monkeypatch.setattr(Dropout, "multiply_adds", lambda self, input_shape: 1)
     monkeypatch.setenv("SKCNN_NUM_THREADS", "2")
     expected = factors(Dropout(0.5), numbers=(0, 1))

@@ -9,7 +9,7 @@ from reference import GarbageMemory, NaiveUnit, assert_close, initial_params, ru
 from seeds import generator
 
 from skcnn.layers import BatchNorm, GroupNorm, LayerNorm, LocalResponseNorm
-from skcnn.network import compile_steps
+from skcnn.network.graph import compile_steps
 
 SHAPES = [(4, 3, 2), (1, 6, 3), (5,), (1,)]
 WEIGHTS = np.array([1.0, 3.0, 2.0, 1.0, 4.0])

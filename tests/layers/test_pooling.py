@@ -7,7 +7,7 @@ from reference import NO_PADDING, assert_close, run_backward, run_forward
 from seeds import generator
 
 from skcnn.layers import AvgPool2D, GlobalAvgPool2D, GlobalMaxPool2D, MaxPool2D
-from skcnn.network import compile_steps
+from skcnn.network.graph import compile_steps
 
 # hyperparameters, input shape -> window, strides, padding and output shape, worked out by hand
 GEOMETRIES = [

@@ -10,7 +10,8 @@ from reference import assert_close, initial_params, run_backward, run_forward
 from seeds import SEED, generator
 
 from skcnn.layers import ELU, SELU, Dense, LeakyReLU, PReLU, ReLU, Softplus
-from skcnn.network import Network, compile_steps
+from skcnn.network.graph import compile_steps
+from skcnn.network.network import Network
 from skcnn.random_streams import RandomStreams
 
 each_dtype = pytest.mark.parametrize("dtype", [np.float64, np.float32], ids=["float64", "float32"])

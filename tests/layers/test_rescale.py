@@ -6,7 +6,8 @@ from reference import run_backward, run_forward
 from seeds import SEED, generator
 
 from skcnn import Conv2D, ConvNetClassifier, Dense, ReLU, Rescale
-from skcnn.network import Network, compile_steps
+from skcnn.network.graph import compile_steps
+from skcnn.network.network import Network
 from skcnn.random_streams import RandomStreams
 
 

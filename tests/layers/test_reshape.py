@@ -6,7 +6,7 @@ from reference import assert_close, garbage, initial_params, run_backward, run_f
 from seeds import generator
 
 from skcnn.layers import Conv2D, Flatten, ZeroPad2D
-from skcnn.network import compile_steps
+from skcnn.network.graph import compile_steps
 
 SHAPES = [(3, 4, 2), (1, 7, 3), (5, 1, 1), (1, 1, 1)]
 

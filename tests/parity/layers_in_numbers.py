@@ -8,9 +8,10 @@ from parity.drawing import SEEDS, one_of, options, sizes, st
 from parity.in_torch import TorchNetwork, flatten, torch
 
 from skcnn.architecture import complete_layers, explicit_layers
-from skcnn.execution import Batch, Executor
 from skcnn.layers import Dropout, Flatten, SpatialDropout2D
-from skcnn.network import Network, compile_steps
+from skcnn.network.executor import Batch, Executor
+from skcnn.network.graph import compile_steps
+from skcnn.network.network import Network
 from skcnn.random_streams import RandomStreams
 
 N_OUTPUTS = 3

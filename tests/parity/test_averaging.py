@@ -6,12 +6,12 @@ from parity.in_torch import torch
 from parity.trainings import draw_rows
 from small_trainings import make_data, make_network, normalized_network, objective, take_steps, train
 
-from skcnn.averaged import averaged_network
-from skcnn.averaging import ExponentialAverage, StochasticWeightAverage
 from skcnn.layers import BatchNorm, Dense, ReLU
-from skcnn.optimizers import Adam
-from skcnn.threads import worker_pool
-from skcnn.training import TrainingState
+from skcnn.network.threads import worker_pool
+from skcnn.training.averaged import averaged_network
+from skcnn.training.averaging import ExponentialAverage, StochasticWeightAverage
+from skcnn.training.optimizers import Adam
+from skcnn.training.state import TrainingState
 
 swa_utils = torch.optim.swa_utils
 

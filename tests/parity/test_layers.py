@@ -91,7 +91,7 @@ from skcnn.layers import (
     Tanh,
     ZeroPad2D,
 )
-from skcnn.threads import worker_pool
+from skcnn.network.threads import worker_pool
 
 
 class Row(NamedTuple):

@@ -8,10 +8,10 @@ from parity.trainings import TorchTwin, small_network
 from small_trainings import make_data, make_network, objective
 
 from skcnn.layers import Dense, Flatten
-from skcnn.lbfgs import HISTORY, minimize_lbfgs
-from skcnn.losses import LogLoss, SquaredHinge
-from skcnn.threads import worker_pool
-from skcnn.training import TrainingState
+from skcnn.network.losses import LogLoss, SquaredHinge
+from skcnn.network.threads import worker_pool
+from skcnn.training.lbfgs import HISTORY, minimize_lbfgs
+from skcnn.training.state import TrainingState
 
 N_SAMPLES, ALPHA = 24, 0.02
 

@@ -8,8 +8,8 @@ from parity.drawing import SEEDS, hypothesis, one_of, options, sizes, st
 from parity.in_torch import functional, torch
 from parity.trainings import train_both
 
-from skcnn.losses import LOSSES, FocalLoss, Hinge, LogLoss, SquaredHinge, dense_targets
-from skcnn.optimizers import Adam
+from skcnn.network.losses import LOSSES, FocalLoss, Hinge, LogLoss, SquaredHinge, dense_targets
+from skcnn.training.optimizers import Adam
 
 
 def cross_entropy(loss, scores, codes):

@@ -8,8 +8,8 @@ from parity.drawing import SEEDS, hypothesis, one_of, sizes, st
 from parity.in_torch import torch
 from parity.trainings import N_STEPS, functional, train_both
 
-from skcnn.losses import LogLoss
-from skcnn.optimizers import OPTIMIZERS, SGD, Adagrad, Adam, AdamW, NAdam, RMSProp
+from skcnn.network.losses import LogLoss
+from skcnn.training.optimizers import OPTIMIZERS, SGD, Adagrad, Adam, AdamW, NAdam, RMSProp
 
 
 def powers(lowest, highest):

@@ -6,7 +6,7 @@ import numpy as np
 from parity.drawing import hypothesis, sizes, st
 from parity.in_torch import torch
 
-from skcnn.schedules import SCHEDULES, Position
+from skcnn.training.schedules import SCHEDULES, Position
 
 lr_scheduler = torch.optim.lr_scheduler
 

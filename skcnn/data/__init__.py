@@ -1,0 +1,1 @@
+"""Where samples come from: images in whatever layout, labels and weights, random changes."""

@@ -1,0 +1,325 @@
+"""Where samples come from: images in whatever layout, read by index, cast, scaled and turned."""
+
+from dataclasses import dataclass, replace
+from math import isqrt, prod
+from numbers import Integral
+
+import numpy as np
+from sklearn.utils import check_array
+
+from skcnn.kernels.channelwise import channelwise
+
+BLOCK_BYTES = 4_000_000
+"""Memory of the images that are read at a time for statistics."""
+
+NOT_FINITE = "X contains NaN, infinity or a value that is not finite in {}, the compute dtype"
+
+
+@dataclass(frozen=True)
+class ImageFormat:
+    """How stored images become inputs of a network.
+
+    Attributes
+    ----------
+    image_shape : (height, width, channels)
+    channels_first : bool
+        Whether a stored image is (channels, height, width).
+    dtype : numpy.dtype
+        Type to compute in.
+    mean, deviation : ndarray of shape (channels,) or None
+        Subtracted from and divided out of each channel; None for no scaling.
+    """
+
+    image_shape: tuple[int, int, int]
+    channels_first: bool
+    dtype: np.dtype
+    mean: np.ndarray | None = None
+    deviation: np.ndarray | None = None
+
+    @property
+    def stored_shape(self) -> tuple[int, int, int]:
+        """Shape of one stored image."""
+        height, width, channels = self.image_shape
+        return (channels, height, width) if self.channels_first else (height, width, channels)
+
+    @property
+    def layouts(self) -> list[tuple[int, ...]]:
+        """The shapes that one image of X may have."""
+        height, width, channels = self.image_shape
+        layouts = [(height * width * channels,), self.stored_shape]
+        return [*layouts, (height, width)] if channels == 1 else layouts
+
+
+class ImageSource:
+    """Images of an array, as a network takes them.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n, ...)
+        Images in one of the layouts of the format, in any real dtype; never copied as a whole.
+    format : ImageFormat
+    subset : ndarray of int or None, default=None
+        Indices of the images that the source consists of; None for all.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skcnn.data.images import ImageFormat, ImageSource
+    >>> X = np.arange(8).reshape(2, 4)
+    >>> source = ImageSource(X, ImageFormat((2, 2, 1), False, np.dtype("float32")))
+    >>> source.read(slice(0, 2), np.empty((2, 2, 2, 1), "float32"))[:, :, 1, 0]
+    array([[4., 5.],
+           [6., 7.]], dtype=float32)
+    """
+
+    def __init__(self, X: np.ndarray, format: ImageFormat, subset: np.ndarray | None = None):
+        self.X = X
+        self.format = format
+        self.subset = subset
+
+    def __len__(self):
+        return len(self.X if self.subset is None else self.subset)
+
+    def read(self, rows, out: np.ndarray) -> np.ndarray:
+        """Read images: cast, turned to the layout of kernels, and scaled.
+
+        Parameters
+        ----------
+        rows : slice or ndarray of int
+        out : ndarray of shape (height, width, n_rows, channels)
+            C-contiguous.
+
+        Returns
+        -------
+        out : ndarray
+
+        Raises
+        ------
+        ValueError
+            If a value is not finite in the dtype of ``out``.
+        """
+        images = self.X[rows if self.subset is None else self.subset[rows]]
+        images = images.reshape(len(images), *self.format.stored_shape)
+        order = (2, 3, 0, 1) if self.format.channels_first else (1, 2, 0, 3)
+        with np.errstate(over="ignore", invalid="ignore"):
+            np.copyto(out, images.transpose(order), casting="same_kind")
+            if self.X.dtype.kind == "f" and not np.isfinite(out.sum()) and not np.isfinite(out).all():
+                raise ValueError(NOT_FINITE.format(out.dtype))
+        if self.format.mean is not None:
+            channelwise(np.subtract, out, self.format.mean, out=out)
+            channelwise(np.divide, out, self.format.deviation, out=out)
+        return out
+
+
+def standardized(source: ImageSource, weights: np.ndarray | None) -> ImageFormat:
+    """Return the format of a source with the weighted mean and deviation of each channel.
+
+    Parameters
+    ----------
+    source : ImageSource
+        Images without scaling.
+    weights : ndarray of shape (n_samples,) or None
+        Weights of the images; None for equal ones.
+
+    Returns
+    -------
+    format : ImageFormat
+
+    Raises
+    ------
+    ValueError
+        If a value of X is not finite in the dtype of the format, or too large to be squared.
+
+    Notes
+    -----
+    Reads cast blocks of a few megabytes and adds up in float64, so neither the memory layout of X nor
+    its size matters. A channel that is constant but for rounding is not divided.
+    """
+    total, mean, squares = 0.0, 0.0, 0.0
+    with np.errstate(over="ignore", invalid="ignore"):
+        for block_total, block_mean, block_squares in _block_statistics(source, weights):
+            difference = block_mean - mean
+            new_total = total + block_total
+            mean = mean + difference * (block_total / new_total)
+            squares = squares + block_squares + difference**2 * (total * block_total / new_total)
+            total = new_total
+        deviation = np.sqrt(squares / total)
+    if not np.isfinite(deviation).all():
+        raise ValueError("X has values whose squares are not finite in float64: they cannot be standardized")
+    dtype = source.format.dtype
+    rounding = np.maximum(np.finfo(dtype).eps * np.abs(mean), np.finfo(dtype).tiny)
+    deviation[deviation <= rounding] = 1.0
+    return replace(source.format, mean=mean.astype(dtype), deviation=deviation.astype(dtype))
+
+
+def _block_statistics(source, weights):
+    """Yield weight, mean and sum of squared deviations of each channel, block by block."""
+    height, width, channels = source.format.image_shape
+    n_rows = max(1, BLOCK_BYTES // (prod(source.format.image_shape) * source.format.dtype.itemsize))
+    for start in range(0, len(source), n_rows):
+        rows = slice(start, min(start + n_rows, len(source)))
+        n_images = rows.stop - rows.start
+        images = source.read(rows, np.empty((height, width, n_images, channels), source.format.dtype))
+        pixels = images.astype(np.float64).reshape(height * width, n_images, channels)
+        origin = pixels[0, 0].copy()
+        pixels -= origin  # so that sums of a constant channel are zero, whatever the weights
+        block_weights = np.ones(n_images) if weights is None else weights[rows]
+        total = block_weights.sum() * height * width
+        mean = block_weights @ pixels.sum(axis=0) / total
+        yield total, origin + mean, block_weights @ ((pixels - mean) ** 2).sum(axis=0)
+
+
+def as_image_array(X, *, estimator, allow_nan=False) -> np.ndarray:
+    """Return X as an array of real numbers with two to four axes; arrays are not copied.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_samples, n_features), (n, h, w), (n, h, w, c) or (n, c, h, w)
+    estimator : estimator
+        Named in messages.
+    allow_nan : bool, default=False
+        Whether values may be missing.
+
+    Returns
+    -------
+    X : ndarray
+
+    Raises
+    ------
+    ValueError
+        If X is empty, ragged, complex, text or a single image, or contains infinity or NaN that is not
+        allowed.
+    TypeError
+        If X is sparse.
+    """
+    if X is None or np.isscalar(X) or getattr(X, "ndim", None) == 0:
+        raise ValueError(f"X must be an array of images, got {X!r}")
+    kept = isinstance(X, np.ndarray) and X.dtype.kind in "buif"
+    try:
+        with np.errstate(invalid="ignore"):  # the sum of large values of both signs, looked at for finiteness
+            X = check_array(
+                X,
+                dtype=None if kept else "numeric",
+                ensure_all_finite="allow-nan" if allow_nan else True,
+                ensure_2d=False,
+                allow_nd=True,
+                input_name="X",
+                estimator=estimator,
+            )
+    except ValueError as error:
+        if "setting an array element with a sequence" in str(error):
+            raise ValueError("X is ragged: all images must have the same shape") from error
+        if "X" not in str(error):
+            raise ValueError(f"X is not an array of images: {error}") from error
+        raise
+    if X.dtype.kind not in "buif":
+        raise ValueError(f"X must hold real numbers, got dtype {X.dtype}")
+    if X.ndim < 2:
+        raise ValueError(
+            f"Expected images with a batch axis, got {X.ndim}D array instead: shape {X.shape}. Reshape your "
+            "data: X.reshape(1, -1) if it is a single sample, X.reshape(-1, 1) if it has a single feature."
+        )
+    if X.ndim > 4:
+        raise ValueError(
+            "X must have shape (n, features), (n, height, width) or (n, height, width, channels), "
+            f"got an array of {X.ndim} axes, shape {X.shape}"
+        )
+    if X.size == 0:
+        n_features = prod(X.shape[1:])
+        raise ValueError(
+            f"Found array with {n_features} feature(s) (shape={X.shape}) while a minimum of 1 is required."
+        )
+    return X
+
+
+def resolve_image_shape(shape: tuple[int, ...], image_shape, *, channels_first: bool) -> tuple[int, int, int]:
+    """Return (height, width, channels) of the images of X.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Shape of X, of two to four axes.
+    image_shape : tuple of two or three int, or None
+        Stored shape of an image; None: infer it from the shape of X.
+    channels_first : bool
+        Whether a stored image is (channels, height, width).
+
+    Returns
+    -------
+    image_shape : (int, int, int)
+
+    Raises
+    ------
+    ValueError
+        If ``image_shape`` is not a shape, or X does not fit it.
+
+    Examples
+    --------
+    >>> resolve_image_shape((100, 784), None, channels_first=False)
+    (28, 28, 1)
+    >>> resolve_image_shape((100, 3072), None, channels_first=True)
+    (32, 32, 3)
+    >>> resolve_image_shape((100, 10), None, channels_first=False)
+    (1, 10, 1)
+    """
+    if image_shape is None:
+        stored = _infer_stored_shape(shape[1:], channels_first)
+    else:
+        stored = tuple(image_shape)
+        if len(stored) not in (2, 3) or not all(_is_size(size) for size in stored):
+            raise ValueError(
+                f"image_shape must be None or two or three positive integers, got {image_shape!r}"
+            )
+        if len(stored) == 2:
+            stored = (1, *stored) if channels_first else (*stored, 1)
+    height, width, channels = (*stored[1:], stored[0]) if channels_first else stored
+    layouts = ImageFormat((height, width, channels), channels_first, None).layouts
+    if shape[1:] not in layouts:
+        raise ValueError(
+            f"X of shape {shape} does not fit image_shape={image_shape}: expected one image to have one of "
+            f"the shapes {layouts}"
+        )
+    return height, width, channels
+
+
+def _is_size(value):
+    return isinstance(value, Integral) and not isinstance(value, bool) and value > 0
+
+
+def _infer_stored_shape(shape, channels_first):
+    if len(shape) == 3:
+        return shape
+    if len(shape) == 2:
+        return (1, *shape) if channels_first else (*shape, 1)
+    (n_features,) = shape
+    for channels in (1, 3):
+        side = isqrt(n_features // channels)
+        if side * side * channels == n_features:
+            return (channels, side, side) if channels_first else (side, side, channels)
+    return (1, 1, n_features) if channels_first else (1, n_features, 1)
+
+
+def check_image_layout(shape: tuple[int, ...], format: ImageFormat, *, estimator) -> None:
+    """Raise a ValueError unless X has one of the layouts of a format.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Shape of X.
+    format : ImageFormat
+    estimator : estimator
+        Named in messages.
+    """
+    if shape[1:] in format.layouts:
+        return
+    expected = prod(format.image_shape)
+    name = type(estimator).__name__
+    if prod(shape[1:]) != expected:
+        message = f"X has {prod(shape[1:])} features, but {name} is expecting {expected} features as input."
+        single = shape in format.layouts
+        hint = " For a single image, add the batch axis: X[np.newaxis]." if single else ""
+        raise ValueError(f"{message}{hint}")
+    raise ValueError(
+        f"X of shape {shape} has the right number of features but the wrong layout: {name} is expecting one "
+        f"image to have one of the shapes {format.layouts}"
+    )

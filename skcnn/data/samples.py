@@ -1,0 +1,317 @@
+"""Samples to train on: what labels and weights are accepted, how they are encoded and split."""
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import ceil
+from numbers import Real
+
+import numpy as np
+from sklearn.model_selection import train_test_split
+from sklearn.utils import _safe_indexing, check_array, column_or_1d
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_consistent_length
+
+from skcnn.data.augmented import Augmenter
+from skcnn.data.images import ImageSource
+
+
+def check_labels(y, n_samples: int | None, *, name: str = "y") -> np.ndarray:
+    """Return labels as a vector.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_samples,)
+    n_samples : int or None
+        Expected length; None: any.
+    name : str
+        Named in messages.
+
+    Returns
+    -------
+    y : ndarray of shape (n_samples,)
+
+    Raises
+    ------
+    ValueError
+        If labels are continuous, missing, multilabel or one-hot, or of the wrong length.
+    """
+    if np.isscalar(y):
+        raise ValueError(f"{name} must be one label a sample, got {y!r}")
+    y = check_array(y, ensure_2d=False, dtype=None, input_name=name, ensure_min_samples=0)
+    if n_samples is not None:
+        check_consistent_length(np.empty(n_samples), y)
+    if y.ndim == 2 and y.shape[1] > 1:
+        raise ValueError(
+            f"{name} must be one label a sample, got shape {y.shape}. Multilabel and multioutput targets are "
+            f"not supported; if {name} is one-hot, use {name}.argmax(axis=1)."
+        )
+    y = column_or_1d(y, warn=True)
+    try:
+        check_classification_targets(y)
+    except TypeError as error:
+        raise ValueError(
+            f"the labels in {name} must all be numbers or all be strings, and none may be missing"
+        ) from error
+    return y
+
+
+def encode_labels(y: np.ndarray, classes: np.ndarray, *, name: str = "y") -> np.ndarray:
+    """Return the indices of labels in sorted classes.
+
+    Raises
+    ------
+    ValueError
+        If a label is not among the classes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> encode_labels(np.array(["b", "a"]), np.array(["a", "b", "c"]))
+    array([1, 0])
+    """
+    unknown = np.setdiff1d(y, classes)
+    if unknown.size:
+        raise ValueError(
+            f"{name} contains labels {unknown.tolist()} that are not among the classes {classes.tolist()}"
+        )
+    return np.searchsorted(classes, y)
+
+
+def check_classes(labels: np.ndarray, estimator_name: str) -> np.ndarray:
+    """Return the sorted classes among labels.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two classes.
+    """
+    classes = np.unique(labels)
+    if len(classes) < 2:
+        raise ValueError(
+            f"{estimator_name} needs samples of at least 2 classes, got 1 class: {classes.tolist()}"
+        )
+    return classes
+
+
+def check_sample_weight(sample_weight, n_samples: int, *, name: str = "sample_weight") -> np.ndarray:
+    """Return sample weights as a float64 vector, ones where None is given.
+
+    Parameters
+    ----------
+    sample_weight : array-like of shape (n_samples,), float or None
+    n_samples : int
+    name : str
+        Named in messages.
+
+    Returns
+    -------
+    sample_weight : ndarray of shape (n_samples,), float64
+
+    Raises
+    ------
+    ValueError
+        If a weight is negative or not finite, or the shape is wrong.
+    """
+    if sample_weight is None or isinstance(sample_weight, Real):
+        sample_weight = np.full(n_samples, 1.0 if sample_weight is None else sample_weight)
+    try:
+        sample_weight = check_array(
+            sample_weight, ensure_2d=False, dtype=np.float64, input_name=name, ensure_min_samples=0
+        )
+    except ValueError as error:
+        raise ValueError(f"{name} must hold finite numbers: {error}") from error
+    if sample_weight.shape != (n_samples,):
+        raise ValueError(
+            f"{name} must have shape ({n_samples},), one weight a sample, got {sample_weight.shape}"
+        )
+    if sample_weight.size and sample_weight.min() < 0:
+        raise ValueError(f"{name} must not be negative, got {sample_weight.min()}")
+    return sample_weight
+
+
+def class_weights(
+    class_weight, classes: np.ndarray, codes: np.ndarray, sample_weight: np.ndarray
+) -> np.ndarray:
+    """Return a weight for each class.
+
+    Parameters
+    ----------
+    class_weight : dict, "balanced" or None
+        Weights by label, 1 for a class that has none. "balanced": inversely proportional to the
+        total sample weight of the class, so that all classes count the same.
+    classes : ndarray of shape (n_classes,)
+    codes : ndarray of shape (n_samples,)
+    sample_weight : ndarray of shape (n_samples,)
+
+    Returns
+    -------
+    weights : ndarray of shape (n_classes,), float64
+
+    Raises
+    ------
+    ValueError
+        If a key is not a class while a class has no key, a weight is negative or not finite, or all are zero.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> class_weights("balanced", np.array([0, 1]), np.array([0, 0, 0, 1]), np.ones(4)).round(2)
+    array([0.67, 2.  ])
+    """
+    if class_weight is None:
+        return np.ones(len(classes))
+    if isinstance(class_weight, str):
+        totals = np.bincount(codes, weights=sample_weight, minlength=len(classes))
+        totals[totals == 0] = totals.sum()  # a class without samples: any finite weight will do
+        return totals.sum() / (len(classes) * totals)
+    unknown = [label for label in class_weight if label not in classes.tolist()]
+    missing = [label for label in classes.tolist() if label not in class_weight]
+    if unknown and missing:  # as in scikit-learn: a fold may lack a class, but a mistyped label shows
+        raise ValueError(
+            f"class_weight has keys {unknown} that are not among the classes {classes.tolist()}, "
+            f"and none for {missing}"
+        )
+    weights = [class_weight.get(label, 1) for label in classes.tolist()]
+    if not all(isinstance(weight, Real) and 0 <= weight < np.inf for weight in weights):
+        raise ValueError(f"class_weight must hold finite weights >= 0, got {class_weight}")
+    if not any(weights):
+        raise ValueError(f"class_weight is zero for every class, got {class_weight}")
+    return np.array(weights, dtype=np.float64)
+
+
+@dataclass
+class TrainingData:
+    """Samples to train on or to validate with.
+
+    Attributes
+    ----------
+    images : ImageSource
+    codes : ndarray of shape (n_samples,)
+        Indices of the classes.
+    loss_weights : ndarray of shape (n_samples,)
+        Sample weight times class weight, divided by the mean of this product over the training samples.
+    weights : ndarray of shape (n_samples,) or None
+        Sample weights; None where all are equal.
+    augmenter : Augmenter or None
+        Changes the images that are trained on.
+    """
+
+    images: ImageSource
+    codes: np.ndarray
+    loss_weights: np.ndarray
+    weights: np.ndarray | None
+    augmenter: Augmenter | None = None
+
+    def reader(self, rows: np.ndarray) -> Callable:
+        """Return a function ``read(part, out)`` of the images of a slice of some rows."""
+        return lambda part, out: self.images.read(rows[part], out)
+
+
+class Samples:
+    """Validated samples, or a part of them.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n, ...)
+    codes : ndarray of shape (n,)
+        Indices of the classes.
+    weights : ndarray of shape (n,), float64
+    rows : ndarray of int
+        The rows that count.
+    given_weights : bool
+        Whether the user gave the weights.
+    """
+
+    def __init__(self, X, codes, weights, rows, *, given_weights):
+        self.X = X
+        self.codes = codes
+        self.weights = weights
+        self.rows = rows
+        self.given_weights = given_weights
+
+    def __len__(self):
+        return len(self.rows)
+
+    def part(self, rows: np.ndarray) -> "Samples":
+        """Return the samples of some rows."""
+        return Samples(self.X, self.codes, self.weights, rows, given_weights=self.given_weights)
+
+    def rows_of(self, X):
+        """Return the rows that count of an array or data frame as long as X; itself where all count."""
+        return X if len(self) == len(self.X) else _safe_indexing(X, self.rows)
+
+    def loss_weights(self, class_weight: np.ndarray) -> np.ndarray:
+        """Return the product of sample and class weight of each sample.
+
+        Raises
+        ------
+        ValueError
+            If a product is not finite.
+        """
+        with np.errstate(over="ignore"):
+            products = self.weights[self.rows] * class_weight[self.codes[self.rows]]
+        if not np.isfinite(products).all():
+            raise ValueError("sample_weight times class_weight is not finite for every sample")
+        return products
+
+    def training_data(self, format, class_weight: np.ndarray, mean_weight: float) -> TrainingData:
+        """Return the samples with the factors of their losses, whose mean over training is one."""
+        weights = self.weights[self.rows]
+        return TrainingData(
+            images=ImageSource(self.X, format, None if len(self) == len(self.X) else self.rows),
+            codes=self.codes[self.rows],
+            loss_weights=self.loss_weights(class_weight) / mean_weight,
+            weights=None if np.ptp(weights) == 0 else weights,
+        )
+
+
+def mean_of_weights(weights: np.ndarray) -> float:
+    """Return the mean of weights, however large.
+
+    Raises
+    ------
+    ValueError
+        If all are zero.
+    """
+    largest = weights.max()
+    if largest == 0:
+        raise ValueError("sample_weight times class_weight is zero for every sample")
+    return float(largest * (weights / largest).mean())
+
+
+def split_validation(samples: Samples, fraction: float, seed: int) -> tuple[Samples, Samples | None]:
+    """Split off validation samples, stratified by class.
+
+    Samples that are alone in their class stay with the training samples.
+
+    Parameters
+    ----------
+    samples : Samples
+    fraction : float
+        Share of the validation samples.
+    seed : int
+
+    Returns
+    -------
+    training : Samples
+    validation : Samples or None
+        None, after a warning, where there are too few samples for one of each class on either side.
+    """
+    codes = samples.codes[samples.rows]
+    splittable = np.bincount(codes)[codes] >= 2
+    n_classes = len(np.unique(codes[splittable]))
+    n_validation = ceil(fraction * splittable.sum())
+    if n_classes < 1 or n_validation < n_classes or splittable.sum() - n_validation < n_classes:
+        warnings.warn(
+            f"{len(samples)} samples are too few to split off a validation_fraction of {fraction}: training "
+            "without early stopping",
+            UserWarning,
+            stacklevel=6,
+        )
+        return samples, None
+    training, validation = train_test_split(
+        samples.rows[splittable], test_size=fraction, stratify=codes[splittable], random_state=seed
+    )
+    training = np.sort(np.concatenate([training, samples.rows[~splittable]]))
+    return samples.part(training), samples.part(np.sort(validation))

@@ -1,0 +1,1 @@
+"""Layers compiled to a list of steps, and what runs it."""

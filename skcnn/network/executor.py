@@ -1,0 +1,363 @@
+"""How a minibatch is cut into units of work and run on threads, deterministically.
+
+A minibatch is cut into shards, and each shard into chunks of a few images. Steps on images run
+chunk by chunk, so that scratch memory stays small; steps on vectors run on the whole shard. Both
+cuts depend on the minibatch and the network alone, and every sum over chunks and shards is taken in
+their order, so results do not depend on the number of threads.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+
+from skcnn.network.graph import Step
+from skcnn.network.memory import Arena, Blocks
+from skcnn.network.network import Network
+from skcnn.network.program import Program
+from skcnn.network.rewriting import folded, fuse
+from skcnn.network.threads import WorkerPool
+from skcnn.network.units import Shard
+from skcnn.random_streams import RandomStreams
+
+SECOND_SHARD = 30_000_000
+"""Forward multiply-adds of a minibatch that make a second thread worth its while, by measurement."""
+
+FURTHER_SHARD = 800_000_000
+"""Forward multiply-adds for each of more than two shards: they cost two threads a few percent each."""
+
+MAX_SHARDS = 8
+
+CHUNK_BYTES = 8_000_000
+"""Memory that the hungriest step takes for a chunk: less would stay in a cache, but more makes calls long,
+which threads and matrix products gain more from. By measurement."""
+
+LONG_CHUNK = 16
+"""Images of a chunk that may take four times ``CHUNK_BYTES``: where one step is hungry, the calls of the
+others would be so short that threads wait for each other. By measurement."""
+
+PREDICTION_ROWS = 128
+"""Rows that pass through the vector layers together in prediction."""
+
+BLOCK = 65_536
+"""Elements of a parameter vector that one call of an elementwise function works on."""
+
+
+def shard_bounds(n_rows: int, multiply_adds: int) -> list[tuple[int, int]]:
+    """Cut a minibatch into shards of nearly equal size, the largest first.
+
+    Parameters
+    ----------
+    n_rows : int
+        Size of the minibatch.
+    multiply_adds : int
+        Multiply-adds of a forward pass of one sample.
+
+    Returns
+    -------
+    bounds : list of (start, stop)
+
+    Examples
+    --------
+    >>> shard_bounds(100, 10_000)
+    [(0, 100)]
+    >>> shard_bounds(100, 600_000)
+    [(0, 50), (50, 100)]
+    >>> shard_bounds(96, 25_000_000)
+    [(0, 32), (32, 64), (64, 96)]
+    """
+    total = n_rows * multiply_adds
+    n_shards = 1 if total < SECOND_SHARD else min(n_rows, MAX_SHARDS, max(2, total // FURTHER_SHARD))
+    cuts = [-(-n_rows * index // n_shards) for index in range(n_shards + 1)]
+    return list(zip(cuts, cuts[1:], strict=False))
+
+
+def chunk_bounds(n_rows: int, target: int) -> list[tuple[int, int]]:
+    """Cut a shard into chunks of nearly equal size, close to a target.
+
+    Examples
+    --------
+    >>> chunk_bounds(64, 20)
+    [(0, 22), (22, 44), (44, 64)]
+    """
+    size = -(-n_rows // max(1, round(n_rows / target)))
+    return [(start, min(start + size, n_rows)) for start in range(0, n_rows, size)]
+
+
+def chunk_target(steps: tuple[Step, ...], dtype: np.dtype) -> int:
+    """Return the number of images of a chunk, by the memory of the hungriest step."""
+    elements = max(
+        sum(map(prod, step.input_shapes))
+        + prod(step.output_shape)
+        + step.layer.scratch_size(step.input_shape)
+        for step in steps[1:]
+    )
+    per_image = elements * dtype.itemsize
+    return max(1, CHUNK_BYTES // per_image, min(LONG_CHUNK, 4 * CHUNK_BYTES // per_image))
+
+
+@dataclass
+class Batch:
+    """A minibatch, as the executor takes it.
+
+    Attributes
+    ----------
+    n_rows : int
+    read : callable
+        ``read(rows, out)`` writes the images of a slice of rows into ``out``, an array of shape
+        (height, width, n_images, channels). Called from several threads.
+    targets : ndarray of shape (n_rows, n_outputs) or None
+    loss_weights : ndarray of shape (n_rows,) or None
+        Factors of the losses of the rows.
+    weights : ndarray of shape (n_rows,) or None
+        Sample weights, for statistics over the minibatch; None where all are equal.
+    number : int
+        Number of the training step, the key of random draws.
+    """
+
+    n_rows: int
+    read: Callable
+    targets: np.ndarray | None = None
+    loss_weights: np.ndarray | None = None
+    weights: np.ndarray | None = None
+    number: int = 0
+
+
+class Executor:
+    """Runs a network forward and backward; made for one call of fit or predict.
+
+    Parameters
+    ----------
+    network : Network
+        In training, changes of its parameters are seen. Prediction folds some of them, see
+        :func:`skcnn.network.rewriting.folded`, as they are at this moment.
+    pool : WorkerPool
+    training : bool
+        Whether minibatches are trained on, rather than predicted.
+    streams : RandomStreams or None
+        Source of the random draws of layers in training.
+    input_gradient : bool
+        Whether the gradient with respect to the images is wanted, too.
+    small_pieces : bool
+        Whether to cut into shards and chunks of about two rows, to test layers, rather than by cost.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        pool: WorkerPool,
+        *,
+        training: bool,
+        streams: RandomStreams | None = None,
+        input_gradient: bool = False,
+        small_pieces: bool = False,
+    ):
+        self.network = network
+        steps, self._params = network.steps, network.params
+        if not training:
+            steps, self._params = folded(steps, self._params)
+        trained = network.trained if training else None
+        self.pool = pool
+        self.training = training
+        self.streams = streams
+        self.program = Program(fuse(steps), trained, input_gradient=input_gradient)
+        self.plans = [None] + [step.layer.plan(step.input_shape) for step in self.program.steps[1:]]
+        self.prepared = [None] * len(steps)
+        self.merged = [None] * len(steps)
+        self.state = {}
+        self._multiply_adds = FURTHER_SHARD // 2 if small_pieces else network.multiply_adds()
+        self._chunk_target = 2 if small_pieces else chunk_target(steps, network.dtype)
+        self._shards = []
+        self._blocks = Blocks()
+        self._scratch = [self.arena() for _ in range(pool.n_threads)]
+
+    def gradients(self, batch: Batch, loss) -> float:
+        """Run a minibatch forward and backward.
+
+        The gradient stays in the shards, for :meth:`reduce`, and the new values of the network's state
+        in ``state``; the network itself is left as it is.
+
+        Parameters
+        ----------
+        batch : Batch
+        loss : Loss
+
+        Returns
+        -------
+        loss : float
+            Sum of the weighted losses of the rows.
+        """
+        self._begin(batch)
+        self._run_merging_phases()
+        backward_phase, *backward_phases = self.program.backward
+
+        def turn(shard):
+            shard.run(self.program.forward[-1])
+            shard.take_loss(loss)
+            shard.run(backward_phase)
+
+        self._run_shards(turn)
+        for phase, index in zip(backward_phases, self.program.backward_merging, strict=True):
+            self._backward_merge(index)
+            self._run_shards(lambda shard, phase=phase: shard.run(phase))
+        self._run_shards(Shard.finish)
+        return sum(shard.loss for shard in self._active)
+
+    def statistics(self, batch: Batch) -> dict[tuple[str, str], np.ndarray]:
+        """Run a minibatch forward as far as statistics are merged.
+
+        Parameters
+        ----------
+        batch : Batch
+
+        Returns
+        -------
+        state : dict of (str, str) to ndarray
+            New values of the network's state; the network itself is left as it is.
+        """
+        self._begin(batch)
+        self._run_merging_phases()
+        return self.state
+
+    def results(self, batch: Batch, out: np.ndarray) -> np.ndarray:
+        """Compute the results of the last step as training does; the network is left as it is.
+
+        Parameters
+        ----------
+        batch : Batch
+        out : ndarray of shape (n_rows, n_outputs)
+
+        Returns
+        -------
+        out : ndarray
+        """
+        self._begin(batch)
+        self._run_merging_phases()
+
+        def run(shard):
+            shard.run(self.program.forward[-1])
+            out[shard.start : shard.start + shard.n_rows] = shard.whole.units[-1].value
+
+        self._run_shards(run)
+        return out
+
+    def _begin(self, batch):
+        """Give the shards their rows of a minibatch."""
+        self._prepare()
+        self.state = {}
+        bounds = shard_bounds(batch.n_rows, self._multiply_adds)
+        while len(self._shards) < len(bounds):
+            self._shards.append(Shard(self, self._scratch[len(self._shards) % len(self._scratch)]))
+        self._active = self._shards[: len(bounds)]
+        for shard, (start, stop) in zip(self._active, bounds, strict=True):
+            shard.begin(batch, start, stop)
+
+    def _run_merging_phases(self):
+        """Run the forward phases that end in a merge of statistics, all but the last."""
+        for phase, index in zip(self.program.forward[:-1], self.program.merging, strict=True):
+            self._run_shards(lambda shard, phase=phase: shard.run(phase))
+            self._merge(index)
+
+    def _run_shards(self, function):
+        """Call a function of every shard, of those with the same scratch memory one after the other."""
+
+        def work(shards):
+            for shard in shards:
+                function(shard)
+
+        n_arenas = len(self._scratch)
+        sharing = [self._active[first::n_arenas] for first in range(min(n_arenas, len(self._active)))]
+        self.pool.run(work, sharing)
+
+    def reduce(self) -> np.ndarray:
+        """Return the sum of the gradients of the shards, in memory of the first.
+
+        Returns
+        -------
+        gradient : ndarray of shape (n_params,)
+        """
+        first, *others = (shard.gradient for shard in self._active)
+
+        def add(block):
+            for other in others:
+                np.add(first[block], other[block], out=first[block])
+
+        if others:
+            self.pool.run(add, blocks(first.size))
+        return first
+
+    def predict(self, batch: Batch, out: np.ndarray) -> np.ndarray:
+        """Compute the results of the last step.
+
+        Parameters
+        ----------
+        batch : Batch
+        out : ndarray of shape (n_rows, n_outputs)
+            Receives the scores.
+
+        Returns
+        -------
+        out : ndarray
+        """
+        self._prepare()
+        (phase,) = self.program.forward
+
+        def run(rows):
+            shard = self._idle_shard()
+            shard.begin(batch, *rows)
+            shard.run(phase)
+            out[slice(*rows)] = shard.whole.units[-1].value
+            self._shards.append(shard)
+
+        self.pool.run(run, chunk_bounds(batch.n_rows, max(PREDICTION_ROWS, self._chunk_target)))
+        return out
+
+    def _idle_shard(self):
+        """Return a shard that no thread predicts with."""
+        try:
+            return self._shards.pop()
+        except IndexError:
+            return Shard(self, self.arena())
+
+    def params(self, step: Step) -> dict[str, np.ndarray]:
+        """Return the parameters of a step."""
+        return self._params.get(step.name, {})
+
+    def arena(self) -> Arena:
+        """Return new memory for arrays by name."""
+        return Arena(self.network.dtype, self._blocks)
+
+    def chunk_bounds(self, n_rows: int) -> list[tuple[int, int]]:
+        """Return the chunks of a shard."""
+        return chunk_bounds(n_rows, self._chunk_target)
+
+    def input_gradient(self) -> np.ndarray:
+        """Return the gradient of the last minibatch with respect to what was read, batch axis as there."""
+        on_images = self.program.steps[0].takes_images
+        pieces = [
+            piece for shard in self._active for piece in (shard.chunks if on_images else (shard.whole,))
+        ]
+        return np.concatenate([piece.units[0].gradient for piece in pieces], axis=2 if on_images else 0)
+
+    def _prepare(self):
+        for index, step in enumerate(self.program.steps[1:], start=1):
+            self.prepared[index] = step.layer.prepare(
+                self.params(step), self.plans[index], training=self.training
+            )
+
+    def _merge(self, index):
+        step = self.program.steps[index]
+        partials = [partial for shard in self._active for partial in shard.partials]
+        self.merged[index], state = step.layer.merge(self.params(step), partials)
+        self.state.update({(step.name, key): value for key, value in state.items()})
+
+    def _backward_merge(self, index):
+        step = self.program.steps[index]
+        partials = [partial for shard in self._active for partial in shard.partials]
+        self.merged[index] = step.layer.backward_merge(self.params(step), self.merged[index], partials)
+
+
+def blocks(size: int) -> list[slice]:
+    """Cut a vector into slices of at most ``BLOCK`` elements."""
+    return [slice(start, min(start + BLOCK, size)) for start in range(0, size, BLOCK)]

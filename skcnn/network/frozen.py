@@ -1,0 +1,264 @@
+"""A fitted network as a function of its images: results of every layer, scores, and gradients of these."""
+
+from dataclasses import replace
+
+import numpy as np
+from sklearn.base import clone
+
+from skcnn.data.images import ImageSource
+from skcnn.kernels.channelwise import channelwise
+from skcnn.layers import BatchNorm, Dropout, Layer, SpatialDropout2D
+from skcnn.network.executor import Batch, Executor
+from skcnn.network.losses import LinearLoss
+from skcnn.network.network import Network
+from skcnn.network.threads import worker_pool
+from skcnn.random_streams import RandomStreams
+
+N_ROWS = 64
+"""Images that gradients are computed of together."""
+
+
+class ChannelAffine(Layer):
+    r"""What batch normalization is in prediction: :math:`y = f x + o`, numbers for each channel.
+
+    Examples
+    --------
+    >>>     >>> ChannelAffine().output_shape((8, 8, 3))
+    (8, 8, 3)
+    """
+
+    works_in_place = True
+    constant_params = ("factor", "offset")
+
+    def init_params(self, input_shape, *, activation, dtype, rng):
+        """Return ``factor`` and ``offset`` that leave the input as it is; see :meth:`Layer.init_params`."""
+        return {"factor": np.ones(input_shape[-1], dtype), "offset": np.zeros(input_shape[-1], dtype)}
+
+    def forward(self, params, X, unit, *, training, out):
+        """Compute the result; see :meth:`Layer.forward`."""
+        channelwise(np.multiply, X, params["factor"], out=out)
+        return channelwise(np.add, out, params["offset"], out=out)
+
+    def backward(self, params, dY, unit, *, need_dX, out):
+        """Compute the gradient with respect to the input; see :meth:`Layer.backward`."""
+        return channelwise(np.multiply, dY, params["factor"], out=out) if need_dX else None
+
+
+def frozen(network: Network) -> Network:
+    """Return a network that computes in training what the given one does in prediction.
+
+    Gradients of what is predicted are then those of training. BatchNorm with its running statistics becomes a
+    :class:`ChannelAffine`, and dropout drops nothing; other layers, parameters and indices stay.
+
+    Parameters
+    ----------
+    network : Network
+
+    Returns
+    -------
+    frozen : Network
+        With parameters of its own.
+
+    Examples
+    --------
+    >>> from skcnn.layers import BatchNorm, Conv2D
+    >>> from skcnn.network.graph import compile_steps
+    >>> steps = compile_steps([("conv", Conv2D(4)), ("norm", BatchNorm())], (8, 8, 1))
+    >>> frozen(Network(steps, dtype="float32", streams=RandomStreams(0))).steps[2].layer
+    ChannelAffine()
+    """
+    steps, params = [network.steps[0]], {}
+    for step in network.steps[1:]:
+        layer, of_layer = step.layer, network.params.get(step.name, {})
+        if type(layer) is BatchNorm:
+            layer, (factor, offset) = ChannelAffine(), layer.factor_and_offset(of_layer)
+            of_layer = {"factor": factor.astype(network.dtype), "offset": offset.astype(network.dtype)}
+        elif type(layer) in (Dropout, SpatialDropout2D):
+            layer = clone(layer).set_params(rate=0.0)
+        steps.append(replace(step, layer=layer))
+        params[step.name] = of_layer
+    return Network.of(tuple(steps), params, network.dtype)
+
+
+class Scores:
+    """The scores of a fitted estimator as a function of images, one column a class.
+
+    They are those before softmax, without test-time augmentation. Images are taken in the layout and the
+    range of values that ``fit`` was given, of any real dtype.
+
+    Parameters
+    ----------
+    classifier : ConvNetClassifier
+        Fitted. Gradients are those of its parameters when the first one is taken.
+    """
+
+    def __init__(self, classifier):
+        self._network = classifier.network_
+        self._format = classifier._image_format
+        self._frozen = {}
+
+    def __call__(self, X: np.ndarray) -> np.ndarray:
+        """Return the scores of images, shape (n, n_classes).
+
+        Raises
+        ------
+        ValueError
+            If a score is not finite, for X is too large.
+        """
+        return finite_scores(predicted(self._network, self._reader(X), len(X)))
+
+    def results(self, X: np.ndarray, index: int) -> np.ndarray:
+        """Return the results of a step for images, shape (n, h, w, c) or (n, f).
+
+        Raises
+        ------
+        ValueError
+            If a result is not finite, since X is too large.
+        """
+        step = self._network.steps[index]
+        results = predicted(self._network.up_to(index), self._reader(X), len(X))
+        finite_rows(results, f"the results of layer {step.name!r} for")
+        return results.reshape(len(X), *step.output_shape)
+
+    def gradient(self, X: np.ndarray, coefficients: np.ndarray) -> np.ndarray:
+        """Return the gradient of sums of scores with respect to the values of images.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n, ...)
+        coefficients : ndarray of shape (n, n_classes)
+            Factors of the scores of each image in its sum.
+
+        Returns
+        -------
+        gradient : ndarray of the shape of X, of the dtype computed in
+
+        Raises
+        ------
+        ValueError
+            If a layer that is not of skcnn computes something else in training than in prediction, whose
+            gradient is then unknown.
+        """
+        read = self._reader(X)
+        gradient = input_gradient(self._frozen_behind(0, read), read, coefficients)
+        if self._format.deviation is not None:
+            gradient /= self._format.deviation
+        order = (0, 3, 1, 2) if self._format.channels_first else (0, 1, 2, 3)
+        return gradient.transpose(order).reshape(X.shape)
+
+    def results_gradient(self, results: np.ndarray, index: int, coefficients: np.ndarray) -> np.ndarray:
+        """Return the gradient of sums of scores with respect to the results of a step; see :meth:`gradient`.
+
+        Raises
+        ------
+        ValueError
+            As :meth:`gradient`, or if there is another way through the network than by this step.
+        """
+
+        def read(rows, out):
+            np.copyto(out, results[rows].transpose(1, 2, 0, 3) if results.ndim == 4 else results[rows])
+
+        return input_gradient(self._frozen_behind(index, read), read, coefficients)
+
+    def _frozen_behind(self, index, read):
+        """Return the network behind a step, frozen; checked at the first call, for the first image."""
+        if index not in self._frozen:
+            self._frozen[index] = checked_frozen(self._network.behind(index), read)
+        return self._frozen[index]
+
+    def _reader(self, X):
+        return ImageSource(X, self._format).read
+
+
+def checked_frozen(network: Network, read) -> Network:
+    """Return a network frozen, whose results for the first image are in training those of prediction.
+
+    Parameters
+    ----------
+    network : Network
+    read : callable
+        As that of a :class:`skcnn.network.executor.Batch`.
+
+    Raises
+    ------
+    ValueError
+        If the results differ; the message names the layer where it is found.
+    """
+    still = frozen(network)
+    changing = [step for step in still.steps[1:] if step.layer.is_random or step.merges]
+    if not changing and not differ(still, network, read):
+        return still
+    ends = range(1, len(network.steps))
+    differing = (still.steps[end] for end in ends if differ(still.up_to(end), network.up_to(end), read))
+    step = next(iter(changing), None) or next(differing, None)
+    found = "the network" if step is None else f"layer {step.name!r}, {' '.join(repr(step.layer).split())},"
+    raise ValueError(
+        f"{found} computes something else in training than in prediction, where its gradient is unknown"
+    )
+
+
+def differ(still: Network, network: Network, read) -> bool:
+    """Return whether a frozen network in training gives something else for an image than another predicts.
+
+    More than rounding errors, that is.
+    """
+    (expected,) = predicted(network, read, 1)
+    with worker_pool() as pool:
+        executor = Executor(still, pool, training=True, streams=RandomStreams(0))
+        (found,) = executor.results(Batch(1, read), np.empty((1, len(expected)), still.dtype))
+    rounding = 10 * np.sqrt(np.finfo(still.dtype).eps) * max(1.0, np.abs(expected).max())
+    return not np.allclose(found, expected, rtol=0, atol=rounding)
+
+
+def predicted(network: Network, read, n_rows: int) -> np.ndarray:
+    """Return what a network predicts for images, shape (n_rows, n_outputs)."""
+    out = np.empty((n_rows, network.n_outputs), network.dtype)
+    with worker_pool() as pool:
+        return Executor(network, pool, training=False).predict(Batch(n_rows, read), out)
+
+
+def input_gradient(network: Network, read, coefficients: np.ndarray) -> np.ndarray:
+    """Return the gradient of sums of results of a frozen network with respect to what it reads.
+
+    Parameters
+    ----------
+    network : Network
+        As :func:`frozen` returns it.
+    read : callable
+        As that of a :class:`skcnn.network.executor.Batch`.
+    coefficients : ndarray of shape (n_rows, n_outputs)
+
+    Returns
+    -------
+    gradient : ndarray of shape (n_rows, h, w, c) or (n_rows, f)
+    """
+    n_rows, shape = len(coefficients), network.steps[0].output_shape
+    gradient = np.empty((n_rows, *shape), network.dtype)
+    with worker_pool() as pool:
+        executor = Executor(network, pool, training=True, input_gradient=True)
+        for start in range(0, n_rows, N_ROWS):
+            rows = slice(start, min(start + N_ROWS, n_rows))
+            n = rows.stop - start
+
+            def read_rows(chunk, out, start=start):
+                read(slice(start + chunk.start, start + chunk.stop), out)
+
+            batch = Batch(n, read_rows, coefficients[rows].astype(network.dtype), np.ones(n, network.dtype))
+            executor.gradients(batch, LinearLoss())
+            found = executor.input_gradient()
+            gradient[rows] = found.transpose(2, 0, 1, 3) if len(shape) == 3 else found
+    return gradient
+
+
+def finite_scores(scores: np.ndarray) -> np.ndarray:
+    """Return scores of shape (n_samples, n_classes), or raise a ValueError if one is not finite."""
+    return finite_rows(scores, "the scores of")
+
+
+def finite_rows(values: np.ndarray, what: str) -> np.ndarray:
+    """Return values of shape (n_samples, n); if one is not finite, raise a ValueError with what they are."""
+    finite = np.isfinite(values).all(axis=1)
+    if not finite.all():
+        row = int(np.flatnonzero(~finite)[0])
+        raise ValueError(f"{what} sample {row} are not finite: its values are too large for {values.dtype}")
+    return values

@@ -1,0 +1,156 @@
+"""Layers become a flat list of steps."""
+
+from dataclasses import dataclass
+
+from skcnn.layers.base import Block, Layer, MergingLayer, Shape
+
+
+@dataclass(frozen=True)
+class Step:
+    """One entry of the flat list: a layer, and where its input comes from.
+
+    Attributes
+    ----------
+    name : str
+        Name of the layer, the key of its parameters.
+    layer : Layer or None
+        None for the first step, which reads the images.
+    inputs : tuple of int
+        Indices of the steps whose results the layer takes. A chain has one each, the step before.
+    input_shapes : tuple of shapes
+        Shapes of these results for one sample, batch axis left out.
+    output_shape : tuple of int
+        Shape of the result for one sample.
+    """
+
+    name: str
+    layer: Layer | None
+    inputs: tuple[int, ...]
+    input_shapes: tuple[Shape, ...]
+    output_shape: Shape
+
+    @property
+    def input_shape(self) -> Shape | tuple[Shape, ...]:
+        """Shape of the input; for a layer that joins several, a tuple of shapes."""
+        return self.input_shapes[0] if len(self.input_shapes) == 1 else self.input_shapes
+
+    @property
+    def merges(self) -> bool:
+        """Whether training must wait for the whole minibatch before this step."""
+        return isinstance(self.layer, MergingLayer)
+
+    @property
+    def takes_images(self) -> bool:
+        """Whether the step works on images, a few at a time, rather than on vectors."""
+        return len(self.output_shape if self.layer is None else self.input_shapes[0]) == 3
+
+    def memory_error(self, error: MemoryError) -> MemoryError:
+        """Return an error of this layer's memory that names it."""
+        return MemoryError(f"layer {self.name!r}, {' '.join(repr(self.layer).split())}: {error}")
+
+
+class MisfitError(ValueError):
+    """A block cannot be part of the network; the message says which one, and why."""
+
+
+class Graph:
+    """The steps of a network while blocks add theirs, each behind the steps it reads.
+
+    Parameters
+    ----------
+    input_shape : tuple of int
+        Shape of one sample, ``(h, w, c)`` or ``(f,)``.
+
+    Attributes
+    ----------
+    steps : list of Step
+        The first reads the images.
+
+    Examples
+    --------
+    >>> from skcnn.layers import Conv2D
+    >>> graph = Graph((8, 8, 1))
+    >>> graph.shape(graph.connect("conv1", Conv2D(4, activation="relu"), 0))
+    (8, 8, 4)
+    >>> [step.name for step in graph.steps]
+    ['input', 'conv1', 'conv1_relu']
+    """
+
+    def __init__(self, input_shape: Shape):
+        self.steps = [Step("input", None, (), (), tuple(input_shape))]
+
+    def shape(self, step: int) -> Shape:
+        """Return the shape of the result of a step."""
+        return self.steps[step].output_shape
+
+    def add(self, name: str, layer: Layer, *sources: int) -> int:
+        """Add a step and return its index.
+
+        Raises
+        ------
+        ValueError
+            If the layer does not fit the shapes of its inputs, makes images out of vectors, or the name is
+            taken.
+        """
+        if any(step.name == name for step in self.steps):
+            raise ValueError(
+                f"layer names must be unique, got {name!r} twice (an activation is named after its layer)"
+            )
+        shapes = tuple(self.shape(source) for source in sources)
+        output_shape = tuple(layer.output_shape(shapes[0] if len(shapes) == 1 else shapes))
+        if len(output_shape) == 3 and not any(len(shape) == 3 for shape in shapes):
+            raise ValueError(
+                f"it makes images of shape {output_shape} out of vectors, for which there is no memory: "
+                "images must come from images"
+            )
+        self.steps.append(Step(name, layer, sources, shapes, output_shape))
+        return len(self.steps) - 1
+
+    def connect(self, name: str, block: Block, source: int) -> int:
+        """Let a block add its steps behind a step, and return the index of the one with its result.
+
+        Raises
+        ------
+        MisfitError
+            If a hyperparameter is invalid or the block does not fit the shape that reaches it. The message
+            names the block, its parameters and the shape. Nothing has been allocated by then.
+        """
+        try:
+            block._validate_params()
+            return block.connect(self, name, source)
+        except MisfitError:
+            raise  # by a block within this one, which is named
+        except ValueError as error:
+            shown = " ".join(repr(block).split())
+            raise MisfitError(
+                f"layer {name!r}, {shown}, on input of shape {self.shape(source)}: {error}"
+            ) from error
+
+    def connect_all(self, blocks: list[tuple[str, Block]], source: int) -> int:
+        """Let named blocks add their steps, each behind the one before; see :meth:`connect`."""
+        for name, block in blocks:
+            source = self.connect(name, block, source)
+        return source
+
+
+def compile_steps(layers: list[tuple[str, Block]], input_shape: Shape) -> tuple[Step, ...]:
+    """Turn a stack of named blocks into the flat list of steps.
+
+    Parameters
+    ----------
+    layers : list of (str, Block)
+    input_shape : tuple of int
+        Shape of one sample, ``(h, w, c)`` or ``(f,)``.
+
+    Returns
+    -------
+    steps : tuple of Step
+
+    Raises
+    ------
+    ValueError
+        As :meth:`Graph.connect`.
+    """
+    graph = Graph(input_shape)
+    graph.connect_all(layers, 0)
+    return tuple(graph.steps)

@@ -1,0 +1,329 @@
+"""Losses of scores against dense targets."""
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+
+
+def dense_targets(codes: np.ndarray, n_classes: int, *, label_smoothing: float, dtype) -> np.ndarray:
+    r"""Return target distributions of class codes.
+
+    Parameters
+    ----------
+    codes : ndarray of shape (n_samples,), integers in [0, n_classes)
+    n_classes : int
+    label_smoothing : float
+        Share of the target that is spread evenly over all classes.
+    dtype : numpy.dtype
+
+    Returns
+    -------
+    targets : ndarray of shape (n_samples, n_classes)
+
+    Notes
+    -----
+    :math:`t_k = (1 - s) [k = y] + s / K`.
+
+    References
+    ----------
+    Szegedy, Vanhoucke, Ioffe, Shlens and Wojna (2016), "Rethinking the Inception architecture for
+    computer vision", CVPR.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skcnn.network.losses import dense_targets
+    >>> dense_targets(np.array([1, 0]), 2, label_smoothing=0.5, dtype=float)
+    array([[0.25, 0.75],
+           [0.75, 0.25]])
+    """
+    targets = np.full((len(codes), n_classes), label_smoothing / n_classes, dtype)
+    targets[np.arange(len(codes)), codes] += 1 - label_smoothing
+    return targets
+
+
+class Loss(ABC):
+    """Base class of losses.
+
+    Targets are distributions over the classes, one row a sample; the loss is linear in them, so that
+    smoothed and mixed labels need no other path.
+    """
+
+    out_activation: str
+    """What turns scores into what ``predict_proba`` returns, "identity" where there is no such thing."""
+
+    hyperparameters: tuple[str, ...] = ()
+    """Names of the parameters of the constructor, as the estimator calls them."""
+
+    gives_probabilities = False
+    """Whether there are ``probabilities`` and ``log_probabilities``."""
+
+    @abstractmethod
+    def values(self, scores: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        """Return the loss of every sample.
+
+        Parameters
+        ----------
+        scores, targets : ndarray of shape (n_samples, n_outputs)
+
+        Returns
+        -------
+        losses : ndarray of shape (n_samples,)
+        """
+
+    @abstractmethod
+    def gradient(
+        self, scores: np.ndarray, targets: np.ndarray, weights: np.ndarray, out: np.ndarray
+    ) -> float:
+        """Compute the weighted sum of the losses and its gradient.
+
+        Parameters
+        ----------
+        scores, targets : ndarray of shape (n_samples, n_outputs)
+        weights : ndarray of shape (n_samples,)
+            Factors of the losses.
+        out : ndarray of shape (n_samples, n_outputs)
+            Receives the gradient with respect to the scores.
+
+        Returns
+        -------
+        loss : float
+        """
+
+
+class SoftmaxLoss(Loss):
+    """Base class of losses of the softmax of the scores."""
+
+    out_activation = "softmax"
+    gives_probabilities = True
+
+    def probabilities(self, scores: np.ndarray) -> np.ndarray:
+        """Return the softmax of scores of shape (n_samples, n_outputs)."""
+        with np.errstate(over="ignore"):  # of a difference, whose exponential is zero all the same
+            probabilities = np.exp(scores - scores.max(axis=1, keepdims=True))
+        return np.divide(probabilities, probabilities.sum(axis=1, keepdims=True), out=probabilities)
+
+    def log_probabilities(self, scores: np.ndarray) -> np.ndarray:
+        """Return the logarithm of the softmax, exact where the softmax underflows."""
+        shifted = scores - scores.max(axis=1, keepdims=True)
+        return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+
+
+class LogLoss(SoftmaxLoss):
+    r"""Softmax cross-entropy.
+
+    Notes
+    -----
+    For scores :math:`s` and targets :math:`t` that sum to one,
+
+    .. math:: L = -\sum_k t_k \log p_k, \quad p_k = e^{s_k} / \sum_j e^{s_j},
+        \quad \partial L / \partial s_k = p_k - t_k.
+
+    References
+    ----------
+    Bishop (2006), "Pattern recognition and machine learning", section 4.3.4.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skcnn.network.losses import LogLoss
+    >>> LogLoss().values(np.zeros((1, 2)), np.array([[0.0, 1.0]])).round(3)
+    array([0.693])
+    """
+
+    def values(self, scores, targets):
+        """Return the loss of every sample; see :meth:`Loss.values`."""
+        return -np.einsum("nk,nk->n", targets, self.log_probabilities(scores))
+
+    def gradient(self, scores, targets, weights, out):
+        """Compute loss and gradient; see :meth:`Loss.gradient`."""
+        np.subtract(scores, scores.max(axis=1, keepdims=True), out=out)
+        losses = -np.einsum("nk,nk->n", targets, out)
+        np.exp(out, out=out)
+        totals = out.sum(axis=1, keepdims=True)
+        losses += np.log(totals[:, 0])
+        np.divide(out, totals, out=out)
+        np.subtract(out, targets, out=out)
+        np.multiply(out, weights[:, np.newaxis], out=out)
+        return weighted_sum(losses, weights)
+
+
+class FocalLoss(SoftmaxLoss):
+    r"""Softmax cross-entropy that plays down the samples that are already classified well.
+
+    Parameters
+    ----------
+    focal_gamma : float, default=2.0
+        How much: 0 is the cross-entropy. Not negative.
+
+    Notes
+    -----
+    With the softmax :math:`p` of the scores and targets :math:`t` that sum to one,
+
+    .. math:: L = -\sum_k t_k (1 - p_k)^\gamma \log p_k, \quad
+        \frac{\partial L}{\partial s_j} = a_j - p_j \sum_k a_k, \quad
+        a_k = t_k \left(\gamma p_k (1 - p_k)^{\gamma - 1} \log p_k - (1 - p_k)^\gamma\right).
+
+    The softmax form of the paper's loss. Its minimum over all distributions is not at the probabilities of
+    the classes: the softmax is mostly less certain than they are.
+
+    References
+    ----------
+    Lin, Goyal, Girshick, He and Dollár (2017), "Focal loss for dense object detection", ICCV.
+    Charoenphakdee, Vongkulbhisal, Chairatanakul and Sugiyama (2021), "On focal loss for class-posterior
+    probability estimation: a theoretical perspective", CVPR.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skcnn.network.losses import FocalLoss
+    >>> FocalLoss(focal_gamma=2.0).values(np.zeros((1, 2)), np.array([[0.0, 1.0]])).round(3)
+    array([0.173])
+    """
+
+    hyperparameters = ("focal_gamma",)
+
+    def __init__(self, focal_gamma: float = 2.0):
+        self.focal_gamma = float(focal_gamma)
+
+    def values(self, scores, targets):
+        """Return the loss of every sample; see :meth:`Loss.values`."""
+        logarithms = self.log_probabilities(scores)
+        return -np.einsum("nk,nk,nk->n", targets, self._focus(logarithms), logarithms)
+
+    def gradient(self, scores, targets, weights, out):
+        """Compute loss and gradient; see :meth:`Loss.gradient`."""
+        logarithms = self.log_probabilities(scores)
+        probabilities, focus = np.exp(logarithms), self._focus(logarithms)
+        losses = -np.einsum("nk,nk,nk->n", targets, focus, logarithms)
+        rest = -np.expm1(logarithms)
+        # log(p) / (1 - p) tends to -1 as p tends to 1
+        ratio = np.divide(logarithms, rest, out=np.full_like(rest, -1), where=rest > 0)
+        slopes = targets * focus * (self.focal_gamma * probabilities * ratio - 1)
+        np.subtract(slopes, probabilities * slopes.sum(axis=1, keepdims=True), out=out)
+        np.multiply(out, weights[:, np.newaxis], out=out)
+        return weighted_sum(losses, weights)
+
+    def _focus(self, logarithms):
+        """Return ``(1 - p) ** gamma`` from the logarithms of the probabilities."""
+        return np.power(-np.expm1(logarithms), self.focal_gamma)
+
+
+class Hinge(Loss):
+    r"""Multiclass hinge loss of a support vector machine, in the form of Weston and Watkins.
+
+    Notes
+    -----
+    For scores :math:`s` and targets :math:`t` that sum to one, with margin 1,
+
+    .. math:: L = \sum_y t_y \sum_{k \ne y} \max(0, 1 + s_k - s_y).
+
+    Where the margin is just kept, the derivative is taken to be 0.
+
+    References
+    ----------
+    Weston and Watkins (1999), "Support vector machines for multi-class pattern recognition", ESANN.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skcnn.network.losses import Hinge
+    >>> Hinge().values(np.array([[0.0, 0.5, 3.0]]), np.array([[0.0, 1.0, 0.0]]))
+    array([4.])
+    """
+
+    out_activation = "identity"
+
+    def values(self, scores, targets):
+        """Return the loss of every sample; see :meth:`Loss.values`."""
+        losses = np.zeros(len(scores), scores.dtype)
+        for _, shares, violations in self._violations(scores, targets):
+            losses += shares * self._penalties(violations).sum(axis=1)
+        return losses
+
+    def gradient(self, scores, targets, weights, out):
+        """Compute loss and gradient; see :meth:`Loss.gradient`."""
+        losses = np.zeros(len(scores), scores.dtype)
+        out.fill(0)
+        for where, shares, violations in self._violations(scores, targets):
+            losses += shares * self._penalties(violations).sum(axis=1)
+            slopes = self._slopes(violations) * shares[:, np.newaxis]
+            np.add(out, slopes, out=out)
+            out[where] -= slopes.sum(axis=1)
+        np.multiply(out, weights[:, np.newaxis], out=out)
+        return weighted_sum(losses, weights)
+
+    def _penalties(self, violations):
+        return violations
+
+    def _slopes(self, violations):
+        return (violations > 0).astype(violations.dtype)
+
+    def _violations(self, scores, targets):
+        """Yield the largest target of every sample, then the second largest, and so on.
+
+        Yields
+        ------
+        where : (ndarray, ndarray)
+            Index of these targets.
+        shares : ndarray of shape (n_samples,)
+            The targets.
+        violations : ndarray of shape (n_samples, n_outputs)
+            By how much each other score misses the margin to that of the target.
+        """
+        order = np.argsort(-targets, axis=1, kind="stable")
+        rows = np.arange(len(scores))
+        for rank in range(int(np.count_nonzero(targets, axis=1).max(initial=0))):
+            where = rows, order[:, rank]
+            violations = np.maximum(scores - (scores[where] - 1)[:, np.newaxis], 0)
+            violations[where] = 0
+            yield where, targets[where], violations
+
+
+class SquaredHinge(Hinge):
+    r"""Multiclass hinge loss with squared violations of the margin.
+
+    Notes
+    -----
+    For scores :math:`s` and targets :math:`t` that sum to one, with margin 1,
+
+    .. math:: L = \sum_y t_y \sum_{k \ne y} \max(0, 1 + s_k - s_y)^2,
+
+    the form of Weston and Watkins with squares; Tang squares the hinges of one class against the rest.
+
+    References
+    ----------
+    Weston and Watkins (1999), "Support vector machines for multi-class pattern recognition", ESANN.
+    Tang (2013), "Deep learning using linear support vector machines", arXiv:1306.0239.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skcnn.network.losses import SquaredHinge
+    >>> SquaredHinge().values(np.array([[0.0, 0.5, 3.0]]), np.array([[0.0, 1.0, 0.0]]))
+    array([12.5])
+    """
+
+    def _penalties(self, violations):
+        return violations**2
+
+    def _slopes(self, violations):
+        return 2 * violations
+
+
+class LinearLoss:
+    """Sum of scores times fixed coefficients, the targets: its gradient tests all outputs at once."""
+
+    def gradient(self, scores, targets, weights, *, out):
+        """Return the loss and write its gradient; see :meth:`skcnn.network.losses.Loss.gradient`."""
+        np.copyto(out, targets)
+        return float((scores * targets).sum())
+
+
+def weighted_sum(losses: np.ndarray, weights: np.ndarray) -> float:
+    """Return the sum of the losses times their weights, added up in float64."""
+    return float(np.dot(losses.astype(np.float64), weights.astype(np.float64)))
+
+
+LOSSES = {"log_loss": LogLoss, "focal": FocalLoss, "hinge": Hinge, "squared_hinge": SquaredHinge}
+"""Losses by the names that the ``loss`` parameter takes."""

@@ -1,0 +1,82 @@
+"""Memory for arrays that are handed out again and again."""
+
+import threading
+from math import prod
+
+import numpy as np
+
+BLOCK_BYTES = 16 * 2**20
+"""Memory that is asked for at once."""
+
+ALIGNMENT = 64
+"""Bytes of a line of the cache, at whose start arrays begin."""
+
+
+class Blocks:
+    """Large blocks of memory that arrays are cut from, for threads to share.
+
+    From a few megabytes on, numpy asks the system for huge pages, which are faster to find.
+    """
+
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._block = np.empty(0, np.uint8)
+
+    def __call__(self, size: int, dtype) -> np.ndarray:
+        """Return an array of a number of elements, with whatever it contains."""
+        n_bytes = size * dtype.itemsize
+        if n_bytes > BLOCK_BYTES // 4:
+            try:
+                return np.empty(size, dtype)
+            except ValueError as error:  # so large that numpy does not even ask for it
+                raise MemoryError(str(error)) from error
+        with self._lock:
+            if self._block.size < n_bytes:
+                self._block = np.empty(BLOCK_BYTES, np.uint8)
+                self._block = self._block[-self._block.ctypes.data % ALIGNMENT :]
+            array = self._block[:n_bytes]
+            self._block = self._block[-(-n_bytes // ALIGNMENT) * ALIGNMENT :]
+        return array.view(dtype)
+
+
+class Arena:
+    """Arrays by name, allocated once and handed out again; a smaller shape gets a view.
+
+    Parameters
+    ----------
+    dtype : numpy.dtype
+        Type of arrays for which none is asked for.
+    allocate : callable
+        ``allocate(size, dtype)`` returns new memory.
+    """
+
+    def __init__(self, dtype, allocate=np.empty):
+        self._dtype = np.dtype(dtype)
+        self._allocate = allocate
+        self._memory = {}
+        self._views = {}
+        self._workspaces = {}
+
+    def __call__(self, name, shape: tuple[int, ...], dtype=None) -> np.ndarray:
+        """Return the array of this name and dtype, with whatever it contains."""
+        view = self._views.get((name, shape, dtype))
+        if view is None:
+            view = self._views[name, shape, dtype] = self._view(name, shape, dtype)
+        return view
+
+    def _view(self, name, shape, dtype):
+        dtype = self._dtype if dtype is None else np.dtype(dtype)
+        memory = self._memory.get((name, dtype))
+        if memory is None or memory.size < prod(shape):
+            memory = self._memory[name, dtype] = self._allocate(prod(shape), dtype)
+            self._views = {key: view for key, view in self._views.items() if key[0] != name}
+            self._workspaces = {}
+        return memory[: prod(shape)].reshape(shape)
+
+    def workspace(self, make, *sizes):
+        """Return ``make(self, *sizes)``, arrays and views of them, made once and kept as their memory is."""
+        workspace = self._workspaces.get((make, sizes))
+        if workspace is None:
+            workspace = make(self, *sizes)
+            self._workspaces[make, sizes] = workspace
+        return workspace

@@ -1,0 +1,214 @@
+"""A network: a flat list of steps with the parameters of their layers."""
+
+from dataclasses import replace
+from math import prod
+from types import MappingProxyType
+
+import numpy as np
+
+from skcnn.layers.base import Activation
+from skcnn.layers.reshape import Flatten
+from skcnn.network.graph import Step
+from skcnn.random_streams import RandomStreams
+
+
+class Network:
+    """Compiled layers with their parameters, all that prediction needs.
+
+    Parameters
+    ----------
+    steps : tuple of Step
+        As returned by :func:`compile_steps`.
+    dtype : numpy.dtype
+        Type of parameters and activations, float32 or float64.
+    streams : RandomStreams
+        Source of the initial weights.
+
+    Raises
+    ------
+    MemoryError
+        If there is no memory for the parameters of a layer; the message names it.
+
+    Attributes
+    ----------
+    steps : tuple of Step
+    dtype : numpy.dtype
+    params : dict of str to dict of str to ndarray
+        Parameters by layer name and parameter name. Those with a gradient are views of ``vector``, so write
+        into them, ``params["conv1"]["weight"][...] = 0``; they cannot be replaced.
+    vector : ndarray of shape (n_params,)
+        All parameters with a gradient, those that weight decay applies to first. Optimizers,
+        snapshots and norms work on it as a whole.
+    n_decayed : int
+        Number of leading elements of ``vector`` that weight decay applies to.
+    """
+
+    def __init__(self, steps: tuple[Step, ...], *, dtype, streams: RandomStreams):
+        params = {}
+        for index, step in enumerate(steps[1:], start=1):
+            try:
+                params[step.name] = step.layer.init_params(
+                    step.input_shape,
+                    activation=following_activation(steps, index),
+                    dtype=np.dtype(dtype),
+                    rng=streams.generator("initialization", index),
+                )
+            except MemoryError as error:
+                raise step.memory_error(error) from error
+        self._build(steps, params, dtype)
+
+    def _build(self, steps, params, dtype):
+        """Sort parameters into the vector, the state and the constants."""
+        self.steps = steps
+        self.dtype = np.dtype(dtype)
+        trained, state, constants = [], {}, {}
+        for step in steps[1:]:
+            for key, value in params.get(step.name, {}).items():
+                if key in step.layer.state_params:
+                    state[step.name, key] = np.array(value)
+                elif key in step.layer.constant_params:
+                    constants[step.name, key] = np.array(value)
+                else:
+                    trained.append((key in step.layer.decayed_params, step.name, key, value))
+        trained.sort(key=lambda entry: not entry[0])
+        self.n_decayed = sum(value.size for is_decayed, *_, value in trained if is_decayed)
+        values = [value.ravel().astype(self.dtype, copy=False) for *_, value in trained]
+        self.vector = np.concatenate([np.empty(0, self.dtype), *values])
+        self._layout = tuple((name, key, value.shape) for _, name, key, value in trained)
+        self._connect(state, constants)
+
+    def _connect(self, state, constants):
+        """Make ``params`` of the vector and the parameters without a gradient."""
+        self._state_names, self._constant_names = tuple(state), tuple(constants)
+        params = self.views_of(self.vector)
+        for (name, key), value in (state | constants).items():
+            params.setdefault(name, {})[key] = value
+        self.params = MappingProxyType({name: MappingProxyType(values) for name, values in params.items()})
+
+    @property
+    def n_params(self) -> int:
+        """Number of parameters with a gradient."""
+        return self.vector.size
+
+    @property
+    def n_outputs(self) -> int:
+        """Number of scores of a sample."""
+        return self.steps[-1].output_shape[0]
+
+    def views_of(self, vector: np.ndarray) -> dict[str, dict[str, np.ndarray]]:
+        """Return the parts of a vector, such as a gradient, by layer and parameter name.
+
+        Parameters
+        ----------
+        vector : ndarray of shape (n_params,)
+
+        Returns
+        -------
+        views : dict of str to dict of str to ndarray
+        """
+        views, start = {}, 0
+        for name, key, shape in self._layout:
+            views.setdefault(name, {})[key] = vector[start : start + prod(shape)].reshape(shape)
+            start += prod(shape)
+        return views
+
+    def state(self) -> dict[tuple[str, str], np.ndarray]:
+        """Return the parameters without a gradient that training changes, by (layer name, parameter name)."""
+        return {(name, key): self.params[name][key] for name, key in self._state_names}
+
+    def up_to(self, index: int) -> "Network":
+        """Return a network that ends with a step, whose result is flattened; the parameters are shared."""
+        steps = self.steps[: index + 1]
+        shape = steps[-1].output_shape
+        if len(shape) == 3:
+            steps = (*steps, Step("", Flatten(), (index,), (shape,), (prod(shape),)))
+        other = object.__new__(Network)
+        other.__setstate__(self.__getstate__() | {"steps": steps})
+        return other
+
+    def behind(self, index: int) -> "Network":
+        """Return a network of the steps behind one, which reads its results; the parameters are copied.
+
+        Raises
+        ------
+        ValueError
+            If one of these steps reads what is in front of that one, too.
+        """
+        front = self.steps[index]
+        steps = [Step("input", None, (), (), front.output_shape)]
+        for step in self.steps[index + 1 :]:
+            if min(step.inputs) < index:
+                raise ValueError(
+                    f"the network does not go through layer {front.name!r} alone: {step.name!r} reads what "
+                    "is in front of it"
+                )
+            steps.append(replace(step, inputs=tuple(source - index for source in step.inputs)))
+        return Network.of(tuple(steps), self.params, self.dtype)
+
+    @classmethod
+    def of(cls, steps: tuple[Step, ...], params, dtype) -> "Network":
+        """Return a network of steps with a copy of parameters, by layer name and parameter name."""
+        network = object.__new__(cls)
+        network._build(steps, params, dtype)
+        return network
+
+    def copy(self) -> "Network":
+        """Return a network of the same steps with parameters of its own, but for constants."""
+        other = object.__new__(Network)
+        vector, state = self.snapshot()
+        other.__setstate__(self.__getstate__() | {"vector": vector, "state": state})
+        return other
+
+    def snapshot(self):
+        """Return a copy of all parameters that training changes, for :meth:`restore`."""
+        return self.vector.copy(), {where: value.copy() for where, value in self.state().items()}
+
+    def restore(self, snapshot) -> None:
+        """Take over the parameters of a snapshot."""
+        vector, state = snapshot
+        np.copyto(self.vector, vector)
+        self.set_state(state)
+
+    def set_state(self, state: dict[tuple[str, str], np.ndarray]) -> None:
+        """Overwrite parameters without a gradient."""
+        for (name, key), value in state.items():
+            np.copyto(self.params[name][key], value, casting="same_kind")
+
+    @property
+    def trained(self) -> set[str]:
+        """Names of the layers that have parameters with a gradient."""
+        return {name for name, _, _ in self._layout}
+
+    def multiply_adds(self) -> int:
+        """Return the number of multiply-adds of a forward pass of one sample."""
+        return sum(step.layer.multiply_adds(step.input_shape) for step in self.steps[1:])
+
+    def __getstate__(self):
+        return {
+            "steps": self.steps,
+            "dtype": self.dtype,
+            "layout": self._layout,
+            "n_decayed": self.n_decayed,
+            "vector": self.vector,
+            "state": self.state(),
+            "constants": {(name, key): self.params[name][key] for name, key in self._constant_names},
+        }
+
+    def __setstate__(self, saved):
+        self.steps, self.dtype, self._layout = saved["steps"], saved["dtype"], saved["layout"]
+        self.n_decayed, self.vector = saved["n_decayed"], saved["vector"]
+        self._connect(saved["state"], saved["constants"])
+
+
+def following_activation(steps: tuple[Step, ...], index: int) -> Activation | None:
+    """Return the activation that the result of a step goes into.
+
+    Layers without weights, such as pooling or batch normalization, are looked through; None where a
+    layer with weights or the end of the network comes first. Of several readers the first counts.
+    """
+    while True:
+        index = next((reader for reader, step in enumerate(steps) if index in step.inputs), None)
+        if index is None or steps[index].layer.decayed_params:
+            return None
+        if isinstance(steps[index].layer, Activation):
+            return steps[index].layer

@@ -1,0 +1,1 @@
+"""One call of fit: what it minimises, by which steps, and when it ends."""

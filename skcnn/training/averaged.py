@@ -1,0 +1,100 @@
+"""The network that an average of weights predicts with, and its running statistics."""
+
+import math
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from skcnn.data.samples import TrainingData
+from skcnn.network.executor import Batch, Executor
+from skcnn.network.network import Network
+from skcnn.random_streams import RandomStreams
+from skcnn.training.loop import make_batch
+from skcnn.training.state import Objective, TrainingState
+
+VALIDATED_SAMPLES = 10_000
+"""About how many samples give the running statistics of an average that is validated after an epoch."""
+
+
+def averaged_network(
+    network: Network,
+    data: TrainingData,
+    state: TrainingState,
+    objective: Objective,
+    *,
+    batch_size: int,
+    pool,
+    order: np.ndarray | None = None,
+    n_samples: int | None = None,
+    statistics: dict | None = None,
+) -> Network:
+    """Return a network with the average of the weights and running statistics that belong to it.
+
+    Parameters
+    ----------
+    network : Network
+        Returned itself where there is no average yet.
+    data : TrainingData
+        The training samples.
+    state : TrainingState
+    objective : Objective
+    batch_size : int
+        Largest number of samples of a minibatch.
+    pool : WorkerPool
+    order : ndarray of shape (n_samples,), default=None
+        Order in which the samples make up minibatches; None: as they come.
+    n_samples : int, default=None
+        About how many of them to take, in minibatches at even distances. None: all.
+    statistics : dict of (str, str) to ndarray, default=None
+        Running statistics to go on from, as training does, where these samples are not all there are. None:
+        the statistics of the minibatches are averaged.
+
+    References
+    ----------
+    Izmailov, Podoprikhin, Garipov, Vetrov and Wilson (2018), "Averaging weights leads to wider optima and
+    better generalization", UAI, section 3.2.
+    Wu and Johnson (2021), "Rethinking 'batch' in BatchNorm", arXiv:2105.07576, section 3.2.
+    """
+    if not state.n_averaged:
+        return network
+    averaged = network.copy()
+    np.copyto(averaged.vector, state.slots["average"])
+    if averaged.state():
+        executor = Executor(averaged, pool, training=True, streams=RandomStreams(state.seed))
+        order = np.arange(len(data.images)) if order is None else order
+        minibatches = evenly_chosen(np.array_split(order, -(-len(order) // batch_size)), n_samples)
+        batches = (
+            make_batch(data, rows, averaged, objective, number=int(rows[0]), epoch=state.epoch)
+            for rows in minibatches
+        )
+        if statistics is None:
+            weights = np.ones(len(data.images)) if data.weights is None else data.weights / data.weights.max()
+            average_statistics(executor, batches, [weights[rows].sum() for rows in minibatches])
+        else:
+            averaged.set_state(statistics)
+            for batch in batches:
+                averaged.set_state(executor.statistics(batch))
+    return averaged
+
+
+def evenly_chosen(minibatches: list[np.ndarray], n_samples: int | None) -> list[np.ndarray]:
+    """Return minibatches of about so many samples at even distances, from the first to the last."""
+    n_chosen = len(minibatches) if n_samples is None else max(2, -(-n_samples // len(minibatches[0])))
+    if len(minibatches) <= n_chosen:
+        return minibatches
+    return [minibatches[i] for i in np.linspace(0, len(minibatches) - 1, n_chosen).astype(int)]
+
+
+def average_statistics(executor: Executor, batches: Iterator[Batch], weights: Sequence[float]) -> None:
+    """Give a network the average of the statistics of some minibatches, by their weights; counts add up."""
+    network = executor.network
+    blank = {where: np.zeros_like(value) for where, value in network.state().items()}
+    sums = dict.fromkeys(blank, 0.0)
+    counts = {where: value for where, value in blank.items() if value.dtype.kind in "iu"}
+    for batch, weight in zip(batches, weights, strict=True):
+        network.set_state(blank)  # running statistics that start at zero become those of the minibatch
+        latest = executor.statistics(batch)
+        sums = {where: total + weight * latest[where] for where, total in sums.items()}
+        counts = {where: count + latest[where] for where, count in counts.items()}
+    floats = [where for where, value in blank.items() if value.dtype.kind == "f"]
+    network.set_state(latest | counts | {where: sums[where] / math.fsum(weights) for where in floats})

@@ -1,0 +1,147 @@
+"""What scikit-learn's callbacks see of a fit: a task for the fit and, below it, one for each epoch.
+
+scikit-learn has callbacks from 1.9 on, of which only this module knows. The training loop knows of none.
+"""
+
+import copy
+from collections.abc import Callable
+
+from skcnn.network.threads import current_numpy_state, working_numpy_state
+
+try:
+    from sklearn.callback import CallbackSupportMixin
+except ModuleNotFoundError:
+
+    class CallbackSupportMixin:
+        """Stands for scikit-learn's, with ``set_callbacks``, where there is none yet."""
+
+
+ATTRIBUTES = ("_skl_callbacks", "_callback_fit_ctx", "_skl_callbacks_to_teardown", "_parent_callback_ctx")
+"""Where scikit-learn keeps the callbacks of an estimator, and what it knows of the fit under way."""
+
+
+def callback_attributes(estimator) -> dict:
+    """Return the attributes of an estimator that belong to callbacks."""
+    return {name: value for name, value in vars(estimator).items() if name in ATTRIBUTES}
+
+
+def copy_without_callbacks(estimator):
+    """Return a shallow copy of an estimator that has no part in callbacks and in a fit under way."""
+    copied = copy.copy(estimator)
+    for name in callback_attributes(copied):
+        delattr(copied, name)
+    return copied
+
+
+class UnwatchedFit:
+    """The tasks of a fit where no callback is set."""
+
+    def begin_epochs(self, goes_on: Callable[[dict], bool], ended_copy: Callable) -> Callable[[dict], bool]:
+        """Return ``goes_on`` itself; see :meth:`WatchedFit.begin_epochs`."""
+        return goes_on
+
+    def end_epochs(self) -> None:
+        """Do nothing."""
+
+    def end(self, ended_copy: Callable) -> None:
+        """Do nothing."""
+
+
+class WatchedFit:
+    """The tasks of a fit that callbacks watch, who see numpy in the state that the user had set.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Which callbacks know: that of the user, not a copy in training.
+    task : sklearn.callback.CallbackContext
+        The fit, which begins with this.
+    samples : dict of str to callable
+        Return "X", "y" and "metadata" of the training samples. Called when a callback asks for them.
+    """
+
+    def __init__(self, estimator, task, samples: dict[str, Callable]):
+        self._estimator = estimator
+        self._task = task
+        self._samples = samples
+        self._epoch = None
+        self._users_numpy_state = current_numpy_state()
+        self._call(task.call_on_fit_task_begin)
+
+    def begin_epochs(self, goes_on: Callable[[dict], bool], ended_copy: Callable) -> Callable[[dict], bool]:
+        """Begin the first epoch.
+
+        Parameters
+        ----------
+        goes_on : callable
+            Takes the record of an epoch and returns whether there is to be another one.
+        ended_copy : callable
+            Returns the fitted estimator that training would give if it ended now, of which nothing changes
+            any more. Called when a callback asks for it.
+
+        Returns
+        -------
+        goes_on : callable
+            The same, but it ends an epoch and begins the next one, and callbacks have a say, too.
+        """
+        self._goes_on, self._ended_copy = goes_on, ended_copy
+        self._begin_epoch()
+        return self._end_epoch
+
+    def end_epochs(self) -> None:
+        """End an epoch that came to nothing: training diverged in it, or had converged before."""
+        if self._epoch is not None:
+            self._call(self._epoch.call_on_fit_task_end)
+
+    def end(self, ended_copy: Callable) -> None:
+        """End the fit, with what returns the fitted estimator."""
+        self._call(self._task.call_on_fit_task_end, ended_copy)
+
+    def _begin_epoch(self):
+        self._epoch = self._task.subcontext(task_name="epoch")
+        self._call(self._epoch.call_on_fit_task_begin, self._ended_copy)
+
+    def _end_epoch(self, record):
+        goes_on = self._goes_on(record)
+        epoch, self._epoch = self._epoch, None
+        is_to_stop = self._call(epoch.call_on_fit_task_end, self._ended_copy)
+        if is_to_stop or not goes_on:
+            return False
+        self._begin_epoch()
+        return True
+
+    def _call(self, hooks, ended_copy=None):
+        """Call a hook of all callbacks, and return what they say."""
+
+        def attributes():
+            with working_numpy_state():
+                # BaseEstimator._from_reconstruction_attributes gives each to setattr; as one, a name that is
+                # not there goes, too
+                return {"__dict__": vars(ended_copy())}
+
+        with self._users_numpy_state():
+            return hooks(
+                estimator=self._estimator,
+                reconstruction_attributes=None if ended_copy is None else attributes,
+                **self._samples,
+            )
+
+
+def begin_fit(
+    estimator, samples: dict[str, Callable], *, task_name: str, n_epochs: int
+) -> UnwatchedFit | WatchedFit:
+    """Begin the task of a fit, if there are callbacks.
+
+    Parameters
+    ----------
+    estimator : estimator
+    samples : dict of str to callable
+        As for :class:`WatchedFit`.
+    task_name : str
+    n_epochs : int
+        Largest number of epochs.
+    """
+    if not hasattr(estimator, "_skl_callbacks"):
+        return UnwatchedFit()
+    task = estimator._init_callback_context(task_name=task_name, max_subtasks=n_epochs)
+    return WatchedFit(estimator, task, samples)

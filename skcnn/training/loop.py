@@ -1,0 +1,328 @@
+"""The training loop: a generator that yields one record an epoch."""
+
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import numpy as np
+
+from skcnn.data.samples import TrainingData
+from skcnn.network.executor import Batch, Executor, blocks
+from skcnn.network.losses import dense_targets
+from skcnn.network.network import Network
+from skcnn.random_streams import RandomStreams
+from skcnn.training.schedules import Position
+from skcnn.training.state import Objective, TrainingState
+
+EXPLODING_LOSS = 1e3
+"""Mean loss of an epoch above which it is checked whether the weights still give finite scores."""
+
+
+class DivergenceError(ArithmeticError):
+    """The loss or the weights ceased to be finite."""
+
+
+def train_epochs(
+    network: Network,
+    data: TrainingData,
+    state: TrainingState,
+    objective: Objective,
+    *,
+    batch_size: int,
+    shuffle: bool,
+    pool,
+    out_of_time: Callable[[], bool],
+) -> Iterator[dict]:
+    """Train a network epoch by epoch, without end.
+
+    Where the network holds an average of weights, training goes on from the weights in the state.
+
+    Parameters
+    ----------
+    network : Network
+        Updated in place, step by step.
+    data : TrainingData
+    state : TrainingState
+        Updated in place.
+    objective : Objective
+    batch_size : int
+        Largest number of samples of a minibatch. The minibatches of an epoch are of equal size, give or take
+        one sample, for a small last one would weigh too much.
+    shuffle : bool
+        Whether to draw a new order of the samples each epoch.
+    pool : WorkerPool
+    out_of_time : callable
+        Asked after each minibatch; true ends the epoch early.
+
+    Yields
+    ------
+    record : dict
+        ``epoch``, ``loss`` (mean over the epoch, penalty included), ``batch_losses`` (of each minibatch),
+        ``learning_rate`` (of the last minibatch), ``seconds``.
+
+    Raises
+    ------
+    DivergenceError
+        If a loss, weight or running statistic is not finite. Network and state are back at the last start
+        of an epoch from which the loss was finite.
+    """
+    prepare_state(network, state, objective)
+    executor = Executor(network, pool, training=True, streams=RandomStreams(state.seed))
+    averaging, schedule = objective.averaging, objective.schedule
+    n_batches = -(-len(data.images) // batch_size)
+    first_epoch = state.epoch
+    trusted = Trusted(network, state)
+    while True:
+        start_time = time.perf_counter()
+        first_step = (state.epoch - (first_epoch if schedule.has_horizon else 0)) * n_batches
+        position = Position(first_step, n_batches, state.n_samples_seen, state.n_plateaus)
+        losses, loss_sum, n_seen = [], 0.0, 0
+        for index, rows in enumerate(np.array_split(order_of_epoch(data, state, shuffle), n_batches)):
+            rate = schedule.rate(replace(position, step=first_step + index))
+            with uninterrupted(), trusted.restored_on_divergence():
+                loss, gradient = loss_and_gradient(executor, data, rows, state, objective)
+                if index == 0:
+                    trusted.take()
+                update(executor, gradient, state, objective, rate)
+                state.n_samples_seen += len(rows)
+            losses.append(loss)
+            loss_sum += loss * len(rows)
+            n_seen += len(rows)
+            if out_of_time():
+                break
+        if loss_sum / n_seen > EXPLODING_LOSS:
+            with trusted.restored_on_divergence():
+                check_scores(network, data, rows, pool, state.step)
+        state.epoch += 1
+        if averaging and averaging.takes_epoch(state.epoch - first_epoch, objective.n_epochs):
+            averaging.update(state.slots["average"], network.vector, state.n_averaged)
+            state.n_averaged += 1
+        yield {
+            "epoch": state.epoch,
+            "loss": loss_sum / n_seen,
+            "batch_losses": losses,
+            "learning_rate": rate,
+            "seconds": time.perf_counter() - start_time,
+        }
+
+
+def prepare_state(network: Network, state: TrainingState, objective: Objective) -> None:
+    """Give the state the slots of the optimizer and of the average, and the network its trained weights."""
+    optimizer, averaging = objective.optimizer, objective.averaging
+    state.change_solver(optimizer.slot_kind)
+    if averaging is None or averaging.has_horizon:
+        state.forget_average()
+    for name in (*optimizer.slot_names, *(("average",) if averaging else ())):
+        state.slots.setdefault(name, np.zeros_like(network.vector))
+    resume(network, state)
+
+
+def order_of_epoch(data: TrainingData, state: TrainingState, shuffle: bool) -> np.ndarray:
+    """Return the order in which an epoch takes the samples."""
+    n_samples = len(data.images)
+    if not shuffle:
+        return np.arange(n_samples)
+    return RandomStreams(state.seed).generator("shuffle", state.epoch).permutation(n_samples)
+
+
+def resume(network: Network, state: TrainingState) -> None:
+    """Give a network that holds an average the weights that training goes on from."""
+    if state.trained is not None:
+        np.copyto(network.vector, state.trained)
+        state.trained = None
+
+
+def loss_and_gradient(
+    executor: Executor, data: TrainingData, rows: np.ndarray, state: TrainingState, objective: Objective
+) -> tuple[float, np.ndarray]:
+    """Return the loss of a minibatch and its gradient, penalty included, in memory of the executor.
+
+    Raises
+    ------
+    DivergenceError
+        If the loss is not finite.
+    """
+    network = executor.network
+    batch = make_batch(data, rows, network, objective, number=state.n_samples_seen, epoch=state.epoch)
+    loss = executor.gradients(batch, objective.loss)
+    gradient = executor.reduce()
+    if not objective.optimizer.decouples_decay:
+        loss += add_penalty(network, gradient, objective.alpha)
+    if not math.isfinite(loss):
+        raise DivergenceError(f"the loss became {loss} at step {state.step + 1}")
+    return loss, gradient
+
+
+def update(
+    executor: Executor,
+    gradient: np.ndarray,
+    state: TrainingState,
+    objective: Objective,
+    learning_rate: float,
+) -> None:
+    """Take a step: update the weights, the running statistics, the state and the average.
+
+    Raises
+    ------
+    DivergenceError
+        If an updated weight or a running statistic is not finite.
+    """
+    network, optimizer, averaging = executor.network, objective.optimizer, objective.averaging
+    if objective.clip_norm is not None:
+        clip_norm(gradient, objective.clip_norm)
+    if optimizer.decouples_decay:
+        decayed = network.vector[: network.n_decayed]
+        np.multiply(decayed, 1 - learning_rate * objective.alpha, out=decayed)
+
+    def update_block(block):
+        slots = {name: slot[block] for name, slot in state.slots.items()}
+        weights = network.vector[block]
+        optimizer.update(
+            weights, gradient[block], slots, step=state.n_updates + 1, learning_rate=learning_rate
+        )
+        if averaging and averaging.each_step:
+            averaging.update(slots["average"], weights, state.n_averaged)
+
+    executor.pool.run(update_block, blocks(network.n_params))
+    network.set_state(executor.state)
+    if not has_finite_parameters(network):
+        raise DivergenceError(f"a weight or running statistic ceased to be finite at step {state.step + 1}")
+    state.step += 1
+    state.n_updates += 1
+    if averaging and averaging.each_step:
+        state.n_averaged += 1
+
+
+def make_batch(
+    data: TrainingData, rows: np.ndarray, network: Network, objective: Objective, *, number: int, epoch: int
+) -> Batch:
+    """Return some samples as a minibatch of an epoch, whose loss is the mean over them."""
+
+    def targets_of(samples):
+        return dense_targets(
+            data.codes[samples],
+            network.n_outputs,
+            label_smoothing=objective.label_smoothing,
+            dtype=network.dtype,
+        )
+
+    if data.augmenter is None:
+        read, targets = data.reader(rows), targets_of(rows)
+    else:
+        read, targets = data.augmenter.minibatch(data.images, rows, epoch, targets_of)
+    return Batch(
+        n_rows=len(rows),
+        read=read,
+        targets=targets,
+        loss_weights=(data.loss_weights[rows] / len(rows)).astype(network.dtype),
+        weights=None if data.weights is None else near_one(data.weights[rows]),
+        number=number,
+    )
+
+
+def near_one(weights: np.ndarray) -> np.ndarray:
+    """Return weights times a power of two, which is exact, so that the largest is at most one.
+
+    Examples
+    --------
+    >>> near_one(np.array([3.0, 6.0]))
+    array([0.375, 0.75 ])
+    """
+    return np.ldexp(weights, -np.frexp(weights.max())[1])
+
+
+class Trusted:
+    """The weights and the state to go back to when training diverges.
+
+    Parameters
+    ----------
+    network : Network
+    state : TrainingState
+        Copied, together with the weights, as they are now.
+    """
+
+    def __init__(self, network: Network, state: TrainingState):
+        self._network, self._state = network, state
+        self._snapshot, self._copy = network.snapshot(), state.copy()
+
+    def take(self) -> None:
+        """Trust what network and state hold now, in the memory of what was trusted before."""
+        vector, statistics = self._snapshot
+        np.copyto(vector, self._network.vector)
+        for where, value in self._network.state().items():
+            np.copyto(statistics[where], value)
+        slots = self._copy.slots
+        for name, slot in self._state.slots.items():
+            np.copyto(slots[name], slot)
+        self._copy = replace(self._state, slots=slots)
+
+    @contextmanager
+    def restored_on_divergence(self):
+        """Go back if the block diverges."""
+        try:
+            yield
+        except DivergenceError:
+            self._network.restore(self._snapshot)
+            vars(self._state).update(vars(self._copy))
+            raise
+
+
+def check_scores(network: Network, data: TrainingData, rows: np.ndarray, pool, step: int) -> None:
+    """Raise a DivergenceError unless the weights after a step give finite scores for some rows."""
+    scores = np.empty((len(rows), network.n_outputs), network.dtype)
+    Executor(network, pool, training=False).predict(Batch(len(rows), data.reader(rows)), scores)
+    if not np.isfinite(scores).all():
+        raise DivergenceError(f"the scores ceased to be finite at step {step}")
+
+
+def add_penalty(network: Network, gradient: np.ndarray, alpha: float) -> float:
+    """Add the gradient of ``alpha / 2 * sum(weight ** 2)`` and return this penalty."""
+    if alpha == 0:
+        return 0.0
+    squares = 0.0
+    for block in blocks(network.n_decayed):
+        weights = network.vector[: network.n_decayed][block]
+        squares += float(np.dot(weights, weights))
+        part = gradient[: network.n_decayed][block]
+        np.add(part, alpha * weights, out=part)
+    return alpha / 2 * squares
+
+
+def clip_norm(gradient: np.ndarray, largest: float) -> None:
+    """Scale a gradient down, in place, so that its Euclidean norm is at most ``largest``."""
+    norm = math.sqrt(
+        sum(float(np.square(gradient[block], dtype=np.float64).sum()) for block in blocks(gradient.size))
+    )
+    if norm > largest:
+        np.multiply(gradient, largest / norm, out=gradient)
+
+
+def is_finite(vector: np.ndarray) -> bool:
+    """Whether all elements are finite."""
+    return all(np.isfinite(vector.reshape(-1)[block]).all() for block in blocks(vector.size))
+
+
+def has_finite_parameters(network: Network) -> bool:
+    """Whether all weights and running statistics are finite."""
+    return all(is_finite(values) for values in (network.vector, *network.state().values()))
+
+
+@contextmanager
+def uninterrupted():
+    """Hold back an interrupt from the keyboard until the end of the block, so that a step is complete."""
+    handler = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(handler):
+        yield
+        return
+    received = []
+    signal.signal(signal.SIGINT, lambda *arguments: received.append(arguments))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+        if received:
+            handler(*received[0])

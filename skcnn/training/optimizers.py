@@ -1,0 +1,371 @@
+"""Optimizers: in-place updates of a block of parameters.
+
+An optimizer holds hyperparameters; its slots, arrays of the shape of the parameters that are zero
+before the first step, belong to the training state and are passed in. Hyperparameters have the names that
+the estimator gives them and are python floats, for numpy's would turn float32 into float64.
+"""
+
+import math
+from abc import ABC, abstractmethod
+
+import numpy as np
+
+Slots = dict[str, np.ndarray]
+
+
+class Optimizer(ABC):
+    """Base class of optimizers."""
+
+    hyperparameters: tuple[str, ...]
+    """Names of the parameters of the constructor."""
+
+    slot_names: tuple[str, ...]
+    """Names of the slots."""
+
+    decay_rates: tuple[str, ...] = ()
+    """Names of the hyperparameters that the scale of the slots depends on."""
+
+    decouples_decay = False
+    """Whether ``alpha`` shrinks the weights directly, in proportion to the learning rate, instead of adding
+    its penalty to the loss."""
+
+    @property
+    def slot_kind(self) -> str:
+        """What the slots hold; those of another kind are no start for this optimizer."""
+        rates = [f"{name}={getattr(self, name)}" for name in self.decay_rates]
+        return " ".join([type(self).__name__, *rates])
+
+    @abstractmethod
+    def update(
+        self, weights: np.ndarray, gradient: np.ndarray, slots: Slots, *, step: int, learning_rate: float
+    ) -> None:
+        """Take one step in place.
+
+        Parameters
+        ----------
+        weights : ndarray of shape (n,)
+            Updated.
+        gradient : ndarray of shape (n,)
+            Overwritten.
+        slots : dict of str to ndarray of shape (n,)
+            Updated.
+        step : int
+            Number of the step, from 1.
+        learning_rate : float
+        """
+
+
+class SGD(Optimizer):
+    r"""Stochastic gradient descent with momentum.
+
+    Parameters
+    ----------
+    momentum : float, default=0.9
+        Share of the velocity that a step keeps, in [0, 1).
+    nesterovs_momentum : bool, default=True
+        Whether to look ahead by one step.
+
+    Notes
+    -----
+    As in scikit-learn: :math:`v \leftarrow \mu v - \eta g`, then :math:`w \leftarrow w + v`, or with
+    Nesterov's momentum :math:`w \leftarrow w + \mu v - \eta g`. Slot: ``velocity``.
+
+    References
+    ----------
+    Sutskever, Martens, Dahl and Hinton (2013), "On the importance of initialization and momentum in
+    deep learning", ICML.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skcnn.training.optimizers import SGD
+    >>> weights, slots = np.ones(1), {"velocity": np.zeros(1)}
+    >>> SGD(momentum=0.0).update(weights, np.ones(1), slots, step=1, learning_rate=0.25)
+    >>> weights
+    array([0.75])
+    """
+
+    hyperparameters = ("momentum", "nesterovs_momentum")
+    slot_names = ("velocity",)
+
+    def __init__(self, momentum: float = 0.9, nesterovs_momentum: bool = True):
+        self.momentum = float(momentum)
+        self.nesterovs_momentum = bool(nesterovs_momentum)
+
+    def update(self, weights, gradient, slots, *, step, learning_rate):
+        """Take one step in place; see :meth:`Optimizer.update`."""
+        velocity = slots["velocity"]
+        np.multiply(gradient, learning_rate, out=gradient)
+        np.multiply(velocity, self.momentum, out=velocity)
+        np.subtract(velocity, gradient, out=velocity)
+        if self.nesterovs_momentum:
+            np.subtract(weights, gradient, out=weights)
+            np.multiply(velocity, self.momentum, out=gradient)
+            np.add(weights, gradient, out=weights)
+        else:
+            np.add(weights, velocity, out=weights)
+
+
+class Adagrad(Optimizer):
+    r"""Learning rates that fall with the squared gradients that a weight has seen.
+
+    Parameters
+    ----------
+    epsilon : float, default=1e-8
+        Added to the denominator.
+
+    Notes
+    -----
+    :math:`v \leftarrow v + g^2`, :math:`w \leftarrow w - \eta g / (\sqrt{v} + \epsilon)`. Slot:
+    ``square_sum`` :math:`v`.
+
+    References
+    ----------
+    Duchi, Hazan and Singer (2011), "Adaptive subgradient methods for online learning and stochastic
+    optimization", JMLR.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skcnn.training.optimizers import Adagrad
+    >>> weights, slots = np.ones(1), {"square_sum": np.zeros(1)}
+    >>> Adagrad().update(weights, np.full(1, 4.0), slots, step=1, learning_rate=0.25)
+    >>> weights.round(6)
+    array([0.75])
+    """
+
+    hyperparameters = ("epsilon",)
+    slot_names = ("square_sum",)
+
+    def __init__(self, epsilon: float = 1e-8):
+        self.epsilon = float(epsilon)
+
+    def update(self, weights, gradient, slots, *, step, learning_rate):
+        """Take one step in place; see :meth:`Optimizer.update`."""
+        square_sum = slots["square_sum"]
+        squares = np.multiply(gradient, gradient)
+        np.add(square_sum, squares, out=square_sum)
+        step_by_root(weights, gradient, square_sum, squares, self.epsilon, learning_rate)
+
+
+class RMSProp(Optimizer):
+    r"""Gradients divided by a running root mean square.
+
+    Parameters
+    ----------
+    beta_2 : float, default=0.999
+        Decay rate of the average of the squared gradient, in [0, 1).
+    epsilon : float, default=1e-8
+        Added to the denominator.
+
+    Notes
+    -----
+    :math:`v \leftarrow \beta_2 v + (1 - \beta_2) g^2`,
+    :math:`w \leftarrow w - \eta g / (\sqrt{v} + \epsilon)`. Slot: ``square_sum``
+    :math:`v / (1 - \beta_2)`.
+
+    References
+    ----------
+    Tieleman and Hinton (2012), "Lecture 6.5: RMSProp", Coursera: neural networks for machine learning.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skcnn.training.optimizers import RMSProp
+    >>> weights, slots = np.ones(1), {"square_sum": np.zeros(1)}
+    >>> RMSProp(beta_2=0.75).update(weights, np.full(1, 4.0), slots, step=1, learning_rate=0.25)
+    >>> weights.round(6)
+    array([0.5])
+    """
+
+    hyperparameters = ("beta_2", "epsilon")
+    slot_names = ("square_sum",)
+    decay_rates = ("beta_2",)
+
+    def __init__(self, beta_2: float = 0.999, epsilon: float = 1e-8):
+        self.beta_2 = float(beta_2)
+        self.epsilon = float(epsilon)
+
+    def update(self, weights, gradient, slots, *, step, learning_rate):
+        """Take one step in place; see :meth:`Optimizer.update`."""
+        square_sum = slots["square_sum"]
+        squares = np.multiply(gradient, gradient)
+        np.multiply(square_sum, self.beta_2, out=square_sum)
+        np.add(square_sum, squares, out=square_sum)
+        scale = math.sqrt(1 - self.beta_2)
+        step_by_root(weights, gradient, square_sum, squares, self.epsilon / scale, learning_rate / scale)
+
+
+def step_by_root(weights, gradient, square_sum, scratch, epsilon: float, learning_rate: float) -> None:
+    """Subtract ``learning_rate * gradient / (sqrt(square_sum) + epsilon)`` from the weights in place."""
+    np.sqrt(square_sum, out=scratch)
+    np.add(scratch, epsilon, out=scratch)
+    np.divide(gradient, scratch, out=gradient)
+    np.multiply(gradient, learning_rate, out=gradient)
+    np.subtract(weights, gradient, out=weights)
+
+
+class Adam(Optimizer):
+    r"""Adam: steps of the size of the learning rate, along averages of the gradient.
+
+    Parameters
+    ----------
+    beta_1, beta_2 : float, default=0.9 and 0.999
+        Decay rates of the averages of the gradient and of its square, in [0, 1).
+    epsilon : float, default=1e-8
+        Added to the denominator.
+
+    Notes
+    -----
+    :math:`m \leftarrow \beta_1 m + (1 - \beta_1) g`, :math:`v \leftarrow \beta_2 v + (1 - \beta_2) g^2`,
+
+    .. math:: w \leftarrow w - \eta \frac{m / (1 - \beta_1^t)}{\sqrt{v / (1 - \beta_2^t)} + \epsilon}.
+
+    Slots: ``gradient_sum`` :math:`m / (1 - \beta_1)` and ``square_sum`` :math:`v / (1 - \beta_2)`, which
+    saves two passes over memory.
+
+    References
+    ----------
+    Kingma and Ba (2015), "Adam: a method for stochastic optimization", ICLR, algorithm 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skcnn.training.optimizers import Adam
+    >>> weights, slots = np.ones(1), {"gradient_sum": np.zeros(1), "square_sum": np.zeros(1)}
+    >>> Adam().update(weights, np.ones(1), slots, step=1, learning_rate=0.25)
+    >>> weights.round(6)
+    array([0.75])
+    """
+
+    hyperparameters = ("beta_1", "beta_2", "epsilon")
+    decay_rates = ("beta_1", "beta_2")
+    slot_names = ("gradient_sum", "square_sum")
+
+    def __init__(self, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-8):
+        self.beta_1 = float(beta_1)
+        self.beta_2 = float(beta_2)
+        self.epsilon = float(epsilon)
+
+    def update(self, weights, gradient, slots, *, step, learning_rate):
+        """Take one step in place; see :meth:`Optimizer.update`."""
+        gradient_sum, square_sum = slots["gradient_sum"], slots["square_sum"]
+        correction = math.sqrt((1 - self.beta_2) / (1 - self.beta_2**step))
+        rate = learning_rate * (1 - self.beta_1) / ((1 - self.beta_1**step) * correction)
+        np.multiply(gradient_sum, self.beta_1, out=gradient_sum)
+        np.add(gradient_sum, gradient, out=gradient_sum)
+        np.multiply(square_sum, self.beta_2, out=square_sum)
+        np.multiply(gradient, gradient, out=gradient)
+        np.add(square_sum, gradient, out=square_sum)
+        np.sqrt(square_sum, out=gradient)
+        np.add(gradient, self.epsilon / correction, out=gradient)
+        np.divide(gradient_sum, gradient, out=gradient)
+        np.multiply(gradient, rate, out=gradient)
+        np.subtract(weights, gradient, out=weights)
+
+
+class AdamW(Adam):
+    r"""Adam with decoupled weight decay.
+
+    Parameters
+    ----------
+    beta_1, beta_2 : float, default=0.9 and 0.999
+        Decay rates of the averages of the gradient and of its square, in [0, 1).
+    epsilon : float, default=1e-8
+        Added to the denominator.
+
+    Notes
+    -----
+    Each step first shrinks the weights that decay, :math:`w \leftarrow (1 - \eta \alpha) w`, and then
+    is that of :class:`Adam`; ``alpha`` adds nothing to the loss. Slots are those of Adam.
+
+    References
+    ----------
+    Loshchilov and Hutter (2019), "Decoupled weight decay regularization", ICLR.
+
+    Examples
+    --------
+    >>> from skcnn.training.optimizers import AdamW
+    >>> AdamW().decouples_decay
+    True
+    """
+
+    decouples_decay = True
+
+
+class NAdam(Adam):
+    r"""Adam with Nesterov's momentum.
+
+    Parameters
+    ----------
+    beta_1, beta_2 : float, default=0.9 and 0.999
+        Decay rates of the averages of the gradient and of its square, in [0, 1).
+    epsilon : float, default=1e-8
+        Added to the denominator.
+
+    Notes
+    -----
+    With :math:`m` and :math:`v` as in :class:`Adam`, :math:`\mu_t = \beta_1 (1 - 0.96^{t / 250} / 2)` and
+    :math:`\Pi_t = \mu_1 \cdots \mu_t`, as in PyTorch and Keras,
+
+    .. math:: w \leftarrow w - \eta \left(\frac{1 - \mu_t}{1 - \Pi_t} g
+        + \frac{\mu_{t + 1}}{1 - \Pi_{t + 1}} m\right) / \left(\sqrt{v / (1 - \beta_2^t)} + \epsilon\right).
+
+    Slots are those of Adam.
+
+    References
+    ----------
+    Dozat (2016), "Incorporating Nesterov momentum into Adam", ICLR workshop.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skcnn.training.optimizers import NAdam
+    >>> weights, slots = np.ones(1), {"gradient_sum": np.zeros(1), "square_sum": np.zeros(1)}
+    >>> NAdam().update(weights, np.ones(1), slots, step=1, learning_rate=0.25)
+    >>> weights.round(4)
+    array([0.7359])
+    """
+
+    def update(self, weights, gradient, slots, *, step, learning_rate):
+        """Take one step in place; see :meth:`Optimizer.update`."""
+        gradient_sum, square_sum = slots["gradient_sum"], slots["square_sum"]
+        gradient_share = (1 - self._momentum(step)) / (1 - self._momentum_product(step))
+        sum_share = self._momentum(step + 1) / (1 - self._momentum_product(step + 1)) * (1 - self.beta_1)
+        correction = math.sqrt((1 - self.beta_2) / (1 - self.beta_2**step))
+        np.multiply(gradient_sum, self.beta_1, out=gradient_sum)
+        np.add(gradient_sum, gradient, out=gradient_sum)
+        squares = np.multiply(gradient, gradient)
+        np.multiply(square_sum, self.beta_2, out=square_sum)
+        np.add(square_sum, squares, out=square_sum)
+        np.multiply(gradient, gradient_share, out=gradient)
+        np.multiply(gradient_sum, sum_share, out=squares)
+        np.add(gradient, squares, out=gradient)
+        rate = learning_rate / correction
+        step_by_root(weights, gradient, square_sum, squares, self.epsilon / correction, rate)
+
+    def _momentum(self, step):
+        return self.beta_1 * (1 - 0.5 * 0.96 ** (step / 250))
+
+    def _momentum_product(self, step):
+        r"""Return the product of the momenta up to a step without a loop over steps.
+
+        The logarithm of :math:`\prod_{i \le t} (1 - q^i / 2)` is
+        :math:`-\sum_k 2^{-k} q^k (1 - q^{k t}) / (k (1 - q^k))`, by the series of the logarithm; sixty terms
+        leave less than the rounding error.
+        """
+        k = np.arange(1, 61)
+        logarithm = math.log(0.96) / 250  # of q
+        terms = 0.5**k * np.exp(logarithm * k) * np.expm1(logarithm * k * step) / np.expm1(logarithm * k) / k
+        return self.beta_1**step * math.exp(-float(terms.sum()))
+
+
+OPTIMIZERS = {
+    "sgd": SGD,
+    "adam": Adam,
+    "adamw": AdamW,
+    "nadam": NAdam,
+    "rmsprop": RMSProp,
+    "adagrad": Adagrad,
+}
+"""Optimizers by the names that the ``solver`` parameter takes."""

@@ -1,0 +1,132 @@
+"""What training starts from where the data have a say in it."""
+
+from collections.abc import Iterator
+from functools import cached_property
+from math import prod, sqrt
+
+import numpy as np
+
+from skcnn.data.samples import TrainingData
+from skcnn.layers.base import Params
+from skcnn.network.executor import Batch, Executor
+from skcnn.network.network import Network
+from skcnn.random_streams import RandomStreams
+from skcnn.training.loop import near_one
+
+BLOCK_BYTES = 4_000_000
+"""Memory of the inputs of a layer that are looked at at a time."""
+
+
+def start_from_data(
+    network: Network,
+    data: TrainingData,
+    *,
+    unit_variance: bool,
+    batch_size: int,
+    streams: RandomStreams,
+    pool,
+) -> None:
+    """Let the training data set what they are to set before training, layer by layer.
+
+    Layers with several inputs, which containers use to join their branches, are not asked.
+
+    Parameters
+    ----------
+    network : Network
+        With initial parameters; those of layers with ``init_from_data`` are updated in place.
+    data : TrainingData
+        Their augmentation is not applied.
+    unit_variance : bool
+        Whether to scale the weights of each layer, too, so that its results have a variance of one over a
+        minibatch. Weights whose scaled values would not be finite stay as they are, as do those of results
+        that do not vary.
+    batch_size : int
+        Largest number of samples of this minibatch, which each of these layers costs a pass of.
+    streams : RandomStreams
+        Chooses the minibatch.
+    pool : WorkerPool
+
+    Raises
+    ------
+    ValueError
+        If the data are of no use to a layer; the message names it.
+
+    References
+    ----------
+    Mishkin and Matas (2016), "All you need is a good init", ICLR, for the scaling.
+    """
+    rows = streams.generator("start").permutation(len(data.images))[:batch_size]
+    weights = np.ones(len(rows)) if data.weights is None else near_one(data.weights[rows])
+    for index, step in enumerate(network.steps[1:], start=1):
+        params = network.params.get(step.name, {})
+        if len(step.inputs) == 1:
+            try:
+                step.layer.init_from_data(params, Results(network, step.inputs[0], data, streams, pool))
+            except ValueError as error:
+                shown = " ".join(repr(step.layer).split())
+                raise ValueError(f"layer {step.name!r}, {shown}: {error}") from error
+        if unit_variance and step.layer.decayed_params:
+            results = Results(network, index, data, streams, pool).of(rows)
+            divide_weights(params, step.layer.decayed_params, sqrt(variance(results, weights)))
+
+
+def divide_weights(params: Params, names: tuple[str, ...], divisor: float) -> None:
+    """Divide parameters in place, unless the divisor or a result is not finite."""
+    scaled = {name: params[name] / params[name].dtype.type(divisor) for name in names}
+    if np.isfinite(divisor) and all(np.isfinite(value).all() for value in scaled.values()):
+        for name, value in scaled.items():
+            np.copyto(params[name], value)
+
+
+class Results:
+    """The results of a step for training samples, as in training without augmentation, when asked for.
+
+    Parameters
+    ----------
+    network : Network
+    index : int
+        Number of the step.
+    data : TrainingData
+    streams : RandomStreams
+    pool : WorkerPool
+    """
+
+    def __init__(self, network: Network, index: int, data: TrainingData, streams: RandomStreams, pool):
+        self.network = network.up_to(index)
+        self.shape = network.steps[index].output_shape
+        self.images, self._reader = data.images, data.reader
+        self.weights = None if data.weights is None else near_one(data.weights)
+        self._streams, self._pool = streams, pool
+
+    @cached_property
+    def _executor(self):
+        return Executor(self.network, self._pool, training=True, streams=self._streams)
+
+    def of(self, rows: np.ndarray) -> np.ndarray:
+        """Return the results for some samples as a minibatch, flat: an array of shape (n, n_values)."""
+        weights = None if self.weights is None else self.weights[rows]
+        out = np.empty((len(rows), prod(self.shape)), self.network.dtype)
+        return self._executor.results(Batch(len(rows), self._reader(rows), weights=weights), out)
+
+    def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+        """Yield results in the layout of layers, and sample weights, for some samples after the other."""
+        n_samples, values = len(self.images), prod(self.shape)
+        n_rows = max(1, BLOCK_BYTES // (values * self.network.dtype.itemsize))
+        for start in range(0, n_samples, n_rows):
+            rows = np.arange(start, min(start + n_rows, n_samples))
+            X = self.of(rows)
+            if len(self.shape) == 3:
+                X = np.ascontiguousarray(X.reshape(len(rows), *self.shape).transpose(1, 2, 0, 3))
+            yield X, None if self.weights is None else self.weights[rows]
+
+
+def variance(values: np.ndarray, weights: np.ndarray) -> float:
+    """Return the variance of all values of samples by their weights.
+
+    Examples
+    --------
+    >>> variance(np.array([[0.0, 1.0], [2.0, 3.0]]), np.array([1.0, 0.0]))
+    0.25
+    """
+    mean = np.average(values.mean(axis=1, dtype=np.float64), weights=weights)
+    return float(np.average(np.square(values - mean, dtype=np.float64).mean(axis=1), weights=weights))

@@ -1,0 +1,1077 @@
+"""Tests of the execution: cuts, phases, gradients of networks of any shape, and independence of threads."""
+
+import copy
+import tracemalloc
+from math import prod
+
+import numpy as np
+import pytest
+from scipy.special import log_softmax, softmax
+from seeds import SEED, generator
+
+from skcnn.layers import (
+    BatchNorm,
+    Conv2D,
+    Dense,
+    Dropout,
+    Flatten,
+    GlobalAvgPool2D,
+    Layer,
+    MaxPool2D,
+    Parallel,
+    ReLU,
+    Residual,
+    Tanh,
+)
+from skcnn.layers.base import JoiningLayer
+from skcnn.layers.containers import Add, Concatenate
+from skcnn.network.executor import (
+    BLOCK,
+    CHUNK_BYTES,
+    FURTHER_SHARD,
+    LONG_CHUNK,
+    MAX_SHARDS,
+    PREDICTION_ROWS,
+    SECOND_SHARD,
+    Batch,
+    Executor,
+    blocks,
+    chunk_bounds,
+    chunk_target,
+    shard_bounds,
+)
+from skcnn.network.graph import Graph, compile_steps
+from skcnn.network.losses import LogLoss
+from skcnn.network.network import Network
+from skcnn.network.program import Place, Program
+from skcnn.network.rewriting import fuse
+from skcnn.network.threads import worker_pool
+from skcnn.random_streams import RandomStreams
+
+N_THREADS = (1, 2, 3, 8)
+
+
+class WritingAdd(Add):
+    """A sum that writes its gradient to where it should go, rather than return that of the result."""
+
+    def backward(self, params, dY, unit, *, need_dX, out):
+        return tuple(None if part is None else np.positive(dY, out=part) for part in out)
+
+
+class Negative(Layer):
+    """Minus the input; its gradient overwrites that of the result, as backward may."""
+
+    def forward(self, params, X, unit, *, training, out):
+        return np.negative(X, out=out)
+
+    def backward(self, params, dY, unit, *, need_dX, out):
+        return np.negative(dY, out=dY)
+
+
+class Multiply(JoiningLayer):
+    """The product of two images or vectors: its two gradients differ."""
+
+    backward_reads = ("X",)
+
+    def output_shape(self, input_shape):
+        return input_shape[0]
+
+    def forward(self, params, X, unit, *, training, out):
+        return np.multiply(*X, out=out)
+
+    def backward(self, params, dY, unit, *, need_dX, out):
+        first, second = unit.X
+        return (
+            None if out[0] is None else np.multiply(dY, second, out=out[0]),
+            None if out[1] is None else np.multiply(dY, first, out=out[1]),
+        )
+
+
+def build(steps, dtype=np.float64, seed=0):
+    """Return a network whose biases, shifts and running statistics are not what they start as."""
+    network = Network(steps, dtype=dtype, streams=RandomStreams(SEED + seed))
+    rng = generator(seed)
+    network.vector += 0.3 * rng.standard_normal(network.n_params).astype(dtype)
+    for (name, key), value in network.state().items():
+        if key != "n_updates":
+            network.set_state({(name, key): value + rng.uniform(0.1, 0.5, value.shape)})
+    return network
+
+
+def chain(*layers, input_shape=(6, 5, 2), **options):
+    named = [(f"layer{index}", layer) for index, layer in enumerate(layers, start=1)]
+    return build(compile_steps(named, input_shape), **options)
+
+
+def graph(input_shape, *entries):
+    """Return a network of (layer, indices of its inputs), counted from the input at 0."""
+    steps = Graph(input_shape)
+    for index, (layer, inputs) in enumerate(entries, start=1):
+        assert steps.add(f"step{index}", layer, *inputs) == index
+    return build(tuple(steps.steps))
+
+
+class Problem:
+    """A minibatch for a network."""
+
+    def __init__(self, network, n_rows=11, *, weighted=False, seed=0, number=3):
+        rng = generator(seed)
+        shape = network.steps[0].output_shape
+        images = rng.standard_normal((n_rows, *shape)).astype(network.dtype)
+        self.X = images.transpose(1, 2, 0, 3) if len(shape) == 3 else images
+        self.targets = rng.dirichlet(np.ones(network.n_outputs), n_rows).astype(network.dtype)
+        self.weights = rng.uniform(0.2, 2, n_rows) if weighted else None
+        loss_weights = rng.uniform(0.2, 2, n_rows) if weighted else np.ones(n_rows)
+        self.loss_weights = (loss_weights / n_rows).astype(network.dtype)
+        self.number = number
+
+    def batch(self):
+        def read(rows, out):
+            np.copyto(out, self.X[:, :, rows] if self.X.ndim == 4 else self.X[rows])
+
+        return Batch(len(self.targets), read, self.targets, self.loss_weights, self.weights, self.number)
+
+
+def executor_of(network, pool, *, training=True, **options):
+    return Executor(network, pool, training=training, streams=RandomStreams(SEED), **options)
+
+
+def gradients(network, problem):
+    """Return loss, gradient and the new state of one step of a fresh executor."""
+    with worker_pool() as pool:
+        executor = executor_of(network, pool)
+        loss = executor.gradients(problem.batch(), LogLoss())
+        return loss, executor.reduce().copy(), {key: np.copy(value) for key, value in executor.state.items()}
+
+
+def predict(network, problem):
+    with worker_pool() as pool:
+        out = np.full((len(problem.targets), network.n_outputs), np.nan, network.dtype)
+        return executor_of(network, pool, training=False).predict(problem.batch(), out)
+
+
+def assert_same_bits(actual, expected):
+    assert actual[0] == expected[0]
+    np.testing.assert_array_equal(actual[1], expected[1])
+    assert set(actual[2]) == set(expected[2])
+    for key, value in expected[2].items():
+        np.testing.assert_array_equal(actual[2][key], value)
+
+
+@pytest.fixture
+def threads(monkeypatch):
+    """Return a function that sets the number of threads."""
+    return lambda number: monkeypatch.setenv("SKCNN_NUM_THREADS", str(number))
+
+
+@pytest.fixture
+def small_pieces(monkeypatch, threads):
+    """Cut every minibatch into up to four shards and these into chunks of one or two images."""
+    threads(1)
+    monkeypatch.setattr("skcnn.network.executor.SECOND_SHARD", 1)
+    monkeypatch.setattr("skcnn.network.executor.FURTHER_SHARD", 1)
+    monkeypatch.setattr("skcnn.network.executor.MAX_SHARDS", 4)
+    monkeypatch.setattr("skcnn.network.executor.CHUNK_BYTES", 1)
+    monkeypatch.setattr("skcnn.network.executor.PREDICTION_ROWS", 2)
+    return monkeypatch
+
+
+# --- cuts ---
+
+
+def assert_covers(bounds, n_rows):
+    assert [row for start, stop in bounds for row in range(start, stop)] == list(range(n_rows))
+    assert all(start < stop for start, stop in bounds)
+
+
+@pytest.mark.parametrize("multiply_adds", [0, 1, 10**6, 10**7, 10**9])
+def test_shards_cover_all_rows_once_and_are_nearly_equal(multiply_adds):
+    for n_rows in [*range(1, 20), 64, 127, 128, 1000]:
+        bounds = shard_bounds(n_rows, multiply_adds)
+        assert_covers(bounds, n_rows)
+        sizes = [stop - start for start, stop in bounds]
+        assert len(sizes) <= MAX_SHARDS
+        assert max(sizes) - min(sizes) <= 1
+        assert sizes[0] == max(sizes)  # whose scratch memory serves those that follow
+        assert (len(sizes) > 1) == (n_rows > 1 and n_rows * multiply_adds >= SECOND_SHARD)
+        assert len(sizes) <= 2 or n_rows * multiply_adds >= len(sizes) * FURTHER_SHARD
+
+
+@pytest.mark.parametrize("target", [1, 2, 3, 7, 20, 1000])
+def test_chunks_cover_all_rows_once_and_are_close_to_the_target(target):
+    for n_rows in range(1, 100):
+        bounds = chunk_bounds(n_rows, target)
+        assert_covers(bounds, n_rows)
+        sizes = [stop - start for start, stop in bounds]
+        assert len(set(sizes[:-1])) <= 1
+        assert sizes[-1] <= sizes[0]
+        assert sizes[0] <= max(1.5 * target, 1)
+        assert len(sizes) == 1 or sizes[0] >= 2 * target / 3 - 1
+
+
+def test_blocks_cover_a_vector_once():
+    for size in [0, 1, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK + 7]:
+        cuts = blocks(size)
+        assert [cut.start for cut in cuts] == list(range(0, size, BLOCK))
+        assert all(cut.stop == after.start for cut, after in zip(cuts, cuts[1:], strict=False))
+        assert (cuts[-1].stop if cuts else 0) == size
+
+
+def test_a_chunk_fills_its_memory_with_the_hungriest_step():
+    """A convolution of 3 * 3 * 2 columns for each of 5x6 pixels, padded to 7x8, with its input and result.
+
+    One column more is for the bias.
+    """
+    steps = chain(Conv2D(4), Flatten(), Dense(3)).steps
+    elements = 30 * 2 + 30 * 4 + 30 * (18 + 1) + 56 * 2
+    assert chunk_target(steps, np.dtype("float64")) == CHUNK_BYTES // (8 * elements)
+    assert chunk_target(steps, np.dtype("float32")) == CHUNK_BYTES // (4 * elements)
+
+
+def test_a_chunk_of_few_images_may_take_four_times_the_memory(monkeypatch):
+    steps = chain(Conv2D(4), Flatten(), Dense(3)).steps
+    per_image = 8 * (30 * 2 + 30 * 4 + 30 * (18 + 1) + 56 * 2)
+    for images, expected in [(LONG_CHUNK + 1, LONG_CHUNK + 1), (LONG_CHUNK - 1, LONG_CHUNK), (3, 12)]:
+        monkeypatch.setattr("skcnn.network.executor.CHUNK_BYTES", images * per_image)
+        assert chunk_target(steps, np.dtype("float64")) == expected
+
+
+def test_a_chunk_is_at_least_one_image(monkeypatch):
+    monkeypatch.setattr("skcnn.network.executor.CHUNK_BYTES", 1)
+    assert chunk_target(chain(Conv2D(4), Flatten(), Dense(3)).steps, np.dtype("float64")) == 1
+
+
+def test_the_cuts_do_not_depend_on_the_threads(small_pieces, threads):
+    """Which rows are read at a time is a function of the minibatch and the network alone."""
+    network = chain(Conv2D(2), Flatten(), Dense(3))
+    seen = []
+    for number in N_THREADS:
+        threads(number)
+        problem, reads = Problem(network), []
+        batch = problem.batch()
+        read = batch.read
+
+        def note(rows, out, read=read, reads=reads):
+            reads.append((rows.start, rows.stop))
+            read(rows, out)
+
+        batch.read = note
+        with worker_pool() as pool:
+            executor_of(network, pool).gradients(batch, LogLoss())
+            executor_of(network, pool, training=False).predict(batch, np.empty((11, 3)))
+        seen.append(sorted(reads))
+    assert len(seen[0]) > 11 / 2
+    assert seen[1:] == seen[:-1]
+
+
+# --- phases ---
+
+
+def kept(program, kind):
+    """Return the steps whose images stand in memory that is kept between segments."""
+    return {home for (own, home), place in program.places.items() if own == kind and place.is_kept}
+
+
+def program_of(network, *, training, input_gradient=False):
+    trained = network.trained if training else None
+    return Program(fuse(network.steps), trained, input_gradient=input_gradient)
+
+
+def names_of(phases):
+    """Return phases as lists of (on_images, "operation index operation index ...")."""
+    return [
+        [
+            (segment.on_images, " ".join(f"{operation.__name__} {index}" for operation, index in segment[1]))
+            for segment in phase
+        ]
+        for phase in phases
+    ]
+
+
+def test_phases_end_at_merges():
+    network = chain(Conv2D(2), ReLU(), BatchNorm(), MaxPool2D(), Flatten(), Dense(4), BatchNorm(), Dense(3))
+    program = program_of(network, training=True)
+    assert program.merging == [3, 7]
+    assert names_of(program.forward) == [
+        [(True, "forward 0 forward 1 forward 2 statistics 3")],
+        [(True, "forward 3 forward 4 forward 5"), (False, "forward 6 statistics 7")],
+        [(False, "forward 7 forward 8")],
+    ]
+    assert names_of(program.backward) == [
+        [(False, "backward 8 backward_statistics 7")],
+        [(False, "backward 7 backward 6"), (True, "backward 5 backward 4 backward_statistics 3")],
+        [(True, "backward 3 backward 2 backward 1")],
+    ]
+
+
+def test_branches_move_in_step_between_merges():
+    """Whatever comes before a merge in the order of steps is done by then, in whichever branch."""
+    branches = Parallel([[Conv2D(2), BatchNorm()], [BatchNorm(), Tanh()], "passthrough"])
+    network = chain(branches, Flatten(), Dense(3))
+    names = [step.name.removeprefix("layer1__") for step in network.steps]
+    assert names[1:6] == [
+        "branch_1__conv2d_1",
+        "branch_1__batchnorm_1",
+        "branch_2__batchnorm_1",
+        "branch_2__tanh_1",
+        "layer1",
+    ]
+    program = program_of(network, training=True)
+    assert program.merging == [2, 3]
+    assert program.backward_merging == [3, 2]
+    assert names_of(program.forward) == [
+        [(True, "forward 0 forward 1 statistics 2")],
+        [(True, "forward 2 statistics 3")],
+        [(True, "forward 3 forward 4 forward 5 forward 6"), (False, "forward 7")],
+    ]
+    assert names_of(program.backward) == [
+        [(False, "backward 7"), (True, "backward 6 backward 5 backward 4 backward_statistics 3")],
+        [(True, "backward 3 backward_statistics 2")],
+        [(True, "backward 2 backward 1")],
+    ]
+
+
+def test_what_waits_for_a_merge_in_a_branch_is_kept():
+    """The sum 4 reads convolution 1 and norm 3; backward it gives both their gradients, then waits for 3.
+
+    The norm keeps what it needs of convolution 2 itself.
+    """
+    network = chain(Conv2D(2), Residual([Conv2D(2), BatchNorm()]), Flatten(), Dense(3))
+    program = program_of(network, training=True)
+    assert kept(program, "value") == {0, 1}
+    assert kept(program, "gradient") == {1, 3}
+
+
+def test_prediction_has_one_phase_and_no_merges():
+    program = program_of(chain(Conv2D(2), BatchNorm(), Flatten(), Dense(3)), training=False)
+    assert program.merging == []
+    assert names_of(program.forward) == [
+        [(True, "forward 0 forward 1 forward 2 forward 3"), (False, "forward 4")]
+    ]
+    assert program.need_gradient == set()
+
+
+def test_images_are_kept_only_where_they_are_read_later():
+    """Backward reads the input of convolution 1 and the result of activation 2, where 1 wrote."""
+    network = chain(Conv2D(2), Tanh(), BatchNorm(), MaxPool2D(), Flatten(), Dense(4), BatchNorm(), Dense(3))
+    program = program_of(network, training=True)
+    assert kept(program, "value") == {0, 1}
+    assert kept(program, "gradient") == {3}  # written in one phase, read in the next
+    assert kept(program_of(network, training=True, input_gradient=True), "gradient") == {0, 3}
+    assert kept(program_of(network, training=False), "value") == set()
+
+
+def test_the_input_of_a_convolution_is_kept_only_where_its_kernel_reads_it():
+    """ReLU keeps a mask, and Winograd's algorithm tiles."""
+    layers = [Conv2D(16), ReLU(), Conv2D(16), ReLU(), Conv2D(16, strides=2), Flatten(), Dense(3)]
+    program = program_of(chain(*layers), training=True)
+    assert kept(program, "value") == {0, 3}
+
+
+def test_no_gradient_is_computed_before_the_first_parameter():
+    network = chain(MaxPool2D(), Conv2D(2), ReLU(), Flatten(), Dense(3))
+    assert program_of(network, training=True).need_gradient == {2, 3, 4, 5}
+    assert program_of(network, training=True, input_gradient=True).need_gradient == {0, 1, 2, 3, 4, 5}
+
+
+def test_the_last_reader_is_the_first_to_write_a_gradient_and_others_add_to_it():
+    network = graph(
+        (3, 4, 2),
+        (Conv2D(2, 1), (0,)),
+        (Tanh(), (1,)),
+        (Add(), (1, 2)),
+        (Multiply(), (3, 1)),
+        (Flatten(), (4,)),
+        (Dense(2), (5,)),
+    )
+    program = program_of(network, training=True)
+    assert program.gradient_shares == [
+        (),
+        (None,),
+        ("further",),
+        ("further", "first"),
+        ("first", "first"),
+        ("first",),
+        ("first",),
+    ]
+
+
+class Apart(Tanh):
+    """A layer that does not work in place."""
+
+    works_in_place = False
+
+
+IN_PLACE = {  # layers, and the step in whose memory each result and each gradient stands
+    "a chain": ([Conv2D(2), ReLU(), Dropout(0.5)], [0, 1, 1, 1], [0, 3, 3, 3]),
+    "on the images": ([ReLU(), Conv2D(2)], [0, 0, 2], [1, 1, 2]),
+    "a result that is read": ([Conv2D(2), Tanh(), ReLU()], [0, 1, 1, 3], [0, 3, 3, 3]),
+    "another layer": ([Conv2D(2), Apart()], [0, 1, 2], [0, 1, 2]),
+    "vectors": ([Flatten(), Dense(2), ReLU()], [0, 1, 2, 2], [0, 1, 3, 3]),
+    "behind a merge": ([BatchNorm(), ReLU()], [0, 1, 1], [0, 2, 2]),
+}
+
+
+@pytest.mark.parametrize(("layers", "values", "gradients"), IN_PLACE.values(), ids=IN_PLACE)
+def test_what_works_in_place(layers, values, gradients):
+    homes = program_of(chain(*layers), training=True).homes
+    assert homes == {"value": values, "gradient": gradients}
+
+
+def test_prediction_works_in_place_on_results_that_only_training_reads():
+    program = program_of(chain(Conv2D(2), Tanh(), ReLU()), training=False)
+    assert program.homes["value"] == [0, 1, 1, 1]
+
+
+def test_what_others_read_is_not_overwritten():
+    network = graph((3, 4, 2), (Conv2D(2, 1), (0,)), (ReLU(), (1,)), (Add(), (1, 2)), (Flatten(), (3,)))
+    homes = program_of(network, training=True).homes
+    assert homes == {"value": [0, 1, 2, 3, 4], "gradient": [0, 1, 2, 3, 4]}
+
+
+def test_images_that_are_not_needed_at_the_same_time_share_a_place():
+    """Each gradient waits for a merge, and by the time the next one is written, it is done with."""
+    blocks = [layer for _ in range(4) for layer in (Conv2D(2), BatchNorm(), ReLU())]
+    program = program_of(chain(*blocks, Flatten(), Dense(3)), training=True)
+    values, gradients = kept(program, "value"), kept(program, "gradient")
+    assert [len(values), len(gradients)] == [4, 4]
+    places = set(program.places.values())
+    assert sum(place.is_kept for place in places) == len(values) + 1
+    assert sum(not place.is_kept for place in places) == 2  # what an operation reads, and what it writes
+
+
+def test_a_place_has_room_for_the_largest_image():
+    program = program_of(chain(MaxPool2D(), Conv2D(9), Conv2D(1), Flatten(), Dense(3)), training=False)
+    largest = {}
+    for (_, home), place in program.places.items():
+        largest[place] = max(largest.get(place, 0), prod(program.steps[home].output_shape))
+    assert program.place_sizes == largest
+    assert len(largest) == 2
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_working_in_place_changes_no_bit(small_pieces, monkeypatch, training):
+    network = chain(
+        Conv2D(3), Tanh(), ReLU(), Dropout(0.3), BatchNorm(), ReLU(), MaxPool2D(), Flatten(), Dense(4), Tanh()
+    )
+    results = []
+    for in_place in (True, False):
+        if not in_place:
+            for kind in (Tanh, ReLU, Dropout):
+                monkeypatch.setattr(kind, "works_in_place", False)
+        homes = program_of(network, training=training).homes["value"]
+        assert (homes == sorted(set(homes))) == (not in_place)
+        problem = Problem(network)
+        results.append(gradients(network, problem) if training else predict(network, problem))
+    if training:
+        assert_same_bits(*results)
+    else:
+        np.testing.assert_array_equal(*results)
+
+
+def test_the_first_layer_is_not_asked_for_the_gradient_of_the_images(small_pieces):
+    asked = []
+
+    class Asked(Conv2D):
+        def backward(self, params, dY, unit, *, need_dX, out):
+            asked.append((self, need_dX, out is None))
+            return super().backward(params, dY, unit, need_dX=need_dX, out=out)
+
+    first, second = Asked(2), Asked(2)
+    network = chain(first, second, Flatten(), Dense(3))
+    gradients(network, Problem(network))
+    assert {entry[1:] for entry in asked if entry[0] is first} == {(False, True)}
+    assert {entry[1:] for entry in asked if entry[0] is second} == {(True, False)}
+
+
+# --- gradients against finite differences of a naive network ---
+
+
+def naive_layer(layer, params, inputs, weights):
+    """Return the result of a layer of the graphs below, in plain numpy and in training."""
+    X = inputs[0]
+    if isinstance(layer, Conv2D):
+        assert layer.kernel_size == 1
+        return np.einsum("hwnc,cf->hwnf", X, params["weight"][0, 0]) + params["bias"]
+    if isinstance(layer, Dense):
+        return X @ params["weight"] + params["bias"]
+    if isinstance(layer, BatchNorm):
+        rows = np.ones(X.shape[-2]) if weights is None else weights
+        pixels = X.reshape(-1, *X.shape[-2:])
+        total = rows.sum() * len(pixels)
+        mean = np.einsum("pnc,n->c", pixels, rows) / total
+        variance = np.einsum("pnc,n->c", (pixels - mean) ** 2, rows) / total
+        return params["scale"] * (X - mean) / np.sqrt(variance + layer.epsilon) + params["shift"]
+    if isinstance(layer, Tanh):
+        return np.tanh(X)
+    if isinstance(layer, Add):
+        return sum(inputs)
+    if isinstance(layer, Concatenate):
+        return np.concatenate(inputs, axis=-1)
+    if isinstance(layer, Multiply):
+        return inputs[0] * inputs[1]
+    if isinstance(layer, Negative):
+        return -X
+    if isinstance(layer, Flatten):
+        return np.array([X[:, :, n].ravel() for n in range(X.shape[2])])
+    if isinstance(layer, GlobalAvgPool2D):
+        return X.mean(axis=(0, 1))
+    assert isinstance(layer, Dropout)
+    assert layer.rate == 0
+    return X
+
+
+def naive_loss(network, problem):
+    values = [problem.X]
+    for step in network.steps[1:]:
+        inputs = [values[source] for source in step.inputs]
+        values.append(naive_layer(step.layer, network.params.get(step.name, {}), inputs, problem.weights))
+    return -float(problem.loss_weights @ (problem.targets * log_softmax(values[-1], axis=1)).sum(axis=1))
+
+
+def numeric_gradient(function, values, step=1e-6):
+    """Return the central differences of a function of an array, element by element."""
+    gradient = np.empty(values.shape)
+    for index in np.ndindex(values.shape):
+        original = values[index]
+        values[index] = original + step
+        above = function()
+        values[index] = original - step
+        gradient[index] = (above - function()) / (2 * step)
+        values[index] = original
+    return gradient
+
+
+CONVOLUTION = (Conv2D(2, 1), (0,))
+
+GRAPHS = {
+    "gradients that are one array": [
+        CONVOLUTION,
+        (Conv2D(2, 1), (0,)),
+        (Tanh(), (1,)),
+        (Negative(), (2,)),
+        (WritingAdd(), (3, 4)),
+        (Flatten(), (5,)),
+        (Dense(3), (6,)),
+    ],
+    "chain": [CONVOLUTION, (Tanh(), (1,)), (Flatten(), (2,)), (Dense(3), (3,))],
+    "residual": [
+        CONVOLUTION,
+        (Conv2D(2, 1), (1,)),
+        (Tanh(), (2,)),
+        (Add(), (1, 3)),
+        (Flatten(), (4,)),
+        (Dense(3), (5,)),
+    ],
+    "residual of the images": [
+        CONVOLUTION,
+        (Tanh(), (1,)),
+        (Add(), (0, 2)),
+        (Multiply(), (3, 0)),
+        (Flatten(), (4,)),
+        (Dense(3), (5,)),
+    ],
+    "norm inside a branch": [
+        CONVOLUTION,
+        (BatchNorm(), (1,)),
+        (Tanh(), (2,)),
+        (Add(), (1, 3)),
+        (Flatten(), (4,)),
+        (Dense(3), (5,)),
+    ],
+    "norms in both branches and behind": [
+        CONVOLUTION,
+        (BatchNorm(), (1,)),
+        (Tanh(), (1,)),
+        (BatchNorm(), (3,)),
+        (Multiply(), (2, 4)),
+        (Add(), (5, 1)),
+        (GlobalAvgPool2D(), (6,)),
+        (BatchNorm(), (7,)),
+        (Dense(3), (8,)),
+    ],
+    "norm of the images": [
+        (BatchNorm(), (0,)),
+        (Add(), (0, 1)),
+        (Flatten(), (2,)),
+        (Dense(3), (3,)),
+    ],
+    "three consumers": [
+        CONVOLUTION,
+        (Tanh(), (1,)),
+        (Multiply(), (1, 2)),
+        (Add(), (1, 3)),
+        (Flatten(), (4,)),
+        (Dense(3), (5,)),
+    ],
+    "two sums and products of the same two": [
+        CONVOLUTION,
+        (Conv2D(2, 1), (0,)),
+        (Multiply(), (1, 2)),
+        (Add(), (1, 2)),
+        (Multiply(), (3, 4)),
+        (Flatten(), (5,)),
+        (Dense(3), (6,)),
+    ],
+    "one image as both inputs": [
+        CONVOLUTION,
+        (Multiply(), (1, 1)),
+        (Flatten(), (2,)),
+        (Dense(3), (3,)),
+    ],
+    "an idle layer in a branch": [
+        CONVOLUTION,
+        (Dropout(0.0), (1,)),
+        (Multiply(), (1, 2)),
+        (Flatten(), (3,)),
+        (Dense(3), (4,)),
+    ],
+    "an image that becomes a vector twice": [
+        CONVOLUTION,
+        (Flatten(), (1,)),
+        (Dense(2), (2,)),
+        (GlobalAvgPool2D(), (1,)),
+        (Multiply(), (3, 4)),
+        (Dense(3), (5,)),
+    ],
+    "one image as all inputs of a sum": [
+        CONVOLUTION,
+        (Add(), (1, 1, 1)),
+        (Tanh(), (2,)),
+        (Flatten(), (3,)),
+        (Dense(3), (4,)),
+    ],
+    "one image beside itself": [
+        CONVOLUTION,
+        (Tanh(), (1,)),
+        (Concatenate(), (2, 1, 2)),
+        (Flatten(), (3,)),
+        (Dense(3), (4,)),
+    ],
+    "the images beside themselves": [
+        (Concatenate(), (0, 0)),
+        (Add(), (1, 1)),
+        (Conv2D(2, 1), (2,)),
+        (Multiply(), (0, 3)),
+        (Flatten(), (4,)),
+        (Dense(3), (5,)),
+    ],
+    "the images beside layers": [
+        CONVOLUTION,
+        (Conv2D(3, 1), (0,)),
+        (Concatenate(), (1, 0, 2)),
+        (Concatenate(), (3, 0)),
+        (Flatten(), (4,)),
+        (Dense(3), (5,)),
+    ],
+    "each layer reads all before": [
+        CONVOLUTION,
+        (Tanh(), (1,)),
+        (Concatenate(), (1, 2)),
+        (Conv2D(3, 1), (3,)),
+        (BatchNorm(), (4,)),
+        (Concatenate(), (1, 2, 5)),
+        (Negative(), (6,)),
+        (Flatten(), (7,)),
+        (Dense(3), (8,)),
+    ],
+    "an overwritten gradient that two layers read": [
+        CONVOLUTION,
+        (Negative(), (1,)),
+        (Negative(), (2,)),
+        (Add(), (1, 3, 2, 3)),
+        (Multiply(), (4, 1)),
+        (Flatten(), (5,)),
+        (Dense(3), (6,)),
+    ],
+    "vectors of several lengths": [
+        (Flatten(), (0,)),
+        (Dense(4), (1,)),
+        (GlobalAvgPool2D(), (0,)),
+        (BatchNorm(), (3,)),
+        (Concatenate(), (4, 2, 1, 2)),
+        (Tanh(), (5,)),
+        (Dense(3), (6,)),
+    ],
+    "a sum of one vector and the images": [
+        (Flatten(), (0,)),
+        (Dense(12), (1,)),
+        (Add(), (2, 1, 2)),
+        (Multiply(), (3, 1)),
+        (Dense(3), (4,)),
+    ],
+    "branches of vectors": [
+        (Flatten(), (0,)),
+        (Dense(4), (1,)),
+        (Tanh(), (2,)),
+        (BatchNorm(), (3,)),
+        (Multiply(), (2, 4)),
+        (Add(), (5, 2)),
+        (Dense(3), (6,)),
+    ],
+    "two sums and products of the same two vectors": [
+        (Flatten(), (0,)),
+        (Dense(4), (1,)),
+        (Dense(4), (1,)),
+        (Multiply(), (2, 3)),
+        (Add(), (2, 3)),
+        (Multiply(), (4, 5)),
+        (Dense(3), (6,)),
+    ],
+}
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("pieces", ["one piece", "many pieces"])
+@pytest.mark.parametrize("name", list(GRAPHS))
+def test_gradients_of_any_graph_agree_with_finite_differences(request, name, pieces, weighted):
+    """Of all parameters and of the images.
+
+    Rounding of the loss, a number around one, divided by the step of 1e-6 gives errors of 1e-10, and so
+    do the third derivatives times the square of the step.
+    """
+    if pieces == "many pieces":
+        request.getfixturevalue("small_pieces")
+    network = graph((2, 3, 2), *GRAPHS[name])
+    problem = Problem(network, n_rows=5, weighted=weighted)
+    with worker_pool() as pool:
+        executor = executor_of(network, pool, input_gradient=True)
+        loss = executor.gradients(problem.batch(), LogLoss())
+        gradient = executor.reduce().copy()
+        image_gradient = executor.input_gradient().copy()
+
+    def function():
+        return naive_loss(network, problem)
+
+    assert loss == pytest.approx(function(), rel=1e-13)
+    expected = numeric_gradient(function, network.vector)
+    np.testing.assert_allclose(gradient, expected, rtol=0, atol=1e-8)
+    assert np.abs(expected).max() > 1e-3
+    expected = numeric_gradient(function, problem.X)
+    np.testing.assert_allclose(image_gradient, expected, rtol=0, atol=1e-8)
+    assert np.abs(expected).max() > 1e-3
+
+
+@pytest.mark.parametrize("name", list(GRAPHS))
+def test_parameter_gradients_are_the_same_without_that_of_the_images(small_pieces, name):
+    network = graph((2, 3, 2), *GRAPHS[name])
+    problem = Problem(network, n_rows=5)
+    with worker_pool() as pool:
+        executor = executor_of(network, pool, input_gradient=True)
+        executor.gradients(problem.batch(), LogLoss())
+        expected = executor.reduce().copy()
+    np.testing.assert_array_equal(gradients(network, problem)[1], expected)
+
+
+@pytest.mark.parametrize("name", ["norms in both branches and behind", "branches of vectors", "residual"])
+def test_graphs_give_the_same_bits_on_any_number_of_threads(small_pieces, threads, name):
+    network = graph((2, 3, 2), *GRAPHS[name])
+    problem = Problem(network, weighted=True)
+    results = []
+    for number in N_THREADS:
+        threads(number)
+        results.append((*gradients(network, problem), predict(network, problem)))
+    for result in results[1:]:
+        assert_same_bits(result[:3], results[0][:3])
+        np.testing.assert_array_equal(result[3], results[0][3])
+
+
+def test_images_are_the_gradient_where_they_are_vectors(small_pieces):
+    network = build(compile_steps([("output", Dense(3))], (4,)))
+    problem = Problem(network, n_rows=5)
+    with worker_pool() as pool:
+        executor = executor_of(network, pool, input_gradient=True)
+        executor.gradients(problem.batch(), LogLoss())
+        result = executor.input_gradient()
+    scores = problem.X @ network.params["output"]["weight"] + network.params["output"]["bias"]
+    expected = (softmax(scores, axis=1) - problem.targets) / 5 @ network.params["output"]["weight"].T
+    np.testing.assert_allclose(result, expected, rtol=0, atol=1e-15)
+
+
+# --- networks as they are used ---
+
+
+def plain_layers():
+    return [Conv2D(3), ReLU(), MaxPool2D(), Conv2D(4), ReLU(), Flatten(), Dense(6), ReLU(), Dense(3)]
+
+
+def normalized_layers():
+    return [
+        BatchNorm(),
+        Conv2D(3),
+        BatchNorm(),
+        ReLU(),
+        MaxPool2D(),
+        Flatten(),
+        Dense(6),
+        BatchNorm(),
+        ReLU(),
+        Dense(3),
+    ]
+
+
+def container_layers():
+    """Merges in branches at several depths, readers of one step far apart, images that become vectors."""
+    inner = Residual([BatchNorm(), ReLU(), Conv2D(2)])
+    mixed = Parallel([[Conv2D(2, 1), inner], [BatchNorm(), MaxPool2D(3, strides=1, padding="same")]])
+    ends = Parallel([GlobalAvgPool2D(), [Flatten(), Dense(4), BatchNorm()]])
+    return [
+        mixed,
+        Residual([Conv2D(3, strides=2), BatchNorm()], activation="relu"),
+        ends,
+        Residual([Dense(6), BatchNorm()], activation="tanh"),
+        Dense(3),
+    ]
+
+
+def dropout_layers():
+    return [
+        Conv2D(3),
+        Dropout(0.3),
+        ReLU(),
+        BatchNorm(),
+        Dropout(0.2),
+        Flatten(),
+        Dropout(0.1),
+        Dense(6),
+        ReLU(),
+        Dropout(0.5),
+        Dense(3),
+    ]
+
+
+STACKS = [plain_layers, normalized_layers, container_layers, dropout_layers]
+
+
+@pytest.mark.parametrize("layers", STACKS)
+@pytest.mark.parametrize("training", [True, False])
+def test_sharing_places_changes_no_bit(small_pieces, monkeypatch, layers, training):
+    network = chain(*layers())
+    find_places, results = Program._find_places, []
+
+    def places_of_their_own(program, uses):
+        places, _ = find_places(program, uses)
+        own = {array: Place(place.is_kept, number) for number, (array, place) in enumerate(places.items())}
+        return own, {place: prod(program.steps[home].output_shape) for (_, home), place in own.items()}
+
+    for find in (find_places, places_of_their_own):
+        monkeypatch.setattr(Program, "_find_places", find)
+        problem = Problem(network)
+        results.append(gradients(network, problem) if training else predict(network, problem))
+    if training:
+        assert_same_bits(*results)
+    else:
+        np.testing.assert_array_equal(*results)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("layers", STACKS)
+def test_gradients_and_predictions_have_the_same_bits_on_any_number_of_threads(
+    small_pieces, threads, layers, dtype
+):
+    """There are four shards and up to eleven chunks, so more pieces than threads and fewer."""
+    network = chain(*layers(), dtype=dtype)
+    problem = Problem(network, weighted=True)
+    results = []
+    for number in N_THREADS:
+        threads(number)
+        results.append((*gradients(network, problem), predict(network, problem)))
+    for result in results[1:]:
+        assert_same_bits(result[:3], results[0][:3])
+        np.testing.assert_array_equal(result[3], results[0][3])
+
+
+@pytest.mark.parametrize("layers", STACKS[:-1])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_several_shards_and_chunks_equal_one(small_pieces, monkeypatch, layers, weighted):
+    """But for the order of sums: in float64 to 1e-12 of the largest element."""
+    network = chain(*layers())
+    problem = Problem(network, weighted=weighted)
+    cut = gradients(network, problem)
+    monkeypatch.undo()
+    assert shard_bounds(11, network.multiply_adds()) == [(0, 11)]
+    assert chunk_target(network.steps, network.dtype) > 11
+    whole = gradients(network, problem)
+    assert cut[0] == pytest.approx(whole[0], rel=1e-12)
+    np.testing.assert_allclose(cut[1], whole[1], rtol=0, atol=1e-12 * np.abs(whole[1]).max())
+    for key, value in whole[2].items():
+        np.testing.assert_allclose(cut[2][key], value, rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize("layers", STACKS)
+def test_prediction_in_chunks_equals_one_chunk(small_pieces, monkeypatch, layers):
+    network = chain(*layers())
+    problem = Problem(network)
+    cut = predict(network, problem)
+    monkeypatch.undo()
+    whole = predict(network, problem)
+    np.testing.assert_allclose(cut, whole, rtol=0, atol=1e-13 * np.abs(whole).max())
+
+
+def test_prediction_does_not_depend_on_the_other_rows(small_pieces):
+    """Running statistics, not those of the batch, and no dropout."""
+    network = chain(*dropout_layers())
+    problem = Problem(network)
+    whole = predict(network, problem)
+    single = Problem(network)
+    single.X, single.targets = problem.X[:, :, 4:5], problem.targets[4:5]
+    np.testing.assert_allclose(predict(network, single), whole[4:5], rtol=0, atol=1e-13)
+
+
+def test_prediction_uses_the_running_statistics():
+    network = build(compile_steps([("norm", BatchNorm()), ("output", Dense(3))], (4,)))
+    problem = Problem(network)
+    params = network.params["norm"]
+    normalized = (problem.X - params["running_mean"]) / np.sqrt(params["running_variance"] + 1e-5)
+    hidden = params["scale"] * normalized + params["shift"]
+    expected = hidden @ network.params["output"]["weight"] + network.params["output"]["bias"]
+    np.testing.assert_allclose(predict(network, problem), expected, rtol=0, atol=1e-14)
+
+
+def test_the_new_state_is_the_statistics_of_the_whole_minibatch(small_pieces):
+    """The first update, corrected for the zero start, is the mean and the biased variance itself."""
+    network = Network(
+        compile_steps([("norm", BatchNorm()), ("flatten", Flatten()), ("output", Dense(3))], (3, 4, 2)),
+        dtype=np.float64,
+        streams=RandomStreams(SEED),
+    )
+    problem = Problem(network, weighted=True)
+    _, _, state = gradients(network, problem)
+    weights = np.repeat(problem.weights, 12)
+    pixels = problem.X.transpose(2, 0, 1, 3).reshape(-1, 2)
+    mean = np.average(pixels, axis=0, weights=weights)
+    variance = np.average((pixels - mean) ** 2, axis=0, weights=weights)
+    np.testing.assert_allclose(state["norm", "running_mean"], mean, rtol=0, atol=1e-14)
+    np.testing.assert_allclose(state["norm", "running_variance"], variance, rtol=1e-13)
+    assert state["norm", "n_updates"] == 1
+
+
+def assert_unchanged(network, snapshot):
+    np.testing.assert_array_equal(network.vector, snapshot[0])
+    for key, value in snapshot[1].items():
+        np.testing.assert_array_equal(network.state()[key], value)
+
+
+def test_gradients_and_predictions_leave_network_and_batch_as_they_are(small_pieces):
+    network = chain(*dropout_layers())
+    snapshot = network.snapshot()
+    problem = Problem(network, weighted=True)
+    before = copy.deepcopy(vars(problem))
+    gradients(network, problem)
+    predict(network, problem)
+    assert_unchanged(network, snapshot)
+    for name, value in before.items():
+        np.testing.assert_array_equal(getattr(problem, name), value)
+
+
+@pytest.mark.parametrize("number", N_THREADS)
+def test_a_failed_step_surfaces_leaves_the_network_and_does_not_spoil_the_next(small_pieces, threads, number):
+    threads(number)
+    network = chain(*dropout_layers())
+    snapshot = network.snapshot()
+    problem = Problem(network, weighted=True)
+    expected = gradients(network, problem)
+    broken = problem.batch()
+
+    def read(rows, out, original=broken.read):
+        if rows.start >= 7:
+            raise ValueError("row 7 is broken")
+        original(rows, out)
+
+    broken.read = read
+    with worker_pool() as pool:
+        executor = executor_of(network, pool)
+        for _ in range(2):
+            with pytest.raises(ValueError, match="row 7 is broken"):
+                executor.gradients(broken, LogLoss())
+            assert_unchanged(network, snapshot)
+        loss = executor.gradients(problem.batch(), LogLoss())
+        assert_same_bits((loss, executor.reduce(), executor.state), expected)
+
+
+@pytest.mark.parametrize("number", [1, 3])
+@pytest.mark.parametrize("layers", STACKS)
+def test_batches_of_changing_size_give_the_bits_of_fresh_executors(small_pieces, threads, layers, number):
+    """A smaller last batch, a full one, one of a single row, and one that is larger than all before."""
+    threads(number)
+    network = chain(*layers())
+    with worker_pool() as pool:
+        executor = executor_of(network, pool)
+        predictor = executor_of(network, pool, training=False)
+        for step, n_rows in enumerate([11, 4, 11, 1, 2, 17, 11]):
+            problem = Problem(network, n_rows, weighted=step % 2 == 1, seed=step, number=step)
+            loss = executor.gradients(problem.batch(), LogLoss())
+            result = loss, executor.reduce().copy(), dict(executor.state)
+            assert_same_bits(result, gradients(network, problem))
+            scores = predictor.predict(problem.batch(), np.empty((n_rows, 3)))
+            np.testing.assert_array_equal(scores, predict(network, problem))
+
+
+def peak_of(function):
+    """Return the memory that a call takes beyond what was there before, in bytes."""
+    tracemalloc.start()
+    function()
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return peak
+
+
+def test_buffers_are_allocated_once_and_used_again(threads):
+    """Also for the smaller last batch of an epoch and for the full one after it."""
+    threads(1)
+    layers = [Conv2D(8), BatchNorm(), ReLU(), Dropout(0.2), MaxPool2D(), Conv2D(8), ReLU()]
+    network = chain(*layers, Flatten(), Dense(8), ReLU(), Dense(3), input_shape=(20, 20, 4))
+    full, small = Problem(network, 64), Problem(network, 40)
+    with worker_pool() as pool:
+        executor = executor_of(network, pool)
+        first = peak_of(lambda: executor.gradients(full.batch(), LogLoss()))
+        assert first > 64 * 20 * 20 * 8 * 8  # at least the result of the first layer
+        peaks = [peak_of(lambda p=p: executor.gradients(p.batch(), LogLoss())) for p in (full, small, full)]
+    assert max(peaks) < first / 50
+
+
+def test_memory_of_prediction_does_not_grow_with_the_number_of_rows(threads):
+    threads(1)
+    network = chain(Conv2D(8), ReLU(), Flatten(), Dense(3), input_shape=(10, 10, 2))
+    peaks = []
+    for n_rows in (2000, 8000):
+        problem = Problem(network, n_rows)
+        out = np.empty((n_rows, 3))
+        with worker_pool() as pool:
+            executor = executor_of(network, pool, training=False)
+            peaks.append(peak_of(lambda e=executor, p=problem, o=out: e.predict(p.batch(), o)))
+    assert peaks[1] < 1.2 * peaks[0]
+
+
+def test_prediction_does_not_keep_what_convolutions_keep_for_the_backward_pass(threads, monkeypatch):
+    """Transformed tiles of each chunk, 36 numbers for each channel of the 16 tiles of an image."""
+    threads(1)
+    monkeypatch.setattr("skcnn.network.executor.CHUNK_BYTES", 1)
+    monkeypatch.setattr("skcnn.network.memory.BLOCK_BYTES", 2**12)
+    n_rows = PREDICTION_ROWS
+    network = chain(Conv2D(16), GlobalAvgPool2D(), Dense(3), input_shape=(16, 16, 16))
+    problem = Problem(network, n_rows)
+    out = np.empty((n_rows, 3))
+    with worker_pool() as pool:
+        executor = executor_of(network, pool, training=False)
+        peak = peak_of(lambda: executor.predict(problem.batch(), out))
+    assert peak < n_rows * 36 * 16 * 16 * out.itemsize / 4
+
+
+def test_dropout_draws_depend_on_the_number_of_the_step():
+    network = chain(*dropout_layers())
+    first, again = (gradients(network, Problem(network, number=7)) for _ in range(2))
+    assert_same_bits(again, first)
+    assert gradients(network, Problem(network, number=8))[0] != first[0]
+
+
+def test_loss_is_the_weighted_sum_and_zero_weights_change_nothing():
+    """A row of weight zero has no influence, whatever it holds, also on batch statistics."""
+    network = graph((2, 3, 2), *GRAPHS["norm inside a branch"])
+    problem = Problem(network, weighted=True)
+    problem.weights[3] = problem.loss_weights[3] = 0
+    expected = gradients(network, problem)
+    problem.X[:, :, 3] = 17.0
+    result = gradients(network, problem)
+    assert result[0] == pytest.approx(expected[0], rel=1e-13)
+    np.testing.assert_allclose(result[1], expected[1], rtol=0, atol=1e-13)

@@ -1,0 +1,381 @@
+"""Tests of a fitted network as a function of its images, and of its gradients."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from reference import conv2d
+from seeds import generator
+from small_classifiers import (
+    N_CLASSES,
+    SHAPE,
+    STACKS,
+    assert_is_gradient,
+    fitted_classifier,
+    make_images,
+    shake,
+)
+from small_trainings import cut_finely
+
+from skcnn import BatchNorm, Conv2D, Dense, Dropout, Flatten, GlobalAvgPool2D, Layer, Residual, Tanh
+from skcnn.data.images import ImageSource
+from skcnn.gradient_check import layer_gradient_error
+from skcnn.network.executor import Batch, Executor
+from skcnn.network.frozen import ChannelAffine, Scores, frozen
+from skcnn.network.threads import worker_pool
+
+X, Y = make_images()
+
+each_stack = pytest.mark.parametrize("kind", list(STACKS))
+
+
+def coefficients_of(n_rows, n_classes=N_CLASSES):
+    return generator(n_rows, n_classes).standard_normal((n_rows, n_classes))
+
+
+def assert_gradient(classifier, images, tolerance=1e-7):
+    """Hold the gradient of random sums of scores against finite differences of the decision function."""
+    coefficients = coefficients_of(len(images))
+    gradient = Scores(classifier).gradient(images, coefficients)
+    for row, (image, factors) in enumerate(zip(images, coefficients, strict=True)):
+
+        def weighted_scores(changed, factors=factors):
+            return classifier.decision_function(changed) @ factors
+
+        assert_is_gradient(gradient[row : row + 1], weighted_scores, image[np.newaxis], tolerance)
+
+
+# frozen networks
+
+
+@each_stack
+def test_a_frozen_network_does_in_training_what_the_network_predicts(kind):
+    classifier = fitted_classifier(STACKS[kind])
+    still = frozen(classifier.network_)
+    with worker_pool() as pool:
+        executor = Executor(still, pool, training=True)
+        read = ImageSource(X, classifier._image_format).read
+        found = executor.results(Batch(len(X), read), np.empty((len(X), N_CLASSES)))
+        assert executor.state == {}
+    assert_allclose(found, classifier.decision_function(X), rtol=0, atol=1e-12)
+
+
+@each_stack
+def test_freezing_keeps_names_and_places_and_changes_nothing(kind):
+    classifier = fitted_classifier(STACKS[kind])
+    network, before = classifier.network_, classifier.network_.copy()
+    still = frozen(network)
+    assert [(step.name, step.inputs) for step in still.steps] == [
+        (step.name, step.inputs) for step in network.steps
+    ]
+    assert not any(step.merges or step.layer.is_random for step in still.steps[1:])
+    for step, other in zip(still.steps[1:], network.steps[1:], strict=True):
+        if not isinstance(other.layer, BatchNorm) and not other.layer.is_random:
+            assert step.layer is other.layer
+    still.vector += 1
+    assert_array_equal(network.vector, before.vector)
+    for where, value in before.state().items():
+        assert_array_equal(network.state()[where], value)
+
+
+def test_the_affine_layer_multiplies_and_adds_for_each_channel():
+    class Shaken(ChannelAffine):
+        def init_params(self, input_shape, *, activation, dtype, rng):
+            params = super().init_params(input_shape, activation=activation, dtype=dtype, rng=rng)
+            return {name: value + rng.standard_normal(value.shape) for name, value in params.items()}
+
+    assert layer_gradient_error(Shaken(), (3, 4, 2)) < 1e-7
+    assert layer_gradient_error(ChannelAffine(), (5,)) < 1e-7
+    images = np.arange(12.0).reshape(1, 2, 3, 2)
+    params = {"factor": np.array([2.0, -1.0]), "offset": np.array([0.5, 3.0])}
+    out = np.empty_like(images)
+    ChannelAffine().forward(params, images, None, training=True, out=out)
+    assert_array_equal(out, images * [2.0, -1.0] + [0.5, 3.0])
+
+
+# scores and results
+
+
+@pytest.mark.parametrize("loss", ["log_loss", "hinge"])
+def test_scores_are_those_of_the_decision_function(loss):
+    classifier = fitted_classifier(STACKS["normalized convolution"], loss=loss)
+    assert_array_equal(Scores(classifier)(X), classifier.decision_function(X))
+
+
+def test_scores_leave_out_test_time_augmentation():
+    plain, augmented = (fitted_classifier(tta=tta) for tta in (None, "flip"))
+    assert np.abs(plain.decision_function(X) - augmented.decision_function(X)).max() > 1e-3
+    assert_array_equal(Scores(augmented)(X), plain.decision_function(X))
+
+
+def test_scores_that_are_not_finite_are_an_error_that_says_of_which_image():
+    classifier = fitted_classifier([Flatten()], dtype="float32", input_scaling=None)
+    classifier.network_.vector *= 100  # each product is infinite by itself
+    images = np.concatenate([X[:2], np.full((1, *SHAPE), 1e38)])
+    with pytest.raises(ValueError, match=r"scores of sample 2 are not finite.* too large for float32"):
+        Scores(classifier)(images)
+
+
+def test_results_that_are_not_finite_are_an_error_that_says_of_which_layer_and_image():
+    layers = [("wide", Dense(3, activation="relu")), ("narrow", Dense(2))]
+    classifier = fitted_classifier(layers, dtype="float32", input_scaling=None)
+    classifier.network_.vector[:] = 1e3
+    images = np.concatenate([X[:2], np.full((1, *SHAPE), 1e38)])
+    index = [step.name for step in classifier.network_.steps].index("wide")
+    message = r"results of layer 'wide' for sample 2 are not finite.* too large for float32"
+    with pytest.raises(ValueError, match=message):
+        Scores(classifier).results(images, index)
+    assert np.isfinite(Scores(classifier).results(images[:2], index)).all()
+
+
+def test_results_of_layers_are_those_of_naive_ones():
+    """Those of a convolution, of the branch of a residual block and of its sum."""
+    layers = [("conv", Conv2D(2)), ("res", Residual([("inner", Conv2D(2, 1, activation="tanh"))]))]
+    classifier = fitted_classifier(layers, input_scaling=None)
+    names = [step.name for step in classifier.network_.steps]
+    params = classifier.network_.params
+
+    def naive(images, name):
+        size = params[name]["weight"].shape[0]
+        padding = ((size // 2, size // 2),) * 2
+        turned = conv2d(images.transpose(1, 2, 0, 3), **params[name], padding=padding)
+        return turned.transpose(2, 0, 1, 3)
+
+    conv = naive(X, "conv")
+    branch = np.tanh(naive(conv, "res__inner"))
+    for name, expected in {"conv": conv, "res__inner_tanh": branch, "res": conv + branch}.items():
+        results = Scores(classifier).results(X, names.index(name))
+        assert results.shape == (len(X), *SHAPE)
+        assert_allclose(results, expected, rtol=0, atol=1e-12)
+    flat = Scores(classifier).results(X, names.index("flatten"))
+    assert_allclose(flat, (conv + branch).reshape(len(X), -1), rtol=0, atol=1e-12)
+
+
+def test_results_of_the_input_are_the_scaled_images():
+    classifier = fitted_classifier()
+    expected = (X - X.mean(axis=(0, 1, 2))) / X.std(axis=(0, 1, 2))
+    assert_allclose(Scores(classifier).results(X, 0), expected, rtol=0, atol=1e-12)
+
+
+# gradients
+
+
+@each_stack
+def test_gradients_are_those_of_finite_differences(kind):
+    assert_gradient(fitted_classifier(STACKS[kind]), X[:2])
+
+
+@pytest.mark.parametrize("input_scaling", ["standardize", None])
+@pytest.mark.parametrize("layout", ["images", "flat", "channels first", "flat channels first", "grey"])
+def test_gradients_have_the_layout_of_the_images(layout, input_scaling):
+    images, params = X, {"input_scaling": input_scaling}
+    if layout == "grey":
+        images = X[..., 0]
+    if "first" in layout:
+        images = np.ascontiguousarray(X.transpose(0, 3, 1, 2))
+        params["data_format"] = "channels_first"
+    if "flat" in layout:
+        params["image_shape"] = images.shape[1:]
+        images = images.reshape(len(X), -1)
+    classifier = fitted_classifier(STACKS["normalized convolution"], X=images, y=Y, **params)
+    assert_gradient(classifier, images[:2])
+    gradient = Scores(classifier).gradient(images[:2], coefficients_of(2))
+    assert gradient.shape == images[:2].shape
+
+
+def test_gradients_of_one_layout_are_those_of_another():
+    classifier = fitted_classifier(STACKS["parallel"])
+    coefficients = coefficients_of(len(X))
+    gradient = Scores(classifier).gradient(X, coefficients)
+    flat = Scores(classifier).gradient(X.reshape(len(X), -1), coefficients)
+    assert_array_equal(flat, gradient.reshape(len(X), -1))
+
+
+def test_gradients_of_two_classes():
+    """The decision function is the difference of two scores, each of which has a gradient of its own."""
+    y = Y % 2
+    classifier = fitted_classifier(STACKS["residual"], y=y, X=X)
+    gradients = [Scores(classifier).gradient(X[:2], np.tile(row, (2, 1))) for row in np.eye(2)]
+    assert_is_gradient(gradients[1] - gradients[0], classifier.decision_function, X[:2])
+    penultimate = [step.name for step in classifier.network_.steps].index("globalavgpool2d_1")
+    params = classifier.network_.params["output"]
+    for code, gradient in enumerate(gradients):
+
+        def score(images, code=code):
+            return Scores(classifier).results(images, penultimate) @ params["weight"][:, code]
+
+        assert_is_gradient(gradient, score, X[:2])
+
+
+def test_gradients_in_float32_are_those_in_float64_but_for_rounding():
+    """Trainings would drift apart, so that both have the weights and the statistics of the same one."""
+    single, double = (
+        fitted_classifier(STACKS["normalization elsewhere"], dtype=dtype) for dtype in ("float32", "float64")
+    )
+    single.network_.vector[:] = double.network_.vector
+    single.network_.set_state(double.network_.state())
+    gradient, expected = (Scores(net).gradient(X, coefficients_of(len(X))) for net in (single, double))
+    assert gradient.dtype == np.float32
+    assert expected.dtype == np.float64
+    assert_allclose(gradient, expected, rtol=0, atol=1e-4 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("kind", ["residual", "bends"])
+def test_gradients_do_not_depend_on_how_the_images_are_cut(monkeypatch, kind):
+    classifier = fitted_classifier(STACKS[kind])
+    coefficients = coefficients_of(len(X))
+    scores = Scores(classifier)
+    expected = np.concatenate(
+        [scores.gradient(X[row : row + 1], coefficients[row : row + 1]) for row in range(len(X))]
+    )
+    assert_allclose(scores.gradient(X, coefficients), expected, rtol=0, atol=1e-12)
+    monkeypatch.setattr("skcnn.network.frozen.N_ROWS", 7)
+    assert_allclose(scores.gradient(X, coefficients), expected, rtol=0, atol=1e-12)
+    cut_finely(monkeypatch)
+    assert_allclose(scores.gradient(X, coefficients), expected, rtol=0, atol=1e-12)
+
+
+def test_taking_gradients_changes_nothing():
+    classifier = fitted_classifier(STACKS["dropout"])
+    images, coefficients = X.copy(), coefficients_of(len(X))
+    expected = classifier.decision_function(X)
+    Scores(classifier).gradient(images, coefficients)
+    assert_array_equal(images, X)
+    assert_array_equal(coefficients, coefficients_of(len(X)))
+    assert_array_equal(classifier.decision_function(X), expected)
+
+
+def test_a_network_is_frozen_once_for_all_gradients(monkeypatch):
+    classifier = fitted_classifier(STACKS["normalized convolution"])
+    frozen_networks = []
+
+    def counted(network):
+        frozen_networks.append(network)
+        return frozen(network)
+
+    monkeypatch.setattr("skcnn.network.frozen.frozen", counted)
+    scores = Scores(classifier)
+    maps = scores.results(X[:2], 2)
+    for _ in range(3):
+        scores.gradient(X[:2], coefficients_of(2))
+        scores.results_gradient(maps, 2, coefficients_of(2))
+    assert len(frozen_networks) == 2
+
+
+# gradients with respect to results of layers
+
+
+def test_the_gradient_in_front_of_the_output_layer_are_its_weights():
+    classifier = fitted_classifier(STACKS["residual"])
+    index = len(classifier.network_.steps) - 2
+    results = Scores(classifier).results(X, index)
+    gradient = Scores(classifier).results_gradient(results, index, coefficients_of(len(X)))
+    expected = coefficients_of(len(X)) @ classifier.network_.params["output"]["weight"].T
+    assert_allclose(gradient, expected, rtol=0, atol=1e-12)
+
+
+def test_the_gradient_in_front_of_global_pooling_is_the_same_for_each_pixel():
+    classifier = fitted_classifier([Conv2D(3, activation="relu"), GlobalAvgPool2D()])
+    results = Scores(classifier).results(X, 2)
+    gradient = Scores(classifier).results_gradient(results, 2, coefficients_of(len(X)))
+    of_pixel = coefficients_of(len(X)) @ classifier.network_.params["output"]["weight"].T / (6 * 5)
+    assert_allclose(gradient, np.broadcast_to(of_pixel[:, None, None], results.shape), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["normalized convolution", "residual", "parallel"])
+def test_the_gradient_of_the_first_results_is_that_of_the_scaled_images(kind):
+    classifier = fitted_classifier(STACKS[kind])
+    scaled = Scores(classifier).results(X, 0)
+    gradient = Scores(classifier).results_gradient(scaled, 0, coefficients_of(len(X)))
+    expected = Scores(classifier).gradient(X, coefficients_of(len(X))) * X.std(axis=(0, 1, 2))
+    assert_allclose(gradient, expected, rtol=0, atol=1e-12)
+
+
+def test_a_layer_that_the_network_goes_around_has_no_gradient_of_its_own():
+    classifier = fitted_classifier([("res", Residual([("inner", Conv2D(2))])), ("dense", Dense(3))])
+    index = [step.name for step in classifier.network_.steps].index("res__inner")
+    results = Scores(classifier).results(X, index)
+    with pytest.raises(ValueError, match="does not go through layer 'res__inner' alone: 'res' reads"):
+        Scores(classifier).results_gradient(results, index, coefficients_of(len(X)))
+
+
+# layers of one's own
+
+
+class Negative(Layer):
+    """Does the same in training and in prediction."""
+
+    def forward(self, params, X, unit, *, training, out):
+        return np.negative(X, out=out)
+
+    def backward(self, params, dY, unit, *, need_dX, out):
+        return np.negative(dY, out=out)
+
+
+class Doubled(Negative):
+    """Computes something else in training."""
+
+    def forward(self, params, X, unit, *, training, out):
+        return np.multiply(X, -2 if training else -1, out=out)
+
+
+class Noisy(Negative):
+    """Draws in training, and does not say so."""
+
+    def forward(self, params, X, unit, *, training, out):
+        return np.add(X, unit.rng.standard_normal(X.shape) if training else 0, out=out)
+
+
+class OwnDropout(Dropout):
+    """May drop anything, as classes derived from others may."""
+
+
+class OwnBatchNorm(BatchNorm):
+    """May normalize by anything."""
+
+
+def test_a_layer_of_ones_own_has_gradients():
+    assert_gradient(fitted_classifier([Conv2D(2, activation="tanh"), Negative(), Dense(3)]), X[:2])
+
+
+@pytest.mark.parametrize("kind", [Doubled, Noisy, OwnDropout, OwnBatchNorm])
+def test_a_layer_that_changes_in_training_is_named(kind):
+    layers = [("conv", Conv2D(2)), ("res", Residual([("inner", kind()), ("tanh", Tanh())]))]
+    classifier = fitted_classifier(layers)
+    message = rf"layer 'res__inner', {kind.__name__}\(\), computes something else in training"
+    with pytest.raises(ValueError, match=message):
+        Scores(classifier).gradient(X, coefficients_of(len(X)))
+
+
+def test_a_change_in_training_that_is_not_found_again_is_one_of_the_network():
+    """As of a layer that is another one each time."""
+
+    class Once(Negative):
+        n_calls = 0
+
+        def forward(self, params, X, unit, *, training, out):
+            Once.n_calls += training
+            return np.add(X, training and Once.n_calls == 1, out=out)
+
+    classifier = fitted_classifier([Flatten(), Once()])
+    Once.n_calls = 0
+    with pytest.raises(ValueError, match="the network computes something else in training than in predict"):
+        Scores(classifier).gradient(X, coefficients_of(len(X)))
+
+
+def test_layers_in_front_do_not_matter_for_gradients_of_results():
+    """Those behind do."""
+    classifier = fitted_classifier([Doubled(), Conv2D(2), GlobalAvgPool2D()])
+    results = Scores(classifier).results(X, 2)
+    assert np.isfinite(Scores(classifier).results_gradient(results, 2, coefficients_of(len(X)))).all()
+    with pytest.raises(ValueError, match="layer 'doubled_1', "):
+        Scores(classifier).results_gradient(Scores(classifier).results(X, 0), 0, coefficients_of(len(X)))
+
+
+def test_a_small_change_in_training_is_seen_in_float64():
+    class Slightly(Negative):
+        def forward(self, params, X, unit, *, training, out):
+            return np.multiply(X, 1 + 1e-5 * training, out=out)
+
+    classifier = fitted_classifier([Flatten(), ("slightly", Slightly()), Dense(3)])
+    with pytest.raises(ValueError, match="layer 'slightly'"):
+        Scores(shake(classifier)).gradient(X, coefficients_of(len(X)))

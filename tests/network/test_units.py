@@ -1,0 +1,497 @@
+"""Tests of the units of work: arenas, and what a unit offers to a layer."""
+
+import gc
+import threading
+import weakref
+
+import numpy as np
+import pytest
+from seeds import SEED, generator
+
+from skcnn.layers import Conv2D, Dense, Flatten, Layer, MaxPool2D, ReLU, Residual
+from skcnn.network.executor import Batch, Executor
+from skcnn.network.graph import compile_steps
+from skcnn.network.memory import ALIGNMENT, BLOCK_BYTES, Arena, Blocks
+from skcnn.network.network import Network
+from skcnn.network.threads import WorkerPool
+from skcnn.random_streams import RandomStreams
+
+
+def test_an_arena_hands_out_the_same_memory_again():
+    arena = Arena(np.float64)
+    first = arena("a", (3, 4))
+    first[...] = 7
+    again = arena("a", (3, 4))
+    assert again.shape == (3, 4)
+    assert np.shares_memory(first, again)
+    np.testing.assert_array_equal(again, 7)
+
+
+def test_names_have_memory_of_their_own():
+    arena = Arena(np.float64)
+    assert not np.shares_memory(arena("a", (3,)), arena("b", (3,)))
+    assert not np.shares_memory(arena((1, "a"), (3,)), arena((2, "a"), (3,)))
+
+
+def test_a_smaller_shape_gets_a_contiguous_view_of_the_beginning():
+    arena = Arena(np.float64)
+    large = arena("a", (10, 4))
+    large[...] = np.arange(40).reshape(10, 4)
+    small = arena("a", (3, 5))
+    assert small.flags.c_contiguous
+    np.testing.assert_array_equal(small.ravel(), np.arange(15))
+    assert np.shares_memory(arena("a", (10, 4)), large)
+
+
+def test_a_larger_shape_gets_new_memory_that_smaller_ones_then_share():
+    arena = Arena(np.float64)
+    small = arena("a", (3,))
+    large = arena("a", (30,))
+    assert not np.shares_memory(small, large)
+    assert np.shares_memory(arena("a", (3,)), large)
+
+
+def test_shapes_without_elements_are_handed_out():
+    assert Arena(np.float64)("a", (0, 3)).shape == (0, 3)
+
+
+@pytest.mark.parametrize("default", [np.float32, np.dtype("float64")])
+def test_the_dtype_is_the_default_unless_one_is_asked_for(default):
+    arena = Arena(default)
+    assert arena("a", (3,)).dtype == np.dtype(default)
+    assert arena("a", (3,), bool).dtype == bool
+    assert arena("a", (3,), np.uint8).dtype == np.uint8
+    assert not np.shares_memory(arena("a", (3,)), arena("a", (3,), bool))
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        (None, np.float32),
+        (None, np.dtype("float32")),
+        (np.float32, np.dtype("float32")),
+        (bool, np.bool_),
+        ("uint8", np.uint8),
+    ],
+)
+def test_one_dtype_is_one_memory_however_it_is_written(written, read):
+    """What forward writes under one spelling, backward finds under the other."""
+    arena = Arena(np.float32)
+    first = arena("a", (3,), written)
+    first[...] = 1
+    assert np.shares_memory(first, arena("a", (3,), read))
+
+
+class Probe(Layer):
+    """Calls functions of the test with its unit; the result is the input."""
+
+    def __init__(self, on_forward=None, on_backward=None, on_finish=None, backward_reads=()):
+        self.on_forward = on_forward
+        self.on_backward = on_backward
+        self.on_finish = on_finish
+        self.backward_reads = backward_reads
+
+    def forward(self, params, X, unit, *, training, out):
+        if self.on_forward:
+            self.on_forward(unit, X)
+        return np.multiply(X, 2, out=out)
+
+    def backward(self, params, dY, unit, *, need_dX, out):
+        if self.on_backward:
+            self.on_backward(unit, dY)
+        return np.multiply(dY, 2, out=out)
+
+    def finish(self, params, unit):
+        if self.on_finish:
+            self.on_finish(unit)
+
+
+class Weighted(Probe):
+    """A probe with a parameter, so that a backward pass reaches the layers behind it."""
+
+    def init_params(self, input_shape, *, activation, dtype, rng):
+        return {"weight": np.zeros(2, dtype)}
+
+
+class SumLoss:
+    """The sum of all scores."""
+
+    def gradient(self, scores, targets, weights, out):
+        out[...] = 1
+        return float(scores.sum())
+
+
+N_ROWS, SHAPE = 10, (2, 3, 1)
+X = generator(0).standard_normal((N_ROWS, *SHAPE))
+
+
+def read_images(rows, out):
+    np.copyto(out, X[rows].transpose(1, 2, 0, 3))
+
+
+def executor_of(*layers, n_threads=1, seed=0, **options):
+    named = [(f"layer{index}", layer) for index, layer in enumerate(layers)]
+    streams = RandomStreams(SEED + seed)
+    network = Network(compile_steps(named, SHAPE), dtype=np.float64, streams=streams)
+    return Executor(network, WorkerPool(n_threads), training=True, streams=streams, **options)
+
+
+def run(executor, weights=None, number=0):
+    n_outputs = executor.network.n_outputs
+    ones = np.ones((N_ROWS, n_outputs))
+    executor.gradients(Batch(N_ROWS, read_images, ones, np.ones(N_ROWS), weights, number), SumLoss())
+
+
+@pytest.fixture
+def small_pieces(monkeypatch):
+    """Cut ten rows into the shards 0-5 and 5-10, and these into the chunks 0-3 and 3-5."""
+
+    def shards(n_rows, multiply_adds):
+        return [(0, n_rows)] if n_rows < 10 else [(0, 5), (5, 10)]
+
+    def chunks(n_rows, target):
+        return [(0, n_rows)] if n_rows < 5 else [(0, 3), (3, 5)]
+
+    monkeypatch.setattr("skcnn.network.executor.shard_bounds", shards)
+    monkeypatch.setattr("skcnn.network.executor.chunk_bounds", chunks)
+
+
+def test_a_buffer_keeps_its_contents_from_forward_to_backward(small_pieces):
+    """Each layer and each piece has its own, although all use one name."""
+    seen = []
+
+    def write(unit, values):
+        np.copyto(unit.buffer("kept", values.shape), values)
+
+    def check(unit, dY):
+        seen.append(unit.buffer("kept", dY.shape).copy())
+
+    executor = executor_of(Weighted(write, check), Probe(write, check), Flatten(), Probe(write, check))
+    run(executor)
+    on_vectors = [kept for kept in seen if kept.ndim == 2]
+    on_images = [kept for kept in seen if kept.ndim == 4]
+    np.testing.assert_array_equal(np.concatenate(on_vectors), 4 * X.reshape(N_ROWS, -1))
+    assert [kept.shape[2] for kept in on_images] == [3, 3, 2, 2, 3, 3, 2, 2]
+    turned = X.transpose(1, 2, 0, 3)
+    np.testing.assert_array_equal(np.concatenate(on_images[0::2], axis=2), 2 * turned)
+    np.testing.assert_array_equal(np.concatenate(on_images[1::2], axis=2), turned)
+
+
+def test_a_buffer_is_the_same_memory_at_every_step(small_pieces):
+    addresses = []
+
+    def note(unit, values):
+        addresses.append(unit.buffer("kept", values.shape, np.uint8).ctypes.data)
+
+    executor = executor_of(Weighted(note), Flatten())
+    for _ in range(3):
+        run(executor)
+    assert len(set(addresses[:4])) == 4
+    assert addresses[:4] == addresses[4:8] == addresses[8:]
+
+
+def test_scratch_is_shared_by_layers_and_pieces_of_a_thread(small_pieces):
+    addresses = []
+
+    def note(unit, values):
+        addresses.append(unit.scratch("temporary", values.shape).ctypes.data)
+
+    run(executor_of(Weighted(note), Probe(note), Flatten(), Probe(note)))
+    assert len(addresses) == 2 * 2 * 2 + 2
+    # the vectors of a shard are more than the images of a chunk: the memory grows once
+    assert len(set(addresses)) <= 2
+
+
+def test_threads_have_scratch_of_their_own(small_pieces):
+    barrier = threading.Barrier(2, timeout=30)
+    addresses = {}
+
+    def note(unit, values):
+        addresses[threading.get_ident()] = unit.scratch("temporary", values.shape).ctypes.data
+        barrier.wait()  # one thread cannot take both shards
+
+    executor = executor_of(Flatten(), Weighted(note), n_threads=2)
+    run(executor)
+    executor.pool.close()
+    assert len(set(addresses.values())) == len(addresses) == 2
+
+
+def test_an_accumulator_is_zero_before_backward_and_shared_until_finish(small_pieces):
+    before, totals = [], []
+
+    def add(unit, dY):
+        total = unit.accumulator("rows", (1,))
+        before.append(total[0])
+        total += dY.shape[2]
+
+    def finish(unit):
+        totals.append(unit.accumulator("rows", (1,)).copy())
+
+    executor = executor_of(Weighted(on_backward=add, on_finish=finish), Flatten())
+    for _ in range(2):
+        run(executor)
+    assert before == [0, 3] * 4
+    np.testing.assert_array_equal(totals, [[5]] * 4)
+
+
+def test_shares_are_summed_over_the_chunks_of_a_shard(small_pieces):
+    """Three rows and two are a shard; the memory of a share holds anything, here what is left of the last."""
+    totals = []
+
+    def add(unit, dY):
+        share = unit.share("rows", (2,))
+        share[:] = dY.shape[2], 1
+        unit.add_share("rows", share)
+
+    def finish(unit):
+        totals.append(unit.accumulator("rows", (2,)).copy())
+
+    executor = executor_of(Weighted(on_backward=add, on_finish=finish), Flatten())
+    for _ in range(2):
+        run(executor)
+    np.testing.assert_array_equal(totals, [[5, 2]] * 4)
+
+
+@pytest.mark.parametrize("kind", ["an array of its own", "a view"])
+def test_shares_may_be_other_arrays_than_those_handed_out(small_pieces, kind):
+    totals = []
+
+    def add(unit, dY):
+        share = np.zeros(1) if kind == "an array of its own" else unit.share("rows", (1,)).reshape(1)
+        share[:] = dY.shape[2]
+        unit.add_share("rows", share)
+
+    def finish(unit):
+        totals.append(unit.accumulator("rows", (1,))[0])
+
+    executor = executor_of(Weighted(on_backward=add, on_finish=finish), Flatten())
+    for _ in range(2):
+        run(executor)
+    assert totals == [5] * 4
+
+
+def test_the_first_share_of_a_shard_is_the_accumulator(small_pieces):
+    """Which spares passes over it; further ones are scratch memory."""
+    shares = []
+
+    def add(unit, dY):
+        share = unit.share("rows", (1,))
+        share[:] = 0
+        unit.add_share("rows", share)
+        shares.append(share is unit.accumulator("rows", (1,)))
+
+    run(executor_of(Weighted(on_backward=add), Flatten()))
+    assert shares == [True, False] * 2
+
+
+def test_an_accumulator_that_no_unit_has_added_to_is_zero(small_pieces):
+    totals = []
+
+    def finish(unit):
+        total = unit.accumulator("rows", (1,))
+        totals.append(total[0])
+        total += 1
+
+    executor = executor_of(Weighted(on_finish=finish), Flatten())
+    for _ in range(2):
+        run(executor)
+    assert totals == [0] * 4
+
+
+def test_added_gradients_are_summed_over_chunks_and_shards(small_pieces):
+    def add(unit, dY):
+        unit.add_gradient("weight", np.array([1.0, dY.shape[2]]))
+
+    executor = executor_of(Weighted(on_backward=add), Flatten())
+    for _ in range(2):
+        run(executor)
+        np.testing.assert_array_equal(executor.reduce(), [4.0, N_ROWS])
+
+
+def test_weights_are_those_of_the_rows_of_a_unit(small_pieces):
+    seen = {2: [], 4: []}
+
+    def note(unit, values):
+        seen[values.ndim].append(unit.weights)
+
+    weights = np.arange(N_ROWS) + 0.5
+    run(executor_of(Weighted(note), Flatten(), Probe(note)), weights)
+    assert [len(part) for part in seen[4]] == [3, 2, 3, 2]
+    assert [len(part) for part in seen[2]] == [5, 5]
+    np.testing.assert_array_equal(np.concatenate(seen[4]), weights)
+    np.testing.assert_array_equal(np.concatenate(seen[2]), weights)
+
+
+def test_weights_are_none_where_all_rows_weigh_the_same(small_pieces):
+    seen = []
+    run(executor_of(Weighted(lambda unit, _: seen.append(unit.weights)), Flatten()))
+    assert seen == [None] * 4
+
+
+def test_the_generator_is_keyed_by_step_layer_and_first_row(small_pieces):
+    draws = []
+
+    def note(unit, values):
+        draws.append((unit.rng.random(), unit.rng.random()))
+
+    executor = executor_of(Weighted(note), Probe(note), Flatten(), Probe(note))
+    for number in (0, 1):
+        run(executor, number=number)
+    assert all(first != again for first, again in draws)  # one generator throughout a pass
+    values = [first for first, _ in draws]
+    assert len(set(values)) == len(values) == 2 * (4 + 4 + 2)
+    run(executor, number=0)
+    assert [first for first, _ in draws[len(values) :]] == values[: len(values) // 2]
+    other = executor_of(Weighted(note), Probe(note), Flatten(), Probe(note), seed=1)
+    run(other)
+    assert not set(values) & {first for first, _ in draws[-10:]}
+
+
+@pytest.mark.parametrize("reads", [(), ("X",), ("Y",), ("X", "Y")])
+def test_backward_sees_the_input_and_output_that_it_asks_for(small_pieces, reads):
+    seen = []
+
+    def note(unit, dY):
+        seen.append((None if unit.X is None else unit.X.copy(), None if unit.Y is None else unit.Y.copy()))
+
+    # other layers before and after, so that memory is reused where it may be
+    executor = executor_of(
+        Weighted(), Probe(on_backward=note, backward_reads=reads), Probe(), Probe(), Flatten()
+    )
+    run(executor)
+    turned = X.transpose(1, 2, 0, 3)
+    for index, (kind, factor) in enumerate([("X", 2), ("Y", 4)]):
+        parts = [entry[index] for entry in seen]
+        if kind in reads:
+            np.testing.assert_array_equal(np.concatenate(parts, axis=2), factor * turned)
+        else:
+            assert parts == [None] * 4
+
+
+def test_prepared_is_what_prepare_returned_at_this_step(small_pieces):
+    seen = []
+
+    class Prepared(Weighted):
+        def prepare(self, params, plan, *, training):
+            assert training
+            return params["weight"].copy()
+
+    executor = executor_of(Prepared(lambda unit, _: seen.append(unit.prepared[0])), Flatten())
+    for value in (1, 2):
+        executor.network.vector[...] = value
+        run(executor)
+    assert seen == [1] * 4 + [2] * 4
+
+
+def test_arrays_are_cut_from_blocks_one_behind_the_other():
+    """Each at the start of a line of the cache, none over another, large ones apart."""
+    blocks, quarter = Blocks(), BLOCK_BYTES // 4
+    sizes = [3, 1000, 0, 17, 3 * BLOCK_BYTES, 5, quarter, quarter - 1, quarter, quarter + 1, quarter, 64]
+    arrays = [blocks(size, np.dtype(dtype)) for size, dtype in zip(sizes, "dfBdBfBBBBBd", strict=True)]
+    for number, array in enumerate(arrays):
+        assert array.ctypes.data % ALIGNMENT == 0 or array.nbytes > quarter
+        array.fill(number)
+    for number, (size, array) in enumerate(zip(sizes, arrays, strict=True)):
+        assert array.shape == (size,)
+        assert (array == number).all()
+    assert arrays[1].ctypes.data - arrays[0].ctypes.data == ALIGNMENT
+
+
+def test_threads_share_blocks_without_overlap():
+    blocks, n_threads, n_arrays = Blocks(), 8, 200
+    taken = [[] for _ in range(n_threads)]
+    barrier = threading.Barrier(n_threads, timeout=30)
+
+    def take(own):
+        barrier.wait()
+        own.extend(blocks(size, np.dtype(np.uint8)) for size in range(n_arrays))
+
+    threads = [threading.Thread(target=take, args=(own,)) for own in taken]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    ranges = sorted((array.ctypes.data, array.size) for own in taken for array in own if array.size)
+    assert len(ranges) == n_threads * (n_arrays - 1)
+    for (start, size), (following, _) in zip(ranges, ranges[1:], strict=False):
+        assert start + size <= following
+
+
+def test_an_arena_takes_its_memory_where_it_is_told_to():
+    asked = []
+
+    def allocate(size, dtype):
+        asked.append((size, dtype))
+        return np.empty(size, dtype)
+
+    arena = Arena(np.float32, allocate)
+    arena("a", (2, 3))
+    arena("a", (3, 1))
+    arena("b", (4,), bool)
+    assert asked == [(6, np.float32), (4, np.bool_)]
+
+
+def test_a_workspace_is_made_once_and_anew_when_memory_has_grown():
+    arena = Arena(np.float64)
+    made = []
+
+    def make(memory, n):
+        made.append(n)
+        return memory("a", (n,))
+
+    first = arena.workspace(make, 3)
+    assert arena.workspace(make, 3) is first
+    larger = arena.workspace(make, 5)
+    assert np.shares_memory(arena.workspace(make, 3), larger)
+    assert made == [3, 5, 3]
+
+
+def test_the_first_gradient_is_written_and_further_ones_are_added(small_pieces):
+    """Whatever the memory holds from the step before, and zero where none is written."""
+    A, B = np.array([[1.0, 2.0]]), np.array([[3.0], [4.0]])
+
+    class Product(Probe):
+        def init_params(self, input_shape, *, activation, dtype, rng):
+            return {"weight": np.zeros((1, 1), dtype), "other": np.zeros(2, dtype)}
+
+    for functions in [
+        (lambda unit, _: unit.add_gradient_product("weight", A, B),),
+        (
+            lambda unit, _: unit.add_gradient("weight", [[5.0]]),
+            lambda unit, _: unit.add_gradient_product("weight", A, B),
+        ),
+    ]:
+
+        def add(unit, dY, functions=functions):
+            for function in functions:
+                function(unit, dY)
+
+        executor = executor_of(Product(on_backward=add), Flatten())
+        for _ in range(2):
+            run(executor)
+            total = 4 * (11.0 if len(functions) == 1 else 16.0)
+            np.testing.assert_array_equal(np.sort(executor.reduce()), [0, 0, total])
+            executor.reduce().fill(np.nan)
+
+
+def test_memory_is_free_as_soon_as_the_executor_is_gone(monkeypatch):
+    """Without the garbage collector: there are no cycles."""
+    arrays = []
+
+    class Noting(Blocks):
+        def __call__(self, size, dtype):
+            array = super().__call__(size, dtype)
+            arrays.append(weakref.ref(array))
+            return array
+
+    monkeypatch.setattr("skcnn.network.executor.Blocks", Noting)
+    gc.disable()
+    try:
+        executor = executor_of(Conv2D(16), Conv2D(16), MaxPool2D(), Residual([ReLU()]), Flatten(), Dense(3))
+        run(executor)
+        assert len(arrays) > 15
+        executor.pool.close()
+        del executor
+        assert [array for array in arrays if array() is not None] == []
+    finally:
+        gc.enable()

@@ -1,0 +1,375 @@
+"""Tests of what happens after each epoch: when training has stopped to improve, and when it ends."""
+
+import math
+import re
+import time
+
+import numpy as np
+import pytest
+from seeds import SEED, generator
+from sklearn.metrics import accuracy_score, log_loss
+from sklearn.neural_network import MLPClassifier
+from small_trainings import constant, make_network, objective
+
+from skcnn import ConvNetClassifier
+from skcnn.data.samples import Samples
+from skcnn.network.threads import worker_pool
+from skcnn.training.loop import DivergenceError
+from skcnn.training.monitoring import Monitor, Progress, Validation, line_of
+from skcnn.training.schedules import AdaptiveRate
+from skcnn.training.state import TrainingState
+
+# --- progress ---
+
+
+def mlp_says(values, tol, patience):
+    """Return after how many values MLPClassifier counts too many without improvement, and the best."""
+    mlp = MLPClassifier(tol=tol)
+    mlp.loss_curve_, mlp.best_loss_, mlp._no_improvement_count = [], np.inf, 0
+    stuck = []
+    for value in values:
+        mlp.loss_curve_.append(-value)
+        mlp._update_no_improvement_count(False, None, None, None)
+        stuck.append(mlp._no_improvement_count > patience)
+        if stuck[-1]:
+            mlp._no_improvement_count = 0
+    return stuck, -mlp.best_loss_
+
+
+@pytest.mark.parametrize("tol", [0.0, 0.25, -1.0])
+@pytest.mark.parametrize("patience", [1, 3])
+def test_progress_stops_where_mlp_classifier_does(tol, patience):
+    """Values are eighths, so that gains of exactly tol come up and are exact."""
+    rng = generator(0)
+    for _ in range(20):
+        values = np.round(rng.normal(np.sqrt(np.arange(60)) / 2, 0.5) * 8) / 8
+        progress, stuck, best_so_far = Progress(tol, patience), [], []
+        for value in values:
+            best_so_far.append(progress.update(value))
+            stuck.append(progress.is_stuck)
+            if progress.is_stuck:
+                progress.reset()
+        assert (stuck, progress.best) == mlp_says(values, tol, patience)
+        running = np.maximum.accumulate(values)
+        assert best_so_far == [True, *(running[1:] > running[:-1]).tolist()]
+        assert tol < 0 or any(stuck)
+
+
+def test_progress_by_hand():
+    """An improvement by less than tol is the best value, and yet none that counts."""
+    progress = Progress(tol=0.5, patience=2)
+    steps = [(1.0, True, False), (1.25, True, False), (1.25, False, False), (1.5, True, True)]
+    for value, is_best, is_stuck in steps:
+        assert progress.update(value) is is_best
+        assert progress.is_stuck is is_stuck
+    assert progress.best == 1.5
+    progress.reset()
+    assert not progress.is_stuck
+    assert progress.update(2.0)
+    assert not progress.is_stuck
+
+
+# --- the monitor ---
+
+
+class Scripted:
+    """A validation that gives scores from a list, and keeps the networks that it was asked about."""
+
+    def __init__(self, scores):
+        self.scores, self.networks = iter(scores), []
+
+    def score(self, network, pool):
+        self.networks.append(network)
+        return next(self.scores)
+
+
+def make_monitor(
+    network,
+    *,
+    scores=None,
+    scored=None,
+    schedule=None,
+    tol=0.0,
+    patience=2,
+    deadline=math.inf,
+    n_epochs=50,
+    first_epoch=0,
+    verbose=False,
+):
+    """Return a monitor and its state; the network that is scored is the one that is trained by default."""
+    state, validation = (
+        TrainingState(seed=SEED, epoch=first_epoch),
+        None if scores is None else Scripted(scores),
+    )
+    monitor = Monitor(
+        objective(schedule=schedule or constant(0.1), n_epochs=n_epochs),
+        state,
+        validation,
+        lambda: network if scored is None else scored,
+        tol=tol,
+        patience=patience,
+        pool=None,
+        deadline=deadline,
+        verbose=verbose,
+    )
+    return monitor, state
+
+
+def epochs_until_the_end(monitor, network, losses, rate=lambda: 0.1):
+    """Return how many epochs training takes, of at most as many as there are losses."""
+    for epoch, loss in enumerate(losses, start=1):
+        network.vector[:] = epoch  # the weights tell the epoch
+        if not monitor.goes_on(
+            {"epoch": epoch, "loss": loss, "batch_losses": [loss], "learning_rate": rate()}
+        ):
+            return epoch
+    return None
+
+
+@pytest.mark.parametrize("patience", [1, 3])
+@pytest.mark.parametrize("validated", [False, True])
+def test_training_ends_after_more_than_some_epochs_without_improvement(patience, validated):
+    """Of the loss, or of the score where there is one, whatever the loss does."""
+    qualities = [-3.0, -2.0, -1.0, *[-1.5] * 20]
+    network = make_network()
+    scores = qualities if validated else None
+    monitor, _ = make_monitor(network, scores=scores, tol=0.25, patience=patience)
+    losses = np.arange(1.0, 24.0) if validated else [-quality for quality in qualities]
+    assert epochs_until_the_end(monitor, network, losses) == 3 + patience + 1
+
+
+def test_an_improvement_by_less_than_tol_does_not_count_but_may_be_the_best():
+    network, scores = make_network(), [1.0, 1.125, 1.25, 1.375, 1.4375, 1.0]
+    monitor, _ = make_monitor(network, scores=scores, tol=0.5, patience=3)
+    assert epochs_until_the_end(monitor, network, np.ones(6)) == 5
+    np.testing.assert_array_equal(monitor.best[0], 5.0)
+
+
+def test_every_epoch_is_recorded_before_the_end_is_decided():
+    network = make_network()
+    monitor, _ = make_monitor(network, n_epochs=4)
+    assert epochs_until_the_end(monitor, network, [4.0, 3.0, 2.0, 1.0, 0.0]) == 4
+    assert [record["loss"] for record in monitor.records] == [4.0, 3.0, 2.0, 1.0]
+    assert not any("validation_score" in record for record in monitor.records)
+
+
+def test_records_have_the_scores():
+    network = make_network()
+    monitor, _ = make_monitor(network, scores=[0.5, 0.75])
+    epochs_until_the_end(monitor, network, [2.0, 1.0])
+    assert [record["validation_score"] for record in monitor.records] == [0.5, 0.75]
+    assert monitor.best_score == 0.75
+
+
+@pytest.mark.parametrize("verbose", [False, True])
+def test_a_verbose_monitor_prints_a_line_for_each_epoch(verbose, capsys):
+    monitor, _ = make_monitor(make_network(), verbose=verbose)
+    for epoch in (1, 2):
+        monitor.goes_on(
+            {"epoch": epoch, "loss": 0.5, "batch_losses": [0.5], "learning_rate": 0.1, "seconds": 0.25}
+        )
+    lines = [f"epoch    {epoch}  loss     0.50000      0.25 s" for epoch in (1, 2)]
+    assert capsys.readouterr().out.splitlines() == (lines if verbose else [])
+
+
+SIZES = [0.0, 1e-9, 9.99e-4, 1e-3, 0.5, 99.999999, 100.5, 12345.6789, 9999.999999, 1e100, 1.7e308, math.inf]
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("validated", [False, True])
+def test_lines_are_aligned_whatever_the_numbers(validated, sign):
+    """And tell at least three digits of each: half a unit in the third is half a percent at most."""
+    scores = [{"validation_score": sign * size} if validated else {} for size in SIZES]
+    records = [
+        {"epoch": 10**index, "loss": size, "seconds": 10.0 ** (index - 7)} | score
+        for index, (size, score) in enumerate(zip(SIZES, scores, strict=True))
+    ]
+    lines = [line_of(record, n_digits=12) for record in records]
+    words = ["epoch", "  loss", " s", *["  validation score"] * validated]
+    assert len({(len(line), *(line.index(word) for word in words)) for line in lines}) == 1
+    for line, record in zip(lines, records, strict=True):
+        shown = re.findall(r" (\S*\d|-?inf)(?= )", line)
+        expected = [record.get(name, 0.0) for name in ("epoch", "loss", "validation_score")][: 2 + validated]
+        assert list(map(float, shown[:-1])) == pytest.approx(expected, rel=5e-3)
+        assert float(shown[-1]) == pytest.approx(record["seconds"], abs=5e-3)
+
+
+def test_a_monitor_leaves_room_for_the_last_epoch(capsys):
+    """Which may be the hundred thousandth of all calls together."""
+    monitor, state = make_monitor(make_network(), n_epochs=4, first_epoch=99_997, verbose=True, patience=9)
+    for epoch in range(99_998, 100_002):
+        monitor.goes_on(
+            {"epoch": epoch, "loss": 0.5, "batch_losses": [0.5], "learning_rate": 0.1, "seconds": 0.25}
+        )
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.partition("  loss")[0] for line in lines] == [
+        "epoch  99998",
+        "epoch  99999",
+        "epoch 100000",
+        "epoch 100001",
+    ]
+
+
+def test_plateaus_lower_an_adaptive_rate_and_the_smallest_one_ends_training():
+    """Patience 2: three epochs without improvement a plateau; the rate falls by 5 from 1e-4 to below 1e-6."""
+    network, schedule = make_network(), AdaptiveRate(1e-4, n_epochs=50)
+    monitor, state = make_monitor(network, schedule=schedule)
+    plateaus = []
+
+    def rate():
+        plateaus.append(state.n_plateaus)
+        return 1e-4 / 5**state.n_plateaus
+
+    # the first loss is the best, so each plateau takes three more
+    losses = [1.0] + [2.0] * 30
+    assert epochs_until_the_end(monitor, network, losses, rate) == 1 + 3 * 4
+    assert plateaus == [0] * 4 + [1] * 3 + [2] * 3 + [3] * 3
+    assert 1e-4 / 5**2 > 1e-6 > 1e-4 / 5**3
+
+
+def test_an_improvement_between_plateaus_counts_from_the_best():
+    network, schedule = make_network(), AdaptiveRate(1.0, n_epochs=50)
+    monitor, state = make_monitor(network, schedule=schedule, patience=1)
+    assert epochs_until_the_end(monitor, network, [3.0, 4.0, 4.0, 2.0, 3.5, 2.5, 5.0]) is None
+    assert state.n_plateaus == 2
+
+
+def test_without_a_schedule_the_first_plateau_ends_training():
+    """As with L-BFGS, whose records have no learning rate."""
+    monitor, _ = make_monitor(make_network(), tol=0.5, patience=1)
+    monitor._objective = objective(schedule=None, optimizer=None)
+    assert [monitor.goes_on({"epoch": 1, "loss": 1.0, "batch_losses": [1.0]}) for _ in range(3)] == [
+        True,
+        True,
+        False,
+    ]
+
+
+@pytest.mark.parametrize(("seconds", "goes_on"), [(-1.0, False), (3600.0, True)])
+def test_training_ends_at_the_deadline(seconds, goes_on):
+    monitor, _ = make_monitor(make_network(), deadline=time.perf_counter() + seconds)
+    assert monitor.goes_on({"epoch": 1, "loss": 1.0, "batch_losses": [1.0], "learning_rate": 0.1}) is goes_on
+    assert len(monitor.records) == 1
+
+
+def test_the_best_snapshot_is_that_of_the_first_epoch_with_the_best_score():
+    network = make_network()
+    monitor, _ = make_monitor(network, scores=[1.0, 3.0, 2.0, 3.0, 1.0], patience=10)
+    assert monitor.best is None
+    assert epochs_until_the_end(monitor, network, np.ones(5)) is None
+    np.testing.assert_array_equal(monitor.best[0], 2.0)
+
+
+def test_without_validation_there_is_no_snapshot():
+    network = make_network()
+    monitor, _ = make_monitor(network)
+    epochs_until_the_end(monitor, network, [3.0, 2.0, 1.0])
+    assert monitor.best is None
+
+
+def test_the_network_that_is_scored_is_the_one_of_the_snapshot():
+    """With averaging, not that which training goes on with."""
+    network, average = make_network(), make_network(seed=5)
+    monitor, _ = make_monitor(network, scores=[1.0], scored=average)
+    epochs_until_the_end(monitor, network, [1.0])
+    assert monitor._validation.networks == [average]
+    np.testing.assert_array_equal(monitor.best[0], average.vector)
+    assert not np.shares_memory(monitor.best[0], average.vector)
+
+
+def test_a_further_call_has_to_beat_the_weights_it_begins_with():
+    network = make_network()
+    start = network.vector.copy()
+    monitor, _ = make_monitor(network, scores=[2.0, 1.0, 1.5], patience=1)
+    monitor.begin(network)
+    assert epochs_until_the_end(monitor, network, np.ones(3)) == 2
+    np.testing.assert_array_equal(monitor.best[0], start)
+    assert monitor.best_score == 2.0
+
+
+# --- validation ---
+
+
+def fitted_and_validation(y_kind=str, *, weights=None, class_weight=(1.0, 1.0, 1.0), **options):
+    """Return a fitted classifier, a validation of other samples, and their images and labels."""
+    rng = generator(0)
+    X, X_val = rng.standard_normal((30, 3, 4)), rng.standard_normal((25, 3, 4))
+    y, y_val = (np.array(list(map(y_kind, np.arange(n) % 3))) for n in (30, 25))
+    defaults = {"conv_layer_sizes": (), "hidden_layer_sizes": (4,), "averaging": None, "label_smoothing": 0.0}
+    options = defaults | {"max_iter": 2} | options
+    model = ConvNetClassifier(random_state=SEED, **options).fit(X, y)
+    given = weights is not None
+    weights = np.ones(25) if weights is None else weights
+    codes = np.searchsorted(model.classes_, y_val)
+    samples = Samples(X_val, codes, weights, np.flatnonzero(weights), given_weights=given)
+    return model, Validation(model, samples, np.array(class_weight)), X_val, y_val
+
+
+def score_of(model, validation):
+    with worker_pool() as pool:
+        return validation.score(model.network_, pool)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_without_scoring_the_score_is_minus_the_loss_weighted_by_sample_and_class(weighted):
+    """Samples without weight are left out."""
+    weights = generator(1).uniform(0.5, 2, 25) * (np.arange(25) % 4 > 0) if weighted else None
+    class_weight = np.array([0.5, 1.0, 3.0])
+    model, validation, X, y = fitted_and_validation(weights=weights, class_weight=class_weight)
+    shares = class_weight[np.searchsorted(model.classes_, y)] * (1 if weights is None else weights)
+    expected = -log_loss(y, model.predict_proba(X), sample_weight=shares)
+    assert score_of(model, validation) == pytest.approx(expected, rel=1e-12)
+
+
+def test_the_validation_loss_is_smoothed_as_that_of_training():
+    model, validation, X, y = fitted_and_validation(label_smoothing=0.25)
+    targets = 0.75 * (model.classes_ == y[:, np.newaxis]) + 0.25 / 3
+    expected = (targets * model.predict_log_proba(X)).sum(axis=1).mean()
+    assert score_of(model, validation) == pytest.approx(expected, rel=1e-12)
+
+
+def test_the_validation_loss_is_that_which_is_trained():
+    model, validation, X, y = fitted_and_validation(loss="hinge")
+    scores, codes = model.decision_function(X), np.searchsorted(model.classes_, y)
+    violations = np.maximum(0, 1 + scores - scores[np.arange(25), codes][:, np.newaxis])
+    expected = -(violations.sum(axis=1) - 1).mean()
+    assert score_of(model, validation) == pytest.approx(expected, rel=1e-12)
+
+
+def test_a_scorer_sees_the_network_in_question_and_original_labels_and_weights():
+    weights = generator(1).uniform(0.5, 2, 25)
+    model, validation, X, y = fitted_and_validation(weights=weights, scoring="accuracy")
+    assert score_of(model, validation) == accuracy_score(y, model.predict(X), sample_weight=weights)
+    other = model.network_.copy()
+    other.vector *= -1
+    with worker_pool() as pool:
+        score = validation.score(other, pool)
+    model.network_ = other
+    assert score == accuracy_score(y, model.predict(X), sample_weight=weights)
+
+
+@pytest.mark.parametrize("value", [math.nan, None, "0.5", [1.0, 2.0]], ids=str)
+def test_a_score_that_is_no_number_is_an_error(value):
+    calls = []
+
+    def no_number(estimator, X, y):
+        calls.append(estimator)
+        return value
+
+    model, validation, *_ = fitted_and_validation(scoring=no_number)
+    with pytest.raises(ValueError, match=rf"gave {re.escape(repr(value))} on the validation samples, not a"):
+        score_of(model, validation)
+    assert len(calls) == 1
+
+
+def test_a_score_may_be_an_array_of_one_number():
+    model, validation, *_ = fitted_and_validation(scoring=lambda estimator, X, y: np.array(0.5))
+    assert score_of(model, validation) == 0.5
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_validation_loss_that_is_not_finite_is_divergence(value):
+    model, validation, *_ = fitted_and_validation()
+    model.network_.vector[:] = value
+    with pytest.raises(DivergenceError, match="the validation loss became"):
+        score_of(model, validation)
