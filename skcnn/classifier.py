@@ -1,28 +1,31 @@
-"""The estimator: its hyperparameters, and its public methods of training."""
+"""The classifier: its hyperparameters, what its targets are, and its public methods."""
 
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
+from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.metrics import get_scorer_names
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 
 from skcnn.architecture import NORMALIZATION, POOLING
-from skcnn.data.samples import check_classes, check_labels
-from skcnn.diagram import DiagramMixin
-from skcnn.fitting import FittingMixin
+from skcnn.data.samples import (
+    NO_WEIGHT,
+    Samples,
+    check_classes,
+    check_labels,
+    check_sample_weight,
+    class_weights,
+    encode_labels,
+)
+from skcnn.estimator import BaseConvNet
 from skcnn.layers.activation import ACTIVATIONS
 from skcnn.layers.base import Activation
-from skcnn.layers.naming import LayerParametersMixin, NamedListsMixin
-from skcnn.network.losses import LOSSES
-from skcnn.prediction import PredictionMixin
-from skcnn.summary import SummaryMixin
+from skcnn.network.losses import LOSSES, LogLoss
 from skcnn.training.averaging import AVERAGING
-from skcnn.training.callbacks import CallbackSupportMixin
+from skcnn.training.fit import Mode
 from skcnn.training.optimizers import OPTIMIZERS
 from skcnn.training.schedules import SCHEDULES
-from skcnn.versions import VersionedMixin
 
 
 def is_stochastic(estimator) -> bool:
@@ -34,18 +37,20 @@ def is_stochastic(estimator) -> bool:
     return True
 
 
-class ConvNetClassifier(
-    NamedListsMixin,
-    LayerParametersMixin,
-    FittingMixin,
-    PredictionMixin,
-    SummaryMixin,
-    DiagramMixin,
-    VersionedMixin,
-    CallbackSupportMixin,
-    ClassifierMixin,
-    BaseEstimator,
-):
+def gives_probabilities(estimator) -> bool:
+    """Whether the loss gives probabilities; else an AttributeError."""
+    fitted = getattr(estimator, "model_", None)
+    loss = LOSSES.get(estimator.loss, LogLoss) if fitted is None else type(fitted.loss)
+    if not loss.gives_probabilities:
+        name = next(name for name, known in LOSSES.items() if known is loss)
+        raise AttributeError(
+            f"probabilities are not available with loss={name!r}: use decision_function, or "
+            "CalibratedClassifierCV"
+        )
+    return True
+
+
+class ConvNetClassifier(ClassifierMixin, BaseConvNet):
     """Convolutional network classifier.
 
     Trains a stack of convolution, pooling, normalization and fully connected layers by stochastic
@@ -198,6 +203,9 @@ class ConvNetClassifier(
 
     Attributes
     ----------
+    model_ : Model
+        All that prediction needs, which ``fit`` replaces as a whole; the attributes of the network are parts
+        of it.
     classes_ : ndarray of shape (n_classes,)
         Class labels.
     n_features_in_ : int
@@ -273,8 +281,6 @@ class ConvNetClassifier(
     >>> clf.score(X_test, y_test) > 0.95
     True
     """
-
-    _named_lists = ("augmentation", "tta")
 
     _parameter_constraints: dict = {
         "layers": [list, tuple, None],
@@ -476,10 +482,9 @@ class ConvNetClassifier(
         """
         given = {"X_val": X_val, "y_val": y_val, "sample_weight_val": sample_weight_val}
         self._check_validation_arguments(given)
-        self._check_solver()
-        self._check_augmentation()
-        fresh = not (self.warm_start and hasattr(self, "network_"))
-        return self._fit(X, y, sample_weight, fresh=fresh, given_validation=given)
+        self._check_parameters()
+        mode = Mode.WARM_FIT if self.warm_start and hasattr(self, "model_") else Mode.FIT
+        return self._fit(X, y, sample_weight, mode, given_validation=given)
 
     @available_if(is_stochastic)
     @_fit_context(prefer_skip_nested_validation=True)
@@ -514,21 +519,135 @@ class ConvNetClassifier(
         TypeError
             If X is sparse or holds objects that are not numbers.
         """
-        fresh = not hasattr(self, "network_")
-        if not fresh:
+        mode = Mode.CHUNK if hasattr(self, "model_") else Mode.FIRST_CHUNK
+        if mode is Mode.CHUNK:
             self._validate_params()  # which scikit-learn does in the first call only
-        self._check_solver()
-        self._check_augmentation()
+        self._check_parameters()
         self._check_needs_no_foresight()
-        if fresh and classes is None:
+        if mode is Mode.FIRST_CHUNK and classes is None:
             raise ValueError("classes must be passed on the first call to partial_fit")
         if classes is not None:
             classes = check_classes(check_labels(classes, None, name="classes"), type(self).__name__)
-            if not fresh and not np.array_equal(classes, self.classes_):
+            if mode is Mode.CHUNK and not np.array_equal(classes, self.classes_):
                 raise ValueError(f"classes={classes} is not the same as on the first call: {self.classes_}")
-        return self._fit(X, y, sample_weight, fresh=fresh, classes=classes, partial=True)
+        return self._fit(X, y, sample_weight, mode, classes=classes)
 
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.three_d_array = True
-        return tags
+    def predict(self, X):
+        """Predict class labels.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...)
+            Images, in any layout of ``image_shape_``.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,)
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``.
+        ValueError
+            If X is not made of such images, or so large that a score is not finite.
+        """
+        model, scores = self._scored(X)
+        return model.classes[scores.argmax(axis=1)]
+
+    @available_if(gives_probabilities)
+    def predict_proba(self, X):
+        """Predict class probabilities; not there with a hinge loss.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...)
+            Images, in any layout of ``image_shape_``.
+
+        Returns
+        -------
+        probabilities : ndarray of shape (n_samples, n_classes), of the dtype computed in
+            Columns in the order of ``classes_``.
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``.
+        ValueError
+            If X is not made of such images, or so large that a score is not finite.
+        """
+        model, scores = self._scored(X)
+        return model.loss.probabilities(scores)
+
+    @available_if(gives_probabilities)
+    def predict_log_proba(self, X):
+        """Predict logarithms of class probabilities, finite where probabilities underflow.
+
+        Not there with a hinge loss.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...)
+            Images, in any layout of ``image_shape_``.
+
+        Returns
+        -------
+        log_probabilities : ndarray of shape (n_samples, n_classes), of the dtype computed in
+            Columns in the order of ``classes_``.
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``.
+        ValueError
+            If X is not made of such images, or so large that a score is not finite.
+        """
+        model, scores = self._scored(X)
+        return model.loss.log_probabilities(scores)
+
+    def decision_function(self, X):
+        """Return the scores that the predicted class is the largest of.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...)
+            Images, in any layout of ``image_shape_``.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_samples, n_classes) or (n_samples,)
+            With two classes, the score of ``classes_[1]`` minus that of ``classes_[0]``.
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``.
+        ValueError
+            If X is not made of such images, or so large that a score is not finite.
+        """
+        model, scores = self._scored(X)
+        return scores[:, 1] - scores[:, 0] if len(model.classes) == 2 else scores
+
+    def _check_samples(self, X, y, sample_weight, classes=None, *, suffix="", may_be_empty=False):
+        """Return samples with the codes of their labels, and the classes; see :class:`BaseConvNet`."""
+        y = check_labels(y, len(X), name=f"y{suffix}")
+        weights = check_sample_weight(sample_weight, len(X), name=f"sample_weight{suffix}")
+        rows = np.flatnonzero(weights)
+        if not (len(rows) or may_be_empty):
+            raise ValueError(NO_WEIGHT.format(f"sample_weight{suffix}"))
+        classes = check_classes(y[rows], type(self).__name__) if classes is None else classes
+        codes = np.zeros(len(X), np.intp)
+        codes[rows] = encode_labels(y[rows], classes, name=f"y{suffix}")
+        return Samples(X, codes, weights, rows, given_weights=sample_weight is not None), classes
+
+    def _class_weights(self, samples, classes):
+        """Return the factors of ``class_weight``; see :class:`BaseConvNet`."""
+        rows = samples.rows
+        return class_weights(self.class_weight, classes, samples.codes[rows], samples.weights[rows])
+
+    def _count_outputs(self, X, y):
+        """Return the number of classes; see :class:`BaseConvNet`."""
+        labels = check_labels(y, None if X is None else len(X))
+        if not hasattr(self, "model_"):
+            return len(check_classes(labels, type(self).__name__))
+        encode_labels(labels, self.classes_)
+        return self.n_outputs_

@@ -13,8 +13,8 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, _routi
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
 from skcnn.classifier import ConvNetClassifier
-from skcnn.network.frozen import Scores
-from skcnn.network.layer_results import names_of_steps, penultimate_step, result_step
+from skcnn.estimator import planned_graph
+from skcnn.network.named_steps import names_of_steps, penultimate_step, result_step
 from skcnn.pipelines import Route, check_network, unwrapped
 from skcnn.versions import VersionedMixin
 
@@ -163,7 +163,7 @@ class ConvNetFeatures(VersionedMixin, MetaEstimatorMixin, TransformerMixin, Base
         _check_feature_names_in(self, input_features, generate_names=False)
         _, classifier = unwrapped(self.estimator_)
         index = feature_step(self.estimator_, self.layer)
-        layer = self.layer or names_of_steps(classifier)[index]
+        layer = self.layer or names_of_steps(classifier.model_.graph)[index]
         places = np.ndindex(classifier.network_.steps[index].output_shape)
         return np.array([f"{layer}_{'_'.join(map(str, place))}" for place in places], dtype=object)
 
@@ -207,14 +207,15 @@ class ConvNetFeatures(VersionedMixin, MetaEstimatorMixin, TransformerMixin, Base
 def layer_features(estimator, layer: str | None, X) -> np.ndarray:
     """Return the results of a layer of a fitted network; see :meth:`ConvNetFeatures.transform`."""
     route = Route(estimator, X)
-    features = Scores(route.classifier).results(route.inner, feature_step(estimator, layer))
+    features = route.classifier.model_.results(route.inner, feature_step(estimator, layer))
     return features.reshape(len(features), -1)
 
 
 def feature_step(estimator, layer: str | None) -> int:
     """Return the step of a network whose results are the features."""
     _, classifier = unwrapped(estimator)
-    return penultimate_step(classifier) if layer is None else result_step(classifier, layer)
+    graph = classifier.model_.graph
+    return penultimate_step(graph) if layer is None else result_step(graph, layer)
 
 
 def check_planned_layer(estimator, layer: str, X) -> None:
@@ -228,10 +229,11 @@ def check_planned_layer(estimator, layer: str, X) -> None:
         network = network.steps[-1][1]
     if not isinstance(network, ConvNetClassifier):
         return
-    network._validate_params()
     try:
-        shape = np.shape(X) if network is estimator else (0, *(network.image_shape or ()))
+        shape = np.shape(X) if network is estimator else None
     except ValueError:  # images of several shapes
         return
-    if 2 <= len(shape) <= 4 and 0 not in shape[1:]:
-        result_step(network._planned(shape), layer)
+    if shape is None or (2 <= len(shape) <= 4 and 0 not in shape[1:]):
+        graph = planned_graph(network, shape)
+        if graph is not None:
+            result_step(graph, layer)

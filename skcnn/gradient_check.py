@@ -6,7 +6,7 @@ from skcnn.layers import Flatten, Layer
 from skcnn.network.executor import Batch, Executor
 from skcnn.network.graph import compile_steps
 from skcnn.network.losses import LinearLoss
-from skcnn.network.network import Network
+from skcnn.network.network import init_network
 from skcnn.network.threads import worker_pool
 from skcnn.random_streams import RandomStreams
 
@@ -114,7 +114,7 @@ def _gradient_error(layers, input_shape, *, n_samples, weights, n_directions, st
     if len(compile_steps(layers, input_shape)[-1].output_shape) == 3:
         layers = [*layers, ("flatten", Flatten())]
     steps = compile_steps(layers, input_shape)
-    network = Network(steps, dtype=np.float64, streams=RandomStreams(random_state))
+    network = init_network(steps, dtype=np.float64, streams=RandomStreams(random_state))
     network.vector += 0.1 * rng.standard_normal(network.n_params)  # biases and shifts that are not zero
     is_image = len(input_shape) == 3
     X = rng.standard_normal(

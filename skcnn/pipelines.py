@@ -11,7 +11,8 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from skcnn.classifier import ConvNetClassifier
-from skcnn.data.images import ImageFormat, resolve_image_shape
+from skcnn.data.images import ImageFormat, check_image_layout, resolve_image_shape
+from skcnn.estimator import check_images
 from skcnn.stages import Stage, has_columns, in_container_of
 
 
@@ -137,7 +138,8 @@ class Route:
         for name, transformer in transformers:
             before, reached = reached, transformer.transform(reached)
             self.stages.append(Stage(name, transformer, before))
-        self.inner = self.classifier._check_images(reached, reset=False)
+        self.inner = check_images(self.classifier, reached)
+        check_image_layout(self.inner.shape, self.classifier.model_.format, estimator=self.classifier)
 
     @classmethod
     def of_one(cls, estimator, X, *, image_shape=None, data_format=None) -> "Route":
@@ -149,7 +151,7 @@ class Route:
             If X holds several images.
         """
         stored = {"image_shape": image_shape, "data_format": data_format}
-        layouts = unwrapped(estimator)[1]._image_format.layouts
+        layouts = unwrapped(estimator)[1].model_.format.layouts
         if np.ndim(image_shape) == 1:
             layouts = [(prod(image_shape),), tuple(image_shape)]
         shape = np.shape(X)
@@ -205,7 +207,7 @@ class Route:
         ValueError
             If X does not fit ``image_shape``, or nothing says where the channels of its rows are.
         """
-        given, format = self._stored["image_shape"], self.classifier._image_format
+        given, format = self._stored["image_shape"], self.classifier.model_.format
         channels_first = self._channels_first()
         format = replace(format, channels_first=bool(channels_first))
         if given is not None or self.X.shape[1:] not in format.layouts:
@@ -220,7 +222,7 @@ class Route:
 
     def _channels_first(self):
         """Return whether the channels of stored images come first; None if nothing says so."""
-        format, data_format = self.classifier._image_format, self._stored["data_format"]
+        format, data_format = self.classifier.model_.format, self._stored["data_format"]
         if data_format is not None:
             return data_format == "channels_first"
         if self.X.shape[1:] in format.layouts and (format.image_shape[-1] == 1 or self._values_stay()):
@@ -288,7 +290,7 @@ class Route:
                     f"{stage} does more than change each value by itself: a map of the network's pixels is "
                     "none of the pixels in front of it"
                 )
-        format, inner = self.image_format, self.classifier._image_format
+        format, inner = self.image_format, self.classifier.model_.format
         channels = format.image_shape[-1]
         is_same_order = channels == 1 or format.channels_first == inner.channels_first
         if channels != inner.image_shape[-1] or not is_same_order:

@@ -2,6 +2,7 @@
 
 import signal
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 from seeds import SEED, generator
@@ -12,7 +13,7 @@ from skcnn.layers import BatchNorm, Conv2D, Dense, Dropout, Flatten, ReLU
 from skcnn.network.executor import Executor
 from skcnn.network.graph import compile_steps
 from skcnn.network.losses import LogLoss
-from skcnn.network.network import Network
+from skcnn.network.network import init_network
 from skcnn.network.threads import worker_pool
 from skcnn.random_streams import RandomStreams
 from skcnn.training.loop import loss_and_gradient, train_epochs, update
@@ -27,7 +28,7 @@ def make_network(*layers, dtype=np.float64, seed=0, shape=SHAPE):
     """Return a network with biases and shifts that are not zero; a Dense layer by default."""
     layers = layers or (Flatten(), Dense(N_CLASSES))
     named = [(f"layer{index}", layer) for index, layer in enumerate(layers)]
-    network = Network(compile_steps(named, shape), dtype=dtype, streams=RandomStreams(SEED + seed))
+    network = init_network(compile_steps(named, shape), dtype=dtype, streams=RandomStreams(SEED + seed))
     network.vector += 0.3 * generator(seed).standard_normal(network.n_params).astype(dtype)
     return network
 
@@ -114,16 +115,17 @@ def objective(**changes):
         "n_epochs": 10,
         "optimizer": SGD(0.0, False),
         "schedule": constant(0.1),
+        "batch_size": 6,
     }
     return Objective(**(values | changes))
 
 
-def train(network, data, goal, n_epochs, state=None, **options):
-    """Train for some epochs and return the records."""
-    options = {"batch_size": 6, "shuffle": True, "out_of_time": lambda: False} | options
+def train(network, data, goal, n_epochs, state=None, *, deadline=np.inf, **changes):
+    """Train for some epochs, with changes of the objective, and return the records."""
+    goal = replace(goal, **changes)
     state = TrainingState(seed=SEED) if state is None else state
     with worker_pool() as pool:
-        epochs = train_epochs(network, data, state, goal, pool=pool, **options)
+        epochs = train_epochs(network, data, state, goal, pool=pool, deadline=deadline)
         return [next(epochs) for _ in range(n_epochs)]
 
 

@@ -82,7 +82,7 @@ def test_every_attribute_is_documented_and_every_documented_one_is_set():
     net = make_net(image_shape=IMAGE_SHAPE).fit(frame, Y)
     section = ConvNetClassifier.__doc__.split("Attributes\n")[1].split("See Also\n")[0]
     documented = re.findall(r"^    (\w+_) : ", section, flags=re.MULTILINE)
-    assert sorted(documented) == sorted(name for name in vars(net) if re.match(r"[a-z].*_$", name))
+    assert sorted(documented) == sorted(name for name in dir(net) if re.match(r"[a-z].*_$", name))
 
 
 def test_attributes_of_the_data():
@@ -594,9 +594,9 @@ def test_without_warm_start_fit_begins_anew():
 
 def test_warm_start_keeps_scaling_shape_and_classes():
     net = make_net(warm_start=True, max_iter=1).fit(X, Y)
-    image_format = net._image_format
+    image_format = net.model_.format
     net.fit(100 + X[Y > 0], Y[Y > 0])
-    assert net._image_format == image_format
+    assert net.model_.format == image_format
     assert_array_equal(net.classes_, [0, 1, 2])
 
 

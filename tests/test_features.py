@@ -139,7 +139,7 @@ def test_a_misspelt_layer_is_found_before_training(estimator, monkeypatch):
     def train(*arguments, **options):
         raise AssertionError("training has begun")
 
-    monkeypatch.setattr("skcnn.fitting.FittingMixin._fit", train)
+    monkeypatch.setattr("skcnn.estimator.BaseConvNet._fit", train)
     with pytest.raises(ValueError, match="layer must be one of .*'conv1'.*, got 'conv9'"):
         ConvNetFeatures(estimator, "conv9").fit(X, Y)
 

@@ -43,6 +43,11 @@ class ImageFormat:
         return (channels, height, width) if self.channels_first else (height, width, channels)
 
     @property
+    def n_features(self) -> int:
+        """Number of values of an image."""
+        return prod(self.image_shape)
+
+    @property
     def layouts(self) -> list[tuple[int, ...]]:
         """The shapes that one image of X may have."""
         height, width, channels = self.image_shape

@@ -15,6 +15,8 @@ from sklearn.utils.validation import check_consistent_length
 from skcnn.data.augmented import Augmenter
 from skcnn.data.images import ImageSource
 
+NO_WEIGHT = "{} is zero for every sample: at least one must be positive"
+
 
 def check_labels(y, n_samples: int | None, *, name: str = "y") -> np.ndarray:
     """Return labels as a vector.

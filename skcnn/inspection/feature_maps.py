@@ -3,8 +3,7 @@
 import numpy as np
 
 from skcnn.inspection.plotting import check_count, draw_image, import_pyplot, limits_of
-from skcnn.network.frozen import Scores
-from skcnn.network.layer_results import image_layers, image_step
+from skcnn.network.named_steps import image_layers, image_step
 from skcnn.pipelines import Route
 
 
@@ -84,13 +83,14 @@ class FeatureMapDisplay:
         import_pyplot(cls.__name__)
         check_count(n_maps, "n_maps")
         route = Route.of_one(estimator, X, image_shape=image_shape, data_format=data_format)
-        scores = Scores(route.classifier)
+        model = route.classifier.model_
+        graph = model.graph
         if layers is None:
-            layers = image_layers(route.classifier)
+            layers = image_layers(graph)
         elif isinstance(layers, str):
             layers = [layers]
-        indices = {name: image_step(route.classifier, name) for name in layers}
-        maps = {name: scores.results(route.inner, index)[0] for name, index in indices.items()}
+        indices = {name: image_step(graph, name) for name in layers}
+        maps = {name: model.results(route.inner, index)[0] for name, index in indices.items()}
         return cls(route.as_images(route.X)[0], maps).plot(n_maps=n_maps, fig=fig)
 
     def plot(self, *, n_maps=8, fig=None):

@@ -4,7 +4,7 @@ import numpy as np
 
 from skcnn.inspection.plotting import draw_image, grid_of_axes, grid_shape, import_pyplot
 from skcnn.layers.convolution import Convolution, DepthwiseConv2D
-from skcnn.network.network import Network
+from skcnn.network.network import Network, init_network
 from skcnn.pipelines import unwrapped
 from skcnn.random_streams import RandomStreams
 
@@ -135,8 +135,8 @@ def initial_network(classifier, step) -> Network:
             "initial=True cannot show filters that were scaled with the training data, by "
             f"init_scaling={classifier.init_scaling!r}: set initial=False"
         )
-    streams = RandomStreams(classifier._initial_seed)
-    return Network(network.steps, dtype=network.dtype, streams=streams)
+    streams = RandomStreams(classifier.model_.seed)
+    return init_network(network.steps, dtype=network.dtype, streams=streams)
 
 
 def filters_of(network: Network, step) -> np.ndarray:

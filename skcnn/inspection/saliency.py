@@ -7,33 +7,33 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 
 from skcnn.layers.base import as_pair
-from skcnn.network.frozen import Scores
-from skcnn.network.layer_results import image_step, last_convolved_step
+from skcnn.network.frozen import ScoreGradients
+from skcnn.network.named_steps import image_step, last_convolved_step
 from skcnn.pipelines import Route
 
 
-def plain_gradient(route, scores, coefficients, options):
+def plain_gradient(route, gradients, coefficients, options):
     """Return the gradient of the score, in the layout of X."""
-    return route.gradient_back(scores.gradient(route.inner, coefficients))
+    return route.gradient_back(gradients.of_images(route.inner, coefficients))
 
 
-def gradient_times_input(route, scores, coefficients, options):
+def gradient_times_input(route, gradients, coefficients, options):
     """Return the gradient of the score times the image, in the layout of X."""
-    return plain_gradient(route, scores, coefficients, options) * route.X
+    return plain_gradient(route, gradients, coefficients, options) * route.X
 
 
-def integrated_gradients(route, scores, coefficients, options):
+def integrated_gradients(route, gradients, coefficients, options):
     """Return the mean gradient on the way from the baseline to the image, times the way, as X."""
     start = outer_baseline(route, options["baseline"])
     way = route.X - start
     mean = np.zeros(route.X.shape)
     for step in range(options["n_steps"]):
         share = (step + 0.5) / options["n_steps"]
-        mean += plain_gradient(route.at(start + share * way), scores, coefficients, options)
+        mean += plain_gradient(route.at(start + share * way), gradients, coefficients, options)
     return mean / options["n_steps"] * way
 
 
-def smooth_grad(route, scores, coefficients, options):
+def smooth_grad(route, gradients, coefficients, options):
     """Return the mean gradient over images with normal noise, in the layout of X."""
     rng = check_random_state(options["random_state"])
     deviation = options["noise"] * np.ptp(route.X, axis=tuple(range(1, route.X.ndim)), keepdims=True)
@@ -41,15 +41,16 @@ def smooth_grad(route, scores, coefficients, options):
     for _ in range(options["n_samples"]):
         noise = deviation * rng.standard_normal(route.X.shape)
         noisy = route.at((route.X + noise).astype(route.X.dtype))
-        mean += plain_gradient(noisy, scores, coefficients, options)
+        mean += plain_gradient(noisy, gradients, coefficients, options)
     return mean / options["n_samples"]
 
 
-def occlusion(route, scores, coefficients, options):
+def occlusion(route, gradients, coefficients, options):
     """Return the fall of the score with a patch covered, mean over all that cover a pixel, (n, h, w)."""
     height, width, _ = route.image_shape
     size, strides = patches(route.image_shape, options["patch_size"], options["strides"])
     cover = route.as_images(outer_baseline(route, options["baseline"]))
+    scores = route.classifier.model_.scores
     whole = (scores(route.inner) * coefficients).sum(axis=1)
     falls, n_covers = np.zeros((len(route.X), height, width)), np.zeros((height, width))
     for top in patch_starts(height, size[0], strides[0]):
@@ -63,13 +64,14 @@ def occlusion(route, scores, coefficients, options):
     return falls / n_covers
 
 
-def grad_cam(route, scores, coefficients, options):
+def grad_cam(route, gradients, coefficients, options):
     """Return the maps of a layer, weighted by their mean gradients, where positive, (n, h, w)."""
     route.check_pixels_stay()
     layer = options["layer"]
-    index = last_convolved_step(route.classifier) if layer is None else image_step(route.classifier, layer)
-    maps = scores.results(route.inner, index)
-    weights = scores.results_gradient(maps, index, coefficients).mean(axis=(1, 2))
+    graph = route.classifier.model_.graph
+    index = last_convolved_step(graph) if layer is None else image_step(graph, layer)
+    maps = route.classifier.model_.results(route.inner, index)
+    weights = gradients.of_results(maps, index, coefficients).mean(axis=(1, 2))
     heat = np.maximum(np.einsum("nhwc,nc->nhw", maps, weights), 0)
     rows, columns = (
         interpolation(small, large)
@@ -218,8 +220,8 @@ def saliency_maps(
     route = Route(estimator, X, image_shape=image_shape, data_format=data_format)
     target = estimator.predict(X) if target is None else target
     coefficients = np.eye(route.classifier.n_outputs_)[target_codes(route, target)]
-    route, scores = route.in_real_numbers(), Scores(route.classifier)
-    scores(route.inner)  # raises a ValueError if one is not finite
+    route, gradients = route.in_real_numbers(), ScoreGradients(route.classifier.model_)
+    route.classifier.model_.scores(route.inner)  # raises a ValueError if one is not finite
     options = {
         "layer": layer,
         "baseline": baseline,
@@ -230,7 +232,7 @@ def saliency_maps(
         "strides": strides,
         "random_state": random_state,
     }
-    return METHODS[method](route, scores, coefficients, options).astype(route.classifier.network_.dtype)
+    return METHODS[method](route, gradients, coefficients, options).astype(route.classifier.network_.dtype)
 
 
 def target_codes(route: Route, target) -> np.ndarray:
@@ -268,7 +270,7 @@ def outer_baseline(route: Route, baseline) -> np.ndarray:
 
 def inner_baseline(route: Route) -> np.ndarray:
     """Return what the classifier takes for a mean image, or zero without scaling, one for each image."""
-    format = route.classifier._image_format
+    format = route.classifier.model_.format
     mean = np.zeros(format.image_shape[-1]) if format.mean is None else format.mean
     image = np.broadcast_to(mean, format.image_shape)
     if format.channels_first:

@@ -1,4 +1,4 @@
-"""A fitted network as a function of its images: results of every layer, scores, and gradients of these."""
+"""Gradients of what a fitted network predicts."""
 
 from dataclasses import replace
 
@@ -10,6 +10,7 @@ from skcnn.kernels.channelwise import channelwise
 from skcnn.layers import BatchNorm, Dropout, Layer, SpatialDropout2D
 from skcnn.network.executor import Batch, Executor
 from skcnn.network.losses import LinearLoss
+from skcnn.network.model import Model, predicted
 from skcnn.network.network import Network
 from skcnn.network.threads import worker_pool
 from skcnn.random_streams import RandomStreams
@@ -23,7 +24,7 @@ class ChannelAffine(Layer):
 
     Examples
     --------
-    >>>     >>> ChannelAffine().output_shape((8, 8, 3))
+    >>> ChannelAffine().output_shape((8, 8, 3))
     (8, 8, 3)
     """
 
@@ -63,8 +64,9 @@ def frozen(network: Network) -> Network:
     --------
     >>> from skcnn.layers import BatchNorm, Conv2D
     >>> from skcnn.network.graph import compile_steps
+    >>> from skcnn.network.network import init_network
     >>> steps = compile_steps([("conv", Conv2D(4)), ("norm", BatchNorm())], (8, 8, 1))
-    >>> frozen(Network(steps, dtype="float32", streams=RandomStreams(0))).steps[2].layer
+    >>> frozen(init_network(steps, dtype="float32", streams=RandomStreams(0))).steps[2].layer
     ChannelAffine()
     """
     steps, params = [network.steps[0]], {}
@@ -77,50 +79,23 @@ def frozen(network: Network) -> Network:
             layer = clone(layer).set_params(rate=0.0)
         steps.append(replace(step, layer=layer))
         params[step.name] = of_layer
-    return Network.of(tuple(steps), params, network.dtype)
+    return Network(tuple(steps), params, network.dtype)
 
 
-class Scores:
-    """The scores of a fitted estimator as a function of images, one column a class.
-
-    They are those before softmax, without test-time augmentation. Images are taken in the layout and the
-    range of values that ``fit`` was given, of any real dtype.
+class ScoreGradients:
+    """Gradients of the scores of a model, those before softmax and without test-time augmentation.
 
     Parameters
     ----------
-    classifier : ConvNetClassifier
-        Fitted. Gradients are those of its parameters when the first one is taken.
+    model : Model
+        Gradients are those of its parameters when the first one is taken.
     """
 
-    def __init__(self, classifier):
-        self._network = classifier.network_
-        self._format = classifier._image_format
+    def __init__(self, model: Model):
+        self._model = model
         self._frozen = {}
 
-    def __call__(self, X: np.ndarray) -> np.ndarray:
-        """Return the scores of images, shape (n, n_classes).
-
-        Raises
-        ------
-        ValueError
-            If a score is not finite, for X is too large.
-        """
-        return finite_scores(predicted(self._network, self._reader(X), len(X)))
-
-    def results(self, X: np.ndarray, index: int) -> np.ndarray:
-        """Return the results of a step for images, shape (n, h, w, c) or (n, f).
-
-        Raises
-        ------
-        ValueError
-            If a result is not finite, since X is too large.
-        """
-        step = self._network.steps[index]
-        results = predicted(self._network.up_to(index), self._reader(X), len(X))
-        finite_rows(results, f"the results of layer {step.name!r} for")
-        return results.reshape(len(X), *step.output_shape)
-
-    def gradient(self, X: np.ndarray, coefficients: np.ndarray) -> np.ndarray:
+    def of_images(self, X: np.ndarray, coefficients: np.ndarray) -> np.ndarray:
         """Return the gradient of sums of scores with respect to the values of images.
 
         Parameters
@@ -139,20 +114,21 @@ class Scores:
             If a layer that is not of skcnn computes something else in training than in prediction, whose
             gradient is then unknown.
         """
-        read = self._reader(X)
+        format = self._model.format
+        read = ImageSource(X, format).read
         gradient = input_gradient(self._frozen_behind(0, read), read, coefficients)
-        if self._format.deviation is not None:
-            gradient /= self._format.deviation
-        order = (0, 3, 1, 2) if self._format.channels_first else (0, 1, 2, 3)
+        if format.deviation is not None:
+            gradient /= format.deviation
+        order = (0, 3, 1, 2) if format.channels_first else (0, 1, 2, 3)
         return gradient.transpose(order).reshape(X.shape)
 
-    def results_gradient(self, results: np.ndarray, index: int, coefficients: np.ndarray) -> np.ndarray:
-        """Return the gradient of sums of scores with respect to the results of a step; see :meth:`gradient`.
+    def of_results(self, results: np.ndarray, index: int, coefficients: np.ndarray) -> np.ndarray:
+        """Return the gradient of sums of scores with respect to the results of a step; see :meth:`of_images`.
 
         Raises
         ------
         ValueError
-            As :meth:`gradient`, or if there is another way through the network than by this step.
+            As :meth:`of_images`, or if there is another way through the network than by this step.
         """
 
         def read(rows, out):
@@ -163,11 +139,8 @@ class Scores:
     def _frozen_behind(self, index, read):
         """Return the network behind a step, frozen; checked at the first call, for the first image."""
         if index not in self._frozen:
-            self._frozen[index] = checked_frozen(self._network.behind(index), read)
+            self._frozen[index] = checked_frozen(self._model.network.behind(index), read)
         return self._frozen[index]
-
-    def _reader(self, X):
-        return ImageSource(X, self._format).read
 
 
 def checked_frozen(network: Network, read) -> Network:
@@ -210,13 +183,6 @@ def differ(still: Network, network: Network, read) -> bool:
     return not np.allclose(found, expected, rtol=0, atol=rounding)
 
 
-def predicted(network: Network, read, n_rows: int) -> np.ndarray:
-    """Return what a network predicts for images, shape (n_rows, n_outputs)."""
-    out = np.empty((n_rows, network.n_outputs), network.dtype)
-    with worker_pool() as pool:
-        return Executor(network, pool, training=False).predict(Batch(n_rows, read), out)
-
-
 def input_gradient(network: Network, read, coefficients: np.ndarray) -> np.ndarray:
     """Return the gradient of sums of results of a frozen network with respect to what it reads.
 
@@ -248,17 +214,3 @@ def input_gradient(network: Network, read, coefficients: np.ndarray) -> np.ndarr
             found = executor.input_gradient()
             gradient[rows] = found.transpose(2, 0, 1, 3) if len(shape) == 3 else found
     return gradient
-
-
-def finite_scores(scores: np.ndarray) -> np.ndarray:
-    """Return scores of shape (n_samples, n_classes), or raise a ValueError if one is not finite."""
-    return finite_rows(scores, "the scores of")
-
-
-def finite_rows(values: np.ndarray, what: str) -> np.ndarray:
-    """Return values of shape (n_samples, n); if one is not finite, raise a ValueError with what they are."""
-    finite = np.isfinite(values).all(axis=1)
-    if not finite.all():
-        row = int(np.flatnonzero(~finite)[0])
-        raise ValueError(f"{what} sample {row} are not finite: its values are too large for {values.dtype}")
-    return values

@@ -65,6 +65,10 @@ class Graph:
     ----------
     steps : list of Step
         The first reads the images.
+    ends : dict of str to int
+        The step that gives the result of each block, by its name; also of blocks within containers.
+    idle : set of str
+        Names of blocks that add no step: their results are their inputs.
 
     Examples
     --------
@@ -72,12 +76,13 @@ class Graph:
     >>> graph = Graph((8, 8, 1))
     >>> graph.shape(graph.connect("conv1", Conv2D(4, activation="relu"), 0))
     (8, 8, 4)
-    >>> [step.name for step in graph.steps]
-    ['input', 'conv1', 'conv1_relu']
+    >>> [step.name for step in graph.steps], graph.ends
+    (['input', 'conv1', 'conv1_relu'], {'conv1': 2})
     """
 
     def __init__(self, input_shape: Shape):
         self.steps = [Step("input", None, (), (), tuple(input_shape))]
+        self.ends, self.idle = {}, set()
 
     def shape(self, step: int) -> Shape:
         """Return the shape of the result of a step."""
@@ -115,9 +120,10 @@ class Graph:
             If a hyperparameter is invalid or the block does not fit the shape that reaches it. The message
             names the block, its parameters and the shape. Nothing has been allocated by then.
         """
+        n_steps = len(self.steps)
         try:
             block._validate_params()
-            return block.connect(self, name, source)
+            self.ends[name] = block.connect(self, name, source)
         except MisfitError:
             raise  # by a block within this one, which is named
         except ValueError as error:
@@ -125,6 +131,9 @@ class Graph:
             raise MisfitError(
                 f"layer {name!r}, {shown}, on input of shape {self.shape(source)}: {error}"
             ) from error
+        if len(self.steps) == n_steps:
+            self.idle.add(name)
+        return self.ends[name]
 
     def connect_all(self, blocks: list[tuple[str, Block]], source: int) -> int:
         """Let named blocks add their steps, each behind the one before; see :meth:`connect`."""
@@ -133,18 +142,14 @@ class Graph:
         return source
 
 
-def compile_steps(layers: list[tuple[str, Block]], input_shape: Shape) -> tuple[Step, ...]:
-    """Turn a stack of named blocks into the flat list of steps.
+def compile_graph(layers: list[tuple[str, Block]], input_shape: Shape) -> Graph:
+    """Return the graph of a stack of named blocks.
 
     Parameters
     ----------
     layers : list of (str, Block)
     input_shape : tuple of int
         Shape of one sample, ``(h, w, c)`` or ``(f,)``.
-
-    Returns
-    -------
-    steps : tuple of Step
 
     Raises
     ------
@@ -153,4 +158,9 @@ def compile_steps(layers: list[tuple[str, Block]], input_shape: Shape) -> tuple[
     """
     graph = Graph(input_shape)
     graph.connect_all(layers, 0)
-    return tuple(graph.steps)
+    return graph
+
+
+def compile_steps(layers: list[tuple[str, Block]], input_shape: Shape) -> tuple[Step, ...]:
+    """Return the flat list of steps of a stack of named blocks; see :func:`compile_graph`."""
+    return tuple(compile_graph(layers, input_shape).steps)

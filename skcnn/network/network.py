@@ -1,5 +1,6 @@
 """A network: a flat list of steps with the parameters of their layers."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from math import prod
 from types import MappingProxyType
@@ -11,23 +12,21 @@ from skcnn.layers.reshape import Flatten
 from skcnn.network.graph import Step
 from skcnn.random_streams import RandomStreams
 
+Params = Mapping[str, Mapping[str, np.ndarray]]
+"""Parameters by layer name and parameter name."""
+
 
 class Network:
-    """Compiled layers with their parameters, all that prediction needs.
+    """Compiled layers with their parameters.
 
     Parameters
     ----------
     steps : tuple of Step
         As returned by :func:`compile_steps`.
+    params : mapping of str to mapping of str to ndarray
+        Parameters by layer name and parameter name, which are copied; others are left out.
     dtype : numpy.dtype
         Type of parameters and activations, float32 or float64.
-    streams : RandomStreams
-        Source of the initial weights.
-
-    Raises
-    ------
-    MemoryError
-        If there is no memory for the parameters of a layer; the message names it.
 
     Attributes
     ----------
@@ -43,47 +42,28 @@ class Network:
         Number of leading elements of ``vector`` that weight decay applies to.
     """
 
-    def __init__(self, steps: tuple[Step, ...], *, dtype, streams: RandomStreams):
-        params = {}
-        for index, step in enumerate(steps[1:], start=1):
-            try:
-                params[step.name] = step.layer.init_params(
-                    step.input_shape,
-                    activation=following_activation(steps, index),
-                    dtype=np.dtype(dtype),
-                    rng=streams.generator("initialization", index),
-                )
-            except MemoryError as error:
-                raise step.memory_error(error) from error
-        self._build(steps, params, dtype)
-
-    def _build(self, steps, params, dtype):
-        """Sort parameters into the vector, the state and the constants."""
+    def __init__(self, steps: tuple[Step, ...], params: Params, dtype):
         self.steps = steps
         self.dtype = np.dtype(dtype)
-        trained, state, constants = [], {}, {}
+        trained, others, self._state_names = [], {}, []
         for step in steps[1:]:
             for key, value in params.get(step.name, {}).items():
                 if key in step.layer.state_params:
-                    state[step.name, key] = np.array(value)
+                    self._state_names.append((step.name, key))
+                    others[step.name, key] = np.array(value)
                 elif key in step.layer.constant_params:
-                    constants[step.name, key] = np.array(value)
+                    others[step.name, key] = np.array(value)
                 else:
                     trained.append((key in step.layer.decayed_params, step.name, key, value))
         trained.sort(key=lambda entry: not entry[0])
         self.n_decayed = sum(value.size for is_decayed, *_, value in trained if is_decayed)
         values = [value.ravel().astype(self.dtype, copy=False) for *_, value in trained]
         self.vector = np.concatenate([np.empty(0, self.dtype), *values])
-        self._layout = tuple((name, key, value.shape) for _, name, key, value in trained)
-        self._connect(state, constants)
-
-    def _connect(self, state, constants):
-        """Make ``params`` of the vector and the parameters without a gradient."""
-        self._state_names, self._constant_names = tuple(state), tuple(constants)
-        params = self.views_of(self.vector)
-        for (name, key), value in (state | constants).items():
-            params.setdefault(name, {})[key] = value
-        self.params = MappingProxyType({name: MappingProxyType(values) for name, values in params.items()})
+        self._layout = [(name, key, value.shape) for _, name, key, value in trained]
+        by_layer = self.views_of(self.vector)
+        for (name, key), value in others.items():
+            by_layer.setdefault(name, {})[key] = value
+        self.params = MappingProxyType({name: MappingProxyType(own) for name, own in by_layer.items()})
 
     @property
     def n_params(self) -> int:
@@ -117,14 +97,12 @@ class Network:
         return {(name, key): self.params[name][key] for name, key in self._state_names}
 
     def up_to(self, index: int) -> "Network":
-        """Return a network that ends with a step, whose result is flattened; the parameters are shared."""
+        """Return a network that ends with a step, whose result is flattened; the parameters are copied."""
         steps = self.steps[: index + 1]
         shape = steps[-1].output_shape
         if len(shape) == 3:
             steps = (*steps, Step("", Flatten(), (index,), (shape,), (prod(shape),)))
-        other = object.__new__(Network)
-        other.__setstate__(self.__getstate__() | {"steps": steps})
-        return other
+        return Network(steps, self.params, self.dtype)
 
     def behind(self, index: int) -> "Network":
         """Return a network of the steps behind one, which reads its results; the parameters are copied.
@@ -143,21 +121,11 @@ class Network:
                     "is in front of it"
                 )
             steps.append(replace(step, inputs=tuple(source - index for source in step.inputs)))
-        return Network.of(tuple(steps), self.params, self.dtype)
-
-    @classmethod
-    def of(cls, steps: tuple[Step, ...], params, dtype) -> "Network":
-        """Return a network of steps with a copy of parameters, by layer name and parameter name."""
-        network = object.__new__(cls)
-        network._build(steps, params, dtype)
-        return network
+        return Network(tuple(steps), self.params, self.dtype)
 
     def copy(self) -> "Network":
-        """Return a network of the same steps with parameters of its own, but for constants."""
-        other = object.__new__(Network)
-        vector, state = self.snapshot()
-        other.__setstate__(self.__getstate__() | {"vector": vector, "state": state})
-        return other
+        """Return a network of the same steps with parameters of its own."""
+        return Network(self.steps, self.params, self.dtype)
 
     def snapshot(self):
         """Return a copy of all parameters that training changes, for :meth:`restore`."""
@@ -183,21 +151,40 @@ class Network:
         """Return the number of multiply-adds of a forward pass of one sample."""
         return sum(step.layer.multiply_adds(step.input_shape) for step in self.steps[1:])
 
-    def __getstate__(self):
-        return {
-            "steps": self.steps,
-            "dtype": self.dtype,
-            "layout": self._layout,
-            "n_decayed": self.n_decayed,
-            "vector": self.vector,
-            "state": self.state(),
-            "constants": {(name, key): self.params[name][key] for name, key in self._constant_names},
-        }
+    def __reduce__(self):
+        params = {name: dict(own) for name, own in self.params.items()}
+        return Network, (self.steps, params, self.dtype)
 
-    def __setstate__(self, saved):
-        self.steps, self.dtype, self._layout = saved["steps"], saved["dtype"], saved["layout"]
-        self.n_decayed, self.vector = saved["n_decayed"], saved["vector"]
-        self._connect(saved["state"], saved["constants"])
+
+def init_network(steps: tuple[Step, ...], *, dtype, streams: RandomStreams) -> Network:
+    """Return a network with initial parameters.
+
+    Parameters
+    ----------
+    steps : tuple of Step
+        As returned by :func:`compile_steps`.
+    dtype : numpy.dtype
+        Type of parameters and activations, float32 or float64.
+    streams : RandomStreams
+        Source of the initial weights.
+
+    Raises
+    ------
+    MemoryError
+        If there is no memory for the parameters of a layer; the message names it.
+    """
+    params = {}
+    for index, step in enumerate(steps[1:], start=1):
+        try:
+            params[step.name] = step.layer.init_params(
+                step.input_shape,
+                activation=following_activation(steps, index),
+                dtype=np.dtype(dtype),
+                rng=streams.generator("initialization", index),
+            )
+        except MemoryError as error:
+            raise step.memory_error(error) from error
+    return Network(steps, params, dtype)
 
 
 def following_activation(steps: tuple[Step, ...], index: int) -> Activation | None:

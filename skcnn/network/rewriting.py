@@ -1,7 +1,6 @@
 """Rewriting of lists of steps into ones that give the same results with less work."""
 
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import replace
 from itertools import pairwise
 
@@ -9,6 +8,7 @@ import numpy as np
 
 from skcnn.layers import BatchNorm, Conv2D, DepthwiseConv2D, MaxPool2D
 from skcnn.network.graph import Step
+from skcnn.network.network import Params
 
 ABSORBING = (Conv2D, DepthwiseConv2D)
 """Layers that a BatchNorm behind them is folded into: not their subclasses, which may compute anything, and
@@ -54,10 +54,6 @@ def fuse(steps: tuple[Step, ...]) -> tuple[Step, ...]:
     return tuple(fused)
 
 
-Params = Mapping[str, Mapping[str, np.ndarray]]
-"""Parameters by layer name and parameter name."""
-
-
 def folded(steps: tuple[Step, ...], params: Params) -> tuple[tuple[Step, ...], Params]:
     r"""Return steps for prediction, without those BatchNorms that the layer in front can do the work of.
 
@@ -93,11 +89,11 @@ def folded(steps: tuple[Step, ...], params: Params) -> tuple[tuple[Step, ...], P
     Examples
     --------
     >>> from skcnn.layers import BatchNorm, Conv2D, ReLU
-    >>> from skcnn.network.network import Network
+    >>> from skcnn.network.network import init_network
     >>> from skcnn.network.graph import compile_steps
     >>> from skcnn.random_streams import RandomStreams
     >>> layers = [("conv", Conv2D(4)), ("norm", BatchNorm()), ("relu", ReLU())]
-    >>> network = Network(compile_steps(layers, (8, 8, 1)), dtype="float32", streams=RandomStreams(0))
+    >>> network = init_network(compile_steps(layers, (8, 8, 1)), dtype="float32", streams=RandomStreams(0))
     >>> steps, params = folded(network.steps, network.params)
     >>> [step.name for step in steps]
     ['input', 'conv', 'relu']

@@ -22,7 +22,6 @@ def averaged_network(
     state: TrainingState,
     objective: Objective,
     *,
-    batch_size: int,
     pool,
     order: np.ndarray | None = None,
     n_samples: int | None = None,
@@ -38,8 +37,6 @@ def averaged_network(
         The training samples.
     state : TrainingState
     objective : Objective
-    batch_size : int
-        Largest number of samples of a minibatch.
     pool : WorkerPool
     order : ndarray of shape (n_samples,), default=None
         Order in which the samples make up minibatches; None: as they come.
@@ -62,7 +59,7 @@ def averaged_network(
     if averaged.state():
         executor = Executor(averaged, pool, training=True, streams=RandomStreams(state.seed))
         order = np.arange(len(data.images)) if order is None else order
-        minibatches = evenly_chosen(np.array_split(order, -(-len(order) // batch_size)), n_samples)
+        minibatches = evenly_chosen(np.array_split(order, -(-len(order) // objective.batch_size)), n_samples)
         batches = (
             make_batch(data, rows, averaged, objective, number=int(rows[0]), epoch=state.epoch)
             for rows in minibatches

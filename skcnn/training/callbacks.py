@@ -36,14 +36,17 @@ def copy_without_callbacks(estimator):
 class UnwatchedFit:
     """The tasks of a fit where no callback is set."""
 
-    def begin_epochs(self, goes_on: Callable[[dict], bool], ended_copy: Callable) -> Callable[[dict], bool]:
-        """Return ``goes_on`` itself; see :meth:`WatchedFit.begin_epochs`."""
+    def begin_epoch(self, ended: Callable) -> None:
+        """Do nothing."""
+
+    def end_epoch(self, goes_on: bool, ended: Callable) -> bool:
+        """Return ``goes_on``; see :meth:`WatchedFit.end_epoch`."""
         return goes_on
 
     def end_epochs(self) -> None:
         """Do nothing."""
 
-    def end(self, ended_copy: Callable) -> None:
+    def end(self, ended: Callable) -> None:
         """Do nothing."""
 
 
@@ -58,84 +61,74 @@ class WatchedFit:
         The fit, which begins with this.
     samples : dict of str to callable
         Return "X", "y" and "metadata" of the training samples. Called when a callback asks for them.
+    fitted_copy : callable
+        Returns a copy of the estimator that is fitted with a result. Called when a callback asks for one.
     """
 
-    def __init__(self, estimator, task, samples: dict[str, Callable]):
+    def __init__(self, estimator, task, samples: dict[str, Callable], fitted_copy: Callable):
         self._estimator = estimator
         self._task = task
         self._samples = samples
+        self._fitted_copy = fitted_copy
         self._epoch = None
         self._users_numpy_state = current_numpy_state()
         self._call(task.call_on_fit_task_begin)
 
-    def begin_epochs(self, goes_on: Callable[[dict], bool], ended_copy: Callable) -> Callable[[dict], bool]:
-        """Begin the first epoch.
+    def begin_epoch(self, ended: Callable) -> None:
+        """Begin an epoch.
 
         Parameters
         ----------
-        goes_on : callable
-            Takes the record of an epoch and returns whether there is to be another one.
-        ended_copy : callable
-            Returns the fitted estimator that training would give if it ended now, of which nothing changes
-            any more. Called when a callback asks for it.
-
-        Returns
-        -------
-        goes_on : callable
-            The same, but it ends an epoch and begins the next one, and callbacks have a say, too.
+        ended : callable
+            Returns the result that training has if it ends now. Called when a callback asks for it.
         """
-        self._goes_on, self._ended_copy = goes_on, ended_copy
-        self._begin_epoch()
-        return self._end_epoch
+        self._epoch = self._task.subcontext(task_name="epoch")
+        self._call(self._epoch.call_on_fit_task_begin, ended)
+
+    def end_epoch(self, goes_on: bool, ended: Callable) -> bool:
+        """End an epoch, begin the next one, and return whether there is one; callbacks may say no."""
+        epoch, self._epoch = self._epoch, None
+        is_to_stop = self._call(epoch.call_on_fit_task_end, ended)
+        if is_to_stop or not goes_on:
+            return False
+        self.begin_epoch(ended)
+        return True
 
     def end_epochs(self) -> None:
         """End an epoch that came to nothing: training diverged in it, or had converged before."""
         if self._epoch is not None:
             self._call(self._epoch.call_on_fit_task_end)
 
-    def end(self, ended_copy: Callable) -> None:
-        """End the fit, with what returns the fitted estimator."""
-        self._call(self._task.call_on_fit_task_end, ended_copy)
+    def end(self, ended: Callable) -> None:
+        """End the fit, with what returns its result."""
+        self._call(self._task.call_on_fit_task_end, ended)
 
-    def _begin_epoch(self):
-        self._epoch = self._task.subcontext(task_name="epoch")
-        self._call(self._epoch.call_on_fit_task_begin, self._ended_copy)
-
-    def _end_epoch(self, record):
-        goes_on = self._goes_on(record)
-        epoch, self._epoch = self._epoch, None
-        is_to_stop = self._call(epoch.call_on_fit_task_end, self._ended_copy)
-        if is_to_stop or not goes_on:
-            return False
-        self._begin_epoch()
-        return True
-
-    def _call(self, hooks, ended_copy=None):
+    def _call(self, hooks, ended=None):
         """Call a hook of all callbacks, and return what they say."""
 
         def attributes():
             with working_numpy_state():
                 # BaseEstimator._from_reconstruction_attributes gives each to setattr; as one, a name that is
                 # not there goes, too
-                return {"__dict__": vars(ended_copy())}
+                return {"__dict__": vars(self._fitted_copy(ended()))}
 
         with self._users_numpy_state():
             return hooks(
                 estimator=self._estimator,
-                reconstruction_attributes=None if ended_copy is None else attributes,
+                reconstruction_attributes=None if ended is None else attributes,
                 **self._samples,
             )
 
 
 def begin_fit(
-    estimator, samples: dict[str, Callable], *, task_name: str, n_epochs: int
+    estimator, samples: dict[str, Callable], fitted_copy: Callable, *, task_name: str, n_epochs: int
 ) -> UnwatchedFit | WatchedFit:
     """Begin the task of a fit, if there are callbacks.
 
     Parameters
     ----------
     estimator : estimator
-    samples : dict of str to callable
+    samples, fitted_copy
         As for :class:`WatchedFit`.
     task_name : str
     n_epochs : int
@@ -144,4 +137,4 @@ def begin_fit(
     if not hasattr(estimator, "_skl_callbacks"):
         return UnwatchedFit()
     task = estimator._init_callback_context(task_name=task_name, max_subtasks=n_epochs)
-    return WatchedFit(estimator, task, samples)
+    return WatchedFit(estimator, task, samples, fitted_copy)

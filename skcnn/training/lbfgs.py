@@ -37,7 +37,6 @@ def minimize_lbfgs(
     state: TrainingState,
     objective: Objective,
     *,
-    tol: float,
     pool,
     goes_on: Callable[[dict], bool],
 ) -> None:
@@ -54,8 +53,6 @@ def minimize_lbfgs(
     state : TrainingState
         Updated in place; an iteration counts as an epoch and as a step.
     objective : Objective
-    tol : float
-        The search has converged when no component of the gradient is larger.
     pool : WorkerPool
     goes_on : callable
         Called with the record of each iteration, like that of an epoch in
@@ -87,7 +84,7 @@ def minimize_lbfgs(
     options = {
         "maxiter": objective.n_epochs,
         "maxfun": math.inf,
-        "gtol": tol,
+        "gtol": objective.tol,
         "ftol": 0,
         "maxcor": HISTORY,
     }
@@ -103,11 +100,11 @@ def minimize_lbfgs(
         if search.n_iterations == 0:
             search.keep_start()
         largest = np.abs(result.jac).max(initial=0)
-        if result.status not in INTENDED and largest > tol:
+        if result.status not in INTENDED and largest > objective.tol:
             warnings.warn(
                 f"L-BFGS ended after {search.n_iterations} iterations because it found no smaller loss, "
-                f"though a component of the gradient is {largest:.1e}, larger than tol={tol}: rounding "
-                f"errors of {network.dtype} may be as large, or the loss has a kink there",
+                f"though a component of the gradient is {largest:.1e}, larger than tol={objective.tol}: "
+                f"rounding errors of {network.dtype} may be as large, or the loss has a kink there",
                 ConvergenceWarning,
                 stacklevel=7,
             )

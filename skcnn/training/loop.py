@@ -4,7 +4,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -32,10 +32,8 @@ def train_epochs(
     state: TrainingState,
     objective: Objective,
     *,
-    batch_size: int,
-    shuffle: bool,
     pool,
-    out_of_time: Callable[[], bool],
+    deadline: float,
 ) -> Iterator[dict]:
     """Train a network epoch by epoch, without end.
 
@@ -49,14 +47,9 @@ def train_epochs(
     state : TrainingState
         Updated in place.
     objective : Objective
-    batch_size : int
-        Largest number of samples of a minibatch. The minibatches of an epoch are of equal size, give or take
-        one sample, for a small last one would weigh too much.
-    shuffle : bool
-        Whether to draw a new order of the samples each epoch.
     pool : WorkerPool
-    out_of_time : callable
-        Asked after each minibatch; true ends the epoch early.
+    deadline : float
+        Value of ``time.perf_counter`` after which the epoch ends early, with the minibatch under way.
 
     Yields
     ------
@@ -73,7 +66,7 @@ def train_epochs(
     prepare_state(network, state, objective)
     executor = Executor(network, pool, training=True, streams=RandomStreams(state.seed))
     averaging, schedule = objective.averaging, objective.schedule
-    n_batches = -(-len(data.images) // batch_size)
+    n_batches = -(-len(data.images) // objective.batch_size)
     first_epoch = state.epoch
     trusted = Trusted(network, state)
     while True:
@@ -81,7 +74,9 @@ def train_epochs(
         first_step = (state.epoch - (first_epoch if schedule.has_horizon else 0)) * n_batches
         position = Position(first_step, n_batches, state.n_samples_seen, state.n_plateaus)
         losses, loss_sum, n_seen = [], 0.0, 0
-        for index, rows in enumerate(np.array_split(order_of_epoch(data, state, shuffle), n_batches)):
+        for index, rows in enumerate(
+            np.array_split(order_of_epoch(data, state, objective.shuffle), n_batches)
+        ):
             rate = schedule.rate(replace(position, step=first_step + index))
             with uninterrupted(), trusted.restored_on_divergence():
                 loss, gradient = loss_and_gradient(executor, data, rows, state, objective)
@@ -92,7 +87,7 @@ def train_epochs(
             losses.append(loss)
             loss_sum += loss * len(rows)
             n_seen += len(rows)
-            if out_of_time():
+            if time.perf_counter() >= deadline:
                 break
         if loss_sum / n_seen > EXPLODING_LOSS:
             with trusted.restored_on_divergence():

@@ -1,9 +1,9 @@
-"""What happens after each epoch: validation, the record, and whether training goes on."""
+"""What happens after each epoch: validation, records, and whether training goes on."""
 
 import copy
 import math
 import time
-from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from inspect import signature
 from numbers import Real
 
@@ -13,6 +13,7 @@ from sklearn.metrics import check_scoring
 from skcnn.data.samples import Samples, mean_of_weights
 from skcnn.network.executor import Batch, Executor
 from skcnn.network.losses import dense_targets
+from skcnn.network.model import Model
 from skcnn.network.network import Network
 from skcnn.network.threads import current_numpy_state
 from skcnn.training.loop import DivergenceError
@@ -60,20 +61,12 @@ class Progress:
 
 
 class Monitor:
-    """Keeps the records of a training, scores each epoch, and says when to end.
+    """Keeps the records of a training, and says when to end.
 
     Parameters
     ----------
     objective : Objective
     state : TrainingState
-    validation : Validation or None
-    current_network : callable
-        Returns the network to score: with the weights of the last step, or their average.
-    tol : float
-        Improvement of the loss, or of the score, that counts.
-    patience : int
-        Epochs without improvement after which training has stopped to improve.
-    pool : WorkerPool
     deadline : float
         Value of ``time.perf_counter`` at which training ends.
     verbose : bool
@@ -84,56 +77,46 @@ class Monitor:
     batch_losses : list of float
         Of all minibatches.
     records : list of dict
-        One an epoch, with the validation score; its step counts the minibatches of this monitor's epochs.
+        One an epoch; its step counts the minibatches of this monitor's epochs.
     best : object or None
         Snapshot of the network with the best score.
     best_score : float or None
         Its score.
     """
 
-    def __init__(
-        self,
-        objective: Objective,
-        state: TrainingState,
-        validation: "Validation | None",
-        current_network: Callable[[], Network],
-        *,
-        tol: float,
-        patience: int,
-        pool,
-        deadline: float,
-        verbose: bool,
-    ):
+    def __init__(self, objective: Objective, state: TrainingState, *, deadline: float, verbose: bool):
         self.records, self.batch_losses = [], []
         self.best = self.best_score = None
         self._objective = objective
         self._state = state
-        self._validation = validation
-        self._current_network = current_network
-        self._progress = Progress(tol, patience)
-        self._pool = pool
+        self._progress = Progress(objective.tol, objective.patience)
         self._deadline = deadline
         self._verbose = verbose
         self._n_digits = len(str(state.epoch + objective.n_epochs))
 
-    def begin(self, network: Network) -> None:
-        """Score the weights of an earlier call, which may turn out to be the best."""
+    def begin(self, network: Network, score: float) -> None:
+        """Take the score of the weights of an earlier call, which may turn out to be the best."""
         self.best = network.snapshot()
-        self.best_score = self._progress.best = self._validation.score(network, self._pool)
+        self.best_score = self._progress.best = score
 
-    def goes_on(self, record: dict) -> bool:
-        """Take the record of an epoch and return whether there is to be another one."""
-        quality = -record["loss"]
-        if self._validation is not None:
-            network = self._current_network()
-            quality = record["validation_score"] = self._validation.score(network, self._pool)
+    def goes_on(self, record: dict, scored: Network | None = None) -> bool:
+        """Take the record of an epoch and return whether there is to be another one.
+
+        Parameters
+        ----------
+        record : dict
+            As :func:`skcnn.training.loop.train_epochs` yields it; with "validation_score" if there is one.
+        scored : Network or None
+            The network with this score.
+        """
+        quality = -record["loss"] if scored is None else record["validation_score"]
         self.batch_losses += record.pop("batch_losses")
         record["step"] = len(self.batch_losses)
         self.records.append(record)
         if self._verbose:
             print(line_of(record, self._n_digits))
-        if self._progress.update(quality) and self._validation is not None:
-            self.best, self.best_score = network.snapshot(), quality
+        if self._progress.update(quality) and scored is not None:
+            self.best, self.best_score = scored.snapshot(), quality
         if self._progress.is_stuck:
             schedule = self._objective.schedule
             if schedule is None or not schedule.goes_on_after_plateau(record["learning_rate"]):
@@ -141,6 +124,70 @@ class Monitor:
             self._state.n_plateaus += 1
             self._progress.reset()
         return len(self.records) < self._objective.n_epochs and time.perf_counter() < self._deadline
+
+
+@dataclass(frozen=True)
+class History:
+    """The course of training since the weights were initial, over all calls.
+
+    Attributes
+    ----------
+    mean_weight : float
+        Mean of sample weight times class weight, by which the weights of the last ``fit`` are divided, and
+        those of calls of ``partial_fit`` after it.
+    objective : str
+        What decides whether losses can be compared.
+    history, loss_curve, batch_losses, validation_scores, best_validation_score, best_loss, loss, n_iter, t
+        As the attributes of :class:`skcnn.ConvNetClassifier` of these names with an underscore.
+    """
+
+    mean_weight: float
+    objective: str
+    history: list[dict] = field(default_factory=list)
+    loss_curve: list[float] = field(default_factory=list)
+    batch_losses: list[float] = field(default_factory=list)
+    validation_scores: list[float] | None = None
+    best_validation_score: float | None = None
+    best_loss: float | None = None
+    loss: float = math.nan
+    n_iter: int = 0
+    t: int = 0
+
+    def with_aim(self, mean_weight: float, objective: str) -> "History":
+        """Return a history for the next call, without a best loss where losses are other ones now."""
+        best_loss = self.best_loss if self.objective == objective else None
+        return replace(self, mean_weight=mean_weight, objective=objective, best_loss=best_loss)
+
+    def extended(self, monitor: Monitor, n_samples_seen: int) -> "History":
+        """Return a history that goes on with the records of a monitor, in lists of its own."""
+        n_before = len(self.batch_losses)  # without those of an epoch that was broken off
+        records = [record | {"step": n_before + record["step"]} for record in monitor.records]
+        losses = [record["loss"] for record in monitor.records]
+        scores = [record["validation_score"] for record in monitor.records if "validation_score" in record]
+        loss_curve = [*self.loss_curve, *losses]
+        extended = replace(
+            self,
+            history=[*self.history, *records],
+            loss_curve=loss_curve,
+            batch_losses=[*self.batch_losses, *monitor.batch_losses],
+            loss=loss_curve[-1] if loss_curve else math.nan,
+            n_iter=len(monitor.records),
+            t=n_samples_seen,
+        )
+        if scores:
+            best = (
+                max(scores) if monitor.best_score is None else monitor.best_score
+            )  # maybe of weights before
+            return replace(
+                extended,
+                validation_scores=[*(self.validation_scores or []), *scores],
+                best_validation_score=best,
+                best_loss=None,
+            )
+        if losses:
+            best = min(losses if self.best_loss is None else [self.best_loss, *losses])
+            return replace(extended, best_validation_score=None, best_loss=best)
+        return extended
 
 
 def line_of(record: dict, n_digits: int = 4) -> str:
@@ -177,14 +224,17 @@ def column(number: float) -> str:
 
 
 class Validation:
-    """Scores a model on validation samples after each epoch.
+    """Scores a network on validation samples after each epoch.
 
     Parameters
     ----------
-    model : ConvNetClassifier
-        With the attributes that prediction needs; left as it is.
+    estimator : estimator
+        Scorers get a copy of it, with a model whose network is the one to score.
+    model : Model
     samples : Samples
     class_weight : ndarray of shape (n_classes,)
+    label_smoothing : float
+        As that of the training loss.
 
     Raises
     ------
@@ -192,23 +242,27 @@ class Validation:
         If the scorer needs probabilities and the loss gives none.
     """
 
-    def __init__(self, model, samples: Samples, class_weight: np.ndarray):
-        self._model = model
-        self._samples = samples
+    def __init__(
+        self, estimator, model: Model, samples: Samples, class_weight: np.ndarray, label_smoothing: float
+    ):
+        self._estimator, self._model = estimator, model
+        self._scoring = estimator.scoring
         mean_weight = mean_of_weights(samples.loss_weights(class_weight))
-        self._data = samples.training_data(model._image_format, class_weight, mean_weight)
-        self._scorer = None if model.scoring is None else check_scoring(model, scoring=model.scoring)
-        self._scorer_weights = self._weights_for_scorer()
+        self._data = samples.training_data(model.format, class_weight, mean_weight)
+        self._label_smoothing = label_smoothing
         self._users_numpy_state = current_numpy_state()  # which scorers see, not that of training
-        if self._scorer is not None:
-            # scorers made from names say what they call; any other raises an error of its own
-            needs_probabilities = getattr(self._scorer, "_response_method", None) == "predict_proba"
-            if needs_probabilities and not model._loss.gives_probabilities:
-                raise ValueError(
-                    f"scoring={model.scoring!r} needs probabilities, which loss={model.loss!r} does not give"
-                )
-            self._X = samples.rows_of(samples.X)
-            self._y = model.classes_[self._data.codes]
+        if self._scoring is None:
+            return
+        self._scorer = check_scoring(estimator, scoring=self._scoring)
+        # scorers made from names say what they call; any other raises an error of its own
+        needs_probabilities = getattr(self._scorer, "_response_method", None) == "predict_proba"
+        if needs_probabilities and not model.loss.gives_probabilities:
+            raise ValueError(
+                f"scoring={self._scoring!r} needs probabilities, which loss={estimator.loss!r} does not give"
+            )
+        self._X = samples.rows_of(samples.X)
+        self._y = model.classes[self._data.codes]
+        self._scorer_weights = self._weights_for_scorer(samples)
 
     def score(self, network: Network, pool) -> float:
         """Return the score of the model with this network, the larger the better.
@@ -220,39 +274,38 @@ class Validation:
         DivergenceError
             If the loss is not finite.
         """
-        if self._scorer is None:
+        if self._scoring is None:
             return -self._loss(network, pool)
-        probe = copy.copy(self._model)
-        probe.network_ = network
-        vars(probe).pop("feature_names_in_", None)  # the arrays have none any more
+        probe = copy.copy(self._estimator)
+        probe.model_ = self._model.with_parts(network=network)
         with self._users_numpy_state():
             score = self._scorer(probe, self._X, self._y, **self._scorer_weights)
-        message = f"scoring={self._model.scoring!r} gave {score!r} on the validation samples, not a number"
+        message = f"scoring={self._scoring!r} gave {score!r} on the validation samples, not a number"
         if isinstance(score, np.ndarray) and score.ndim == 0:
             score = score.item()
         if not isinstance(score, Real) or math.isnan(score):
             raise ValueError(message)
         return float(score)
 
-    def _weights_for_scorer(self):
+    def _weights_for_scorer(self, samples):
         """Return the weights as a keyword, where they were given and the scorer takes them."""
-        if self._scorer is None or not self._samples.given_weights:
-            return {}
         parameters = signature(self._scorer).parameters.values()
-        if not any(
+        takes_weights = any(
             parameter.name == "sample_weight" or parameter.kind == parameter.VAR_KEYWORD
             for parameter in parameters
-        ):
+        )
+        if not (samples.given_weights and takes_weights):
             return {}
-        return {"sample_weight": self._samples.weights[self._samples.rows]}
+        return {"sample_weight": samples.weights[samples.rows]}
 
     def _loss(self, network, pool):
         data = self._data
         scores = np.empty((len(data.images), network.n_outputs), network.dtype)
         Executor(network, pool, training=False).predict(Batch(len(scores), data.images.read), scores)
-        smoothing = self._model._smoothing_of_targets()
-        targets = dense_targets(data.codes, network.n_outputs, label_smoothing=smoothing, dtype=network.dtype)
-        losses = self._model._loss.values(scores, targets)
+        targets = dense_targets(
+            data.codes, network.n_outputs, label_smoothing=self._label_smoothing, dtype=network.dtype
+        )
+        losses = self._model.loss.values(scores, targets)
         mean_loss = float(np.average(losses, weights=data.loss_weights))
         if not math.isfinite(mean_loss):
             raise DivergenceError(f"the validation loss became {mean_loss}")

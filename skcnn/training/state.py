@@ -66,7 +66,7 @@ class TrainingState:
 
 @dataclass
 class Objective:
-    """What is minimised, and how.
+    """What is minimised, how, and until when.
 
     Attributes
     ----------
@@ -82,6 +82,16 @@ class Objective:
     clip_norm : float or None
         Largest norm of the gradient; longer ones are scaled down to it.
     averaging : Averaging or None
+    batch_size : int
+        Largest number of samples of a minibatch. The minibatches of an epoch are of equal size, give or take
+        one sample, for a small last one would weigh too much.
+    shuffle : bool
+        Whether to draw a new order of the samples each epoch.
+    tol : float
+        Improvement of the loss, or of the score, that counts; for full-batch training also the largest
+        component of the gradient at which it has converged.
+    patience : int
+        Epochs without improvement after which training has stopped to improve.
     """
 
     loss: Loss
@@ -92,3 +102,7 @@ class Objective:
     schedule: Schedule | None = None
     clip_norm: float | None = None
     averaging: Averaging | None = None
+    batch_size: int = 64
+    shuffle: bool = True
+    tol: float = 1e-4
+    patience: int = 10

@@ -52,7 +52,7 @@ from skcnn.layers import (
 from skcnn.layers.base import JoiningLayer
 from skcnn.network.executor import Batch, Executor
 from skcnn.network.graph import compile_steps
-from skcnn.network.network import Network
+from skcnn.network.network import init_network
 from skcnn.network.threads import worker_pool
 from skcnn.random_streams import RandomStreams
 
@@ -226,7 +226,7 @@ class Run:
         if len(self.steps[-1].output_shape) == 3:
             self.steps = compile_steps([("layer", layer), ("flatten", Flatten())], input_shape)
         streams = RandomStreams(SEED)
-        self.network = Network(self.steps, dtype=dtype, streams=streams)
+        self.network = init_network(self.steps, dtype=dtype, streams=streams)
         self.network.vector += generator(4).normal(0, 0.2, self.network.n_params).astype("f4")
         X = random_batch(input_shape, dtype)
         targets = random_batch((self.network.n_outputs,), dtype, seed=13)

@@ -27,7 +27,7 @@ from skcnn.layers import (
 from skcnn.layers.base import as_pair, as_size, check_divides, check_padding, is_integer, require_image
 from skcnn.network.executor import Batch, Executor
 from skcnn.network.graph import compile_steps
-from skcnn.network.network import Network
+from skcnn.network.network import init_network
 from skcnn.network.threads import worker_pool
 from skcnn.random_streams import RandomStreams
 
@@ -76,7 +76,7 @@ class SumOfScores:
 def train(layers, X, *, weights=None, input_gradient=True):
     """Run one step on vectors (n, f) or images (h, w, n, c); return gradients and dX."""
     shape = X.shape[1:] if X.ndim == 2 else (*X.shape[:2], X.shape[3])
-    network = Network(compile_steps(layers, shape), dtype=X.dtype, streams=RandomStreams(SEED))
+    network = init_network(compile_steps(layers, shape), dtype=X.dtype, streams=RandomStreams(SEED))
     n_samples = X.shape[-2]
 
     def read(rows, out):

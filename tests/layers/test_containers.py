@@ -39,7 +39,7 @@ from skcnn import (
 )
 from skcnn.network.executor import Batch, Executor
 from skcnn.network.graph import compile_steps
-from skcnn.network.network import Network
+from skcnn.network.network import init_network
 from skcnn.network.threads import worker_pool
 from skcnn.random_streams import RandomStreams
 
@@ -213,7 +213,7 @@ def build(blocks, input_shape, dtype=np.float64):
     steps = compile_steps(blocks, input_shape)
     if len(steps[-1].output_shape) == 3:
         steps = compile_steps([*blocks, ("flatten", Flatten())], input_shape)
-    network = Network(steps, dtype=dtype, streams=RandomStreams(SEED))
+    network = init_network(steps, dtype=dtype, streams=RandomStreams(SEED))
     rng = generator(4)
     network.vector += 0.2 * rng.standard_normal(network.n_params).astype(dtype)
     for where, value in network.state().items():

@@ -9,7 +9,7 @@ from seeds import SEED, generator
 from skcnn.layers import GELU, SELU, Dense, LeakyReLU, ReLU, Tanh
 from skcnn.layers.containers import with_flatten
 from skcnn.network.graph import compile_steps
-from skcnn.network.network import Network
+from skcnn.network.network import init_network
 from skcnn.random_streams import RandomStreams
 
 
@@ -85,7 +85,7 @@ def test_parameters_without_bias():
 
 
 def test_only_the_weight_decays():
-    network = Network(
+    network = init_network(
         compile_steps([("a", Dense(3)), ("b", Dense(2))], (4,)), dtype="f4", streams=RandomStreams(SEED)
     )
     assert network.n_params == 4 * 3 + 3 + 3 * 2 + 2

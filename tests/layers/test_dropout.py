@@ -8,7 +8,7 @@ from seeds import SEED, generator
 from skcnn.layers import Dropout, Flatten, SpatialDropout2D
 from skcnn.network.executor import Batch, Executor
 from skcnn.network.graph import compile_steps
-from skcnn.network.network import Network
+from skcnn.network.network import init_network
 from skcnn.network.threads import worker_pool
 from skcnn.random_streams import RandomStreams
 
@@ -26,7 +26,7 @@ def factors(*layers, input_shape=(50,), n_samples=6, seed=0, numbers=(0,)):
     chain = [*layers, Flatten()] if len(input_shape) == 3 else layers
     steps = compile_steps([(f"layer{index}", layer) for index, layer in enumerate(chain)], input_shape)
     streams = RandomStreams(SEED + seed)
-    network = Network(steps, dtype=np.float64, streams=streams)
+    network = init_network(steps, dtype=np.float64, streams=streams)
     targets, weights = np.zeros((n_samples, network.n_outputs)), np.ones(n_samples)
     with worker_pool() as pool:
         executor = Executor(network, pool, training=True, streams=streams, input_gradient=True)

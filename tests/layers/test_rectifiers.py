@@ -11,7 +11,7 @@ from seeds import SEED, generator
 
 from skcnn.layers import ELU, SELU, Dense, LeakyReLU, PReLU, ReLU, Softplus
 from skcnn.network.graph import compile_steps
-from skcnn.network.network import Network
+from skcnn.network.network import Network, init_network
 from skcnn.random_streams import RandomStreams
 
 each_dtype = pytest.mark.parametrize("dtype", [np.float64, np.float32], ids=["float64", "float32"])
@@ -162,7 +162,7 @@ def dense_layers(X, activation, n_layers, units):
     """Yield the activations of a stack of dense layers with their initial weights."""
     layers = [(f"dense{number}", Dense(units, activation=activation)) for number in range(n_layers)]
     steps = compile_steps(layers, X.shape[1:])
-    network = Network(steps, dtype=X.dtype, streams=RandomStreams(SEED))
+    network = init_network(steps, dtype=X.dtype, streams=RandomStreams(SEED))
     for step in steps[1:]:
         X, _ = run_forward(step.layer, network.params.get(step.name, {}), X, training=False)
         if step.name.endswith(activation):

@@ -42,7 +42,7 @@ from skcnn.network.executor import (
 )
 from skcnn.network.graph import Graph, compile_steps
 from skcnn.network.losses import LogLoss
-from skcnn.network.network import Network
+from skcnn.network.network import init_network
 from skcnn.network.program import Place, Program
 from skcnn.network.rewriting import fuse
 from skcnn.network.threads import worker_pool
@@ -89,7 +89,7 @@ class Multiply(JoiningLayer):
 
 def build(steps, dtype=np.float64, seed=0):
     """Return a network whose biases, shifts and running statistics are not what they start as."""
-    network = Network(steps, dtype=dtype, streams=RandomStreams(SEED + seed))
+    network = init_network(steps, dtype=dtype, streams=RandomStreams(SEED + seed))
     rng = generator(seed)
     network.vector += 0.3 * rng.standard_normal(network.n_params).astype(dtype)
     for (name, key), value in network.state().items():
@@ -930,7 +930,7 @@ def test_prediction_uses_the_running_statistics():
 
 def test_the_new_state_is_the_statistics_of_the_whole_minibatch(small_pieces):
     """The first update, corrected for the zero start, is the mean and the biased variance itself."""
-    network = Network(
+    network = init_network(
         compile_steps([("norm", BatchNorm()), ("flatten", Flatten()), ("output", Dense(3))], (3, 4, 2)),
         dtype=np.float64,
         streams=RandomStreams(SEED),

@@ -20,7 +20,7 @@ from skcnn import BatchNorm, Conv2D, Dense, Dropout, Flatten, GlobalAvgPool2D, L
 from skcnn.data.images import ImageSource
 from skcnn.gradient_check import layer_gradient_error
 from skcnn.network.executor import Batch, Executor
-from skcnn.network.frozen import ChannelAffine, Scores, frozen
+from skcnn.network.frozen import ChannelAffine, ScoreGradients, frozen
 from skcnn.network.threads import worker_pool
 
 X, Y = make_images()
@@ -35,7 +35,7 @@ def coefficients_of(n_rows, n_classes=N_CLASSES):
 def assert_gradient(classifier, images, tolerance=1e-7):
     """Hold the gradient of random sums of scores against finite differences of the decision function."""
     coefficients = coefficients_of(len(images))
-    gradient = Scores(classifier).gradient(images, coefficients)
+    gradient = ScoreGradients(classifier.model_).of_images(images, coefficients)
     for row, (image, factors) in enumerate(zip(images, coefficients, strict=True)):
 
         def weighted_scores(changed, factors=factors):
@@ -53,7 +53,7 @@ def test_a_frozen_network_does_in_training_what_the_network_predicts(kind):
     still = frozen(classifier.network_)
     with worker_pool() as pool:
         executor = Executor(still, pool, training=True)
-        read = ImageSource(X, classifier._image_format).read
+        read = ImageSource(X, classifier.model_.format).read
         found = executor.results(Batch(len(X), read), np.empty((len(X), N_CLASSES)))
         assert executor.state == {}
     assert_allclose(found, classifier.decision_function(X), rtol=0, atol=1e-12)
@@ -98,13 +98,13 @@ def test_the_affine_layer_multiplies_and_adds_for_each_channel():
 @pytest.mark.parametrize("loss", ["log_loss", "hinge"])
 def test_scores_are_those_of_the_decision_function(loss):
     classifier = fitted_classifier(STACKS["normalized convolution"], loss=loss)
-    assert_array_equal(Scores(classifier)(X), classifier.decision_function(X))
+    assert_array_equal(classifier.model_.scores(X), classifier.decision_function(X))
 
 
 def test_scores_leave_out_test_time_augmentation():
     plain, augmented = (fitted_classifier(tta=tta) for tta in (None, "flip"))
     assert np.abs(plain.decision_function(X) - augmented.decision_function(X)).max() > 1e-3
-    assert_array_equal(Scores(augmented)(X), plain.decision_function(X))
+    assert_array_equal(augmented.model_.scores(X), plain.decision_function(X))
 
 
 def test_scores_that_are_not_finite_are_an_error_that_says_of_which_image():
@@ -112,7 +112,7 @@ def test_scores_that_are_not_finite_are_an_error_that_says_of_which_image():
     classifier.network_.vector *= 100  # each product is infinite by itself
     images = np.concatenate([X[:2], np.full((1, *SHAPE), 1e38)])
     with pytest.raises(ValueError, match=r"scores of sample 2 are not finite.* too large for float32"):
-        Scores(classifier)(images)
+        classifier.model_.scores(images)
 
 
 def test_results_that_are_not_finite_are_an_error_that_says_of_which_layer_and_image():
@@ -123,8 +123,8 @@ def test_results_that_are_not_finite_are_an_error_that_says_of_which_layer_and_i
     index = [step.name for step in classifier.network_.steps].index("wide")
     message = r"results of layer 'wide' for sample 2 are not finite.* too large for float32"
     with pytest.raises(ValueError, match=message):
-        Scores(classifier).results(images, index)
-    assert np.isfinite(Scores(classifier).results(images[:2], index)).all()
+        classifier.model_.results(images, index)
+    assert np.isfinite(classifier.model_.results(images[:2], index)).all()
 
 
 def test_results_of_layers_are_those_of_naive_ones():
@@ -143,17 +143,17 @@ def test_results_of_layers_are_those_of_naive_ones():
     conv = naive(X, "conv")
     branch = np.tanh(naive(conv, "res__inner"))
     for name, expected in {"conv": conv, "res__inner_tanh": branch, "res": conv + branch}.items():
-        results = Scores(classifier).results(X, names.index(name))
+        results = classifier.model_.results(X, names.index(name))
         assert results.shape == (len(X), *SHAPE)
         assert_allclose(results, expected, rtol=0, atol=1e-12)
-    flat = Scores(classifier).results(X, names.index("flatten"))
+    flat = classifier.model_.results(X, names.index("flatten"))
     assert_allclose(flat, (conv + branch).reshape(len(X), -1), rtol=0, atol=1e-12)
 
 
 def test_results_of_the_input_are_the_scaled_images():
     classifier = fitted_classifier()
     expected = (X - X.mean(axis=(0, 1, 2))) / X.std(axis=(0, 1, 2))
-    assert_allclose(Scores(classifier).results(X, 0), expected, rtol=0, atol=1e-12)
+    assert_allclose(classifier.model_.results(X, 0), expected, rtol=0, atol=1e-12)
 
 
 # gradients
@@ -178,15 +178,15 @@ def test_gradients_have_the_layout_of_the_images(layout, input_scaling):
         images = images.reshape(len(X), -1)
     classifier = fitted_classifier(STACKS["normalized convolution"], X=images, y=Y, **params)
     assert_gradient(classifier, images[:2])
-    gradient = Scores(classifier).gradient(images[:2], coefficients_of(2))
+    gradient = ScoreGradients(classifier.model_).of_images(images[:2], coefficients_of(2))
     assert gradient.shape == images[:2].shape
 
 
 def test_gradients_of_one_layout_are_those_of_another():
     classifier = fitted_classifier(STACKS["parallel"])
     coefficients = coefficients_of(len(X))
-    gradient = Scores(classifier).gradient(X, coefficients)
-    flat = Scores(classifier).gradient(X.reshape(len(X), -1), coefficients)
+    gradient = ScoreGradients(classifier.model_).of_images(X, coefficients)
+    flat = ScoreGradients(classifier.model_).of_images(X.reshape(len(X), -1), coefficients)
     assert_array_equal(flat, gradient.reshape(len(X), -1))
 
 
@@ -194,14 +194,16 @@ def test_gradients_of_two_classes():
     """The decision function is the difference of two scores, each of which has a gradient of its own."""
     y = Y % 2
     classifier = fitted_classifier(STACKS["residual"], y=y, X=X)
-    gradients = [Scores(classifier).gradient(X[:2], np.tile(row, (2, 1))) for row in np.eye(2)]
+    gradients = [
+        ScoreGradients(classifier.model_).of_images(X[:2], np.tile(row, (2, 1))) for row in np.eye(2)
+    ]
     assert_is_gradient(gradients[1] - gradients[0], classifier.decision_function, X[:2])
     penultimate = [step.name for step in classifier.network_.steps].index("globalavgpool2d_1")
     params = classifier.network_.params["output"]
     for code, gradient in enumerate(gradients):
 
         def score(images, code=code):
-            return Scores(classifier).results(images, penultimate) @ params["weight"][:, code]
+            return classifier.model_.results(images, penultimate) @ params["weight"][:, code]
 
         assert_is_gradient(gradient, score, X[:2])
 
@@ -213,7 +215,9 @@ def test_gradients_in_float32_are_those_in_float64_but_for_rounding():
     )
     single.network_.vector[:] = double.network_.vector
     single.network_.set_state(double.network_.state())
-    gradient, expected = (Scores(net).gradient(X, coefficients_of(len(X))) for net in (single, double))
+    gradient, expected = (
+        ScoreGradients(net.model_).of_images(X, coefficients_of(len(X))) for net in (single, double)
+    )
     assert gradient.dtype == np.float32
     assert expected.dtype == np.float64
     assert_allclose(gradient, expected, rtol=0, atol=1e-4 * np.abs(expected).max())
@@ -223,22 +227,22 @@ def test_gradients_in_float32_are_those_in_float64_but_for_rounding():
 def test_gradients_do_not_depend_on_how_the_images_are_cut(monkeypatch, kind):
     classifier = fitted_classifier(STACKS[kind])
     coefficients = coefficients_of(len(X))
-    scores = Scores(classifier)
+    gradients = ScoreGradients(classifier.model_)
     expected = np.concatenate(
-        [scores.gradient(X[row : row + 1], coefficients[row : row + 1]) for row in range(len(X))]
+        [gradients.of_images(X[row : row + 1], coefficients[row : row + 1]) for row in range(len(X))]
     )
-    assert_allclose(scores.gradient(X, coefficients), expected, rtol=0, atol=1e-12)
+    assert_allclose(gradients.of_images(X, coefficients), expected, rtol=0, atol=1e-12)
     monkeypatch.setattr("skcnn.network.frozen.N_ROWS", 7)
-    assert_allclose(scores.gradient(X, coefficients), expected, rtol=0, atol=1e-12)
+    assert_allclose(gradients.of_images(X, coefficients), expected, rtol=0, atol=1e-12)
     cut_finely(monkeypatch)
-    assert_allclose(scores.gradient(X, coefficients), expected, rtol=0, atol=1e-12)
+    assert_allclose(gradients.of_images(X, coefficients), expected, rtol=0, atol=1e-12)
 
 
 def test_taking_gradients_changes_nothing():
     classifier = fitted_classifier(STACKS["dropout"])
     images, coefficients = X.copy(), coefficients_of(len(X))
     expected = classifier.decision_function(X)
-    Scores(classifier).gradient(images, coefficients)
+    ScoreGradients(classifier.model_).of_images(images, coefficients)
     assert_array_equal(images, X)
     assert_array_equal(coefficients, coefficients_of(len(X)))
     assert_array_equal(classifier.decision_function(X), expected)
@@ -253,11 +257,11 @@ def test_a_network_is_frozen_once_for_all_gradients(monkeypatch):
         return frozen(network)
 
     monkeypatch.setattr("skcnn.network.frozen.frozen", counted)
-    scores = Scores(classifier)
-    maps = scores.results(X[:2], 2)
+    gradients = ScoreGradients(classifier.model_)
+    maps = classifier.model_.results(X[:2], 2)
     for _ in range(3):
-        scores.gradient(X[:2], coefficients_of(2))
-        scores.results_gradient(maps, 2, coefficients_of(2))
+        gradients.of_images(X[:2], coefficients_of(2))
+        gradients.of_results(maps, 2, coefficients_of(2))
     assert len(frozen_networks) == 2
 
 
@@ -267,16 +271,16 @@ def test_a_network_is_frozen_once_for_all_gradients(monkeypatch):
 def test_the_gradient_in_front_of_the_output_layer_are_its_weights():
     classifier = fitted_classifier(STACKS["residual"])
     index = len(classifier.network_.steps) - 2
-    results = Scores(classifier).results(X, index)
-    gradient = Scores(classifier).results_gradient(results, index, coefficients_of(len(X)))
+    results = classifier.model_.results(X, index)
+    gradient = ScoreGradients(classifier.model_).of_results(results, index, coefficients_of(len(X)))
     expected = coefficients_of(len(X)) @ classifier.network_.params["output"]["weight"].T
     assert_allclose(gradient, expected, rtol=0, atol=1e-12)
 
 
 def test_the_gradient_in_front_of_global_pooling_is_the_same_for_each_pixel():
     classifier = fitted_classifier([Conv2D(3, activation="relu"), GlobalAvgPool2D()])
-    results = Scores(classifier).results(X, 2)
-    gradient = Scores(classifier).results_gradient(results, 2, coefficients_of(len(X)))
+    results = classifier.model_.results(X, 2)
+    gradient = ScoreGradients(classifier.model_).of_results(results, 2, coefficients_of(len(X)))
     of_pixel = coefficients_of(len(X)) @ classifier.network_.params["output"]["weight"].T / (6 * 5)
     assert_allclose(gradient, np.broadcast_to(of_pixel[:, None, None], results.shape), rtol=0, atol=1e-12)
 
@@ -284,18 +288,18 @@ def test_the_gradient_in_front_of_global_pooling_is_the_same_for_each_pixel():
 @pytest.mark.parametrize("kind", ["normalized convolution", "residual", "parallel"])
 def test_the_gradient_of_the_first_results_is_that_of_the_scaled_images(kind):
     classifier = fitted_classifier(STACKS[kind])
-    scaled = Scores(classifier).results(X, 0)
-    gradient = Scores(classifier).results_gradient(scaled, 0, coefficients_of(len(X)))
-    expected = Scores(classifier).gradient(X, coefficients_of(len(X))) * X.std(axis=(0, 1, 2))
+    scaled = classifier.model_.results(X, 0)
+    gradient = ScoreGradients(classifier.model_).of_results(scaled, 0, coefficients_of(len(X)))
+    expected = ScoreGradients(classifier.model_).of_images(X, coefficients_of(len(X))) * X.std(axis=(0, 1, 2))
     assert_allclose(gradient, expected, rtol=0, atol=1e-12)
 
 
 def test_a_layer_that_the_network_goes_around_has_no_gradient_of_its_own():
     classifier = fitted_classifier([("res", Residual([("inner", Conv2D(2))])), ("dense", Dense(3))])
     index = [step.name for step in classifier.network_.steps].index("res__inner")
-    results = Scores(classifier).results(X, index)
+    results = classifier.model_.results(X, index)
     with pytest.raises(ValueError, match="does not go through layer 'res__inner' alone: 'res' reads"):
-        Scores(classifier).results_gradient(results, index, coefficients_of(len(X)))
+        ScoreGradients(classifier.model_).of_results(results, index, coefficients_of(len(X)))
 
 
 # layers of one's own
@@ -343,7 +347,7 @@ def test_a_layer_that_changes_in_training_is_named(kind):
     classifier = fitted_classifier(layers)
     message = rf"layer 'res__inner', {kind.__name__}\(\), computes something else in training"
     with pytest.raises(ValueError, match=message):
-        Scores(classifier).gradient(X, coefficients_of(len(X)))
+        ScoreGradients(classifier.model_).of_images(X, coefficients_of(len(X)))
 
 
 def test_a_change_in_training_that_is_not_found_again_is_one_of_the_network():
@@ -359,16 +363,20 @@ def test_a_change_in_training_that_is_not_found_again_is_one_of_the_network():
     classifier = fitted_classifier([Flatten(), Once()])
     Once.n_calls = 0
     with pytest.raises(ValueError, match="the network computes something else in training than in predict"):
-        Scores(classifier).gradient(X, coefficients_of(len(X)))
+        ScoreGradients(classifier.model_).of_images(X, coefficients_of(len(X)))
 
 
 def test_layers_in_front_do_not_matter_for_gradients_of_results():
     """Those behind do."""
     classifier = fitted_classifier([Doubled(), Conv2D(2), GlobalAvgPool2D()])
-    results = Scores(classifier).results(X, 2)
-    assert np.isfinite(Scores(classifier).results_gradient(results, 2, coefficients_of(len(X)))).all()
+    results = classifier.model_.results(X, 2)
+    assert np.isfinite(
+        ScoreGradients(classifier.model_).of_results(results, 2, coefficients_of(len(X)))
+    ).all()
     with pytest.raises(ValueError, match="layer 'doubled_1', "):
-        Scores(classifier).results_gradient(Scores(classifier).results(X, 0), 0, coefficients_of(len(X)))
+        ScoreGradients(classifier.model_).of_results(
+            classifier.model_.results(X, 0), 0, coefficients_of(len(X))
+        )
 
 
 def test_a_small_change_in_training_is_seen_in_float64():
@@ -378,4 +386,4 @@ def test_a_small_change_in_training_is_seen_in_float64():
 
     classifier = fitted_classifier([Flatten(), ("slightly", Slightly()), Dense(3)])
     with pytest.raises(ValueError, match="layer 'slightly'"):
-        Scores(shake(classifier)).gradient(X, coefficients_of(len(X)))
+        ScoreGradients(shake(classifier).model_).of_images(X, coefficients_of(len(X)))

@@ -12,7 +12,7 @@ from skcnn.layers import Conv2D, Dense, Flatten, Layer, MaxPool2D, ReLU, Residua
 from skcnn.network.executor import Batch, Executor
 from skcnn.network.graph import compile_steps
 from skcnn.network.memory import ALIGNMENT, BLOCK_BYTES, Arena, Blocks
-from skcnn.network.network import Network
+from skcnn.network.network import init_network
 from skcnn.network.threads import WorkerPool
 from skcnn.random_streams import RandomStreams
 
@@ -132,7 +132,7 @@ def read_images(rows, out):
 def executor_of(*layers, n_threads=1, seed=0, **options):
     named = [(f"layer{index}", layer) for index, layer in enumerate(layers)]
     streams = RandomStreams(SEED + seed)
-    network = Network(compile_steps(named, SHAPE), dtype=np.float64, streams=streams)
+    network = init_network(compile_steps(named, SHAPE), dtype=np.float64, streams=streams)
     return Executor(network, WorkerPool(n_threads), training=True, streams=streams, **options)
 
 

@@ -11,7 +11,7 @@ from skcnn.architecture import complete_layers, explicit_layers
 from skcnn.layers import Dropout, Flatten, SpatialDropout2D
 from skcnn.network.executor import Batch, Executor
 from skcnn.network.graph import compile_steps
-from skcnn.network.network import Network
+from skcnn.network.network import init_network
 from skcnn.random_streams import RandomStreams
 
 N_OUTPUTS = 3
@@ -88,7 +88,7 @@ class Case:
         self.layer = configuration.layer
         self.rng = np.random.default_rng(configuration.seed)
         self.streams = RandomStreams(configuration.seed)
-        self.network = Network(self._steps(), dtype=dtype, streams=self.streams)
+        self.network = init_network(self._steps(), dtype=dtype, streams=self.streams)
         self.network.vector[:] = self.rng.normal(0, 0.7, self.network.n_params)
         for (_, key), value in self.network.state().items():
             if key != "n_updates":

@@ -1,5 +1,7 @@
 """Averages of weights and their statistics against torch.optim.swa_utils."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from parity.in_torch import torch
@@ -101,7 +103,7 @@ def test_the_statistics_of_the_average_are_those_of_update_bn(batch_size):
     goal = objective(optimizer=Adam(), averaging=ExponentialAverage(0.9))
     train(network, data, goal, 4, state)
     with worker_pool() as pool:
-        averaged = averaged_network(network, data, state, goal, batch_size=batch_size, pool=pool)
+        averaged = averaged_network(network, data, state, replace(goal, batch_size=batch_size), pool=pool)
     module = module_of(averaged)
     X = torch.tensor(data.images.X.reshape(20, -1))
     swa_utils.update_bn(X.split(batch_size), module)

@@ -43,9 +43,9 @@ def minimize(network, data, loss, *, n_epochs, tol=1e-9):
         losses.append(record["loss"])
         return True
 
-    goal = objective(loss=loss, alpha=ALPHA, optimizer=None, schedule=None, n_epochs=n_epochs)
+    goal = objective(loss=loss, alpha=ALPHA, optimizer=None, schedule=None, n_epochs=n_epochs, tol=tol)
     with worker_pool() as pool:
-        minimize_lbfgs(network, data, TrainingState(seed=7), goal, tol=tol, pool=pool, goes_on=goes_on)
+        minimize_lbfgs(network, data, TrainingState(seed=7), goal, pool=pool, goes_on=goes_on)
     return losses
 
 

@@ -2,6 +2,7 @@
 
 import copy
 import inspect
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -52,7 +53,7 @@ def goal_of(averaging, **changes):
 
 def average_of(network, data, state, goal, *, batch_size=6):
     with worker_pool() as pool:
-        return averaged_network(network, data, state, goal, batch_size=batch_size, pool=pool)
+        return averaged_network(network, data, state, replace(goal, batch_size=batch_size), pool=pool)
 
 
 def naive_exponential_average(snapshots, decay):
@@ -407,7 +408,7 @@ def test_minibatches_are_cut_from_the_samples_in_the_order_given():
     order = np.random.default_rng(4).permutation(20)
     with worker_pool() as pool:
         averaged = averaged_network(
-            network, data, state, goal_of(ExponentialAverage()), batch_size=6, pool=pool, order=order
+            network, data, state, goal_of(ExponentialAverage()), pool=pool, order=order
         )
     parts = order.reshape(4, 5)
     statistics = [naive_statistics(averaged, data.images.X[part], weights[part]) for part in parts]
@@ -436,9 +437,9 @@ def test_random_layers_draw_from_the_seed_of_the_training():
 def statistics_of(network, data, *, batch_size=6, statistics=None):
     """Return the statistics of a network whose average of weights are its weights."""
     state = TrainingState(seed=7, n_averaged=1, slots={"average": network.vector.copy()})
-    goal, options = goal_of(ExponentialAverage()), {"batch_size": batch_size, "statistics": statistics}
+    goal = goal_of(ExponentialAverage(), batch_size=batch_size)
     with worker_pool() as pool:
-        return averaged_network(network, data, state, goal, pool=pool, **options).state()
+        return averaged_network(network, data, state, goal, pool=pool, statistics=statistics).state()
 
 
 def test_minibatches_of_one_sample_have_its_values_as_means():

@@ -23,8 +23,8 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skcnn import BatchNorm, Conv2D, ConvNetClassifier, Dense, Dropout, Layer, RandomShift
-from skcnn.fitting import FittingMixin
 from skcnn.training.callbacks import begin_fit
+from skcnn.training.fit import Fit
 
 HAS_CALLBACKS = find_spec("sklearn.callback") is not None
 
@@ -132,9 +132,11 @@ def assert_same_bits(net, other):
 def attributes(estimator):
     """Return digests of all that an estimator has, but for times and callbacks."""
     values = {name: value for name, value in vars(estimator).items() if name != "_skl_callbacks"}
-    if "history_" in values:
+    history = values.pop("_history", None)
+    if history is not None:
+        values |= {f"{name}_": value for name, value in vars(history).items()}
         values["history_"] = [
-            {key: value for key, value in record.items() if key != "seconds"} for record in values["history_"]
+            {key: value for key, value in record.items() if key != "seconds"} for record in history.history
         ]
     return {name: joblib.hash(value) for name, value in values.items()}
 
@@ -282,19 +284,27 @@ def test_training_does_not_see_callbacks(params):
 def test_without_callbacks_there_are_no_tasks(monkeypatch):
     monkeypatch.setattr("skcnn.training.callbacks.WatchedFit", None)
     assert make_net().set_callbacks(Incurious()).set_callbacks().fit(X, Y).n_iter_ == 3
-    tasks = begin_fit(make_net(), {}, task_name="fit", n_epochs=3)
+    watch = begin_fit(make_net(), {}, None, task_name="fit", n_epochs=3)
     goes_on = object()
-    assert tasks.begin_epochs(goes_on, None) is goes_on
+    assert watch.end_epoch(goes_on, None) is goes_on
 
 
 def test_callbacks_that_ask_for_nothing_cost_no_copy(monkeypatch):
+    """The only result is that of the fit itself."""
+    results, ended = [], Fit.ended
+
+    def counted(fit):
+        results.append(ended(fit))
+        return results[-1]
+
     def unwanted(*arguments):
         raise AssertionError("nobody asked for it")
 
-    monkeypatch.setattr(FittingMixin, "_independent_copy", unwanted)
+    monkeypatch.setattr(Fit, "ended", counted)
     monkeypatch.setattr("skcnn.data.samples._safe_indexing", unwanted)
     net = make_net(early_stopping=True, validation_fraction=0.2).set_callbacks(Incurious())
     assert net.fit(X, Y, np.ones(N_SAMPLES)).n_iter_ == 3
+    assert len(results) == 1
 
 
 @pytest.mark.parametrize("params", [{}, {"solver": "lbfgs"}, {"averaging": "ema"}], ids=str)

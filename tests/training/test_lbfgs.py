@@ -40,14 +40,14 @@ from skcnn.training.state import TrainingState
 def minimize(network, data, *, state=None, tol=1e-8, goes_on=None, n_epochs=15, **changes):
     """Minimize and return the records."""
     records, state = [], TrainingState(seed=SEED) if state is None else state
-    goal = objective(optimizer=None, schedule=None, n_epochs=n_epochs, **changes)
+    goal = objective(optimizer=None, schedule=None, n_epochs=n_epochs, tol=tol, **changes)
 
     def take(record):
         records.append(record)
         return True if goes_on is None else goes_on(record)
 
     with worker_pool() as pool:
-        minimize_lbfgs(network, data, state, goal, tol=tol, pool=pool, goes_on=take)
+        minimize_lbfgs(network, data, state, goal, pool=pool, goes_on=take)
     return records
 
 

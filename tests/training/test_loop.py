@@ -6,6 +6,7 @@ import pickle
 import signal
 import threading
 import tracemalloc
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -367,11 +368,19 @@ def test_a_schedule_without_a_horizon_counts_from_the_start_of_training(options)
     assert len(set(whole)) > 2
 
 
-def test_out_of_time_ends_an_epoch_after_the_minibatch_under_way():
+def stop_the_clock_after(n_minibatches, monkeypatch):
+    """Let an epoch begin at zero, and the time be one from the end of some of its minibatches on."""
+    times = iter([0.0] * n_minibatches)
+    clock = SimpleNamespace(perf_counter=lambda: next(times, 1.0))
+    monkeypatch.setattr("skcnn.training.loop.time", clock)
+
+
+def test_a_deadline_ends_an_epoch_after_the_minibatch_under_way(monkeypatch):
     network, data, state = make_network(), make_data(), TrainingState(seed=SEED)
-    losses, answers = naive_losses(network, data), iter([False, True])
+    losses = naive_losses(network, data)
+    stop_the_clock_after(2, monkeypatch)
     goal = objective(schedule=constant(0.0))
-    (record,) = train(network, data, goal, 1, state, shuffle=False, out_of_time=lambda: next(answers))
+    (record,) = train(network, data, goal, 1, state, shuffle=False, deadline=1.0)
     assert record["loss"] == pytest.approx(losses[:10].mean(), rel=1e-13)
     assert (state.epoch, state.step, state.n_samples_seen) == (1, 2, 10)  # 4 minibatches of 5
 
@@ -464,10 +473,8 @@ def test_divergence_names_the_step_and_restores_the_start_of_the_epoch(value):
             data,
             TrainingState(seed=SEED),
             objective(loss=LossThatFails(7, value)),
-            batch_size=6,
-            shuffle=True,
             pool=pool,
-            out_of_time=lambda: False,
+            deadline=math.inf,
         )
         next(epochs)
         expected = network.snapshot()
@@ -489,10 +496,8 @@ def test_what_divergence_restores_lives_once():
             data,
             TrainingState(seed=SEED),
             goal,
-            batch_size=6,
-            shuffle=True,
             pool=pool,
-            out_of_time=lambda: False,
+            deadline=math.inf,
         )
         next(epochs)
         tracemalloc.start()
@@ -654,8 +659,8 @@ def test_an_interrupted_step_is_completed(keyboard_interrupt, monkeypatch):
     other, other_state = full_network(), TrainingState(seed=SEED)
     goal = objective(optimizer=Adam(), averaging=ExponentialAverage())
     train(other, make_data(), goal, 1, other_state)
-    answers = iter([False, True])
-    train(other, make_data(), goal, 1, other_state, out_of_time=lambda: next(answers))
+    stop_the_clock_after(2, monkeypatch)
+    train(other, make_data(), goal, 1, other_state, deadline=1.0)
     assert (state.step, state.n_averaged) == (other_state.step, other_state.n_averaged)
     np.testing.assert_array_equal(network.vector, other.vector)
     for key, value in other.state().items():

@@ -72,56 +72,24 @@ def test_progress_by_hand():
 # --- the monitor ---
 
 
-class Scripted:
-    """A validation that gives scores from a list, and keeps the networks that it was asked about."""
-
-    def __init__(self, scores):
-        self.scores, self.networks = iter(scores), []
-
-    def score(self, network, pool):
-        self.networks.append(network)
-        return next(self.scores)
-
-
 def make_monitor(
-    network,
-    *,
-    scores=None,
-    scored=None,
-    schedule=None,
-    tol=0.0,
-    patience=2,
-    deadline=math.inf,
-    n_epochs=50,
-    first_epoch=0,
-    verbose=False,
+    *, schedule=None, tol=0.0, patience=2, deadline=math.inf, n_epochs=50, first_epoch=0, verbose=False
 ):
-    """Return a monitor and its state; the network that is scored is the one that is trained by default."""
-    state, validation = (
-        TrainingState(seed=SEED, epoch=first_epoch),
-        None if scores is None else Scripted(scores),
-    )
-    monitor = Monitor(
-        objective(schedule=schedule or constant(0.1), n_epochs=n_epochs),
-        state,
-        validation,
-        lambda: network if scored is None else scored,
-        tol=tol,
-        patience=patience,
-        pool=None,
-        deadline=deadline,
-        verbose=verbose,
-    )
-    return monitor, state
+    """Return a monitor and its state."""
+    state = TrainingState(seed=SEED, epoch=first_epoch)
+    schedule = schedule or constant(0.1)
+    goal = objective(schedule=schedule, n_epochs=n_epochs, tol=tol, patience=patience)
+    return Monitor(goal, state, deadline=deadline, verbose=verbose), state
 
 
-def epochs_until_the_end(monitor, network, losses, rate=lambda: 0.1):
-    """Return how many epochs training takes, of at most as many as there are losses."""
-    for epoch, loss in enumerate(losses, start=1):
+def epochs_until_the_end(monitor, network, losses, scores=None, rate=lambda: 0.1):
+    """Return how many epochs training takes, of at most as many as there are losses and scores."""
+    scores = [None] * len(losses) if scores is None else scores
+    for epoch, (loss, score) in enumerate(zip(losses, scores, strict=False), start=1):
         network.vector[:] = epoch  # the weights tell the epoch
-        if not monitor.goes_on(
-            {"epoch": epoch, "loss": loss, "batch_losses": [loss], "learning_rate": rate()}
-        ):
+        record = {"epoch": epoch, "loss": loss, "batch_losses": [loss], "learning_rate": rate()}
+        record |= {} if score is None else {"validation_score": score}
+        if not monitor.goes_on(record, None if score is None else network):
             return epoch
     return None
 
@@ -133,21 +101,21 @@ def test_training_ends_after_more_than_some_epochs_without_improvement(patience,
     qualities = [-3.0, -2.0, -1.0, *[-1.5] * 20]
     network = make_network()
     scores = qualities if validated else None
-    monitor, _ = make_monitor(network, scores=scores, tol=0.25, patience=patience)
+    monitor, _ = make_monitor(tol=0.25, patience=patience)
     losses = np.arange(1.0, 24.0) if validated else [-quality for quality in qualities]
-    assert epochs_until_the_end(monitor, network, losses) == 3 + patience + 1
+    assert epochs_until_the_end(monitor, network, losses, scores) == 3 + patience + 1
 
 
 def test_an_improvement_by_less_than_tol_does_not_count_but_may_be_the_best():
     network, scores = make_network(), [1.0, 1.125, 1.25, 1.375, 1.4375, 1.0]
-    monitor, _ = make_monitor(network, scores=scores, tol=0.5, patience=3)
-    assert epochs_until_the_end(monitor, network, np.ones(6)) == 5
+    monitor, _ = make_monitor(tol=0.5, patience=3)
+    assert epochs_until_the_end(monitor, network, np.ones(6), scores) == 5
     np.testing.assert_array_equal(monitor.best[0], 5.0)
 
 
 def test_every_epoch_is_recorded_before_the_end_is_decided():
     network = make_network()
-    monitor, _ = make_monitor(network, n_epochs=4)
+    monitor, _ = make_monitor(n_epochs=4)
     assert epochs_until_the_end(monitor, network, [4.0, 3.0, 2.0, 1.0, 0.0]) == 4
     assert [record["loss"] for record in monitor.records] == [4.0, 3.0, 2.0, 1.0]
     assert not any("validation_score" in record for record in monitor.records)
@@ -155,15 +123,15 @@ def test_every_epoch_is_recorded_before_the_end_is_decided():
 
 def test_records_have_the_scores():
     network = make_network()
-    monitor, _ = make_monitor(network, scores=[0.5, 0.75])
-    epochs_until_the_end(monitor, network, [2.0, 1.0])
+    monitor, _ = make_monitor()
+    epochs_until_the_end(monitor, network, [2.0, 1.0], [0.5, 0.75])
     assert [record["validation_score"] for record in monitor.records] == [0.5, 0.75]
     assert monitor.best_score == 0.75
 
 
 @pytest.mark.parametrize("verbose", [False, True])
 def test_a_verbose_monitor_prints_a_line_for_each_epoch(verbose, capsys):
-    monitor, _ = make_monitor(make_network(), verbose=verbose)
+    monitor, _ = make_monitor(verbose=verbose)
     for epoch in (1, 2):
         monitor.goes_on(
             {"epoch": epoch, "loss": 0.5, "batch_losses": [0.5], "learning_rate": 0.1, "seconds": 0.25}
@@ -196,7 +164,7 @@ def test_lines_are_aligned_whatever_the_numbers(validated, sign):
 
 def test_a_monitor_leaves_room_for_the_last_epoch(capsys):
     """Which may be the hundred thousandth of all calls together."""
-    monitor, state = make_monitor(make_network(), n_epochs=4, first_epoch=99_997, verbose=True, patience=9)
+    monitor, state = make_monitor(n_epochs=4, first_epoch=99_997, verbose=True, patience=9)
     for epoch in range(99_998, 100_002):
         monitor.goes_on(
             {"epoch": epoch, "loss": 0.5, "batch_losses": [0.5], "learning_rate": 0.1, "seconds": 0.25}
@@ -213,7 +181,7 @@ def test_a_monitor_leaves_room_for_the_last_epoch(capsys):
 def test_plateaus_lower_an_adaptive_rate_and_the_smallest_one_ends_training():
     """Patience 2: three epochs without improvement a plateau; the rate falls by 5 from 1e-4 to below 1e-6."""
     network, schedule = make_network(), AdaptiveRate(1e-4, n_epochs=50)
-    monitor, state = make_monitor(network, schedule=schedule)
+    monitor, state = make_monitor(schedule=schedule)
     plateaus = []
 
     def rate():
@@ -222,21 +190,21 @@ def test_plateaus_lower_an_adaptive_rate_and_the_smallest_one_ends_training():
 
     # the first loss is the best, so each plateau takes three more
     losses = [1.0] + [2.0] * 30
-    assert epochs_until_the_end(monitor, network, losses, rate) == 1 + 3 * 4
+    assert epochs_until_the_end(monitor, network, losses, rate=rate) == 1 + 3 * 4
     assert plateaus == [0] * 4 + [1] * 3 + [2] * 3 + [3] * 3
     assert 1e-4 / 5**2 > 1e-6 > 1e-4 / 5**3
 
 
 def test_an_improvement_between_plateaus_counts_from_the_best():
     network, schedule = make_network(), AdaptiveRate(1.0, n_epochs=50)
-    monitor, state = make_monitor(network, schedule=schedule, patience=1)
+    monitor, state = make_monitor(schedule=schedule, patience=1)
     assert epochs_until_the_end(monitor, network, [3.0, 4.0, 4.0, 2.0, 3.5, 2.5, 5.0]) is None
     assert state.n_plateaus == 2
 
 
 def test_without_a_schedule_the_first_plateau_ends_training():
     """As with L-BFGS, whose records have no learning rate."""
-    monitor, _ = make_monitor(make_network(), tol=0.5, patience=1)
+    monitor, _ = make_monitor(tol=0.5, patience=1)
     monitor._objective = objective(schedule=None, optimizer=None)
     assert [monitor.goes_on({"epoch": 1, "loss": 1.0, "batch_losses": [1.0]}) for _ in range(3)] == [
         True,
@@ -247,42 +215,39 @@ def test_without_a_schedule_the_first_plateau_ends_training():
 
 @pytest.mark.parametrize(("seconds", "goes_on"), [(-1.0, False), (3600.0, True)])
 def test_training_ends_at_the_deadline(seconds, goes_on):
-    monitor, _ = make_monitor(make_network(), deadline=time.perf_counter() + seconds)
+    monitor, _ = make_monitor(deadline=time.perf_counter() + seconds)
     assert monitor.goes_on({"epoch": 1, "loss": 1.0, "batch_losses": [1.0], "learning_rate": 0.1}) is goes_on
     assert len(monitor.records) == 1
 
 
 def test_the_best_snapshot_is_that_of_the_first_epoch_with_the_best_score():
     network = make_network()
-    monitor, _ = make_monitor(network, scores=[1.0, 3.0, 2.0, 3.0, 1.0], patience=10)
+    monitor, _ = make_monitor(patience=10)
     assert monitor.best is None
-    assert epochs_until_the_end(monitor, network, np.ones(5)) is None
+    assert epochs_until_the_end(monitor, network, np.ones(5), [1.0, 3.0, 2.0, 3.0, 1.0]) is None
     np.testing.assert_array_equal(monitor.best[0], 2.0)
 
 
 def test_without_validation_there_is_no_snapshot():
     network = make_network()
-    monitor, _ = make_monitor(network)
+    monitor, _ = make_monitor()
     epochs_until_the_end(monitor, network, [3.0, 2.0, 1.0])
     assert monitor.best is None
 
 
-def test_the_network_that_is_scored_is_the_one_of_the_snapshot():
-    """With averaging, not that which training goes on with."""
-    network, average = make_network(), make_network(seed=5)
-    monitor, _ = make_monitor(network, scores=[1.0], scored=average)
-    epochs_until_the_end(monitor, network, [1.0])
-    assert monitor._validation.networks == [average]
-    np.testing.assert_array_equal(monitor.best[0], average.vector)
-    assert not np.shares_memory(monitor.best[0], average.vector)
+def test_the_snapshot_is_a_copy():
+    network, (monitor, _) = make_network(), make_monitor()
+    epochs_until_the_end(monitor, network, [1.0], [1.0])
+    np.testing.assert_array_equal(monitor.best[0], network.vector)
+    assert not np.shares_memory(monitor.best[0], network.vector)
 
 
 def test_a_further_call_has_to_beat_the_weights_it_begins_with():
     network = make_network()
     start = network.vector.copy()
-    monitor, _ = make_monitor(network, scores=[2.0, 1.0, 1.5], patience=1)
-    monitor.begin(network)
-    assert epochs_until_the_end(monitor, network, np.ones(3)) == 2
+    monitor, _ = make_monitor(patience=1)
+    monitor.begin(network, 2.0)
+    assert epochs_until_the_end(monitor, network, np.ones(3), [1.0, 1.5]) == 2
     np.testing.assert_array_equal(monitor.best[0], start)
     assert monitor.best_score == 2.0
 
@@ -302,7 +267,8 @@ def fitted_and_validation(y_kind=str, *, weights=None, class_weight=(1.0, 1.0, 1
     weights = np.ones(25) if weights is None else weights
     codes = np.searchsorted(model.classes_, y_val)
     samples = Samples(X_val, codes, weights, np.flatnonzero(weights), given_weights=given)
-    return model, Validation(model, samples, np.array(class_weight)), X_val, y_val
+    validation = Validation(model, model.model_, samples, np.array(class_weight), model.label_smoothing)
+    return model, validation, X_val, y_val
 
 
 def score_of(model, validation):
@@ -344,7 +310,7 @@ def test_a_scorer_sees_the_network_in_question_and_original_labels_and_weights()
     other.vector *= -1
     with worker_pool() as pool:
         score = validation.score(other, pool)
-    model.network_ = other
+    model.model_ = model.model_.with_parts(network=other)
     assert score == accuracy_score(y, model.predict(X), sample_weight=weights)
 
 

@@ -305,7 +305,7 @@ def test_the_estimator_scales_by_its_seed_and_minibatch(monkeypatch):
     def record(network, data, *, unit_variance, batch_size, streams, pool):
         calls.append((unit_variance, batch_size, streams.seed))
 
-    monkeypatch.setattr("skcnn.fitting.start_from_data", record)
+    monkeypatch.setattr("skcnn.training.fit.start_from_data", record)
     net = make_net(warm_start=True, init_scaling="unit_variance").fit(X, Y)
     assert calls == [(True, 20, net._training_state.seed)]
     net.fit(X, Y)
@@ -314,7 +314,7 @@ def test_the_estimator_scales_by_its_seed_and_minibatch(monkeypatch):
     def slow(network, data, **options):
         time.sleep(0.2)
 
-    monkeypatch.setattr("skcnn.fitting.start_from_data", slow)
+    monkeypatch.setattr("skcnn.training.fit.start_from_data", slow)
     assert make_net(max_iter=50, max_time=0.2).fit(X, Y).t_ == 20
 
 

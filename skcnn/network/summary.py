@@ -1,6 +1,5 @@
 """What a network is made of, step by step: shapes, parameters, work and memory, as a table."""
 
-import copy
 from dataclasses import dataclass, replace
 from html import escape
 from inspect import Parameter, signature
@@ -9,7 +8,6 @@ from textwrap import fill
 
 import numpy as np
 
-from skcnn.data.samples import check_classes, check_labels, encode_labels
 from skcnn.layers.base import Layer, Shape
 from skcnn.network.graph import Step
 from skcnn.network.network import Network
@@ -308,75 +306,3 @@ def with_unknown_output(summary: NetworkSummary) -> NetworkSummary:
     note = UNKNOWN_OUTPUT.format(output["trained"], output["multiply_adds"])
     unknown = {"layer": "Dense(?)", "output_shape": None} | dict.fromkeys(SUMS)
     return replace(summary, records=[*records, output | unknown], notes=(*summary.notes, note))
-
-
-def labels_of(X: np.ndarray | None, y) -> np.ndarray:
-    """Return labels as a vector, one for each sample if samples are given; see :func:`check_labels`."""
-    return check_labels(y, None if X is None else len(X))
-
-
-class SummaryMixin:
-    """The method of an estimator that looks at its network, before and after training."""
-
-    def summary(self, X=None, y=None):
-        """Return a table of the layers: shapes, parameters, multiply-adds and sizes of activations.
-
-        Of a fitted estimator, it is that of ``network_``. Before, it is that of the network which
-        ``fit(X, y)`` would build, worked out from shapes alone: nothing is trained, no weights are made (but
-        by layers of your own without a ``param_shapes``), and the estimator stays as it is.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, ...), default=None
-            Images, checked as in ``fit``, or after it as in ``predict``. None: the parameter ``image_shape``
-            says what they are before ``fit``.
-        y : array-like of shape (n_samples,), default=None
-            Class labels, checked as in ``fit``. None: the size of the output layer is not known before
-            ``fit``, and left out of the totals.
-
-        Returns
-        -------
-        summary : NetworkSummary
-            Prints as a table; ``summary.records`` is a list of dicts.
-
-        Raises
-        ------
-        ValueError
-            If a parameter, a layer or the data are invalid, with the message of ``fit``, which may find
-            more when it trains; if nothing says what shape images have.
-        TypeError
-            If X is sparse or holds objects that are not numbers.
-
-        Examples
-        --------
-        >>> from skcnn import ConvNetClassifier
-        >>> clf = ConvNetClassifier(image_shape=(8, 8))
-        >>> clf.summary(y=range(10)).totals["trained"]
-        53098
-        """
-        if not hasattr(self, "network_"):
-            return copy.copy(self)._planned_summary(X, y)
-        if X is not None:
-            X = self._check_images(X, reset=False)
-        if y is not None:
-            encode_labels(labels_of(X, y), self.classes_)
-        return summary_of_network(self.network_)
-
-    def _planned_summary(self, X, y):
-        """Return the summary of the network that fit would build; the checks leave attributes behind."""
-        self._validate_params()
-        self._check_solver()
-        self._check_augmentation()
-        if X is None:
-            format = self._format_without_images()
-        else:
-            X = self._check_images(X, reset=True)
-            format = self._format_of(X.shape, X.dtype)
-        n_classes = 1
-        if y is not None:
-            n_classes = len(check_classes(labels_of(X, y), type(self).__name__))
-        _, steps = self._layers(format.image_shape, n_classes)
-        summary = summary_of_steps(steps, format.dtype)
-        if X is None and self.dtype == "auto":
-            summary = replace(summary, notes=(ASSUMED_DTYPE,))
-        return with_unknown_output(summary) if y is None else summary

@@ -19,7 +19,7 @@ from skcnn import (
     Sequential,
     ZeroPad2D,
 )
-from skcnn.network.layer_results import (
+from skcnn.network.named_steps import (
     image_layers,
     image_step,
     last_convolved_step,
@@ -40,7 +40,7 @@ CONTAINERS = [
 def names_of_results(classifier):
     """Return the name of the step with the result of each layer."""
     steps = classifier.network_.steps
-    return {name: steps[index].name for name, index in result_steps(classifier).items()}
+    return {name: steps[index].name for name, index in result_steps(classifier.model_.graph).items()}
 
 
 def test_a_layer_ends_behind_its_activation():
@@ -79,7 +79,7 @@ def test_each_step_that_gives_a_result_has_the_shortest_name_of_a_layer_that_add
     """In the order of the network."""
     classifier = fitted_classifier(CONTAINERS)
     steps = classifier.network_.steps
-    assert {name: steps[index].name for index, name in names_of_steps(classifier).items()} == {
+    assert {name: steps[index].name for index, name in names_of_steps(classifier.model_.graph).items()} == {
         "input": "input",
         "conv": "conv_relu",
         "res__conv": "res__conv_tanh",
@@ -93,14 +93,14 @@ def test_each_step_that_gives_a_result_has_the_shortest_name_of_a_layer_that_add
         "dense": "dense_relu",
         "output": "output",
     }
-    assert list(names_of_steps(classifier)) == sorted(names_of_steps(classifier))
+    assert list(names_of_steps(classifier.model_.graph)) == sorted(names_of_steps(classifier.model_.graph))
 
 
 def test_a_block_that_adds_no_step_gives_no_name_to_that_of_another():
     classifier = fitted_classifier([("conv", Conv2D(2)), ("s", Sequential(["passthrough"]))])
-    assert result_step(classifier, "s") == result_step(classifier, "conv") == 1
-    assert names_of_steps(classifier)[1] == "conv"
-    assert image_layers(classifier) == ["conv"]
+    assert result_step(classifier.model_.graph, "s") == result_step(classifier.model_.graph, "conv") == 1
+    assert names_of_steps(classifier.model_.graph)[1] == "conv"
+    assert image_layers(classifier.model_.graph) == ["conv"]
 
 
 def test_a_layer_that_does_not_exist_is_an_error_that_lists_those_that_do():
@@ -108,11 +108,11 @@ def test_a_layer_that_does_not_exist_is_an_error_that_lists_those_that_do():
     message = r"layer must be one of \['input', 'conv1', .*'output'\], got 'conv2'"
     for find in (result_step, image_step):
         with pytest.raises(ValueError, match=message):
-            find(classifier, "conv2")
+            find(classifier.model_.graph, "conv2")
 
 
 def test_layers_of_images_come_once_each():
-    assert image_layers(fitted_classifier(CONTAINERS)) == [
+    assert image_layers(fitted_classifier(CONTAINERS).model_.graph) == [
         "conv",
         "res__conv",
         "res__norm",
@@ -126,9 +126,9 @@ def test_layers_of_images_come_once_each():
 
 def test_a_layer_of_vectors_has_no_images():
     classifier = fitted_classifier()
-    assert image_step(classifier, "pool1") == result_step(classifier, "pool1")
+    assert image_step(classifier.model_.graph, "pool1") == result_step(classifier.model_.graph, "pool1")
     with pytest.raises(ValueError, match=r"results are images, got 'dense1' with results of shape \(4,\)"):
-        image_step(classifier, "dense1")
+        image_step(classifier.model_.graph, "dense1")
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def test_a_layer_of_vectors_has_no_images():
 )
 def test_what_the_last_convolution_sees_ends_where_images_become_smaller(layers, expected):
     classifier = fitted_classifier(layers)
-    assert classifier.network_.steps[last_convolved_step(classifier)].name == expected
+    assert classifier.network_.steps[last_convolved_step(classifier.model_.graph)].name == expected
 
 
 GLOBAL_BRANCHES = Parallel([[Conv2D(2), GlobalAvgPool2D()], [GlobalAvgPool2D()]])
@@ -168,7 +168,7 @@ GLOBAL_BRANCHES = Parallel([[Conv2D(2), GlobalAvgPool2D()], [GlobalAvgPool2D()]]
 def test_what_the_last_convolution_sees_lies_on_no_branch(layers, expected):
     """So that its gradient is known: all that is behind reads through it."""
     classifier = fitted_classifier(layers)
-    index = last_convolved_step(classifier)
+    index = last_convolved_step(classifier.model_.graph)
     assert classifier.network_.steps[index].name == expected
     classifier.network_.behind(index)
 
@@ -178,7 +178,7 @@ def test_what_the_last_convolution_sees_lies_on_no_branch(layers, expected):
 )
 def test_without_a_convolution_to_images_a_layer_must_be_given(layers):
     with pytest.raises(ValueError, match="layer must be given, since no layer convolves to images"):
-        last_convolved_step(fitted_classifier(layers))
+        last_convolved_step(fitted_classifier(layers).model_.graph)
 
 
 @pytest.mark.parametrize(
@@ -193,4 +193,4 @@ def test_without_a_convolution_to_images_a_layer_must_be_given(layers):
 )
 def test_the_penultimate_step_is_what_the_output_layer_reads(layers, expected):
     classifier = fitted_classifier(layers)
-    assert classifier.network_.steps[penultimate_step(classifier)].name == expected
+    assert classifier.network_.steps[penultimate_step(classifier.model_.graph)].name == expected

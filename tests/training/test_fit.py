@@ -2,6 +2,7 @@
 
 import pickle
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -238,7 +239,7 @@ def test_statistics_of_an_average_count_their_minibatches():
 
 def test_an_average_that_is_validated_takes_statistics_of_some_samples(monkeypatch):
     """Of many samples, minibatches from all over them; without validation, all."""
-    monkeypatch.setattr("skcnn.fitting.VALIDATED_SAMPLES", 50)
+    monkeypatch.setattr("skcnn.training.fit.VALIDATED_SAMPLES", 50)
     images, labels = np.repeat(X, 2, axis=0), np.repeat(Y, 2)
     net = make_net(averaging="ema", batch_size=10, max_iter=1, shuffle=False, input_scaling=None)
     net.fit(images, labels)
@@ -471,7 +472,7 @@ def test_the_best_loss_is_that_of_the_loss_in_force():
 )
 def test_the_best_loss_begins_anew_with_whatever_the_loss_is_made_of(change):
     net = make_net(warm_start=True, max_iter=2).fit(X, Y)
-    net.best_loss_ = 0.0  # as if training had been long
+    net._history = replace(net._history, best_loss=0.0)  # as if training had been long
     assert net.fit(X, Y).best_loss_ == 0
     net.set_params(**change).fit(X, Y)
     assert net.best_loss_ == min(net.loss_curve_[4:])

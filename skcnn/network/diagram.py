@@ -6,10 +6,7 @@ where there is no such block, it draws the estimator like any other.
 
 from collections.abc import Set
 
-from sklearn.utils.metaestimators import available_if
-
 from skcnn.layers import Block, Container, Residual
-from skcnn.layers.naming import named_layers
 from skcnn.network.graph import Step
 
 try:
@@ -88,28 +85,3 @@ def stacks_of(container: Container, steps: tuple[Step, ...], path: str) -> list[
         built = [(name, layer) for name, layer in within if name.split("__")[0] == "projection"]
         stacks[-1] = built or [("projection", "passthrough")]
     return stacks
-
-
-class DiagramMixin:
-    """What scikit-learn draws of an estimator, by itself and within others."""
-
-    @available_if(lambda estimator: VisualBlock is not None)
-    def _sk_visual_block_(self):
-        """Return the block of the layers as far as they are known, else of the estimator alone."""
-        layers, steps = self._known_layers()
-        if not layers:
-            return VisualBlock("single", self, names=type(self).__name__, name_details=str(self))
-        block = stack_block(layers, steps, searchable=self.get_params().keys())
-        block.dash_wrapped = True
-        return block
-
-    def _known_layers(self):
-        """Return the layers by name and the steps, those of the network if there is one."""
-        if hasattr(self, "network_"):
-            return self.layers_, self.network_.steps
-        try:
-            self._validate_params()
-            layers, steps = self._layers(self._format_without_images().image_shape, 1)
-        except Exception:  # whatever is wrong or missing is for fit to say
-            return named_layers(self.layers), ()
-        return layers[:-1], steps  # without the output layer, whose size is not known

@@ -14,7 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler
 from sklearn.utils import estimator_html_repr
 
-import skcnn.diagram
+import skcnn.network.diagram
 from skcnn import (
     BatchNorm,
     Conv2D,
@@ -389,7 +389,7 @@ def test_without_blocks_scikit_learn_draws_its_own(net, monkeypatch):
     Plain.__name__ = "ConvNetClassifier"
     plain = Plain()
     vars(plain).update(vars(net))
-    monkeypatch.setattr("skcnn.diagram.VisualBlock", None)
+    monkeypatch.setattr("skcnn.estimator.VisualBlock", None)
     assert not hasattr(net, "_sk_visual_block_")
     assert without_numbers(estimator_html_repr(net)) == without_numbers(estimator_html_repr(plain))
     assert labels_of(net) == ["ConvNetClassifier"]
@@ -397,8 +397,8 @@ def test_without_blocks_scikit_learn_draws_its_own(net, monkeypatch):
 
 def test_the_module_is_imported_without_the_private_class(monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn.utils._repr_html.estimator", None)
-    assert runpy.run_path(skcnn.diagram.__file__)["VisualBlock"] is None
+    assert runpy.run_path(skcnn.network.diagram.__file__)["VisualBlock"] is None
 
 
 def test_this_scikit_learn_has_the_private_class():
-    assert runpy.run_path(skcnn.diagram.__file__)["VisualBlock"] is not None
+    assert runpy.run_path(skcnn.network.diagram.__file__)["VisualBlock"] is not None

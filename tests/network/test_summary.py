@@ -31,7 +31,7 @@ from skcnn import (
 )
 from skcnn.architecture import lenet5, small_resnet, small_vgg
 from skcnn.layers import Layer
-from skcnn.summary import LAYER_WIDTH, as_written, size_text
+from skcnn.network.summary import LAYER_WIDTH, as_written, size_text
 
 N_SAMPLES = 12
 X = generator(0).normal(size=(N_SAMPLES, 8, 6, 2))

@@ -1,0 +1,589 @@
+"""The abstract estimator: what all estimators of this package share, from hyperparameters to a fit."""
+
+import copy
+import warnings
+from abc import ABC, abstractmethod
+from dataclasses import replace
+from functools import cache, partial
+from itertools import zip_longest
+from operator import attrgetter
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_random_state
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from skcnn.architecture import compact_layers, complete_layers, explicit_layers
+from skcnn.augmentation import Augmentation, Mixing, auto_augmentation
+from skcnn.data.augmented import Augmenter, changes_of_views, entries_of
+from skcnn.data.images import (
+    ImageFormat,
+    ImageSource,
+    as_image_array,
+    check_image_layout,
+    resolve_image_shape,
+    standardized,
+)
+from skcnn.data.samples import mean_of_weights, split_validation
+from skcnn.layers.naming import LayerParametersMixin, NamedListsMixin, named_layers
+from skcnn.network.diagram import VisualBlock, stack_block
+from skcnn.network.graph import Graph, Step, compile_graph
+from skcnn.network.losses import LOSSES
+from skcnn.network.model import Model
+from skcnn.network.network import init_network
+from skcnn.network.summary import ASSUMED_DTYPE, summary_of_network, summary_of_steps, with_unknown_output
+from skcnn.random_streams import RandomStreams
+from skcnn.training.averaging import AVERAGING
+from skcnn.training.callbacks import CallbackSupportMixin, begin_fit, copy_without_callbacks
+from skcnn.training.fit import Fit, Mode, Outcome
+from skcnn.training.monitoring import History, Validation
+from skcnn.training.optimizers import OPTIMIZERS
+from skcnn.training.schedules import SCHEDULES
+from skcnn.training.state import Objective, TrainingState
+from skcnn.versions import VersionedMixin
+
+FLOAT32 = np.dtype(np.float32)
+
+
+def read_from(holder: str, name: str):
+    """Return a property of what an object that ``fit`` sets as an attribute holds, or computes, by a name."""
+
+    def get(estimator):
+        if holder not in vars(estimator):
+            raise AttributeError(f"{type(estimator).__name__} has no {name!r} before fit")
+        return attrgetter(name)(getattr(estimator, holder))
+
+    return property(get)
+
+
+class BaseConvNet(
+    NamedListsMixin, LayerParametersMixin, VersionedMixin, CallbackSupportMixin, BaseEstimator, ABC
+):
+    """Abstract base class of estimators with a convolutional network.
+
+    A subclass lists the hyperparameters, and says what targets are and which losses suit them. What a call of
+    ``fit`` leaves behind are three objects: the model, which is all that prediction needs, the history, and
+    where training may go on, its state. All other fitted attributes are read from them.
+
+    Attributes
+    ----------
+    model_ : Model
+    """
+
+    _named_lists = ("augmentation", "tta")
+
+    classes_ = read_from("model_", "classes")
+    image_shape_ = read_from("model_", "format.image_shape")
+    n_features_in_ = read_from("model_", "format.n_features")
+    layers_ = read_from("model_", "layers")
+    network_ = read_from("model_", "network")
+    n_params_ = read_from("model_", "network.n_params")
+    n_outputs_ = read_from("model_", "network.n_outputs")
+    out_activation_ = read_from("model_", "loss.out_activation")
+
+    history_ = read_from("_history", "history")
+    loss_curve_ = read_from("_history", "loss_curve")
+    batch_losses_ = read_from("_history", "batch_losses")
+    validation_scores_ = read_from("_history", "validation_scores")
+    best_validation_score_ = read_from("_history", "best_validation_score")
+    best_loss_ = read_from("_history", "best_loss")
+    loss_ = read_from("_history", "loss")
+    n_iter_ = read_from("_history", "n_iter")
+    t_ = read_from("_history", "t")
+
+    # What a subclass says
+
+    @abstractmethod
+    def _check_samples(self, X, y, sample_weight, classes=None, *, suffix="", may_be_empty=False):
+        """Return validated samples, and their classes.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n_samples, ...)
+            Images.
+        y, sample_weight : array-like of shape (n_samples,)
+            As given.
+        classes : ndarray, default=None
+            The classes to expect. None: those of y.
+        suffix : str, default=""
+            What comes behind the names of y and sample_weight in messages.
+        may_be_empty : bool, default=False
+            Whether all weights may be zero.
+        """
+
+    @abstractmethod
+    def _class_weights(self, samples, classes):
+        """Return the factor of the loss for each class."""
+
+    @abstractmethod
+    def _count_outputs(self, X, y):
+        """Return the number of scores that y asks for, checked as in ``fit``, of images X or None."""
+
+    # A fit
+
+    def _fit(self, X, y, sample_weight, mode, *, classes=None, given_validation=None):
+        """Validate, build, train, and take over what came of it if all went well."""
+        draft = copy_without_callbacks(self)  # which takes what scikit-learn sets while nothing is certain
+        images = check_images(draft, X, y, reset=mode.is_fresh)
+        if mode.is_fresh:
+            format = self._format_of(images.shape, images.dtype)
+        else:
+            format, classes = self.model_.format, self.model_.classes
+            check_image_layout(images.shape, format, estimator=self)
+        samples, classes = self._check_samples(
+            images, y, sample_weight, classes, may_be_empty=mode is Mode.CHUNK
+        )
+        class_weight = self._class_weights(samples, classes)
+        state = self._next_state(mode)
+        if mode is Mode.CHUNK and not samples.loss_weights(class_weight).any():
+            return self  # there is nothing to learn from
+        samples, held_out = draft._split(samples, classes, format, given_validation, state.seed)
+        history = self._next_history(mode, samples, class_weight)
+        model = draft._next_model(mode, samples, classes, format, state.seed)
+        objective = self._objective(model, len(samples), 1 if mode.is_partial else None)
+        fit = Fit(
+            mode,
+            model,
+            self._training_data(samples, model, class_weight, history.mean_weight, state.seed),
+            draft._validation(model, held_out, class_weight),
+            objective,
+            state,
+            history,
+            begin_fit(
+                self,
+                draft._seen_by_callbacks(X, samples, classes),
+                partial(draft._with_result, mode),
+                task_name="partial-fit" if mode.is_partial else "fit",
+                n_epochs=objective.n_epochs,
+            ),
+            unit_variance=self.init_scaling == "unit_variance",
+            max_time=self.max_time,
+            verbose=self.verbose,
+        )
+        return self._carry_out(fit, draft)
+
+    def _carry_out(self, fit, draft):
+        """Run a fit and take over its result, also after an interrupt by the user."""
+        try:
+            fit.run()
+            fit.watch.end(fit.result.copy)
+        except KeyboardInterrupt:
+            if fit.has_progressed:
+                self._take_over(draft._with_result(fit.mode, fit.result))
+                warnings.warn(
+                    "Training was interrupted; the weights of the last complete step are kept", stacklevel=5
+                )
+            raise
+        self._warn_of(fit)
+        self._take_over(draft._with_result(fit.mode, fit.result))
+        return self
+
+    def _with_result(self, mode, result):
+        """Return a copy of a draft that is fitted with a result."""
+        fitted = copy.copy(self)
+        fitted.model_, fitted._history = result.model, result.history
+        vars(fitted).pop("_training_state", None)
+        if mode.is_partial or self.warm_start:
+            fitted._training_state = result.state
+        return fitted
+
+    def _take_over(self, fitted):
+        """Take over the fitted attributes of a copy."""
+        for name in ("feature_names_in_", "_training_state"):
+            if not hasattr(fitted, name):
+                vars(self).pop(name, None)
+        names = ("model_", "_history", "_training_state", "feature_names_in_")
+        vars(self).update({name: value for name, value in vars(fitted).items() if name in names})
+
+    def _warn_of(self, fit):
+        """Warn where training diverged, or an average was wanted and none was taken."""
+        if fit.outcome is Outcome.DIVERGED:
+            advice = (
+                "Other images or input_scaling"
+                if self.solver == "lbfgs"
+                else f"A smaller learning_rate_init than {self.learning_rate_init} or clip_norm"
+            )
+            warnings.warn(
+                f"Training diverged: {fit.divergence}. The weights of the last good epoch are kept. {advice} "
+                "may help.",
+                ConvergenceWarning,
+                stacklevel=6,
+            )
+        elif fit.objective.averaging and not fit.state.n_averaged:
+            warnings.warn(
+                f"averaging={self.averaging!r} averaged nothing: training ended after "
+                f"{fit.result.history.n_iter} epochs, before averaging_start={self.averaging_start} of "
+                f"{fit.objective.n_epochs} epochs was reached",
+                stacklevel=6,
+            )
+
+    # What a fit is made of
+
+    def _format_of(self, shape, dtype=FLOAT32):
+        """Return how images of an array of a shape and dtype become inputs, scaling left out."""
+        channels_first = self.data_format == "channels_first"
+        dtype = "float64" if dtype.kind == "f" and dtype.itemsize >= 8 else "float32"
+        return ImageFormat(
+            resolve_image_shape(shape, self.image_shape, channels_first=channels_first),
+            channels_first,
+            np.dtype(dtype if self.dtype == "auto" else self.dtype),
+        )
+
+    def _format_without_images(self):
+        """Return what the parameters say about images that are not there; taken for float32 by default."""
+        if self.image_shape is None:
+            raise ValueError("the shape of the images is not known before fit: give X, or set image_shape")
+        return self._format_of((0, *self.image_shape))
+
+    def _next_state(self, mode):
+        """Return a copy of the last training state, or a new one that goes on counting.
+
+        Of a new one, an average goes on from the fitted weights as if it were one of all steps that led to
+        them, for the first steps of a new optimizer are large.
+        """
+        if not mode.is_fresh and hasattr(self, "_training_state"):
+            return self._training_state.copy()
+        state = TrainingState(int.from_bytes(check_random_state(self.random_state).bytes(16), "little"))
+        if not mode.is_fresh:
+            state.epoch, state.n_samples_seen = len(self.history_), self.t_
+            state.n_averaged = len(self.batch_losses_)
+            state.slots["average"] = self.network_.vector.copy()
+        return state
+
+    def _next_history(self, mode, samples, class_weight):
+        """Return the history of the calls before, with the scale of the weights and losses of this one."""
+        if mode is Mode.CHUNK:  # they share one scale, or the weights of a chunk would be lost
+            mean_weight = self._history.mean_weight
+        else:
+            mean_weight = mean_of_weights(samples.loss_weights(class_weight))
+        loss = self._make(LOSSES[self.loss])
+        aim = (self.loss, vars(loss), self.label_smoothing, self.class_weight, self.alpha, self.solver)
+        if mode.is_fresh:
+            return History(mean_weight, repr(aim))
+        return self._history.with_aim(mean_weight, repr(aim))
+
+    def _split(self, samples, classes, format, given, seed):
+        """Return training samples, and validation samples or None."""
+        if given is None or not self.early_stopping:
+            return samples, None
+        if given["X_val"] is None:
+            return split_validation(samples, self.validation_fraction, RandomStreams(seed).integer("split"))
+        X = check_images(self, given["X_val"])
+        check_image_layout(X.shape, format, estimator=self)
+        y, weights = given["y_val"], given["sample_weight_val"]
+        return samples, self._check_samples(X, y, weights, classes, suffix="_val")[0]
+
+    def _next_model(self, mode, samples, classes, format, seed):
+        """Return a model to train: with initial weights, or a copy of that of the last call."""
+        loss = self._make(LOSSES[self.loss])
+        if not mode.is_fresh:
+            if not mode.is_partial:  # each partial_fit is to be cheap
+                self._check_architecture()
+            return self.model_.with_parts(network=self.network_.copy(), loss=loss)
+        layers, steps = self._layers(format.image_shape, len(classes))
+        if self.input_scaling == "standardize":
+            weights = samples.weights[samples.rows]
+            source = ImageSource(samples.X, format, samples.rows)
+            format = standardized(source, None if np.ptp(weights) == 0 else weights)
+        network = init_network(steps, dtype=format.dtype, streams=RandomStreams(seed))
+        return Model(layers, network, format, classes, loss, seed=seed)
+
+    def _layers(self, image_shape, n_outputs):
+        """Return the complete layers that the hyperparameters describe, and their steps."""
+        if self.layers is None:
+            layers = compact_layers(
+                image_shape,
+                conv_layer_sizes=self.conv_layer_sizes,
+                kernel_size=self.kernel_size,
+                pool_size=self.pool_size,
+                pooling=self.pooling,
+                normalization=self.normalization,
+                hidden_layer_sizes=self.hidden_layer_sizes,
+                activation=self.activation,
+                dropout=self.dropout,
+            )
+        else:
+            layers = explicit_layers(self.layers, self.get_params(deep=False))
+        return complete_layers(layers, image_shape, n_outputs)
+
+    def _check_architecture(self):
+        """Raise a ValueError if the layers are no longer those that the network was built of."""
+        blank = Step("none", None, (), (), ())
+        _, steps = self._layers(self.image_shape_, self.n_outputs_)
+        for step, built in zip_longest(steps, self.network_.steps, fillvalue=blank):
+            if (step.name, step.inputs, repr(step.layer)) != (built.name, built.inputs, repr(built.layer)):
+                raise ValueError(
+                    f"training cannot go on: layer {built.name!r} was {built.layer!r} when the network was "
+                    f"built, {step.name!r} is {step.layer!r} now; set warm_start=False to start anew"
+                )
+
+    def _training_data(self, samples, model, class_weight, mean_weight, seed):
+        """Return the samples as training takes them, with what changes their images."""
+        data = samples.training_data(model.format, class_weight, mean_weight)
+        if self.augmentation is not None:
+            is_auto = isinstance(self.augmentation, str)
+            image_shape = model.format.image_shape
+            augmentations = auto_augmentation(image_shape) if is_auto else self._augmentations()
+            data.augmenter = Augmenter(augmentations, seed, data.weights)
+        return data
+
+    def _validation(self, model, samples, class_weight):
+        """Return what scores a network on validation samples, None where there are none."""
+        if samples is None:
+            return None
+        scored = copy.copy(self)
+        scored.model_ = model
+        vars(scored).pop("feature_names_in_", None)  # arrays of samples have none any more
+        return Validation(scored, model, samples, class_weight, self._smoothing(model.loss))
+
+    def _seen_by_callbacks(self, X, samples, classes):
+        """Return what callbacks may ask for of the training samples, of which parts are copied only then."""
+        with_names = X if hasattr(self, "feature_names_in_") else samples.X  # predictions warn without names
+
+        def metadata():
+            return {"sample_weight": samples.weights[samples.rows]} if samples.given_weights else None
+
+        return {
+            "X": cache(lambda: samples.rows_of(with_names)),
+            "y": cache(lambda: classes[samples.codes[samples.rows]]),
+            "metadata": metadata,
+        }
+
+    # What is minimised, and how
+
+    def _objective(self, model, n_samples, n_epochs=None):
+        """Return what the hyperparameters ask to minimise, and how."""
+        n_epochs = self._n_epochs(n_samples) if n_epochs is None else n_epochs
+        objective = Objective(
+            loss=model.loss,
+            label_smoothing=self._smoothing(model.loss),
+            alpha=float(self.alpha),
+            n_epochs=n_epochs,
+            batch_size=self._batch_size(n_samples),
+            shuffle=self.shuffle,
+            tol=self.tol,
+            patience=self.n_iter_no_change,
+        )
+        if self.solver == "lbfgs":
+            return objective
+        dtype = model.network.dtype
+        smallest = np.finfo(dtype).smallest_subnormal
+        if "epsilon" in OPTIMIZERS[self.solver].hyperparameters and self.epsilon < smallest:
+            raise ValueError(f"epsilon={self.epsilon} is zero in {dtype}, expected at least {smallest}")
+        schedule, averaging = SCHEDULES[self.learning_rate], AVERAGING.get(self.averaging)
+        return replace(
+            objective,
+            optimizer=self._make(OPTIMIZERS[self.solver]),
+            schedule=self._make(
+                schedule, float(self.learning_rate_init), n_epochs=n_epochs, warmup=float(self.warmup)
+            ),
+            clip_norm=None if self.clip_norm is None else float(self.clip_norm),
+            averaging=None if averaging is None else self._make(averaging),
+        )
+
+    def _make(self, component, *arguments, **options):
+        """Return an object of a class with the hyperparameters that it names."""
+        own = {name: getattr(self, name) for name in component.hyperparameters}
+        return component(*arguments, **options, **own)
+
+    def _batch_size(self, n_samples):
+        """Return the samples of a minibatch, a function of the parameter and n_samples alone."""
+        if self.batch_size == "auto":
+            return min(64, n_samples) if n_samples <= 10_000 else 128
+        return min(self.batch_size, n_samples)
+
+    def _smoothing(self, loss):
+        """Return the label smoothing, nil where targets are margins."""
+        return float(self.label_smoothing) if loss.gives_probabilities else 0.0
+
+    def _n_epochs(self, n_samples):
+        """Return the largest number of epochs, a function of the parameter and n_samples alone."""
+        if self.max_iter is None:
+            return min(max(10, -(-600_000 // n_samples)), 50)
+        return self.max_iter
+
+    # Parameters that do not go together
+
+    def _check_validation_arguments(self, given):
+        """Raise a ValueError unless validation data are complete and wanted."""
+        X_val, y_val, weights = given.values()
+        if (X_val is None) != (y_val is None):
+            missing = "y_val" if y_val is None else "X_val"
+            raise ValueError(f"X_val and y_val must be given together, but {missing} is missing")
+        if weights is not None and X_val is None:
+            raise ValueError("sample_weight_val is given, but X_val and y_val are missing")
+        if X_val is not None and not self.early_stopping:
+            raise ValueError(
+                "X_val and y_val are given, but early_stopping=False: set it to True to use them"
+            )
+
+    def _check_parameters(self):
+        """Raise a ValueError for what does not go together with the solver, or is no augmentation."""
+        has_augmentations = self.augmentation == "auto" or self._augmentations()
+        if self.solver == "lbfgs" and has_augmentations:
+            raise ValueError(
+                f"augmentation={self.augmentation!r} changes images from epoch to epoch, which "
+                "solver='lbfgs' cannot follow: set augmentation=None or choose another solver"
+            )
+        if self.solver == "adamw" and self.learning_rate_init * self.alpha >= 1:
+            raise ValueError(
+                "solver='adamw' multiplies weights by 1 - learning_rate_init * alpha, which must be "
+                f"positive, got learning_rate_init={self.learning_rate_init} and alpha={self.alpha}"
+            )
+        changes_of_views(self.tta)
+
+    def _augmentations(self):
+        """Return the entries of a list of augmentations; none where there is no list."""
+        given = self.augmentation if isinstance(self.augmentation, list | tuple) else []
+        return entries_of(given, (Augmentation, Mixing), parameter="augmentation")
+
+    def _check_needs_no_foresight(self):
+        """Raise a ValueError for what needs to know more than partial_fit can."""
+        if isinstance(self.class_weight, str) and self.class_weight == "balanced":
+            raise ValueError(
+                "class_weight='balanced' is not supported by partial_fit, which does not see all samples: "
+                "give the weights as a dict"
+            )
+        if SCHEDULES[self.learning_rate].has_horizon:
+            raise ValueError(
+                f"learning_rate={self.learning_rate!r} is not supported by partial_fit, which does not know "
+                "how many epochs are to come: choose 'constant' or 'step', or call fit"
+            )
+        if self.averaging is not None and AVERAGING[self.averaging].has_horizon:
+            raise ValueError(
+                f"averaging={self.averaging!r} is not supported by partial_fit, which does not know how many "
+                "epochs are to come: choose 'ema', or call fit"
+            )
+
+    # Prediction
+
+    def _scored(self, X):
+        """Return the model, which another thread may replace meanwhile, and its scores of images."""
+        check_is_fitted(self, "model_")
+        model = self.model_
+        X = check_images(self, X)
+        check_image_layout(X.shape, model.format, estimator=self)
+        return model, model.scores(X, changes_of_views(self.tta))
+
+    # Pictures of the layers
+
+    def summary(self, X=None, y=None):
+        """Return a table of the layers: shapes, parameters, multiply-adds and sizes of activations.
+
+        Of a fitted estimator, it is that of ``network_``. Before, it is that of the network which
+        ``fit(X, y)`` would build, worked out from shapes alone: nothing is trained, no weights are made (but
+        by layers of your own without a ``param_shapes``), and the estimator stays as it is.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...), default=None
+            Images, checked as in ``fit``, or after it as in ``predict``. None: the parameter ``image_shape``
+            says what they are before ``fit``.
+        y : array-like of shape (n_samples,), default=None
+            Class labels, checked as in ``fit``. None: the size of the output layer is not known before
+            ``fit``, and left out of the totals.
+
+        Returns
+        -------
+        summary : NetworkSummary
+            Prints as a table; ``summary.records`` is a list of dicts.
+
+        Raises
+        ------
+        ValueError
+            If a parameter, a layer or the data are invalid, with the message of ``fit``, which may find
+            more when it trains; if nothing says what shape images have.
+        TypeError
+            If X is sparse or holds objects that are not numbers.
+
+        Examples
+        --------
+        >>> from skcnn import ConvNetClassifier
+        >>> clf = ConvNetClassifier(image_shape=(8, 8))
+        >>> clf.summary(y=range(10)).totals["trained"]
+        53098
+        """
+        if not hasattr(self, "model_"):
+            return self._planned_summary(X, y)
+        if X is not None:
+            X = check_images(self, X)
+            check_image_layout(X.shape, self.model_.format, estimator=self)
+        if y is not None:
+            self._count_outputs(X, y)
+        return summary_of_network(self.network_)
+
+    def _planned_summary(self, X, y):
+        """Return the summary of the network that fit would build."""
+        self._validate_params()
+        self._check_parameters()
+        if X is None:
+            format = self._format_without_images()
+        else:
+            X = check_images(copy.copy(self), X, reset=True)
+            format = self._format_of(X.shape, X.dtype)
+        _, steps = self._layers(format.image_shape, 1 if y is None else self._count_outputs(X, y))
+        summary = summary_of_steps(steps, format.dtype)
+        if X is None and self.dtype == "auto":
+            summary = replace(summary, notes=(ASSUMED_DTYPE,))
+        return with_unknown_output(summary) if y is None else summary
+
+    @available_if(lambda estimator: VisualBlock is not None)
+    def _sk_visual_block_(self):
+        """Return the block of the layers as far as they are known, else of the estimator alone."""
+        layers, steps = self._known_layers()
+        if not layers:
+            return VisualBlock("single", self, names=type(self).__name__, name_details=str(self))
+        block = stack_block(layers, steps, searchable=self.get_params().keys())
+        block.dash_wrapped = True
+        return block
+
+    def _known_layers(self):
+        """Return the layers by name and the steps, those of the network if there is one."""
+        if hasattr(self, "model_"):
+            return self.layers_, self.network_.steps
+        try:
+            self._validate_params()
+            layers, steps = self._layers(self._format_without_images().image_shape, 1)
+        except Exception:  # whatever is wrong or missing is for fit to say
+            return named_layers(self.layers), ()
+        return layers[:-1], steps  # without the output layer, whose size is not known
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        return tags
+
+
+def check_images(estimator: BaseConvNet, X, y="no_validation", *, reset: bool = False) -> np.ndarray:
+    """Return X as an array of images, with feature names checked, or with ``reset`` set."""
+    validate_data(estimator, X, y, reset=reset, skip_check_array=True, ensure_2d=False)
+    return as_image_array(X, estimator=estimator)
+
+
+def planned_graph(estimator: BaseConvNet, shape: tuple[int, ...] | None) -> Graph | None:
+    """Return the graph of the layers that ``fit`` would build for images in an array of a shape.
+
+    Parameters
+    ----------
+    estimator : BaseConvNet
+    shape : tuple of int or None
+        None: what the parameter ``image_shape`` says.
+
+    Returns
+    -------
+    graph : Graph or None
+        None where nothing says what shape the images have.
+
+    Raises
+    ------
+    ValueError
+        As ``fit``, if a parameter is invalid or a layer does not fit.
+    """
+    estimator._validate_params()
+    if shape is None and estimator.image_shape is None:
+        return None
+    image_shape = (estimator._format_of(shape) if shape else estimator._format_without_images()).image_shape
+    layers, _ = estimator._layers(image_shape, 1)
+    return compile_graph(layers, image_shape)

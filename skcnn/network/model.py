@@ -1,0 +1,154 @@
+"""A fitted network with all that prediction needs of it."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from skcnn.augmentation import Augmentation
+from skcnn.data.augmented import prediction_readers
+from skcnn.data.images import ImageFormat, ImageSource
+from skcnn.layers.base import Block
+from skcnn.network.executor import Batch, Executor
+from skcnn.network.graph import Graph, compile_graph
+from skcnn.network.losses import LOSSES, Loss
+from skcnn.network.network import Network
+from skcnn.network.threads import worker_pool
+from skcnn.versions import versions
+
+
+class Model:
+    """A fitted network with all that prediction needs of it, and nothing else.
+
+    Estimators replace their model as a whole, so whoever holds one has parts that belong together.
+
+    Parameters
+    ----------
+    layers : list of (str, Block)
+        All layers, the output layer included.
+    network : Network
+        The compiled layers with their parameters.
+    format : ImageFormat
+        How images become inputs of the network.
+    classes : ndarray of shape (n_classes,)
+        Labels, in the order of the scores.
+    loss : Loss
+        Turns scores into probabilities.
+    seed : int
+        Seed that the initial weights were drawn with.
+    made_with : str, default=None
+        Versions of the packages that it was fitted with. None: those in use.
+
+    Attributes
+    ----------
+    layers, network, format, classes, loss, seed, made_with
+        As given.
+    """
+
+    def __init__(
+        self,
+        layers: list[tuple[str, Block]],
+        network: Network,
+        format: ImageFormat,
+        classes: np.ndarray,
+        loss: Loss,
+        *,
+        seed: int,
+        made_with: str | None = None,
+    ):
+        self.layers = layers
+        self.network = network
+        self.format = format
+        self.classes = classes
+        self.loss = loss
+        self.seed = seed
+        self.made_with = versions() if made_with is None else made_with
+
+    def with_parts(self, **parts) -> "Model":
+        """Return a model of the same parts but for those that are given."""
+        return Model(**(vars(self) | parts))
+
+    @property
+    def graph(self) -> Graph:
+        """The graph of the layers, which knows them by name."""
+        return compile_graph(self.layers, self.format.image_shape)
+
+    def scores(self, X: np.ndarray, changes: Sequence[Augmentation] = ()) -> np.ndarray:
+        """Return the scores of images, shape (n_samples, n_outputs).
+
+        Parameters
+        ----------
+        X : ndarray of shape (n_samples, ...)
+            Images in a layout of the format.
+        changes : sequence of Augmentation, default=()
+            Scores are averaged over all combinations of their views.
+
+        Raises
+        ------
+        ValueError
+            If a score is not finite, since X is too large.
+        """
+        readers = prediction_readers(ImageSource(X, self.format), changes)
+        scores = np.zeros((len(X), self.network.n_outputs), self.network.dtype)
+        of_view = np.empty_like(scores)
+        with worker_pool() as pool:
+            executor = Executor(self.network, pool, training=False)
+            for read in readers:
+                executor.predict(Batch(len(X), read), of_view)
+                np.add(scores, of_view, out=scores)
+        return finite_rows(np.divide(scores, len(readers), out=scores), "the scores of")
+
+    def results(self, X: np.ndarray, index: int) -> np.ndarray:
+        """Return the results of a step for images, shape (n_samples, h, w, c) or (n_samples, f).
+
+        Raises
+        ------
+        ValueError
+            If a result is not finite, since X is too large.
+        """
+        step = self.network.steps[index]
+        results = predicted(self.network.up_to(index), ImageSource(X, self.format).read, len(X))
+        finite_rows(results, f"the results of layer {step.name!r} for")
+        return results.reshape(len(X), *step.output_shape)
+
+    def __getstate__(self):
+        """Return the model in arrays, names and numbers; the layers alone are objects."""
+        network, format = self.network, self.format
+        return {
+            "layers": self.layers,
+            "params": {name: dict(own) for name, own in network.params.items()},
+            "format": vars(format) | {"dtype": format.dtype.name},
+            "classes": self.classes,
+            "loss": next(name for name, kind in LOSSES.items() if kind is type(self.loss)),
+            "loss_parameters": vars(self.loss),
+            "seed": self.seed,
+            "made_with": self.made_with,
+        }
+
+    def __setstate__(self, state):
+        format = ImageFormat(**(state["format"] | {"dtype": np.dtype(state["format"]["dtype"])}))
+        steps = tuple(compile_graph(state["layers"], format.image_shape).steps)
+        self.__init__(
+            state["layers"],
+            Network(steps, state["params"], format.dtype),
+            format,
+            state["classes"],
+            LOSSES[state["loss"]](**state["loss_parameters"]),
+            seed=state["seed"],
+            made_with=state["made_with"],
+        )
+
+
+def predicted(network: Network, read, n_rows: int) -> np.ndarray:
+    """Return what a network predicts for the rows that ``read`` reads, shape (n_rows, n_outputs)."""
+    out = np.empty((n_rows, network.n_outputs), network.dtype)
+    with worker_pool() as pool:
+        return Executor(network, pool, training=False).predict(Batch(n_rows, read), out)
+
+
+def finite_rows(values: np.ndarray, what: str) -> np.ndarray:
+    """Return values of shape (n_samples, n); if one is not finite, raise a ValueError with what they are."""
+    finite = np.isfinite(values).all(axis=1)
+    if not finite.all():
+        row = int(np.flatnonzero(~finite)[0])
+        raise ValueError(f"{what} sample {row} are not finite: its values are too large for {values.dtype}")
+    return values

@@ -1,0 +1,231 @@
+"""One call of ``fit`` or ``partial_fit``: from the validated data to the weights that stay."""
+
+import math
+import time
+from dataclasses import dataclass
+from enum import Enum
+from typing import NamedTuple
+
+from skcnn.data.samples import TrainingData
+from skcnn.network.model import Model
+from skcnn.network.network import Network
+from skcnn.network.threads import worker_pool
+from skcnn.random_streams import RandomStreams
+from skcnn.training.averaged import VALIDATED_SAMPLES, averaged_network
+from skcnn.training.callbacks import UnwatchedFit, WatchedFit
+from skcnn.training.lbfgs import minimize_lbfgs
+from skcnn.training.loop import DivergenceError, train_epochs
+from skcnn.training.monitoring import History, Monitor, Validation
+from skcnn.training.starts import start_from_data
+from skcnn.training.state import Objective, TrainingState
+
+
+class Mode(Enum):
+    """Which call it is, and whether it begins with initial weights."""
+
+    FIT = "fit"
+    WARM_FIT = "fit that goes on"
+    FIRST_CHUNK = "first partial_fit"
+    CHUNK = "partial_fit that goes on"
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether training begins with initial weights."""
+        return self in (Mode.FIT, Mode.FIRST_CHUNK)
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether it is a call of ``partial_fit``."""
+        return self in (Mode.FIRST_CHUNK, Mode.CHUNK)
+
+
+class Outcome(Enum):
+    """How training ended, which decides which weights stay.
+
+    With early stopping, those of the best epoch stay in any case.
+    """
+
+    COMPLETE = "complete"
+    """The last weights stay, or their average."""
+
+    DIVERGED = "diverged"
+    """Those of the last good epoch stay; if none was complete in a call that goes on, those before it."""
+
+    INTERRUPTED = "interrupted"
+    """The weights of the last complete step stay: to average them would take time."""
+
+
+class Result(NamedTuple):
+    """What a fit leaves behind, which shares nothing with the training.
+
+    Attributes
+    ----------
+    model : Model
+    state : TrainingState
+        From which training can go on.
+    history : History
+        Of this call and those before.
+    """
+
+    model: Model
+    state: TrainingState
+    history: History
+
+    def copy(self) -> "Result":
+        """Return a copy that shares no array."""
+        return Result(
+            self.model.with_parts(network=self.model.network.copy()), self.state.copy(), self.history
+        )
+
+
+@dataclass
+class Fit:
+    """One call of ``fit`` or ``partial_fit``, and all that lives as long.
+
+    Attributes
+    ----------
+    mode : Mode
+    model : Model
+        Its network is trained in place.
+    data : TrainingData
+    validation : Validation or None
+    objective : Objective
+    state : TrainingState
+        Updated in place.
+    history : History
+        Of the calls before.
+    watch : UnwatchedFit or WatchedFit
+        Tells the callbacks.
+    unit_variance : bool
+        Whether initial weights are scaled by the data.
+    max_time : float or None
+        Seconds after which training ends.
+    verbose : bool
+        Whether to print a line for each epoch.
+    outcome : Outcome or None
+        None until training has ended.
+    divergence : DivergenceError or None
+        What happened where training diverged.
+    result : Result or None
+        None until training has ended.
+    """
+
+    mode: Mode
+    model: Model
+    data: TrainingData
+    validation: Validation | None
+    objective: Objective
+    state: TrainingState
+    history: History
+    watch: UnwatchedFit | WatchedFit
+    unit_variance: bool = False
+    max_time: float | None = None
+    verbose: bool = False
+    outcome: Outcome | None = None
+    divergence: DivergenceError | None = None
+    result: Result | None = None
+
+    def __post_init__(self):
+        self._first_step = self.state.step
+        self._before = None if self.mode.is_fresh else self.model.network.copy()
+        self._order = self._order_of_averaging()
+
+    @property
+    def has_progressed(self) -> bool:
+        """Whether a step is complete."""
+        return self.state.step > self._first_step
+
+    def run(self) -> None:
+        """Train until there is a reason to end; set outcome and result, also where an error is raised."""
+        self._deadline = math.inf if self.max_time is None else time.perf_counter() + self.max_time
+        self._monitor = Monitor(self.objective, self.state, deadline=self._deadline, verbose=self.verbose)
+        with worker_pool() as self._pool:
+            try:
+                self._start()
+                self._minimize()
+                self.outcome = Outcome.COMPLETE
+            except DivergenceError as error:
+                self.outcome, self.divergence = Outcome.DIVERGED, error
+            except BaseException:  # by the user, or an error of a callback, a scorer or a layer
+                self.outcome = Outcome.INTERRUPTED
+                raise
+            finally:
+                self.result = self.ended()
+            self.watch.end_epochs()
+
+    def ended(self) -> Result:
+        """Return what stays if training ends now."""
+        network, state = self.model.network.copy(), self.state.copy()
+        if self.objective.averaging and state.trained is None:
+            state.trained = network.vector.copy()  # training goes on from the last weights
+        network.restore(self._monitor.best or self._kept_network().snapshot())
+        history = self.history.extended(self._monitor, state.n_samples_seen)
+        return Result(self.model.with_parts(network=network), state, history)
+
+    def _kept_network(self):
+        """Return the network whose weights stay, early stopping left out."""
+        if self.outcome is Outcome.INTERRUPTED:
+            return self.model.network
+        if self.outcome is Outcome.DIVERGED and self._before is not None and not self.has_progressed:
+            return self._before
+        return self._averaged()
+
+    def _averaged(self, n_samples: int | None = None) -> Network:
+        """Return the network to predict with, of averaged weights if that is wanted.
+
+        About ``n_samples`` give it running statistics, all if None. In a further ``partial_fit`` they may be
+        too few for statistics of their own, so those before the call are carried on.
+        """
+        if self.objective.averaging is None:
+            return self.model.network
+        return averaged_network(
+            self.model.network,
+            self.data,
+            self.state,
+            self.objective,
+            pool=self._pool,
+            order=self._order,
+            n_samples=n_samples,
+            statistics=self._before.state() if self.mode is Mode.CHUNK else None,
+        )
+
+    def _order_of_averaging(self):
+        """Return an order of the samples, for sorted ones would make minibatches of one class; else None."""
+        if self.objective.averaging is None or not self.objective.shuffle:
+            return None
+        return RandomStreams(self.state.seed).generator("shuffle", 0, 1).permutation(len(self.data.images))
+
+    def _start(self):
+        """Let the data set initial parameters, or score the weights of an earlier call."""
+        network = self.model.network
+        if self.mode.is_fresh:
+            start_from_data(
+                network,
+                self.data,
+                unit_variance=self.unit_variance,
+                batch_size=self.objective.batch_size,
+                streams=RandomStreams(self.state.seed),
+                pool=self._pool,
+            )
+        elif self.validation is not None and self.history.validation_scores is not None:
+            self._monitor.begin(network, self.validation.score(network, self._pool))
+        self.watch.begin_epoch(self.ended)
+
+    def _minimize(self):
+        """Let the solver work until an epoch is the last one."""
+        problem = self.model.network, self.data, self.state, self.objective
+        if self.objective.optimizer is None:
+            minimize_lbfgs(*problem, pool=self._pool, goes_on=self._end_epoch)
+            return
+        for record in train_epochs(*problem, pool=self._pool, deadline=self._deadline):
+            if not self._end_epoch(record):
+                break
+
+    def _end_epoch(self, record: dict) -> bool:
+        """Validate, keep the record, and return whether there is to be another epoch."""
+        scored = None
+        if self.validation is not None:
+            scored = self._averaged(n_samples=VALIDATED_SAMPLES)
+            record["validation_score"] = self.validation.score(scored, self._pool)
+        goes_on = self._monitor.goes_on(record, scored)
+        return self.watch.end_epoch(goes_on, self.ended)
