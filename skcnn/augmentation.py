@@ -11,8 +11,8 @@ from numbers import Integral, Real
 import numpy as np
 from scipy.special import betaincinv
 from sklearn.base import BaseEstimator
-from sklearn.utils._param_validation import Interval, StrOptions
 
+from skcnn._sklearn import Interval, StrOptions
 from skcnn.kernels.geometry import FILLS, boxes, inside, shifted, warped
 
 LARGEST_DRAW = np.nextafter(1.0, 0.0)

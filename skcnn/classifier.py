@@ -3,11 +3,11 @@
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.base import ClassifierMixin, _fit_context
+from sklearn.base import ClassifierMixin
 from sklearn.metrics import get_scorer_names
-from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 
+from skcnn._sklearn import Interval, StrOptions, check_hyperparameters, fit_context
 from skcnn.architecture import NORMALIZATION, POOLING
 from skcnn.data.samples import (
     NO_WEIGHT,
@@ -439,7 +439,7 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         self.random_state = random_state
         self.verbose = verbose
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
         """Train on images and labels.
 
@@ -487,7 +487,7 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         return self._fit(X, y, sample_weight, mode, given_validation=given)
 
     @available_if(is_stochastic)
-    @_fit_context(prefer_skip_nested_validation=True)
+    @fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, classes=None, sample_weight=None):
         """Train for one epoch, going on where the last call stopped.
 
@@ -521,7 +521,7 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         """
         mode = Mode.CHUNK if hasattr(self, "model_") else Mode.FIRST_CHUNK
         if mode is Mode.CHUNK:
-            self._validate_params()  # which scikit-learn does in the first call only
+            check_hyperparameters(self)  # which scikit-learn does in the first call only
         self._check_parameters()
         self._check_needs_no_foresight()
         if mode is Mode.FIRST_CHUNK and classes is None:

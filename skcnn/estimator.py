@@ -15,6 +15,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from skcnn._sklearn import CallbackSupportMixin, VisualBlock, check_hyperparameters
 from skcnn.architecture import compact_layers, complete_layers, explicit_layers
 from skcnn.augmentation import Augmentation, Mixing, auto_augmentation
 from skcnn.data.augmented import Augmenter, changes_of_views, entries_of
@@ -28,7 +29,7 @@ from skcnn.data.images import (
 )
 from skcnn.data.samples import mean_of_weights, split_validation
 from skcnn.layers.naming import LayerParametersMixin, NamedListsMixin, named_layers
-from skcnn.network.diagram import VisualBlock, stack_block
+from skcnn.network.diagram import stack_block
 from skcnn.network.graph import Graph, Step, compile_graph
 from skcnn.network.losses import LOSSES
 from skcnn.network.model import Model
@@ -36,7 +37,7 @@ from skcnn.network.network import init_network
 from skcnn.network.summary import ASSUMED_DTYPE, summary_of_network, summary_of_steps, with_unknown_output
 from skcnn.random_streams import RandomStreams
 from skcnn.training.averaging import AVERAGING
-from skcnn.training.callbacks import CallbackSupportMixin, begin_fit, copy_without_callbacks
+from skcnn.training.callbacks import begin_fit, copy_without_callbacks
 from skcnn.training.fit import Fit, Mode, Outcome
 from skcnn.training.monitoring import History, Validation
 from skcnn.training.optimizers import OPTIMIZERS
@@ -516,7 +517,7 @@ class BaseConvNet(
 
     def _planned_summary(self, X, y):
         """Return the summary of the network that fit would build."""
-        self._validate_params()
+        check_hyperparameters(self)
         self._check_parameters()
         if X is None:
             format = self._format_without_images()
@@ -544,7 +545,7 @@ class BaseConvNet(
         if hasattr(self, "model_"):
             return self.layers_, self.network_.steps
         try:
-            self._validate_params()
+            check_hyperparameters(self)
             layers, steps = self._layers(self._format_without_images().image_shape, 1)
         except Exception:  # whatever is wrong or missing is for fit to say
             return named_layers(self.layers), ()
@@ -581,7 +582,7 @@ def planned_graph(estimator: BaseConvNet, shape: tuple[int, ...] | None) -> Grap
     ValueError
         As ``fit``, if a parameter is invalid or a layer does not fit.
     """
-    estimator._validate_params()
+    check_hyperparameters(estimator)
     if shape is None and estimator.image_shape is None:
         return None
     image_shape = (estimator._format_of(shape) if shape else estimator._format_without_images()).image_shape

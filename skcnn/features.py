@@ -4,14 +4,19 @@ from copy import deepcopy
 from math import prod
 
 import numpy as np
-from sklearn.base import BaseEstimator, MetaEstimatorMixin, TransformerMixin, _fit_context, clone
+from sklearn.base import BaseEstimator, MetaEstimatorMixin, TransformerMixin, clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
-from sklearn.utils._param_validation import HasMethods
-from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, _routing_enabled, process_routing
-from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
+from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
+from sklearn.utils.validation import check_is_fitted
 
+from skcnn._sklearn import (
+    HasMethods,
+    check_feature_names_in,
+    fit_context,
+    routing_enabled,
+)
 from skcnn.classifier import ConvNetClassifier
 from skcnn.estimator import planned_graph
 from skcnn.network.named_steps import names_of_steps, penultimate_step, result_step
@@ -70,7 +75,7 @@ class ConvNetFeatures(VersionedMixin, MetaEstimatorMixin, TransformerMixin, Base
         self.layer = layer
         self.prefit = prefit
 
-    @_fit_context(prefer_skip_nested_validation=False)  # the estimator validates its own parameters
+    @fit_context(prefer_skip_nested_validation=False)  # the estimator validates its own parameters
     def fit(self, X, y=None, **fit_params):
         """Train a clone of the network; with ``prefit``, only look whether the layer exists.
 
@@ -111,7 +116,7 @@ class ConvNetFeatures(VersionedMixin, MetaEstimatorMixin, TransformerMixin, Base
 
     def _trained(self, X, y, fit_params):
         """Return a trained clone of the estimator."""
-        if _routing_enabled():
+        if routing_enabled():
             fit_params = process_routing(self, "fit", **fit_params).estimator.fit
         return clone(self.estimator).fit(X, y, **fit_params)
 
@@ -160,7 +165,7 @@ class ConvNetFeatures(VersionedMixin, MetaEstimatorMixin, TransformerMixin, Base
             If ``input_features`` are other ones.
         """
         check_is_fitted(self, "estimator_")
-        _check_feature_names_in(self, input_features, generate_names=False)
+        check_feature_names_in(self, input_features, generate_names=False)
         _, classifier = unwrapped(self.estimator_)
         index = feature_step(self.estimator_, self.layer)
         layer = self.layer or names_of_steps(classifier.model_.graph)[index]

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 import skcnn
+from skcnn import ConvNetClassifier, ConvNetFeatures, _sklearn
 
 PACKAGE = Path(skcnn.__file__).parent
 
 FLOORS = [
-    {"kernels", "random_streams", "versions"},
+    {"_sklearn", "kernels", "random_streams", "versions"},
     {"layers", "augmentation"},
     {"data"},
     {"network"},
@@ -111,6 +112,45 @@ def test_there_are_no_cycles():
 def test_few_other_packages_are_imported(name):
     others = {imported.split(".")[0] for imported in imports_in(MODULES[name])} - {"skcnn"}
     assert others - set(sys.stdlib_module_names) <= DEPENDENCIES | OPTIONAL.get(name, set())
+
+
+def is_private(name):
+    return name.startswith("_") and not name.endswith("__")
+
+
+PRIVATE_OF_BASES = {
+    name
+    for estimator in (ConvNetClassifier, ConvNetFeatures)
+    for base in estimator.__mro__
+    if base.__module__.startswith("sklearn.")
+    for name in vars(base)
+    if is_private(name)
+}
+"""Methods and attributes that estimators inherit from scikit-learn, and that are private to it."""
+
+
+def private_names_of_sklearn(text):
+    """Return the private names of scikit-learn that a file imports, or looks up in an object."""
+    found = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            found.update(f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Attribute) and node.attr in PRIVATE_OF_BASES:
+            found.add(f"sklearn.{node.attr}")
+    parts = {name: name.split(".") for name in found}
+    return {name for name in found if parts[name][0] == "sklearn" and any(map(is_private, parts[name]))}
+
+
+def test_private_names_of_scikit_learn_are_used_in_one_module():
+    """And this scikit-learn has all of them."""
+    assert all(getattr(_sklearn, name) is not None for name in _sklearn.__all__)
+    texts = {name: path.read_text(encoding="utf-8") for name, path in MODULES.items()}
+    found = {name: private_names_of_sklearn(text) for name, text in texts.items()}
+    assert "sklearn.base._fit_context" in found["skcnn._sklearn"]
+    assert {"sklearn._validate_params", "sklearn._get_params_html"} <= found.pop("skcnn._sklearn")
+    assert not any(found.values()), found
 
 
 def test_importing_the_package_loads_nothing_that_is_optional():

@@ -5,6 +5,7 @@ from itertools import product
 
 import numpy as np
 
+from skcnn._sklearn import check_hyperparameters
 from skcnn.augmentation import Augmentation, Mixing, RandomFlip
 from skcnn.layers.naming import check_names, is_passthrough, named_layers
 from skcnn.random_streams import RandomStreams
@@ -133,7 +134,7 @@ def entries_of(augmentations, kinds, *, parameter: str) -> list:
                 f"pair of a name and one of these, got {entry!r}"
             )
         try:
-            entry._validate_params()
+            check_hyperparameters(entry)
         except ValueError as error:
             raise ValueError(f"{parameter}[{position}], {entry!r}: {error}") from error
     return [entry for _, entry in named if not is_passthrough(entry)]

@@ -8,10 +8,11 @@ from numbers import Real
 
 import numpy as np
 from sklearn.model_selection import train_test_split
-from sklearn.utils import _safe_indexing, check_array, column_or_1d
+from sklearn.utils import check_array, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length
 
+from skcnn._sklearn import safe_indexing
 from skcnn.data.augmented import Augmenter
 from skcnn.data.images import ImageSource
 
@@ -241,7 +242,7 @@ class Samples:
 
     def rows_of(self, X):
         """Return the rows that count of an array or data frame as long as X; itself where all count."""
-        return X if len(self) == len(self.X) else _safe_indexing(X, self.rows)
+        return X if len(self) == len(self.X) else safe_indexing(X, self.rows)
 
     def loss_weights(self, class_weight: np.ndarray) -> np.ndarray:
         """Return the product of sample and class weight of each sample.

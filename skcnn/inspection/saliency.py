@@ -4,8 +4,8 @@ from numbers import Integral, Real
 
 import numpy as np
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 
+from skcnn._sklearn import Interval, StrOptions, validate_params
 from skcnn.layers.base import as_pair
 from skcnn.network.frozen import ScoreGradients
 from skcnn.network.named_steps import image_step, last_convolved_step

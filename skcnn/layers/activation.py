@@ -3,6 +3,7 @@
 import numpy as np
 from scipy.special import expit
 
+from skcnn._sklearn import check_hyperparameters
 from skcnn.layers.base import Activation, ElementwiseActivation, Layer
 from skcnn.layers.gates import GELU, HardSwish, Mish, SiLU
 from skcnn.layers.rectifiers import ELU, SELU, LeakyReLU, PReLU, ReLU, Softplus
@@ -166,7 +167,7 @@ def connect_activation(graph, name: str, activation, source: int) -> int:
     if layer is None:
         return source
     kind = activation if isinstance(activation, str) else layer.name or type(layer).__name__.lower()
-    layer._validate_params()
+    check_hyperparameters(layer)
     return graph.add(f"{name}_{kind}", layer, source)
 
 

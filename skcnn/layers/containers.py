@@ -4,8 +4,8 @@ from abc import abstractmethod
 
 import numpy as np
 from sklearn.base import clone
-from sklearn.utils._param_validation import StrOptions
 
+from skcnn._sklearn import StrOptions
 from skcnn.layers.activation import connect_activation
 from skcnn.layers.base import Block, JoiningLayer
 from skcnn.layers.convolution import Conv2D

@@ -5,8 +5,8 @@ from copy import copy
 from math import prod
 
 import numpy as np
-from sklearn.utils._param_validation import StrOptions
 
+from skcnn._sklearn import StrOptions
 from skcnn.kernels.convolution import convolution_kernel
 from skcnn.kernels.windows import sliding_windows
 from skcnn.layers.activation import connect_with_activation

@@ -5,8 +5,8 @@ from math import prod
 from numbers import Real
 
 import numpy as np
-from sklearn.utils._param_validation import Interval
 
+from skcnn._sklearn import Interval
 from skcnn.kernels.channelwise import channelwise
 from skcnn.kernels.reductions import channel_sums, image_sums
 from skcnn.layers.base import Layer, MergingLayer, as_size, check_divides

@@ -5,8 +5,8 @@ from numbers import Real
 
 import numpy as np
 from scipy.special import expit
-from sklearn.utils._param_validation import Interval
 
+from skcnn._sklearn import Interval
 from skcnn.kernels.channelwise import channelwise
 from skcnn.kernels.reductions import channel_sums
 from skcnn.layers.base import Activation, ElementwiseActivation

@@ -4,8 +4,8 @@ import math
 from numbers import Real
 
 import numpy as np
-from sklearn.utils._param_validation import Interval
 
+from skcnn._sklearn import Interval
 from skcnn.layers.base import Layer
 
 

@@ -4,8 +4,8 @@ from math import prod
 from numbers import Real
 
 import numpy as np
-from sklearn.utils._param_validation import Interval
 
+from skcnn._sklearn import Interval
 from skcnn.kernels.patches import patch_moments
 from skcnn.layers.base import as_pair, as_size
 from skcnn.layers.convolution import Convolution

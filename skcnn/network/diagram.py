@@ -1,18 +1,14 @@
 """The layers of a network in scikit-learn's diagram of its estimator.
 
-scikit-learn asks an estimator for a block to draw. That is private to it, so all that is used of it is here;
-where there is no such block, it draws the estimator like any other.
+scikit-learn asks an estimator for a block to draw. Where there is no such block, it draws the estimator like
+any other.
 """
 
 from collections.abc import Set
 
+from skcnn._sklearn import VisualBlock, show_parameters
 from skcnn.layers import Block, Container, Residual
 from skcnn.network.graph import Step
-
-try:
-    from sklearn.utils._repr_html.estimator import _VisualBlock as VisualBlock
-except ImportError:  # a scikit-learn that draws in another way
-    VisualBlock = None
 
 NamedEntries = list[tuple[str, object]]
 """Layers, or whatever was given in the place of a layer, with their names."""
@@ -72,8 +68,7 @@ def layer_block(name: str, entry, steps: tuple[Step, ...], path: str, searchable
     block.dash_wrapped = True
     block.label = label
     if isinstance(entry, Block) and searchable >= {inner + key for key in entry.get_params(deep=False)}:
-        # the table of parameters, with names to copy for set_params, is asked of the block
-        block.get_params, block._get_params_html = entry.get_params, entry._get_params_html
+        show_parameters(block, entry)  # with names to copy for set_params
     return block
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from skcnn._sklearn import check_hyperparameters
 from skcnn.layers.base import Block, Layer, MergingLayer, Shape
 
 
@@ -122,7 +123,7 @@ class Graph:
         """
         n_steps = len(self.steps)
         try:
-            block._validate_params()
+            check_hyperparameters(block)
             self.ends[name] = block.connect(self, name, source)
         except MisfitError:
             raise  # by a block within this one, which is named

@@ -1,28 +1,18 @@
 """What scikit-learn's callbacks see of a fit: a task for the fit and, below it, one for each epoch.
 
-scikit-learn has callbacks from 1.9 on, of which only this module knows. The training loop knows of none.
+scikit-learn has callbacks from 1.9 on. The training loop knows of none.
 """
 
 import copy
 from collections.abc import Callable
 
+from skcnn._sklearn import CALLBACK_ATTRIBUTES, callback_context
 from skcnn.network.threads import current_numpy_state, working_numpy_state
-
-try:
-    from sklearn.callback import CallbackSupportMixin
-except ModuleNotFoundError:
-
-    class CallbackSupportMixin:
-        """Stands for scikit-learn's, with ``set_callbacks``, where there is none yet."""
-
-
-ATTRIBUTES = ("_skl_callbacks", "_callback_fit_ctx", "_skl_callbacks_to_teardown", "_parent_callback_ctx")
-"""Where scikit-learn keeps the callbacks of an estimator, and what it knows of the fit under way."""
 
 
 def callback_attributes(estimator) -> dict:
     """Return the attributes of an estimator that belong to callbacks."""
-    return {name: value for name, value in vars(estimator).items() if name in ATTRIBUTES}
+    return {name: value for name, value in vars(estimator).items() if name in CALLBACK_ATTRIBUTES}
 
 
 def copy_without_callbacks(estimator):
@@ -134,7 +124,5 @@ def begin_fit(
     n_epochs : int
         Largest number of epochs.
     """
-    if not hasattr(estimator, "_skl_callbacks"):
-        return UnwatchedFit()
-    task = estimator._init_callback_context(task_name=task_name, max_subtasks=n_epochs)
-    return WatchedFit(estimator, task, samples, fitted_copy)
+    task = callback_context(estimator, task_name=task_name, n_subtasks=n_epochs)
+    return UnwatchedFit() if task is None else WatchedFit(estimator, task, samples, fitted_copy)
