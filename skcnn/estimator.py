@@ -1,7 +1,6 @@
 """The abstract estimator: what all estimators of this package share, from hyperparameters to a fit."""
 
 import copy
-import warnings
 from abc import ABC, abstractmethod
 from dataclasses import replace
 from functools import cache, partial
@@ -43,6 +42,7 @@ from skcnn.training.monitoring import History, Validation
 from skcnn.training.optimizers import OPTIMIZERS
 from skcnn.training.schedules import SCHEDULES
 from skcnn.training.state import Objective, TrainingState
+from skcnn.user_warnings import warn_user
 from skcnn.versions import VersionedMixin
 
 FLOAT32 = np.dtype(np.float32)
@@ -173,9 +173,7 @@ class BaseConvNet(
         except KeyboardInterrupt:
             if fit.has_progressed:
                 self._take_over(draft._with_result(fit.mode, fit.result))
-                warnings.warn(
-                    "Training was interrupted; the weights of the last complete step are kept", stacklevel=5
-                )
+                warn_user("Training was interrupted; the weights of the last complete step are kept")
             raise
         self._warn_of(fit)
         self._take_over(draft._with_result(fit.mode, fit.result))
@@ -206,18 +204,16 @@ class BaseConvNet(
                 if self.solver == "lbfgs"
                 else f"A smaller learning_rate_init than {self.learning_rate_init} or clip_norm"
             )
-            warnings.warn(
+            warn_user(
                 f"Training diverged: {fit.divergence}. The weights of the last good epoch are kept. {advice} "
                 "may help.",
                 ConvergenceWarning,
-                stacklevel=6,
             )
         elif fit.objective.averaging and not fit.state.n_averaged:
-            warnings.warn(
+            warn_user(
                 f"averaging={self.averaging!r} averaged nothing: training ended after "
                 f"{fit.result.history.n_iter} epochs, before averaging_start={self.averaging_start} of "
                 f"{fit.objective.n_epochs} epochs was reached",
-                stacklevel=6,
             )
 
     # What a fit is made of

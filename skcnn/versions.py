@@ -1,10 +1,10 @@
 """Which versions an estimator was pickled with, and a warning where others read it."""
 
-import warnings
-
 import numpy as np
 import sklearn
 from sklearn.exceptions import InconsistentVersionWarning
+
+from skcnn.user_warnings import warn_user
 
 __version__ = "0.1.0"
 
@@ -39,5 +39,5 @@ class VersionedMixin:
                 current_sklearn_version=versions(),
                 original_sklearn_version=pickled,
             )
-            warnings.warn(warning, stacklevel=2)
+            warn_user(warning)
         super().__setstate__(state)

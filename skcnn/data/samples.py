@@ -1,6 +1,5 @@
 """Samples to train on: what labels and weights are accepted, how they are encoded and split."""
 
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import ceil
@@ -15,6 +14,7 @@ from sklearn.utils.validation import check_consistent_length
 from skcnn._sklearn import safe_indexing
 from skcnn.data.augmented import Augmenter
 from skcnn.data.images import ImageSource
+from skcnn.user_warnings import warn_user
 
 NO_WEIGHT = "{} is zero for every sample: at least one must be positive"
 
@@ -306,11 +306,9 @@ def split_validation(samples: Samples, fraction: float, seed: int) -> tuple[Samp
     n_classes = len(np.unique(codes[splittable]))
     n_validation = ceil(fraction * splittable.sum())
     if n_classes < 1 or n_validation < n_classes or splittable.sum() - n_validation < n_classes:
-        warnings.warn(
+        warn_user(
             f"{len(samples)} samples are too few to split off a validation_fraction of {fraction}: training "
-            "without early stopping",
-            UserWarning,
-            stacklevel=6,
+            "without early stopping"
         )
         return samples, None
     training, validation = train_test_split(

@@ -2,7 +2,6 @@
 
 import math
 import time
-import warnings
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -22,6 +21,7 @@ from skcnn.training.loop import (
     uninterrupted,
 )
 from skcnn.training.state import Objective, TrainingState
+from skcnn.user_warnings import warn_user
 
 HISTORY = 20
 """Steps that the curvature is estimated from. With the usual ten, rounding errors grow faster: what separates
@@ -101,12 +101,11 @@ def minimize_lbfgs(
             search.keep_start()
         largest = np.abs(result.jac).max(initial=0)
         if result.status not in INTENDED and largest > objective.tol:
-            warnings.warn(
+            warn_user(
                 f"L-BFGS ended after {search.n_iterations} iterations because it found no smaller loss, "
                 f"though a component of the gradient is {largest:.1e}, larger than tol={objective.tol}: "
                 f"rounding errors of {network.dtype} may be as large, or the loss has a kink there",
                 ConvergenceWarning,
-                stacklevel=7,
             )
     finally:
         network.restore(search.accepted)

@@ -1,0 +1,99 @@
+"""Warnings point at the line of the user, whatever stands between."""
+
+import _thread
+import pickle
+import time
+import warnings
+from contextlib import suppress
+
+import joblib
+import numpy as np
+import pytest
+import sklearn.base
+from seeds import SEED, generator
+from sklearn.exceptions import ConvergenceWarning, InconsistentVersionWarning
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+
+from skcnn import ConvNetClassifier, ConvNetFeatures, Dense
+from skcnn.user_warnings import warn_user
+
+X = generator(0).normal(size=(24, 4, 4))
+Y = np.arange(24) % 3
+
+
+def make_net(**params):
+    defaults = {"layers": [Dense(4)], "max_iter": 3, "random_state": SEED}
+    return ConvNetClassifier(**(defaults | params))
+
+
+def line_of(function):
+    return __file__, function.__code__.co_firstlineno
+
+
+def interrupt(estimator, X, y):
+    raise KeyboardInterrupt
+
+
+KINDS = {
+    "too few samples": (UserWarning, {"early_stopping": True, "validation_fraction": 0.01}),
+    "no average": (UserWarning, {"averaging": "swa", "averaging_start": 0.99, "max_time": 1e-9}),
+    "interrupt": (UserWarning, {"early_stopping": True, "validation_fraction": 0.3, "scoring": interrupt}),
+    "divergence": (ConvergenceWarning, {"solver": "sgd", "learning_rate_init": 1e200, "batch_size": 8}),
+    "line search": (ConvergenceWarning, {"solver": "lbfgs", "tol": 0.0, "alpha": 1.0, "max_iter": 10_000}),
+}
+
+WAYS = {
+    "fit": lambda net: net.fit(X, Y),
+    "pipeline": lambda net: make_pipeline(FunctionTransformer(), net).fit(X, Y),
+    "pipeline, cached": lambda net: make_pipeline(ConvNetFeatures(net), None, memory=".").fit_transform(X, Y),
+    "search": lambda net: GridSearchCV(make_pipeline(net), {}, cv=2, error_score="raise").fit(X, Y),
+    "partial_fit": lambda net: net.partial_fit(X, Y, [0, 1, 2]),
+}
+
+CASES = [(kind, way) for kind in KINDS for way in WAYS if way != "partial_fit" or kind == "divergence"]
+
+
+@pytest.mark.parametrize(("kind", "way"), CASES)
+def test_training_warns_at_the_line_that_asks_for_it(kind, way, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # for the cache
+    category, params = KINDS[kind]
+    with pytest.warns(category) as caught, suppress(KeyboardInterrupt):
+        WAYS[way](make_net(**params))
+    assert {entry.category for entry in caught} == {category}
+    assert {(entry.filename, entry.lineno) for entry in caught} == {line_of(WAYS[way])}
+
+
+READS = {
+    "pickle": lambda path: pickle.loads(path.read_bytes()),
+    "joblib": lambda path: joblib.load(path),
+}
+
+
+@pytest.mark.parametrize("way", list(READS))
+def test_a_pickle_of_other_versions_warns_at_the_line_that_reads_it(way, tmp_path, monkeypatch):
+    joblib.dump(make_pipeline(make_net()), tmp_path / "net")
+    monkeypatch.setattr("skcnn.versions.__version__", "0.0.1")
+    with pytest.warns(InconsistentVersionWarning) as caught:
+        READS[way](tmp_path / "net")
+    assert [(entry.filename, entry.lineno) for entry in caught] == [line_of(READS[way])]
+
+
+def test_a_line_warns_once_by_default():
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("default")
+        for _ in range(2):
+            warn_user("twice")
+        warn_user("twice")
+    assert len(caught) == 2
+
+
+def test_without_a_line_of_the_user_a_warning_points_at_the_outermost_one():
+    net = make_net(**KINDS["divergence"][1])
+    with pytest.warns(ConvergenceWarning) as caught:
+        _thread.start_new_thread(net.fit, (X, Y))  # with no function below it
+        deadline = time.perf_counter() + 60
+        while not hasattr(net, "network_") and time.perf_counter() < deadline:
+            time.sleep(0.01)
+    assert [entry.filename for entry in caught] == [sklearn.base.__file__]
