@@ -1,13 +1,12 @@
 """What training starts from where the data have a say in it."""
 
 from collections.abc import Iterator
-from functools import cached_property
 from math import prod, sqrt
 
 import numpy as np
 
 from skcnn.data.samples import TrainingData
-from skcnn.layers.base import Params
+from skcnn.layers.base import Layer, Params
 from skcnn.network.executor import Batch, Executor
 from skcnn.network.network import Network
 from skcnn.random_streams import RandomStreams
@@ -55,11 +54,12 @@ def start_from_data(
     ----------
     Mishkin and Matas (2016), "All you need is a good init", ICLR, for the scaling.
     """
-    rows = streams.generator("start").permutation(len(data.images))[:batch_size]
-    weights = np.ones(len(rows)) if data.weights is None else near_one(data.weights[rows])
+    if unit_variance:
+        rows = streams.generator("start").permutation(len(data.images))[:batch_size]
+        weights = np.ones(len(rows)) if data.weights is None else near_one(data.weights[rows])
     for index, step in enumerate(network.steps[1:], start=1):
         params = network.params.get(step.name, {})
-        if len(step.inputs) == 1:
+        if len(step.inputs) == 1 and type(step.layer).init_from_data is not Layer.init_from_data:
             try:
                 step.layer.init_from_data(params, Results(network, step.inputs[0], data, streams, pool))
             except ValueError as error:
@@ -79,7 +79,7 @@ def divide_weights(params: Params, names: tuple[str, ...], divisor: float) -> No
 
 
 class Results:
-    """The results of a step for training samples, as in training without augmentation, when asked for.
+    """The results of a step for training samples, as in training without augmentation.
 
     Parameters
     ----------
@@ -96,11 +96,7 @@ class Results:
         self.shape = network.steps[index].output_shape
         self.images, self._reader = data.images, data.reader
         self.weights = None if data.weights is None else near_one(data.weights)
-        self._streams, self._pool = streams, pool
-
-    @cached_property
-    def _executor(self):
-        return Executor(self.network, self._pool, training=True, streams=self._streams)
+        self._executor = Executor(self.network, pool, training=True, streams=streams)
 
     def of(self, rows: np.ndarray) -> np.ndarray:
         """Return the results for some samples as a minibatch, flat: an array of shape (n, n_values)."""

@@ -89,12 +89,9 @@ def test_images_are_seen_as_the_network_reads_them():
     assert weights is None
 
 
-def test_nothing_is_computed_for_layers_that_do_not_ask(monkeypatch):
-    monkeypatch.setattr("skcnn.training.starts.Executor", None)
-    network = make_network(Conv2D(5), Flatten(), Dense(3))
-    before = network.vector.copy()
-    start(network, make_data())
-    assert_array_equal(network.vector, before)
+def test_nothing_is_made_for_layers_that_do_not_ask():
+    network = make_network(Conv2D(5), BatchNorm(), Flatten(), Dense(3))
+    start_from_data(network, None, unit_variance=False, batch_size=100, streams=None, pool=None)
 
 
 def test_a_layer_that_cannot_use_the_data_is_named():
