@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.utils import check_array
 
 from skcnn.kernels.channelwise import channelwise
+from skcnn.kernels.reductions import merge_moments
 
 BLOCK_BYTES = 4_000_000
 """Memory of the images that are read at a time for statistics."""
@@ -140,16 +141,11 @@ def standardized(source: ImageSource, weights: np.ndarray | None) -> ImageFormat
     Reads cast blocks of a few megabytes and adds up in float64, so neither the memory layout of X nor
     its size matters. A channel that is constant but for rounding is not divided.
     """
-    total, mean, squares = 0.0, 0.0, 0.0
     with np.errstate(over="ignore", invalid="ignore"):
-        for block_total, block_mean, block_squares in _block_statistics(source, weights):
-            difference = block_mean - mean
-            new_total = total + block_total
-            mean = mean + difference * (block_total / new_total)
-            squares = squares + block_squares + difference**2 * (total * block_total / new_total)
-            total = new_total
+        total, mean, squares = merge_moments(_block_moments(source, weights))
         deviation = np.sqrt(squares / total)
-    if not np.isfinite(deviation).all():
+        is_finite = np.isfinite(deviation + mean**2).all()
+    if not is_finite:
         raise ValueError("X has values whose squares are not finite in float64: they cannot be standardized")
     dtype = source.format.dtype
     rounding = np.maximum(np.finfo(dtype).eps * np.abs(mean), np.finfo(dtype).tiny)
@@ -157,7 +153,7 @@ def standardized(source: ImageSource, weights: np.ndarray | None) -> ImageFormat
     return replace(source.format, mean=mean.astype(dtype), deviation=deviation.astype(dtype))
 
 
-def _block_statistics(source, weights):
+def _block_moments(source, weights):
     """Yield weight, mean and sum of squared deviations of each channel, block by block."""
     height, width, channels = source.format.image_shape
     n_rows = max(1, BLOCK_BYTES // (prod(source.format.image_shape) * source.format.dtype.itemsize))

@@ -1,4 +1,6 @@
-"""Sums over everything but the channels."""
+"""Sums and moments over everything but the channels."""
+
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -49,3 +51,41 @@ def image_sums(X: np.ndarray) -> np.ndarray:
     if X.ndim == 2:
         return X
     return row_sums(X.reshape(X.shape[0] * X.shape[1], -1)).reshape(X.shape[2:])
+
+
+def merge_moments(
+    parts: Iterable[tuple[float, np.ndarray, np.ndarray]],
+) -> tuple[float, np.ndarray, np.ndarray]:
+    """Merge the moments of parts of some samples to those of all.
+
+    Parameters
+    ----------
+    parts : iterable of (total, mean, squares)
+        Total weight of a part, weighted mean of each channel, and weighted sum of its squared deviations from
+        that; the arrays of shape (channels,).
+
+    Returns
+    -------
+    total, mean, squares
+        The same of all parts.
+
+    References
+    ----------
+    Chan, Golub and LeVeque (1983), "Algorithms for computing the sample variance: analysis and
+    recommendations", The American Statistician.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> merge_moments([(1.0, np.array([2.0]), np.array([0.0])), (3.0, np.array([6.0]), np.array([5.0]))])
+    (4.0, array([5.]), array([17.]))
+    """
+    parts = iter(parts)
+    total, mean, squares = next(parts)
+    for other_total, other_mean, other_squares in parts:
+        difference = other_mean - mean
+        new_total = total + other_total
+        mean = mean + difference * (other_total / new_total)
+        squares = squares + other_squares + difference**2 * (total * other_total / new_total)
+        total = new_total
+    return total, mean, squares

@@ -8,7 +8,7 @@ import numpy as np
 
 from skcnn._sklearn import Interval
 from skcnn.kernels.channelwise import channelwise
-from skcnn.kernels.reductions import channel_sums, image_sums
+from skcnn.kernels.reductions import channel_sums, image_sums, merge_moments
 from skcnn.layers.base import Layer, MergingLayer, as_size, check_divides
 
 
@@ -104,14 +104,8 @@ class BatchNorm(MergingLayer):
         return unit.buffer("center", shape[-1:]), unit.buffer("deviations", shape)
 
     def merge(self, params, partials):
-        """Combine the statistics of the units by the parallel formula of Chan, Golub and LeVeque (1979)."""
-        total, mean, squares = partials[0]
-        for other_total, other_mean, other_squares in partials[1:]:
-            difference = other_mean - mean
-            new_total = total + other_total
-            mean = mean + difference * (other_total / new_total)
-            squares = squares + other_squares + difference**2 * (total * other_total / new_total)
-            total = new_total
+        """Combine the statistics of the units; see :func:`~skcnn.kernels.reductions.merge_moments`."""
+        total, mean, squares = merge_moments(partials)
         variance = np.maximum(squares / total, 0)
         n_updates = params["n_updates"] + 1
         step = (1 - self.momentum) / (1 - self.momentum ** float(n_updates))

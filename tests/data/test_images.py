@@ -324,6 +324,13 @@ def test_values_that_are_not_finite_in_float32_are_refused(values):
     assert np.isfinite(read(X, image_format(dtype="float64"))).all()
 
 
+@pytest.mark.parametrize("values", [1e200, [1e200, 0.0]], ids=["constant", "varying"])
+def test_values_that_are_too_large_to_be_squared_are_not_standardized(values):
+    X = np.broadcast_to(values, (4, 2))
+    with pytest.raises(ValueError, match="squares are not finite in float64"):
+        standardized(ImageSource(X, image_format((1, 2, 1))), None)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_large_finite_values_whose_sum_overflows_are_read(dtype):
     largest = np.finfo(dtype).max

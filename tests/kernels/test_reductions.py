@@ -1,4 +1,4 @@
-"""Tests of sums over everything but the channels."""
+"""Tests of sums and moments over everything but the channels."""
 
 import math
 
@@ -7,7 +7,7 @@ import pytest
 from reference import assert_close
 from seeds import generator
 
-from skcnn.kernels.reductions import channel_sums, image_sums, row_sums
+from skcnn.kernels.reductions import channel_sums, image_sums, merge_moments, row_sums
 
 SHAPES = [(4, 5, 3, 2), (1, 7, 2, 3), (1, 1, 1, 1), (6, 1, 1, 4), (5, 3), (1, 4), (9, 1)]
 
@@ -66,3 +66,21 @@ def test_channel_sums_of_many_equal_numbers_stay_accurate_in_float32(shape):
     sums = channel_sums(np.full(shape, 0.1, np.float32))
     exact = float(np.float32(0.1)) * math.prod(shape[:-1])
     np.testing.assert_allclose(sums, np.full(shape[-1], exact), rtol=3e-6)
+
+
+def moments(X, weights):
+    """Return the moments of rows as numpy computes them."""
+    mean = np.average(X, axis=0, weights=weights)
+    return weights.sum(), mean, weights @ (X - mean) ** 2
+
+
+@pytest.mark.parametrize("cuts", [[], [7], [1, 2, 12], range(1, 20)], ids=str)
+def test_merged_moments_are_those_of_the_whole(cuts):
+    """Of parts whose means are far from each other, by weights of different sizes."""
+    rng = generator(3)
+    X = rng.normal(1000, 1, (20, 3)) + np.arange(20)[:, np.newaxis]
+    weights = 10.0 ** rng.uniform(-2, 2, 20)
+    parts = zip(np.split(X, cuts), np.split(weights, cuts), strict=True)
+    merged = merge_moments(moments(*part) for part in parts)
+    for actual, expected in zip(merged, moments(X, weights), strict=True):
+        np.testing.assert_allclose(actual, expected, rtol=1e-12)
