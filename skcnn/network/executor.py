@@ -12,13 +12,14 @@ from math import prod
 
 import numpy as np
 
+from skcnn.network.context import Context
 from skcnn.network.graph import Step
-from skcnn.network.memory import Arena, Blocks
+from skcnn.network.memory import Blocks
 from skcnn.network.network import Network
 from skcnn.network.program import Program
 from skcnn.network.rewriting import folded, fuse
+from skcnn.network.shards import Shard
 from skcnn.network.threads import WorkerPool
-from skcnn.network.units import Shard
 from skcnn.random_streams import RandomStreams
 
 SECOND_SHARD = 30_000_000
@@ -153,24 +154,28 @@ class Executor:
         input_gradient: bool = False,
         small_pieces: bool = False,
     ):
-        self.network = network
-        steps, self._params = network.steps, network.params
+        self.network, self.pool = network, pool
+        steps, params = network.steps, network.params
         if not training:
-            steps, self._params = folded(steps, self._params)
+            steps, params = folded(steps, params)
         trained = network.trained if training else None
-        self.pool = pool
-        self.training = training
-        self.streams = streams
         self.program = Program(fuse(steps), trained, input_gradient=input_gradient)
-        self.plans = [None] + [step.layer.plan(step.input_shape) for step in self.program.steps[1:]]
-        self.prepared = [None] * len(steps)
-        self.merged = [None] * len(steps)
         self.state = {}
         self._multiply_adds = FURTHER_SHARD // 2 if small_pieces else network.multiply_adds()
         self._chunk_target = 2 if small_pieces else chunk_target(steps, network.dtype)
+        self._context = Context(
+            network,
+            self.program,
+            training=training,
+            streams=streams,
+            params=[params.get(step.name, {}) for step in self.program.steps],
+            plans=[None] + [step.layer.plan(step.input_shape) for step in self.program.steps[1:]],
+            prepared=[None] * len(steps),
+            merged=[None] * len(steps),
+            blocks=Blocks(),
+        )
         self._shards = []
-        self._blocks = Blocks()
-        self._scratch = [self.arena() for _ in range(pool.n_threads)]
+        self._scratch = [self._context.arena() for _ in range(pool.n_threads)]
 
     def gradients(self, batch: Batch, loss) -> float:
         """Run a minibatch forward and backward.
@@ -237,7 +242,7 @@ class Executor:
 
         def run(shard):
             shard.run(self.program.forward[-1])
-            out[shard.start : shard.start + shard.n_rows] = shard.whole.units[-1].value
+            out[shard.rows] = shard.whole.units[-1].value
 
         self._run_shards(run)
         return out
@@ -248,10 +253,11 @@ class Executor:
         self.state = {}
         bounds = shard_bounds(batch.n_rows, self._multiply_adds)
         while len(self._shards) < len(bounds):
-            self._shards.append(Shard(self, self._scratch[len(self._shards) % len(self._scratch)]))
+            scratch = self._scratch[len(self._shards) % len(self._scratch)]
+            self._shards.append(Shard(self._context, scratch))
         self._active = self._shards[: len(bounds)]
         for shard, (start, stop) in zip(self._active, bounds, strict=True):
-            shard.begin(batch, start, stop)
+            shard.begin(batch, start, stop, self._chunks(stop - start))
 
     def _run_merging_phases(self):
         """Run the forward phases that end in a merge of statistics, all but the last."""
@@ -303,11 +309,12 @@ class Executor:
         self._prepare()
         (phase,) = self.program.forward
 
-        def run(rows):
+        def run(bounds):
+            start, stop = bounds
             shard = self._idle_shard()
-            shard.begin(batch, *rows)
+            shard.begin(batch, start, stop, self._chunks(stop - start))
             shard.run(phase)
-            out[slice(*rows)] = shard.whole.units[-1].value
+            out[start:stop] = shard.whole.units[-1].value
             self._shards.append(shard)
 
         self.pool.run(run, chunk_bounds(batch.n_rows, max(PREDICTION_ROWS, self._chunk_target)))
@@ -318,18 +325,10 @@ class Executor:
         try:
             return self._shards.pop()
         except IndexError:
-            return Shard(self, self.arena())
+            return Shard(self._context, self._context.arena())
 
-    def params(self, step: Step) -> dict[str, np.ndarray]:
-        """Return the parameters of a step."""
-        return self._params.get(step.name, {})
-
-    def arena(self) -> Arena:
-        """Return new memory for arrays by name."""
-        return Arena(self.network.dtype, self._blocks)
-
-    def chunk_bounds(self, n_rows: int) -> list[tuple[int, int]]:
-        """Return the chunks of a shard."""
+    def _chunks(self, n_rows):
+        """Return the bounds of the chunks of a shard."""
         return chunk_bounds(n_rows, self._chunk_target)
 
     def input_gradient(self) -> np.ndarray:
@@ -341,21 +340,26 @@ class Executor:
         return np.concatenate([piece.units[0].gradient for piece in pieces], axis=2 if on_images else 0)
 
     def _prepare(self):
+        context = self._context
         for index, step in enumerate(self.program.steps[1:], start=1):
-            self.prepared[index] = step.layer.prepare(
-                self.params(step), self.plans[index], training=self.training
+            context.prepared[index] = step.layer.prepare(
+                context.params[index], context.plans[index], training=context.training
             )
 
     def _merge(self, index):
-        step = self.program.steps[index]
-        partials = [partial for shard in self._active for partial in shard.partials]
-        self.merged[index], state = step.layer.merge(self.params(step), partials)
+        step, context = self.program.steps[index], self._context
+        context.merged[index], state = step.layer.merge(context.params[index], self._partials())
         self.state.update({(step.name, key): value for key, value in state.items()})
 
     def _backward_merge(self, index):
-        step = self.program.steps[index]
-        partials = [partial for shard in self._active for partial in shard.partials]
-        self.merged[index] = step.layer.backward_merge(self.params(step), self.merged[index], partials)
+        layer, context = self.program.steps[index].layer, self._context
+        context.merged[index] = layer.backward_merge(
+            context.params[index], context.merged[index], self._partials()
+        )
+
+    def _partials(self):
+        """Return the partial statistics of the last phase, of all shards in their order."""
+        return [partial for shard in self._active for partial in shard.partials]
 
 
 def blocks(size: int) -> list[slice]:

@@ -5,23 +5,21 @@ where a layer merges statistics of the whole minibatch, one phase ends and the n
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable
 from itertools import count
 from math import prod
 from typing import NamedTuple
 
 from skcnn.network.graph import Step
-from skcnn.network.units import Unit
 
 
 class Segment(NamedTuple):
     """Operations that follow each other, all on images or all on vectors.
 
-    An operation is a method of :class:`Unit` and the index of a step.
+    An operation is the name of a method of :class:`skcnn.network.units.Unit` and the index of a step.
     """
 
     on_images: bool
-    operations: list[tuple[Callable, int]]
+    operations: list[tuple[str, int]]
 
 
 class Place(NamedTuple):
@@ -88,8 +86,8 @@ class Program:
         self.need_gradient = self._find_need_gradient(trained, input_gradient) if training else set()
         self.gradient_shares = self._find_gradient_shares()
         self.backward_merging = [index for index in reversed(self.merging) if index in self.need_gradient]
-        self.forward = self._phases(range(len(steps)), Unit.statistics, Unit.forward)
-        self.backward = self._phases(self._backward_order(), Unit.backward_statistics, Unit.backward)
+        self.forward = self._phases(range(len(steps)), "statistics", "forward")
+        self.backward = self._phases(self._backward_order(), "backward_statistics", "backward")
         self.homes = self._find_homes(training)
         self.places, self.place_sizes = self._find_places(self._find_uses(input_gradient))
 
@@ -172,9 +170,9 @@ class Program:
     def _touched(self, operation, index):
         """Return the steps whose results, or gradients, an operation reads or writes."""
         inputs = self.steps[index].inputs
-        if operation is Unit.statistics:
+        if operation == "statistics":
             return inputs
-        if index in self.merging and operation is not Unit.backward:
+        if index in self.merging and operation != "backward":
             return (index,)  # what they need of the input, statistics have kept
         return (index, *inputs)
 

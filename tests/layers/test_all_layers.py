@@ -50,7 +50,7 @@ from skcnn.layers import (
     ZeroPad2D,
 )
 from skcnn.layers.base import JoiningLayer
-from skcnn.network.executor import Batch, Executor
+from skcnn.network.executor import Batch, Executor, chunk_bounds, chunk_target, shard_bounds
 from skcnn.network.graph import compile_steps
 from skcnn.network.network import init_network
 from skcnn.network.threads import worker_pool
@@ -240,8 +240,9 @@ class Run:
                 self.network, pool, training=True, streams=streams, input_gradient=input_gradient
             )
             self.loss = executor.gradients(batch, LinearLoss())
-            self.n_shards = len(executor.shard_bounds(N_SAMPLES, self.network.multiply_adds()))
-            self.largest_chunk = max(stop - start for start, stop in executor.chunk_bounds(N_SAMPLES))
+            self.n_shards = len(shard_bounds(N_SAMPLES, self.network.multiply_adds()))
+            chunks = chunk_bounds(N_SAMPLES, chunk_target(self.steps, self.network.dtype))
+            self.largest_chunk = max(stop - start for start, stop in chunks)
             self.gradient = executor.reduce().copy()
             self.dX = executor.input_gradient() if input_gradient else None
             self.network.set_state(executor.state)

@@ -281,7 +281,7 @@ def names_of(phases):
     """Return phases as lists of (on_images, "operation index operation index ...")."""
     return [
         [
-            (segment.on_images, " ".join(f"{operation.__name__} {index}" for operation, index in segment[1]))
+            (segment.on_images, " ".join(f"{operation} {index}" for operation, index in segment.operations))
             for segment in phase
         ]
         for phase in phases

@@ -1,0 +1,164 @@
+"""What an executor, a shard and a piece hand down to the units of work that are theirs.
+
+They know nothing of their owners, so references go down only, and memory is free as soon as the executor is
+gone, not when the garbage collector comes by.
+"""
+
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+
+from skcnn.network.memory import Arena, Blocks
+from skcnn.network.network import Network
+from skcnn.network.program import Program
+from skcnn.random_streams import RandomStreams
+
+
+@dataclass(frozen=True)
+class Context:
+    """What all units of an executor share; lists have an entry for each step.
+
+    Attributes
+    ----------
+    network : Network
+    program : Program
+    training : bool
+    streams : RandomStreams or None
+        Source of the random draws of layers in training.
+    params : list of dict of str to ndarray
+        Parameters of the layers.
+    plans : list of object
+        What ``plan`` of the layers returned.
+    prepared : list of object
+        What ``prepare`` returned for the minibatch at hand.
+    merged : list of object
+        What the last ``merge`` or ``backward_merge`` returned.
+    blocks : Blocks
+        Where memory comes from.
+    """
+
+    network: Network
+    program: Program
+    training: bool
+    streams: RandomStreams | None
+    params: list
+    plans: list
+    prepared: list
+    merged: list
+    blocks: Blocks
+
+    def arena(self) -> Arena:
+        """Return new memory for arrays by name."""
+        return Arena(self.network.dtype, self.blocks)
+
+
+class ShardContext:
+    """What the units of a shard share.
+
+    Parameters
+    ----------
+    context : Context
+    scratch : Arena
+        Memory that is used within one call, shared with all that runs on the same thread.
+
+    Attributes
+    ----------
+    scratch : Arena
+    gradient : ndarray of shape (n_params,) or None
+        Gradient of the loss of the shard; None in prediction.
+    partials : list
+        Partial statistics that units have taken in the phase at hand.
+    batch : Batch
+    rows : slice
+        Rows of the minibatch that the shard has.
+    weights : ndarray of shape (n,) or None
+        Their sample weights; None where all are equal.
+    """
+
+    def __init__(self, context: Context, scratch: Arena):
+        network = context.network
+        self.scratch = scratch
+        self.gradient = np.empty_like(network.vector) if context.training else None
+        self.partials = []
+        self.rows = slice(0, 0)
+        self._gradients = network.views_of(self.gradient) if context.training else {}
+        self._written = set()
+        self._accumulators = {}
+        self._matrices = context.arena()
+        self._dtype, self._streams = network.dtype, context.streams
+
+    def begin(self, batch, start: int, stop: int) -> None:
+        """Take over the rows start to stop of a minibatch and forget the gradients."""
+        self.batch, self.rows = batch, slice(start, stop)
+        self.weights = None if batch.weights is None else batch.weights[start:stop]
+        self._written.clear()
+
+    def read(self, rows: slice, out: np.ndarray) -> None:
+        """Read the images of some rows of the shard into ``out``."""
+        self.batch.read(slice(self.rows.start + rows.start, self.rows.start + rows.stop), out)
+
+    def generator(self, index: int, first_row: int) -> np.random.Generator:
+        """Return the generator of a step for the rows from this one on."""
+        return self._streams.generator("dropout", self.batch.number, index, self.rows.start + first_row)
+
+    def matrix(self, kind: str, index: int, n_columns: int) -> np.ndarray:
+        """Return the matrix of a step whose result is a vector, one row a sample."""
+        return self._matrices((kind, index), (self.rows.stop - self.rows.start, n_columns))
+
+    def accumulator(self, key, shape) -> tuple[np.ndarray, bool]:
+        """Return the accumulator of a step, for the caller to add to or, if the flag is true, to write."""
+        if key not in self._accumulators:
+            self._accumulators[key] = np.empty(shape, self._dtype)
+        is_first = key not in self._written
+        self._written.add(key)
+        return self._accumulators[key], is_first
+
+    def gradient_of(self, layer: str, name: str) -> tuple[np.ndarray, bool]:
+        """Return the gradient of a parameter, for the caller to add to or, if the flag is true, to write."""
+        is_first = (layer, name) not in self._written
+        self._written.add((layer, name))
+        return self._gradients[layer][name], is_first
+
+    def fill_gradients(self) -> None:
+        """Let gradients be zero that no unit has written."""
+        for layer, gradients in self._gradients.items():
+            for name, gradient in gradients.items():
+                if (layer, name) not in self._written:
+                    gradient.fill(0)
+
+
+class PieceContext:
+    """What the units of a piece share.
+
+    Parameters
+    ----------
+    context : Context
+    shard : ShardContext
+
+    Attributes
+    ----------
+    rows : slice
+        The rows of the piece, counted within the shard.
+    """
+
+    def __init__(self, context: Context, shard: ShardContext):
+        self.rows = slice(0, 0)
+        self._program, self._shard = context.program, shard
+        self._arena = context.arena()
+
+    def memory(self, kind: str, index: int) -> np.ndarray:
+        """Return memory for a step's result ("value") or its gradient ("gradient").
+
+        Vectors are rows of a matrix of the shard. Images that a later segment or the backward pass reads
+        stand in memory of this piece, others in that of the thread.
+        """
+        program = self._program
+        home = program.homes[kind][index]
+        *size, channels = program.steps[index].output_shape
+        if not size:
+            return self._shard.matrix(kind, home, channels)[self.rows]
+        place = program.places[kind, home]
+        arena = self._arena if place.is_kept else self._shard.scratch
+        shape = (*size, self.rows.stop - self.rows.start, channels)
+        return arena(place, (program.place_sizes[place] * shape[2],))[: prod(shape)].reshape(shape)

@@ -1,0 +1,125 @@
+"""Shards and pieces: which rows of a minibatch the units of work have, and in which order they run."""
+
+import numpy as np
+
+from skcnn.network.context import Context, PieceContext, ShardContext
+from skcnn.network.memory import Arena
+from skcnn.network.units import Unit
+
+
+class Piece:
+    """Some rows of a shard, a chunk or all of them.
+
+    Parameters
+    ----------
+    context : Context
+    shard : ShardContext
+
+    Attributes
+    ----------
+    units : list of Unit
+        One for each step.
+    """
+
+    def __init__(self, context: Context, shard: ShardContext):
+        self._own = PieceContext(context, shard)
+        self.units = []
+        for index, step in enumerate(context.program.steps):
+            sources = [self.units[source] for source in step.inputs]
+            self.units.append(Unit(index, sources, context, shard, self._own))
+
+    def take(self, rows: slice) -> None:
+        """Take over other rows, in the memory of those before."""
+        self._own.rows = rows
+        for unit in self.units:
+            unit.forget_memory()
+
+
+class Shard:
+    """A fixed share of a minibatch, with the gradient of its loss.
+
+    Parameters
+    ----------
+    context : Context
+    scratch : Arena
+        Memory that is used within one call, shared with all that runs on the same thread.
+
+    Attributes
+    ----------
+    whole : Piece
+        All rows, for steps on vectors.
+    chunks : list of Piece
+        The same rows, a few at a time, for steps on images.
+    loss : float
+        Sum of the weighted losses of the rows.
+    """
+
+    def __init__(self, context: Context, scratch: Arena):
+        self._context, self._own = context, ShardContext(context, scratch)
+        self.whole = Piece(context, self._own)
+        self.chunks = []
+        self._pieces = []
+        self._chunk_bounds = []
+        self.loss = 0.0
+
+    @property
+    def rows(self) -> slice:
+        """The rows of the minibatch that the shard has."""
+        return self._own.rows
+
+    @property
+    def gradient(self) -> np.ndarray:
+        """The gradient of the loss with respect to the parameters, shape (n_params,)."""
+        return self._own.gradient
+
+    @property
+    def partials(self) -> list:
+        """The partial statistics of the last phase, in the order of the chunks."""
+        return self._own.partials
+
+    def begin(self, batch, start: int, stop: int, chunk_bounds: list[tuple[int, int]]) -> None:
+        """Take over the rows start to stop of a minibatch, in these chunks, and forget the gradients."""
+        self._own.begin(batch, start, stop)
+        if chunk_bounds != self._chunk_bounds:
+            self._cut(stop - start, chunk_bounds)
+
+    def _cut(self, n_rows, chunk_bounds):
+        """Cut this many rows into chunks, in the memory of earlier ones."""
+        self.whole.take(slice(0, n_rows))
+        n_missing = len(chunk_bounds) - len(self._pieces)
+        self._pieces.extend(Piece(self._context, self._own) for _ in range(n_missing))
+        self.chunks = self._pieces[: len(chunk_bounds)]
+        for piece, bounds in zip(self.chunks, chunk_bounds, strict=True):
+            piece.take(slice(*bounds))
+        self._chunk_bounds = chunk_bounds
+
+    def run(self, phase) -> None:
+        """Run the segments of a phase, chunk by chunk or on all rows at once.
+
+        Raises
+        ------
+        MemoryError
+            If there is no memory for a layer; the message names it.
+        """
+        self._own.partials = []
+        for segment in phase:
+            for piece in self.chunks if segment.on_images else (self.whole,):
+                units = piece.units
+                for operation, index in segment.operations:
+                    try:
+                        getattr(units[index], operation)()
+                    except MemoryError as error:
+                        raise self._context.program.steps[index].memory_error(error) from error
+
+    def take_loss(self, loss) -> None:
+        """Compute the loss of the rows and its gradient with respect to the scores."""
+        last, batch, rows = self.whole.units[-1], self._own.batch, self.rows
+        self.loss = loss.gradient(
+            last.value, batch.targets[rows], batch.loss_weights[rows], out=last.gradient
+        )
+
+    def finish(self) -> None:
+        """Let every layer turn its accumulators into gradients; what none has written is zero."""
+        for unit in self.whole.units[1:]:
+            unit.finish()
+        self._own.fill_gradients()
