@@ -18,21 +18,21 @@ class Piece:
     Attributes
     ----------
     units : list of Unit
-        One for each step.
+        One for each step, made for the rows at hand: what they look up once is good for these.
     """
 
     def __init__(self, context: Context, shard: ShardContext):
+        self._context, self._shard = context, shard
         self._own = PieceContext(context, shard)
         self.units = []
-        for index, step in enumerate(context.program.steps):
-            sources = [self.units[source] for source in step.inputs]
-            self.units.append(Unit(index, sources, context, shard, self._own))
 
     def take(self, rows: slice) -> None:
-        """Take over other rows, in the memory of those before."""
+        """Take over other rows, with new units in the memory of those before."""
         self._own.rows = rows
-        for unit in self.units:
-            unit.forget_memory()
+        self.units = []
+        for index, step in enumerate(self._context.program.steps):
+            sources = [self.units[source] for source in step.inputs]
+            self.units.append(Unit(index, sources, self._context, self._shard, self._own))
 
 
 class Shard:

@@ -50,7 +50,7 @@ class Unit:
         self._shares = program.gradient_shares[index]
         self.params = context.params[index]
         self.plan = context.plans[index]
-        self.buffer = context.arena()
+        self.buffer = piece.buffers[index]
         self.scratch = shard.scratch
         self._rng = None
 
@@ -165,12 +165,6 @@ class Unit:
             else self.scratch(("gradient share", position), source.value.shape)
             for position, (source, share) in enumerate(zip(self._sources, self._shares, strict=True))
         )
-
-    def forget_memory(self) -> None:
-        """Look for all memory anew, for the rows have changed."""
-        for name, attribute in vars(Unit).items():
-            if isinstance(attribute, cached_property):
-                self.__dict__.pop(name, None)
 
     def forward(self) -> None:
         """Run the step forward."""
