@@ -144,6 +144,13 @@ class BaseConvNet(
         history = self._next_history(mode, samples, class_weight)
         model = draft._next_model(mode, samples, classes, format, state.seed)
         objective = self._objective(model, len(samples), 1 if mode.is_partial else None)
+        watch = begin_fit(
+            self,
+            draft._seen_by_callbacks(X, samples, classes),
+            partial(draft._with_result, mode),
+            task_name="partial-fit" if mode.is_partial else "fit",
+            n_epochs=objective.n_epochs,
+        )
         fit = Fit(
             mode,
             model,
@@ -152,13 +159,7 @@ class BaseConvNet(
             objective,
             state,
             history,
-            begin_fit(
-                self,
-                draft._seen_by_callbacks(X, samples, classes),
-                partial(draft._with_result, mode),
-                task_name="partial-fit" if mode.is_partial else "fit",
-                n_epochs=objective.n_epochs,
-            ),
+            watch,
             unit_variance=self.init_scaling == "unit_variance",
             max_time=self.max_time,
             verbose=self.verbose,
@@ -213,7 +214,7 @@ class BaseConvNet(
             warn_user(
                 f"averaging={self.averaging!r} averaged nothing: training ended after "
                 f"{fit.result.history.n_iter} epochs, before averaging_start={self.averaging_start} of "
-                f"{fit.objective.n_epochs} epochs was reached",
+                f"{fit.objective.n_epochs} epochs was reached"
             )
 
     # What a fit is made of

@@ -281,6 +281,26 @@ def test_training_does_not_see_callbacks(params):
     assert_same_bits(watched, plain)
 
 
+@pytest.mark.parametrize("error", [None, KeyboardInterrupt()])
+def test_what_a_callback_writes_to_the_estimator_stays(error):
+    """As with estimators of scikit-learn, whose fit writes its attributes into the estimator itself."""
+
+    class Writing(Incurious):
+        def on_fit_task_end(self, estimator, context):
+            estimator.n_ended_ = getattr(estimator, "n_ended_", 0) + 1
+            if error is not None and estimator.n_ended_ == 3:
+                raise error
+
+    net = make_net().set_callbacks(Writing())
+    if error is None:
+        assert net.fit(X, Y).n_ended_ == 4
+    else:
+        with pytest.raises(KeyboardInterrupt), pytest.warns(UserWarning, match="was interrupted"):
+            net.fit(X, Y)
+        assert net.n_ended_ == 3
+    assert net.n_iter_ == 3
+
+
 def test_without_callbacks_there_are_no_tasks(monkeypatch):
     monkeypatch.setattr("skcnn.training.callbacks.WatchedFit", None)
     assert make_net().set_callbacks(Incurious()).set_callbacks().fit(X, Y).n_iter_ == 3
