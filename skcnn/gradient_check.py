@@ -3,6 +3,7 @@
 import numpy as np
 
 from skcnn.layers import Flatten, Layer
+from skcnn.network.cut import Cut
 from skcnn.network.executor import Batch, Executor
 from skcnn.network.graph import compile_steps
 from skcnn.network.losses import LinearLoss
@@ -126,14 +127,10 @@ def _gradient_error(layers, input_shape, *, n_samples, weights, n_directions, st
         np.copyto(out, X[:, :, rows] if is_image else X[rows])
 
     batch = Batch(n_samples, read, coefficients, np.ones(n_samples), weights)
-    with worker_pool() as pool:
+    cut = Cut(min_shards=max(2, n_samples // 2), chunk_bytes=0, min_chunk=2)
+    with worker_pool(cut) as pool:
         executor = Executor(
-            network,
-            pool,
-            training=True,
-            streams=RandomStreams(random_state),
-            input_gradient=True,
-            small_pieces=True,
+            network, pool, training=True, streams=RandomStreams(random_state), input_gradient=True
         )
 
         def loss():

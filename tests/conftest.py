@@ -6,6 +6,7 @@ drawn afresh each time; those that fail are kept in .hypothesis/ and run first u
 
 from contextlib import suppress
 
+import pytest
 from seeds import SEED, VARIABLE
 
 with suppress(ImportError):  # what draws with it says that it is missing
@@ -17,6 +18,18 @@ with suppress(ImportError):  # what draws with it says that it is missing
     )
     settings.register_profile("exhaustive", max_examples=3000, print_blob=True, **common)
     settings.load_profile("deterministic")
+
+
+@pytest.fixture
+def cut_work(monkeypatch):
+    """Return a function that sets how all work is cut until the test ends, that of whole fits, too.
+
+    It takes a :class:`skcnn.network.cut.Cut`, such as those in cuts.py. Where a test makes its own pool,
+    ``worker_pool(cut)`` takes one.
+    """
+    from skcnn.network.threads import WorkerPool
+
+    return lambda cut: monkeypatch.setattr(WorkerPool, "default_cut", cut)
 
 
 def pytest_addoption(parser):

@@ -143,15 +143,6 @@ def take_steps(network, data, goal, steps, state=None, learning_rate=1.0):
             yield loss
 
 
-def cut_finely(monkeypatch):
-    """Let the executor cut small minibatches and vectors into many shards, chunks and blocks."""
-    monkeypatch.setattr("skcnn.network.executor.SECOND_SHARD", 1)
-    monkeypatch.setattr("skcnn.network.executor.FURTHER_SHARD", 1)
-    monkeypatch.setattr("skcnn.network.executor.MAX_SHARDS", 4)
-    monkeypatch.setattr("skcnn.network.executor.CHUNK_BYTES", 1)
-    monkeypatch.setattr("skcnn.network.executor.BLOCK", 10)
-
-
 def all_bits(network, state):
     """Return everything that training changes, as bytes."""
     arrays = {"vector": network.vector} | network.state() | state.slots

@@ -28,7 +28,7 @@ from skcnn import (
     Residual,
     SpatialDropout2D,
 )
-from skcnn.network.executor import shard_bounds
+from skcnn.network.cut import Cut
 
 N_SAMPLES, BATCH_SIZE = 112, 64
 X = generator(0).normal(size=(N_SAMPLES, 24, 24, 3)).astype("float32")
@@ -120,7 +120,7 @@ def use_threads(monkeypatch):
 def test_images_are_large_enough_for_several_shards():
     multiply_adds = make_net().fit(X, Y).network_.multiply_adds()
     for n_rows in (BATCH_SIZE, N_SAMPLES - BATCH_SIZE):
-        assert len(shard_bounds(n_rows, multiply_adds)) > 1
+        assert len(Cut().shard_bounds(n_rows, multiply_adds)) > 1
 
 
 @pytest.mark.parametrize("variant", list(VARIANTS))

@@ -18,6 +18,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
 
 from skcnn import BatchNorm, Conv2D, ConvNetClassifier, Layer
+from skcnn.network.cut import Cut
 
 # many at once
 
@@ -338,10 +339,10 @@ class Failing(Layer):
 
 @pytest.mark.parametrize("error", [ZeroDivisionError("within"), MemoryError("none left")], ids=repr)
 @pytest.mark.parametrize("n_threads", [1, 2])
-def test_an_exception_during_training_leaves_the_last_model(error, n_threads, monkeypatch):
+def test_an_exception_during_training_leaves_the_last_model(error, n_threads, cut_work, monkeypatch):
     """It surfaces as itself; the estimator keeps all attributes, and can be fitted again."""
     monkeypatch.setenv("SKCNN_NUM_THREADS", str(n_threads))
-    monkeypatch.setattr("skcnn.network.executor.SECOND_SHARD", 1)
+    cut_work(Cut(min_shards=2))
     monkeypatch.setattr(Failing, "passes", 0)
     net = ConvNetClassifier([Failing(), Conv2D(2)], max_iter=2, batch_size=20, random_state=SEED)
     scores = net.fit(X, Y).decision_function(X)

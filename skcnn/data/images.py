@@ -117,7 +117,9 @@ class ImageSource:
         return out
 
 
-def standardized(source: ImageSource, weights: np.ndarray | None) -> ImageFormat:
+def standardized(
+    source: ImageSource, weights: np.ndarray | None, *, block_bytes: int = BLOCK_BYTES
+) -> ImageFormat:
     """Return the format of a source with the weighted mean and deviation of each channel.
 
     Parameters
@@ -126,6 +128,8 @@ def standardized(source: ImageSource, weights: np.ndarray | None) -> ImageFormat
         Images without scaling.
     weights : ndarray of shape (n_samples,) or None
         Weights of the images; None for equal ones.
+    block_bytes : int
+        Memory of the images that are read at a time.
 
     Returns
     -------
@@ -142,7 +146,7 @@ def standardized(source: ImageSource, weights: np.ndarray | None) -> ImageFormat
     its size matters. A channel that is constant but for rounding is not divided.
     """
     with np.errstate(over="ignore", invalid="ignore"):
-        total, mean, squares = merge_moments(_block_moments(source, weights))
+        total, mean, squares = merge_moments(_block_moments(source, weights, block_bytes))
         deviation = np.sqrt(squares / total)
         is_finite = np.isfinite(deviation + mean**2).all()
     if not is_finite:
@@ -153,10 +157,10 @@ def standardized(source: ImageSource, weights: np.ndarray | None) -> ImageFormat
     return replace(source.format, mean=mean.astype(dtype), deviation=deviation.astype(dtype))
 
 
-def _block_moments(source, weights):
+def _block_moments(source, weights, block_bytes):
     """Yield weight, mean and sum of squared deviations of each channel, block by block."""
     height, width, channels = source.format.image_shape
-    n_rows = max(1, BLOCK_BYTES // (prod(source.format.image_shape) * source.format.dtype.itemsize))
+    n_rows = max(1, block_bytes // (prod(source.format.image_shape) * source.format.dtype.itemsize))
     for start in range(0, len(source), n_rows):
         rows = slice(start, min(start + n_rows, len(source)))
         n_images = rows.stop - rows.start

@@ -13,6 +13,7 @@ from math import prod
 import numpy as np
 
 from skcnn.network.context import Context
+from skcnn.network.cut import blocks, chunk_bounds
 from skcnn.network.graph import Step
 from skcnn.network.memory import Blocks
 from skcnn.network.network import Network
@@ -21,81 +22,6 @@ from skcnn.network.rewriting import folded, fuse
 from skcnn.network.shards import Shard
 from skcnn.network.threads import WorkerPool
 from skcnn.random_streams import RandomStreams
-
-SECOND_SHARD = 30_000_000
-"""Forward multiply-adds of a minibatch that make a second thread worth its while, by measurement."""
-
-FURTHER_SHARD = 800_000_000
-"""Forward multiply-adds for each of more than two shards: they cost two threads a few percent each."""
-
-MAX_SHARDS = 8
-
-CHUNK_BYTES = 8_000_000
-"""Memory that the hungriest step takes for a chunk: less would stay in a cache, but more makes calls long,
-which threads and matrix products gain more from. By measurement."""
-
-LONG_CHUNK = 16
-"""Images of a chunk that may take four times ``CHUNK_BYTES``: where one step is hungry, the calls of the
-others would be so short that threads wait for each other. By measurement."""
-
-PREDICTION_ROWS = 128
-"""Rows that pass through the vector layers together in prediction."""
-
-BLOCK = 65_536
-"""Elements of a parameter vector that one call of an elementwise function works on."""
-
-
-def shard_bounds(n_rows: int, multiply_adds: int) -> list[tuple[int, int]]:
-    """Cut a minibatch into shards of nearly equal size, the largest first.
-
-    Parameters
-    ----------
-    n_rows : int
-        Size of the minibatch.
-    multiply_adds : int
-        Multiply-adds of a forward pass of one sample.
-
-    Returns
-    -------
-    bounds : list of (start, stop)
-
-    Examples
-    --------
-    >>> shard_bounds(100, 10_000)
-    [(0, 100)]
-    >>> shard_bounds(100, 600_000)
-    [(0, 50), (50, 100)]
-    >>> shard_bounds(96, 25_000_000)
-    [(0, 32), (32, 64), (64, 96)]
-    """
-    total = n_rows * multiply_adds
-    n_shards = 1 if total < SECOND_SHARD else min(n_rows, MAX_SHARDS, max(2, total // FURTHER_SHARD))
-    cuts = [-(-n_rows * index // n_shards) for index in range(n_shards + 1)]
-    return list(zip(cuts, cuts[1:], strict=False))
-
-
-def chunk_bounds(n_rows: int, target: int) -> list[tuple[int, int]]:
-    """Cut a shard into chunks of nearly equal size, close to a target.
-
-    Examples
-    --------
-    >>> chunk_bounds(64, 20)
-    [(0, 22), (22, 44), (44, 64)]
-    """
-    size = -(-n_rows // max(1, round(n_rows / target)))
-    return [(start, min(start + size, n_rows)) for start in range(0, n_rows, size)]
-
-
-def chunk_target(steps: tuple[Step, ...], dtype: np.dtype) -> int:
-    """Return the number of images of a chunk, by the memory of the hungriest step."""
-    elements = max(
-        sum(map(prod, step.input_shapes))
-        + prod(step.output_shape)
-        + step.layer.scratch_size(step.input_shape)
-        for step in steps[1:]
-    )
-    per_image = elements * dtype.itemsize
-    return max(1, CHUNK_BYTES // per_image, min(LONG_CHUNK, 4 * CHUNK_BYTES // per_image))
 
 
 @dataclass
@@ -134,14 +60,13 @@ class Executor:
         In training, changes of its parameters are seen. Prediction folds some of them, see
         :func:`skcnn.network.rewriting.folded`, as they are at this moment.
     pool : WorkerPool
+        On how many threads, and cut in which pieces, work runs.
     training : bool
         Whether minibatches are trained on, rather than predicted.
     streams : RandomStreams or None
         Source of the random draws of layers in training.
     input_gradient : bool
         Whether the gradient with respect to the images is wanted, too.
-    small_pieces : bool
-        Whether to cut into shards and chunks of about two rows, to test layers, rather than by cost.
     """
 
     def __init__(
@@ -152,7 +77,6 @@ class Executor:
         training: bool,
         streams: RandomStreams | None = None,
         input_gradient: bool = False,
-        small_pieces: bool = False,
     ):
         self.network, self.pool = network, pool
         steps, params = network.steps, network.params
@@ -161,8 +85,8 @@ class Executor:
         trained = network.trained if training else None
         self.program = Program(fuse(steps), trained, input_gradient=input_gradient)
         self.state = {}
-        self._multiply_adds = FURTHER_SHARD // 2 if small_pieces else network.multiply_adds()
-        self._chunk_target = 2 if small_pieces else chunk_target(steps, network.dtype)
+        self._multiply_adds = network.multiply_adds()
+        self._chunk_target = pool.cut.chunk_target(image_bytes(steps, network.dtype))
         self._context = Context(
             network,
             self.program,
@@ -251,7 +175,7 @@ class Executor:
         """Give the shards their rows of a minibatch."""
         self._prepare()
         self.state = {}
-        bounds = shard_bounds(batch.n_rows, self._multiply_adds)
+        bounds = self.pool.cut.shard_bounds(batch.n_rows, self._multiply_adds)
         while len(self._shards) < len(bounds):
             scratch = self._scratch[len(self._shards) % len(self._scratch)]
             self._shards.append(Shard(self._context, scratch))
@@ -290,7 +214,7 @@ class Executor:
                 np.add(first[block], other[block], out=first[block])
 
         if others:
-            self.pool.run(add, blocks(first.size))
+            self.pool.run(add, blocks(first.size, self.pool.cut.block))
         return first
 
     def predict(self, batch: Batch, out: np.ndarray) -> np.ndarray:
@@ -317,7 +241,8 @@ class Executor:
             out[start:stop] = shard.whole.units[-1].value
             self._shards.append(shard)
 
-        self.pool.run(run, chunk_bounds(batch.n_rows, max(PREDICTION_ROWS, self._chunk_target)))
+        target = max(self.pool.cut.prediction_rows, self._chunk_target)
+        self.pool.run(run, chunk_bounds(batch.n_rows, target))
         return out
 
     def _idle_shard(self):
@@ -362,6 +287,11 @@ class Executor:
         return [partial for shard in self._active for partial in shard.partials]
 
 
-def blocks(size: int) -> list[slice]:
-    """Cut a vector into slices of at most ``BLOCK`` elements."""
-    return [slice(start, min(start + BLOCK, size)) for start in range(0, size, BLOCK)]
+def image_bytes(steps: tuple[Step, ...], dtype: np.dtype) -> int:
+    """Return the memory that the hungriest step takes for an image: inputs, result and scratch."""
+    return dtype.itemsize * max(
+        sum(map(prod, step.input_shapes))
+        + prod(step.output_shape)
+        + step.layer.scratch_size(step.input_shape)
+        for step in steps[1:]
+    )

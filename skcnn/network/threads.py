@@ -1,4 +1,4 @@
-"""How many threads to compute on, and the BLAS held at one thread meanwhile."""
+"""How many threads to compute on, in which pieces, and the BLAS held at one thread meanwhile."""
 
 import os
 import threading
@@ -11,6 +11,8 @@ import joblib
 import numpy as np
 from joblib.parallel import get_active_backend
 from threadpoolctl import ThreadpoolController
+
+from skcnn.network.cut import Cut
 
 THREADS_VARIABLE = "SKCNN_NUM_THREADS"
 LIMIT_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS")
@@ -113,10 +115,20 @@ class WorkerPool:
     ----------
     n_threads : int
         Number of threads, the calling one included. Threads start when they are first needed.
+    cut : Cut or None
+        In which pieces an executor runs its work here; None for ``default_cut``.
+
+    Attributes
+    ----------
+    n_threads : int
+    cut : Cut
     """
 
-    def __init__(self, n_threads: int):
+    default_cut = Cut()
+
+    def __init__(self, n_threads: int, cut: Cut | None = None):
         self.n_threads = n_threads
+        self.cut = self.default_cut if cut is None else cut
         self._executor = ThreadPoolExecutor(max(1, n_threads - 1), initializer=_configure_numpy)
 
     def run(self, function, items: list) -> None:
@@ -185,15 +197,20 @@ def current_numpy_state() -> Callable[[], AbstractContextManager]:
 
 
 @contextmanager
-def worker_pool():
+def worker_pool(cut: Cut | None = None):
     """Hold the BLAS at one thread and yield a pool of the threads that it would have used.
+
+    Parameters
+    ----------
+    cut : Cut or None
+        As for :class:`WorkerPool`.
 
     Yields
     ------
     pool : WorkerPool
     """
     with blas_guard as blas_limit, working_numpy_state():
-        pool = WorkerPool(thread_count(blas_limit))
+        pool = WorkerPool(thread_count(blas_limit), cut)
         try:
             yield pool
         finally:

@@ -11,7 +11,8 @@ from dataclasses import replace
 import numpy as np
 
 from skcnn.data.samples import TrainingData
-from skcnn.network.executor import Batch, Executor, blocks
+from skcnn.network.cut import blocks
+from skcnn.network.executor import Batch, Executor
 from skcnn.network.losses import dense_targets
 from skcnn.network.network import Network
 from skcnn.random_streams import RandomStreams
@@ -182,7 +183,7 @@ def update(
         if averaging and averaging.each_step:
             averaging.update(slots["average"], weights, state.n_averaged)
 
-    executor.pool.run(update_block, blocks(network.n_params))
+    executor.pool.run(update_block, blocks(network.n_params, executor.pool.cut.block))
     network.set_state(executor.state)
     if not has_finite_parameters(network):
         raise DivergenceError(f"a weight or running statistic ceased to be finite at step {state.step + 1}")

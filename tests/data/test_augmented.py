@@ -3,6 +3,7 @@
 import joblib
 import numpy as np
 import pytest
+from cuts import FINE
 from seeds import SEED, generator
 from sklearn.datasets import load_digits
 from sklearn.model_selection import GridSearchCV
@@ -164,8 +165,8 @@ def test_samples_are_mixed_in_by_their_weights():
 @pytest.mark.parametrize(
     "augmentation", ["auto", EVERYTHING, tuple(EVERYTHING)], ids=["auto", "list", "tuple"]
 )
-def test_training_has_the_same_bits_on_any_number_of_threads(augmentation, monkeypatch):
-    monkeypatch.setattr("skcnn.network.executor.SECOND_SHARD", 10_000)
+def test_training_has_the_same_bits_on_any_number_of_threads(augmentation, cut_work, monkeypatch):
+    cut_work(FINE)
     found = []
     for n_threads in (1, 2, 3):
         monkeypatch.setenv("SKCNN_NUM_THREADS", str(n_threads))

@@ -182,13 +182,12 @@ def test_reading_a_batch_of_a_large_memory_map_allocates_little(tmp_path, kind):
     assert peak < X.nbytes / 10
 
 
-def test_standardizing_a_large_memory_map_allocates_blocks(tmp_path, monkeypatch):
-    monkeypatch.setattr("skcnn.data.images.BLOCK_BYTES", 50_000)
+def test_standardizing_a_large_memory_map_allocates_blocks(tmp_path):
     mapped = np.lib.format.open_memmap(tmp_path / "images.npy", "w+", np.uint8, (4000, 16, 16, 3))
     mapped[::2] = 2
     source = ImageSource(mapped, image_format((16, 16, 3), dtype="float32"))
     tracemalloc.start()
-    format = standardized(source, None)
+    format = standardized(source, None, block_bytes=50_000)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     np.testing.assert_array_equal(format.mean, 1)
@@ -250,11 +249,11 @@ def test_the_scale_of_weights_does_not_matter_in_standardization(factor):
 
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("images_in_block", [1, 3, 7, 13])
-def test_several_blocks_equal_one_block(monkeypatch, images_in_block, weighted):
+def test_several_blocks_equal_one_block(images_in_block, weighted):
     images = generator(0).normal(1000.0, 1.0, (13, 5, 4, 3))
     weights = generator(1).uniform(size=13) if weighted else None
-    monkeypatch.setattr("skcnn.data.images.BLOCK_BYTES", images[0].nbytes * images_in_block)
-    format = standardized(ImageSource(images, image_format((5, 4, 3))), weights)
+    source, block_bytes = ImageSource(images, image_format((5, 4, 3))), images[0].nbytes * images_in_block
+    format = standardized(source, weights, block_bytes=block_bytes)
     pixel_weights = np.repeat(np.ones(13) if weights is None else weights, 20)
     pixels = images.reshape(-1, 3)
     mean = np.average(pixels, axis=0, weights=pixel_weights)
@@ -263,10 +262,9 @@ def test_several_blocks_equal_one_block(monkeypatch, images_in_block, weighted):
     np.testing.assert_allclose(format.deviation, np.sqrt(variance), rtol=1e-11)
 
 
-def test_a_block_is_at_least_one_image(monkeypatch):
-    monkeypatch.setattr("skcnn.data.images.BLOCK_BYTES", 1)
+def test_a_block_is_at_least_one_image():
     images = random_images().astype(float)
-    format = standardized(ImageSource(images, image_format()), None)
+    format = standardized(ImageSource(images, image_format()), None, block_bytes=1)
     np.testing.assert_allclose(format.mean, images.mean(axis=(0, 1, 2)), rtol=1e-14)
 
 

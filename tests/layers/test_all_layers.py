@@ -50,7 +50,8 @@ from skcnn.layers import (
     ZeroPad2D,
 )
 from skcnn.layers.base import JoiningLayer
-from skcnn.network.executor import Batch, Executor, chunk_bounds, chunk_target, shard_bounds
+from skcnn.network.cut import Cut
+from skcnn.network.executor import Batch, Executor
 from skcnn.network.graph import compile_steps
 from skcnn.network.network import init_network
 from skcnn.network.threads import worker_pool
@@ -221,7 +222,7 @@ class LinearLoss:
 class Run:
     """One training step and one prediction through the executor, and all that came out of them."""
 
-    def __init__(self, layer, input_shape, *, dtype=np.float64, weights=None, input_gradient=True):
+    def __init__(self, layer, input_shape, *, dtype=np.float64, weights=None, input_gradient=True, cut=None):
         self.steps = compile_steps([("layer", layer)], input_shape)
         if len(self.steps[-1].output_shape) == 3:
             self.steps = compile_steps([("layer", layer), ("flatten", Flatten())], input_shape)
@@ -235,14 +236,11 @@ class Run:
             np.copyto(out, X[..., rows, :])
 
         batch = Batch(N_SAMPLES, read, targets, np.ones(N_SAMPLES, dtype), weights)
-        with worker_pool() as pool:
+        with worker_pool(cut) as pool:
             executor = Executor(
                 self.network, pool, training=True, streams=streams, input_gradient=input_gradient
             )
             self.loss = executor.gradients(batch, LinearLoss())
-            self.n_shards = len(shard_bounds(N_SAMPLES, self.network.multiply_adds()))
-            chunks = chunk_bounds(N_SAMPLES, chunk_target(self.steps, self.network.dtype))
-            self.largest_chunk = max(stop - start for start, stop in chunks)
             self.gradient = executor.reduce().copy()
             self.dX = executor.input_gradient() if input_gradient else None
             self.network.set_state(executor.state)
@@ -276,39 +274,21 @@ def test_gradients_are_right(layer, input_shape, weights):
     assert error_away_from_kinks(layer, input_shape, **options) < 1e-7
 
 
-def cut(monkeypatch, layer, *, max_shards, chunk_bytes):
-    """Make minibatches fall into many units of work, even where a layer has no multiply-adds."""
-    monkeypatch.setattr("skcnn.network.executor.SECOND_SHARD", 1)
-    monkeypatch.setattr("skcnn.network.executor.FURTHER_SHARD", 1)
-    monkeypatch.setattr("skcnn.network.executor.MAX_SHARDS", max_shards)
-    monkeypatch.setattr("skcnn.network.executor.CHUNK_BYTES", chunk_bytes)
-    monkeypatch.setattr("skcnn.network.executor.PREDICTION_ROWS", 2)
-    monkeypatch.setattr(type(layer), "multiply_adds", lambda self, input_shape: 1)
+WHOLE = Cut(max_shards=1, min_chunk=N_SAMPLES)
+CUTS = [
+    Cut(chunk_bytes=0, prediction_rows=2),
+    Cut(min_shards=3),
+    Cut(min_shards=3, chunk_bytes=0, prediction_rows=2),
+    Cut(min_shards=N_SAMPLES, chunk_bytes=0, prediction_rows=2),
+]
 
 
-CUTS = pytest.mark.parametrize(
-    ("max_shards", "chunk_bytes"), [(1, 1), (3, 10**9), (3, 1), (N_SAMPLES, 1)], ids=str
-)
-
-
-@CUTS
-@each_row
-def test_gradients_are_right_in_shards_and_chunks(layer, input_shape, max_shards, chunk_bytes, monkeypatch):
-    cut(monkeypatch, layer, max_shards=max_shards, chunk_bytes=chunk_bytes)
-    options = {"n_samples": N_SAMPLES, "weights": WEIGHTS, "n_directions": 2, "random_state": SEED}
-    assert error_away_from_kinks(layer, input_shape, **options) < 1e-7
-
-
-@CUTS
+@pytest.mark.parametrize("cut", CUTS, ids=["chunks", "shards", "chunks of shards", "single images"])
 @each([row for row in ROWS if not isinstance(row[0], RANDOM) or row[0].rate == 0])
-def test_shards_and_chunks_change_nothing(layer, input_shape, max_shards, chunk_bytes, monkeypatch):
+def test_shards_and_chunks_change_nothing(layer, input_shape, cut):
     """Only random masks depend on the cut. Everything else is the same sum in another order."""
-    whole = Run(layer, input_shape, weights=WEIGHTS)
-    assert (whole.n_shards, whole.largest_chunk) == (1, N_SAMPLES)
-    cut(monkeypatch, layer, max_shards=max_shards, chunk_bytes=chunk_bytes)
-    pieces = Run(layer, input_shape, weights=WEIGHTS)
-    assert pieces.n_shards == max_shards
-    assert pieces.largest_chunk == (1 if chunk_bytes == 1 else N_SAMPLES)
+    whole = Run(layer, input_shape, weights=WEIGHTS, cut=WHOLE)
+    pieces = Run(layer, input_shape, weights=WEIGHTS, cut=cut)
     assert_close(pieces.scores, whole.scores)
     assert_close(pieces.dX, whole.dX)
     assert_close(pieces.gradient, whole.gradient)
@@ -320,11 +300,11 @@ def test_shards_and_chunks_change_nothing(layer, input_shape, max_shards, chunk_
 @each_row
 def test_threads_change_no_bit(layer, input_shape, monkeypatch):
     """More shards than threads, and more threads than shards, of one image a chunk."""
-    cut(monkeypatch, layer, max_shards=3, chunk_bytes=1)
+    cut = Cut(min_shards=3, chunk_bytes=0, prediction_rows=2)
     runs = []
     for n_threads in (1, 2, 5):
         monkeypatch.setenv("SKCNN_NUM_THREADS", str(n_threads))
-        runs.append(Run(layer, input_shape, weights=WEIGHTS))
+        runs.append(Run(layer, input_shape, weights=WEIGHTS, cut=cut))
     for run in runs[1:]:
         assert run.loss == runs[0].loss
         np.testing.assert_array_equal(run.dX, runs[0].dX)

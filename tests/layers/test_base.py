@@ -25,6 +25,7 @@ from skcnn.layers import (
     ZeroPad2D,
 )
 from skcnn.layers.base import as_pair, as_size, check_divides, check_padding, is_integer, require_image
+from skcnn.network.cut import Cut
 from skcnn.network.executor import Batch, Executor
 from skcnn.network.graph import compile_steps
 from skcnn.network.network import init_network
@@ -73,7 +74,7 @@ class SumOfScores:
         return float(scores.sum())
 
 
-def train(layers, X, *, weights=None, input_gradient=True):
+def train(layers, X, *, weights=None, input_gradient=True, cut=None):
     """Run one step on vectors (n, f) or images (h, w, n, c); return gradients and dX."""
     shape = X.shape[1:] if X.ndim == 2 else (*X.shape[:2], X.shape[3])
     network = init_network(compile_steps(layers, shape), dtype=X.dtype, streams=RandomStreams(SEED))
@@ -83,7 +84,7 @@ def train(layers, X, *, weights=None, input_gradient=True):
         np.copyto(out, X[..., rows, :])
 
     no_targets = np.zeros((n_samples, network.n_outputs))
-    with worker_pool() as pool:
+    with worker_pool(cut) as pool:
         executor = Executor(
             network, pool, training=True, streams=RandomStreams(SEED), input_gradient=input_gradient
         )
@@ -208,17 +209,14 @@ class Spy(Layer):
 
 
 @pytest.fixture
-def events(monkeypatch):
+def events():
     """What a Spy notes in one training step on images 0, 1, 2, 3, in two shards of two chunks of one."""
-    monkeypatch.setattr("skcnn.network.executor.SECOND_SHARD", 1)
-    monkeypatch.setattr("skcnn.network.executor.FURTHER_SHARD", 1)
-    monkeypatch.setattr("skcnn.network.executor.MAX_SHARDS", 2)
-    monkeypatch.setattr("skcnn.network.executor.CHUNK_BYTES", 1)
     notes = {"events": [], "lock": threading.Lock()}
     images = np.arange(4.0) * np.ones((3, 2, 1, 1))
     X = np.ascontiguousarray(images.transpose(0, 1, 3, 2))
     weights = np.array([1.0, 2.0, 3.0, 4.0])
-    gradients, _ = train([("spy", Spy(notes)), ("flatten", Flatten())], X, weights=weights)
+    layers, cut = [("spy", Spy(notes)), ("flatten", Flatten())], Cut(min_shards=2, chunk_bytes=0)
+    gradients, _ = train(layers, X, weights=weights, cut=cut)
     return notes["events"] + [("gradient", float(gradients["spy"]["factor"][0]))]
 
 

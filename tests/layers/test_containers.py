@@ -7,6 +7,7 @@ from copy import deepcopy
 import joblib
 import numpy as np
 import pytest
+from cuts import FINE, PAIRS
 from gradients import error_away_from_kinks
 from numpy.testing import assert_array_equal
 from reference import assert_close
@@ -225,23 +226,23 @@ def build(blocks, input_shape, dtype=np.float64):
 class Run:
     """One training step and one prediction, and all that comes out of them."""
 
-    def __init__(self, network, X, *, weights=WEIGHTS, input_gradient=True, small_pieces=False):
+    def __init__(self, network, X, *, weights=WEIGHTS, input_gradient=True, cut=None):
         def read(rows, out):
             np.copyto(out, X[rows].transpose(1, 2, 0, 3) if X.ndim == 4 else X[rows])
 
         numbers = np.arange(N_SAMPLES)[:, np.newaxis]
         batch = Batch(N_SAMPLES, read, numbers, np.ones(N_SAMPLES), weights)
-        options = {"streams": RandomStreams(SEED), "small_pieces": small_pieces}
+        streams = RandomStreams(SEED)
         recorder = Recorder(network.n_outputs)
-        with worker_pool() as pool:
-            executor = Executor(network, pool, training=True, input_gradient=input_gradient, **options)
+        with worker_pool(cut) as pool:
+            executor = Executor(network, pool, training=True, streams=streams, input_gradient=input_gradient)
             self.loss = executor.gradients(batch, recorder)
             self.gradient = executor.reduce().copy()
             self.dX = executor.input_gradient() if input_gradient else None
             self.state = {where: np.copy(value) for where, value in executor.state.items()}
             self.trained = recorder.scores
             self.predicted = np.full_like(recorder.scores, np.nan, dtype=network.dtype)
-            Executor(network, pool, training=False, **options).predict(batch, self.predicted)
+            Executor(network, pool, training=False).predict(batch, self.predicted)
 
     def arrays(self):
         """Return everything by name, to compare two runs."""
@@ -288,11 +289,10 @@ def test_parameter_gradients_do_not_need_that_of_the_input(name):
 @each_block
 def test_threads_change_no_bit(name, monkeypatch):
     """Fewer threads than shards and more; shards of two rows, chunks of one or two."""
-    monkeypatch.setattr("skcnn.network.executor.PREDICTION_ROWS", 2)
     runs = []
     for n_threads in (1, 2, 5):
         monkeypatch.setenv("SKCNN_NUM_THREADS", str(n_threads))
-        runs.append(run(name, small_pieces=True).arrays())
+        runs.append(run(name, cut=PAIRS).arrays())
     for other in runs[1:]:
         assert other.keys() == runs[0].keys()
         for where, value in runs[0].items():
@@ -302,7 +302,7 @@ def test_threads_change_no_bit(name, monkeypatch):
 @each_sure_block
 def test_shards_and_chunks_change_nothing(name):
     """But the order of sums; statistics of norms in branches are those of the whole minibatch."""
-    whole, pieces = run(name).arrays(), run(name, small_pieces=True).arrays()
+    whole, pieces = run(name).arrays(), run(name, cut=PAIRS).arrays()
     assert pieces.keys() == whole.keys()
     for where, value in whole.items():
         np.testing.assert_allclose(
@@ -778,9 +778,8 @@ def test_partial_fit_and_warm_start_go_on_as_one_fit_does():
     assert_array_equal(parts.network_.vector, whole.network_.vector)
 
 
-def test_a_network_of_containers_is_the_same_with_any_number_of_threads(monkeypatch):
-    monkeypatch.setattr("skcnn.network.executor.SECOND_SHARD", 1)
-    monkeypatch.setattr("skcnn.network.executor.FURTHER_SHARD", 1)
+def test_a_network_of_containers_is_the_same_with_any_number_of_threads(cut_work, monkeypatch):
+    cut_work(FINE)
     nets = []
     for n_threads in (1, 2, 5):
         monkeypatch.setenv("SKCNN_NUM_THREADS", str(n_threads))

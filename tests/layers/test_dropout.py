@@ -6,6 +6,7 @@ from reference import run_backward, run_forward
 from seeds import SEED, generator
 
 from skcnn.layers import Dropout, Flatten, SpatialDropout2D
+from skcnn.network.cut import Cut
 from skcnn.network.executor import Batch, Executor
 from skcnn.network.graph import compile_steps
 from skcnn.network.network import init_network
@@ -21,14 +22,14 @@ class SumOfScores:
         return float(scores.sum())
 
 
-def factors(*layers, input_shape=(50,), n_samples=6, seed=0, numbers=(0,)):
+def factors(*layers, input_shape=(50,), n_samples=6, seed=0, numbers=(0,), cut=None):
     """Return what each step of training multiplies the features by, which is the gradient of their sum."""
     chain = [*layers, Flatten()] if len(input_shape) == 3 else layers
     steps = compile_steps([(f"layer{index}", layer) for index, layer in enumerate(chain)], input_shape)
     streams = RandomStreams(SEED + seed)
     network = init_network(steps, dtype=np.float64, streams=streams)
     targets, weights = np.zeros((n_samples, network.n_outputs)), np.ones(n_samples)
-    with worker_pool() as pool:
+    with worker_pool(cut) as pool:
         executor = Executor(network, pool, training=True, streams=streams, input_gradient=True)
         results = []
         for number in numbers:
@@ -124,10 +125,10 @@ class TestSpatialDropout2D:
             # neighbouring pairs share an element, which at most doubles the variance
             assert abs(both.mean() - 0.16) < 5 * np.sqrt(2 * 0.16 * 0.84 / both.size)
 
-    def test_masks_of_steps_and_chunks_differ(self, monkeypatch):
+    def test_masks_of_steps_and_chunks_differ(self):
         """Images that go through the layer one at a time do not share a mask."""
-        monkeypatch.setattr("skcnn.network.executor.CHUNK_BYTES", 1)
-        first, second = factors(SpatialDropout2D(0.5), input_shape=(2, 1, 1000), numbers=(0, 1))
+        options = {"input_shape": (2, 1, 1000), "numbers": (0, 1), "cut": Cut(chunk_bytes=0)}
+        first, second = factors(SpatialDropout2D(0.5), **options)
         masks = [*first.transpose(2, 0, 1, 3), *second.transpose(2, 0, 1, 3)]
         for one, other in zip(masks, masks[1:], strict=False):
             assert abs(agreement(one[0, 0], other[0, 0]) - 0.5) < 5 * 0.5 / np.sqrt(1000)
@@ -170,21 +171,16 @@ def test_mask_changes_with_the_layer():
     assert set(both.ravel()) == {0, 4}
 
 
-def test_mask_changes_with_the_shard(monkeypatch):
+def test_mask_changes_with_the_shard():
     """Samples of different units of work must not share a mask."""
-    monkeypatch.setattr("skcnn.network.executor.SECOND_SHARD", 1)
-    monkeypatch.setattr("skcnn.network.executor.FURTHER_SHARD", 1)
-    monkeypatch.setattr("skcnn.network.executor.MAX_SHARDS", 6)
-    monkeypatch.setattr(Dropout, "multiply_adds", lambda self, input_shape: 1)
-    (mask,) = factors(Dropout(0.5), input_shape=(1000,))
+    (mask,) = factors(Dropout(0.5), input_shape=(1000,), cut=Cut(min_shards=6))
     for row in range(5):
         assert abs(agreement(mask[row], mask[row + 1]) - 0.5) < 5 * 0.5 / np.sqrt(1000)
 
 
-def test_mask_changes_with_the_chunk(monkeypatch):
+def test_mask_changes_with_the_chunk():
     """The same for the few images that go through a layer at a time, one here."""
-    monkeypatch.setattr("skcnn.network.executor.CHUNK_BYTES", 1)
-    (mask,) = factors(Dropout(0.5), input_shape=(20, 10, 5))
+    (mask,) = factors(Dropout(0.5), input_shape=(20, 10, 5), cut=Cut(chunk_bytes=0))
     for row in range(5):
         share = agreement(mask[:, :, row], mask[:, :, row + 1])
         assert abs(share - 0.5) < 5 * 0.5 / np.sqrt(1000)
@@ -192,13 +188,11 @@ def test_mask_changes_with_the_chunk(monkeypatch):
 
 @pytest.mark.parametrize("n_threads", [1, 4])
 def test_mask_does_not_depend_on_the_number_of_threads(n_threads, monkeypatch):
-    monkeypatch.setattr("skcnn.network.executor.SECOND_SHARD", 1)
-    monkeypatch.setattr("skcnn.network.executor.FURTHER_SHARD", 1)
-    monkeypatch.setattr(Dropout, "multiply_adds", lambda self, input_shape: 1)
+    options = {"numbers": (0, 1), "cut": Cut(min_shards=6)}
     monkeypatch.setenv("SKCNN_NUM_THREADS", "2")
-    expected = factors(Dropout(0.5), numbers=(0, 1))
+    expected = factors(Dropout(0.5), **options)
     monkeypatch.setenv("SKCNN_NUM_THREADS", str(n_threads))
-    np.testing.assert_array_equal(factors(Dropout(0.5), numbers=(0, 1)), expected)
+    np.testing.assert_array_equal(factors(Dropout(0.5), **options), expected)
 
 
 @BOTH

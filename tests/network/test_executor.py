@@ -6,6 +6,7 @@ from math import prod
 
 import numpy as np
 import pytest
+from cuts import FINE
 from scipy.special import log_softmax, softmax
 from seeds import SEED, generator
 
@@ -25,21 +26,8 @@ from skcnn.layers import (
 )
 from skcnn.layers.base import JoiningLayer
 from skcnn.layers.containers import Add, Concatenate
-from skcnn.network.executor import (
-    BLOCK,
-    CHUNK_BYTES,
-    FURTHER_SHARD,
-    LONG_CHUNK,
-    MAX_SHARDS,
-    PREDICTION_ROWS,
-    SECOND_SHARD,
-    Batch,
-    Executor,
-    blocks,
-    chunk_bounds,
-    chunk_target,
-    shard_bounds,
-)
+from skcnn.network.cut import Cut
+from skcnn.network.executor import Batch, Executor, image_bytes
 from skcnn.network.graph import Graph, compile_steps
 from skcnn.network.losses import LogLoss
 from skcnn.network.network import init_network
@@ -136,16 +124,16 @@ def executor_of(network, pool, *, training=True, **options):
     return Executor(network, pool, training=training, streams=RandomStreams(SEED), **options)
 
 
-def gradients(network, problem):
+def gradients(network, problem, cut=FINE):
     """Return loss, gradient and the new state of one step of a fresh executor."""
-    with worker_pool() as pool:
+    with worker_pool(cut) as pool:
         executor = executor_of(network, pool)
         loss = executor.gradients(problem.batch(), LogLoss())
         return loss, executor.reduce().copy(), {key: np.copy(value) for key, value in executor.state.items()}
 
 
-def predict(network, problem):
-    with worker_pool() as pool:
+def predict(network, problem, cut=FINE):
+    with worker_pool(cut) as pool:
         out = np.full((len(problem.targets), network.n_outputs), np.nan, network.dtype)
         return executor_of(network, pool, training=False).predict(problem.batch(), out)
 
@@ -158,90 +146,32 @@ def assert_same_bits(actual, expected):
         np.testing.assert_array_equal(actual[2][key], value)
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def threads(monkeypatch):
-    """Return a function that sets the number of threads."""
-    return lambda number: monkeypatch.setenv("SKCNN_NUM_THREADS", str(number))
+    """Compute on one thread, and return a function that sets another number."""
 
+    def use(number):
+        monkeypatch.setenv("SKCNN_NUM_THREADS", str(number))
 
-@pytest.fixture
-def small_pieces(monkeypatch, threads):
-    """Cut every minibatch into up to four shards and these into chunks of one or two images."""
-    threads(1)
-    monkeypatch.setattr("skcnn.network.executor.SECOND_SHARD", 1)
-    monkeypatch.setattr("skcnn.network.executor.FURTHER_SHARD", 1)
-    monkeypatch.setattr("skcnn.network.executor.MAX_SHARDS", 4)
-    monkeypatch.setattr("skcnn.network.executor.CHUNK_BYTES", 1)
-    monkeypatch.setattr("skcnn.network.executor.PREDICTION_ROWS", 2)
-    return monkeypatch
+    use(1)
+    return use
 
 
 # --- cuts ---
 
 
-def assert_covers(bounds, n_rows):
-    assert [row for start, stop in bounds for row in range(start, stop)] == list(range(n_rows))
-    assert all(start < stop for start, stop in bounds)
-
-
-@pytest.mark.parametrize("multiply_adds", [0, 1, 10**6, 10**7, 10**9])
-def test_shards_cover_all_rows_once_and_are_nearly_equal(multiply_adds):
-    for n_rows in [*range(1, 20), 64, 127, 128, 1000]:
-        bounds = shard_bounds(n_rows, multiply_adds)
-        assert_covers(bounds, n_rows)
-        sizes = [stop - start for start, stop in bounds]
-        assert len(sizes) <= MAX_SHARDS
-        assert max(sizes) - min(sizes) <= 1
-        assert sizes[0] == max(sizes)  # whose scratch memory serves those that follow
-        assert (len(sizes) > 1) == (n_rows > 1 and n_rows * multiply_adds >= SECOND_SHARD)
-        assert len(sizes) <= 2 or n_rows * multiply_adds >= len(sizes) * FURTHER_SHARD
-
-
-@pytest.mark.parametrize("target", [1, 2, 3, 7, 20, 1000])
-def test_chunks_cover_all_rows_once_and_are_close_to_the_target(target):
-    for n_rows in range(1, 100):
-        bounds = chunk_bounds(n_rows, target)
-        assert_covers(bounds, n_rows)
-        sizes = [stop - start for start, stop in bounds]
-        assert len(set(sizes[:-1])) <= 1
-        assert sizes[-1] <= sizes[0]
-        assert sizes[0] <= max(1.5 * target, 1)
-        assert len(sizes) == 1 or sizes[0] >= 2 * target / 3 - 1
-
-
-def test_blocks_cover_a_vector_once():
-    for size in [0, 1, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK + 7]:
-        cuts = blocks(size)
-        assert [cut.start for cut in cuts] == list(range(0, size, BLOCK))
-        assert all(cut.stop == after.start for cut, after in zip(cuts, cuts[1:], strict=False))
-        assert (cuts[-1].stop if cuts else 0) == size
-
-
-def test_a_chunk_fills_its_memory_with_the_hungriest_step():
+def test_the_hungriest_step_needs_the_memory_of_its_images_and_its_scratch():
     """A convolution of 3 * 3 * 2 columns for each of 5x6 pixels, padded to 7x8, with its input and result.
 
     One column more is for the bias.
     """
     steps = chain(Conv2D(4), Flatten(), Dense(3)).steps
     elements = 30 * 2 + 30 * 4 + 30 * (18 + 1) + 56 * 2
-    assert chunk_target(steps, np.dtype("float64")) == CHUNK_BYTES // (8 * elements)
-    assert chunk_target(steps, np.dtype("float32")) == CHUNK_BYTES // (4 * elements)
+    assert image_bytes(steps, np.dtype("float64")) == 8 * elements
+    assert image_bytes(steps, np.dtype("float32")) == 4 * elements
 
 
-def test_a_chunk_of_few_images_may_take_four_times_the_memory(monkeypatch):
-    steps = chain(Conv2D(4), Flatten(), Dense(3)).steps
-    per_image = 8 * (30 * 2 + 30 * 4 + 30 * (18 + 1) + 56 * 2)
-    for images, expected in [(LONG_CHUNK + 1, LONG_CHUNK + 1), (LONG_CHUNK - 1, LONG_CHUNK), (3, 12)]:
-        monkeypatch.setattr("skcnn.network.executor.CHUNK_BYTES", images * per_image)
-        assert chunk_target(steps, np.dtype("float64")) == expected
-
-
-def test_a_chunk_is_at_least_one_image(monkeypatch):
-    monkeypatch.setattr("skcnn.network.executor.CHUNK_BYTES", 1)
-    assert chunk_target(chain(Conv2D(4), Flatten(), Dense(3)).steps, np.dtype("float64")) == 1
-
-
-def test_the_cuts_do_not_depend_on_the_threads(small_pieces, threads):
+def test_the_cuts_do_not_depend_on_the_threads(threads):
     """Which rows are read at a time is a function of the minibatch and the network alone."""
     network = chain(Conv2D(2), Flatten(), Dense(3))
     seen = []
@@ -256,7 +186,7 @@ def test_the_cuts_do_not_depend_on_the_threads(small_pieces, threads):
             read(rows, out)
 
         batch.read = note
-        with worker_pool() as pool:
+        with worker_pool(FINE) as pool:
             executor_of(network, pool).gradients(batch, LogLoss())
             executor_of(network, pool, training=False).predict(batch, np.empty((11, 3)))
         seen.append(sorted(reads))
@@ -450,7 +380,7 @@ def test_a_place_has_room_for_the_largest_image():
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_working_in_place_changes_no_bit(small_pieces, monkeypatch, training):
+def test_working_in_place_changes_no_bit(monkeypatch, training):
     network = chain(
         Conv2D(3), Tanh(), ReLU(), Dropout(0.3), BatchNorm(), ReLU(), MaxPool2D(), Flatten(), Dense(4), Tanh()
     )
@@ -469,7 +399,7 @@ def test_working_in_place_changes_no_bit(small_pieces, monkeypatch, training):
         np.testing.assert_array_equal(*results)
 
 
-def test_the_first_layer_is_not_asked_for_the_gradient_of_the_images(small_pieces):
+def test_the_first_layer_is_not_asked_for_the_gradient_of_the_images():
     asked = []
 
     class Asked(Conv2D):
@@ -722,19 +652,17 @@ GRAPHS = {
 
 
 @pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("pieces", ["one piece", "many pieces"])
+@pytest.mark.parametrize("cut", [Cut(), FINE], ids=["one piece", "many pieces"])
 @pytest.mark.parametrize("name", list(GRAPHS))
-def test_gradients_of_any_graph_agree_with_finite_differences(request, name, pieces, weighted):
+def test_gradients_of_any_graph_agree_with_finite_differences(name, cut, weighted):
     """Of all parameters and of the images.
 
     Rounding of the loss, a number around one, divided by the step of 1e-6 gives errors of 1e-10, and so
     do the third derivatives times the square of the step.
     """
-    if pieces == "many pieces":
-        request.getfixturevalue("small_pieces")
     network = graph((2, 3, 2), *GRAPHS[name])
     problem = Problem(network, n_rows=5, weighted=weighted)
-    with worker_pool() as pool:
+    with worker_pool(cut) as pool:
         executor = executor_of(network, pool, input_gradient=True)
         loss = executor.gradients(problem.batch(), LogLoss())
         gradient = executor.reduce().copy()
@@ -753,10 +681,10 @@ def test_gradients_of_any_graph_agree_with_finite_differences(request, name, pie
 
 
 @pytest.mark.parametrize("name", list(GRAPHS))
-def test_parameter_gradients_are_the_same_without_that_of_the_images(small_pieces, name):
+def test_parameter_gradients_are_the_same_without_that_of_the_images(name):
     network = graph((2, 3, 2), *GRAPHS[name])
     problem = Problem(network, n_rows=5)
-    with worker_pool() as pool:
+    with worker_pool(FINE) as pool:
         executor = executor_of(network, pool, input_gradient=True)
         executor.gradients(problem.batch(), LogLoss())
         expected = executor.reduce().copy()
@@ -764,7 +692,7 @@ def test_parameter_gradients_are_the_same_without_that_of_the_images(small_piece
 
 
 @pytest.mark.parametrize("name", ["norms in both branches and behind", "branches of vectors", "residual"])
-def test_graphs_give_the_same_bits_on_any_number_of_threads(small_pieces, threads, name):
+def test_graphs_give_the_same_bits_on_any_number_of_threads(threads, name):
     network = graph((2, 3, 2), *GRAPHS[name])
     problem = Problem(network, weighted=True)
     results = []
@@ -776,10 +704,10 @@ def test_graphs_give_the_same_bits_on_any_number_of_threads(small_pieces, thread
         np.testing.assert_array_equal(result[3], results[0][3])
 
 
-def test_images_are_the_gradient_where_they_are_vectors(small_pieces):
+def test_images_are_the_gradient_where_they_are_vectors():
     network = build(compile_steps([("output", Dense(3))], (4,)))
     problem = Problem(network, n_rows=5)
-    with worker_pool() as pool:
+    with worker_pool(FINE) as pool:
         executor = executor_of(network, pool, input_gradient=True)
         executor.gradients(problem.batch(), LogLoss())
         result = executor.input_gradient()
@@ -845,7 +773,7 @@ STACKS = [plain_layers, normalized_layers, container_layers, dropout_layers]
 
 @pytest.mark.parametrize("layers", STACKS)
 @pytest.mark.parametrize("training", [True, False])
-def test_sharing_places_changes_no_bit(small_pieces, monkeypatch, layers, training):
+def test_sharing_places_changes_no_bit(monkeypatch, layers, training):
     network = chain(*layers())
     find_places, results = Program._find_places, []
 
@@ -866,9 +794,7 @@ def test_sharing_places_changes_no_bit(small_pieces, monkeypatch, layers, traini
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("layers", STACKS)
-def test_gradients_and_predictions_have_the_same_bits_on_any_number_of_threads(
-    small_pieces, threads, layers, dtype
-):
+def test_gradients_and_predictions_have_the_same_bits_on_any_number_of_threads(threads, layers, dtype):
     """There are four shards and up to eleven chunks, so more pieces than threads and fewer."""
     network = chain(*layers(), dtype=dtype)
     problem = Problem(network, weighted=True)
@@ -883,15 +809,14 @@ def test_gradients_and_predictions_have_the_same_bits_on_any_number_of_threads(
 
 @pytest.mark.parametrize("layers", STACKS[:-1])
 @pytest.mark.parametrize("weighted", [False, True])
-def test_several_shards_and_chunks_equal_one(small_pieces, monkeypatch, layers, weighted):
+def test_several_shards_and_chunks_equal_one(layers, weighted):
     """But for the order of sums: in float64 to 1e-12 of the largest element."""
     network = chain(*layers())
     problem = Problem(network, weighted=weighted)
     cut = gradients(network, problem)
-    monkeypatch.undo()
-    assert shard_bounds(11, network.multiply_adds()) == [(0, 11)]
-    assert chunk_target(network.steps, network.dtype) > 11
-    whole = gradients(network, problem)
+    assert Cut().shard_bounds(11, network.multiply_adds()) == [(0, 11)]
+    assert Cut().chunk_target(image_bytes(network.steps, network.dtype)) > 11
+    whole = gradients(network, problem, Cut())
     assert cut[0] == pytest.approx(whole[0], rel=1e-12)
     np.testing.assert_allclose(cut[1], whole[1], rtol=0, atol=1e-12 * np.abs(whole[1]).max())
     for key, value in whole[2].items():
@@ -899,16 +824,15 @@ def test_several_shards_and_chunks_equal_one(small_pieces, monkeypatch, layers, 
 
 
 @pytest.mark.parametrize("layers", STACKS)
-def test_prediction_in_chunks_equals_one_chunk(small_pieces, monkeypatch, layers):
+def test_prediction_in_chunks_equals_one_chunk(layers):
     network = chain(*layers())
     problem = Problem(network)
     cut = predict(network, problem)
-    monkeypatch.undo()
-    whole = predict(network, problem)
+    whole = predict(network, problem, Cut())
     np.testing.assert_allclose(cut, whole, rtol=0, atol=1e-13 * np.abs(whole).max())
 
 
-def test_prediction_does_not_depend_on_the_other_rows(small_pieces):
+def test_prediction_does_not_depend_on_the_other_rows():
     """Running statistics, not those of the batch, and no dropout."""
     network = chain(*dropout_layers())
     problem = Problem(network)
@@ -928,7 +852,7 @@ def test_prediction_uses_the_running_statistics():
     np.testing.assert_allclose(predict(network, problem), expected, rtol=0, atol=1e-14)
 
 
-def test_the_new_state_is_the_statistics_of_the_whole_minibatch(small_pieces):
+def test_the_new_state_is_the_statistics_of_the_whole_minibatch():
     """The first update, corrected for the zero start, is the mean and the biased variance itself."""
     network = init_network(
         compile_steps([("norm", BatchNorm()), ("flatten", Flatten()), ("output", Dense(3))], (3, 4, 2)),
@@ -952,7 +876,7 @@ def assert_unchanged(network, snapshot):
         np.testing.assert_array_equal(network.state()[key], value)
 
 
-def test_gradients_and_predictions_leave_network_and_batch_as_they_are(small_pieces):
+def test_gradients_and_predictions_leave_network_and_batch_as_they_are():
     network = chain(*dropout_layers())
     snapshot = network.snapshot()
     problem = Problem(network, weighted=True)
@@ -965,7 +889,7 @@ def test_gradients_and_predictions_leave_network_and_batch_as_they_are(small_pie
 
 
 @pytest.mark.parametrize("number", N_THREADS)
-def test_a_failed_step_surfaces_leaves_the_network_and_does_not_spoil_the_next(small_pieces, threads, number):
+def test_a_failed_step_surfaces_leaves_the_network_and_does_not_spoil_the_next(threads, number):
     threads(number)
     network = chain(*dropout_layers())
     snapshot = network.snapshot()
@@ -979,7 +903,7 @@ def test_a_failed_step_surfaces_leaves_the_network_and_does_not_spoil_the_next(s
         original(rows, out)
 
     broken.read = read
-    with worker_pool() as pool:
+    with worker_pool(FINE) as pool:
         executor = executor_of(network, pool)
         for _ in range(2):
             with pytest.raises(ValueError, match="row 7 is broken"):
@@ -991,11 +915,11 @@ def test_a_failed_step_surfaces_leaves_the_network_and_does_not_spoil_the_next(s
 
 @pytest.mark.parametrize("number", [1, 3])
 @pytest.mark.parametrize("layers", STACKS)
-def test_batches_of_changing_size_give_the_bits_of_fresh_executors(small_pieces, threads, layers, number):
+def test_batches_of_changing_size_give_the_bits_of_fresh_executors(threads, layers, number):
     """A smaller last batch, a full one, one of a single row, and one that is larger than all before."""
     threads(number)
     network = chain(*layers())
-    with worker_pool() as pool:
+    with worker_pool(FINE) as pool:
         executor = executor_of(network, pool)
         predictor = executor_of(network, pool, training=False)
         for step, n_rows in enumerate([11, 4, 11, 1, 2, 17, 11]):
@@ -1016,9 +940,8 @@ def peak_of(function):
     return peak
 
 
-def test_buffers_are_allocated_once_and_used_again(threads):
+def test_buffers_are_allocated_once_and_used_again():
     """Also for the smaller last batch of an epoch and for the full one after it."""
-    threads(1)
     layers = [Conv2D(8), BatchNorm(), ReLU(), Dropout(0.2), MaxPool2D(), Conv2D(8), ReLU()]
     network = chain(*layers, Flatten(), Dense(8), ReLU(), Dense(3), input_shape=(20, 20, 4))
     full, small = Problem(network, 64), Problem(network, 40)
@@ -1030,8 +953,7 @@ def test_buffers_are_allocated_once_and_used_again(threads):
     assert max(peaks) < first / 50
 
 
-def test_memory_of_prediction_does_not_grow_with_the_number_of_rows(threads):
-    threads(1)
+def test_memory_of_prediction_does_not_grow_with_the_number_of_rows():
     network = chain(Conv2D(8), ReLU(), Flatten(), Dense(3), input_shape=(10, 10, 2))
     peaks = []
     for n_rows in (2000, 8000):
@@ -1043,19 +965,16 @@ def test_memory_of_prediction_does_not_grow_with_the_number_of_rows(threads):
     assert peaks[1] < 1.2 * peaks[0]
 
 
-def test_prediction_does_not_keep_what_convolutions_keep_for_the_backward_pass(threads, monkeypatch):
-    """Transformed tiles of each chunk, 36 numbers for each channel of the 16 tiles of an image."""
-    threads(1)
-    monkeypatch.setattr("skcnn.network.executor.CHUNK_BYTES", 1)
-    monkeypatch.setattr("skcnn.network.memory.BLOCK_BYTES", 2**12)
-    n_rows = PREDICTION_ROWS
-    network = chain(Conv2D(16), GlobalAvgPool2D(), Dense(3), input_shape=(16, 16, 16))
+def test_prediction_does_not_keep_what_convolutions_keep_for_the_backward_pass():
+    """Transformed tiles of each chunk, 36 numbers for each channel of the 64 tiles of an image."""
+    n_rows = 384
+    network = chain(Conv2D(16), GlobalAvgPool2D(), Dense(3), input_shape=(32, 32, 16))
     problem = Problem(network, n_rows)
     out = np.empty((n_rows, 3))
-    with worker_pool() as pool:
+    with worker_pool(Cut(chunk_bytes=0, prediction_rows=n_rows)) as pool:
         executor = executor_of(network, pool, training=False)
         peak = peak_of(lambda: executor.predict(problem.batch(), out))
-    assert peak < n_rows * 36 * 16 * 16 * out.itemsize / 4
+    assert peak < n_rows * 36 * 16 * 64 * out.itemsize / 4
 
 
 def test_dropout_draws_depend_on_the_number_of_the_step():
@@ -1066,12 +985,12 @@ def test_dropout_draws_depend_on_the_number_of_the_step():
 
 
 def test_loss_is_the_weighted_sum_and_zero_weights_change_nothing():
-    """A row of weight zero has no influence, whatever it holds, also on batch statistics."""
+    """A row of weight zero has no influence, whatever it holds, also on statistics of a chunk."""
     network = graph((2, 3, 2), *GRAPHS["norm inside a branch"])
     problem = Problem(network, weighted=True)
     problem.weights[3] = problem.loss_weights[3] = 0
-    expected = gradients(network, problem)
+    expected = gradients(network, problem, Cut())
     problem.X[:, :, 3] = 17.0
-    result = gradients(network, problem)
+    result = gradients(network, problem, Cut())
     assert result[0] == pytest.approx(expected[0], rel=1e-13)
     np.testing.assert_allclose(result[1], expected[1], rtol=0, atol=1e-13)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from cuts import FINE
 from numpy.testing import assert_allclose, assert_array_equal
 from reference import conv2d
 from seeds import generator
@@ -14,7 +15,6 @@ from small_classifiers import (
     make_images,
     shake,
 )
-from small_trainings import cut_finely
 
 from skcnn import BatchNorm, Conv2D, Dense, Dropout, Flatten, GlobalAvgPool2D, Layer, Residual, Tanh
 from skcnn.data.images import ImageSource
@@ -224,7 +224,7 @@ def test_gradients_in_float32_are_those_in_float64_but_for_rounding():
 
 
 @pytest.mark.parametrize("kind", ["residual", "bends"])
-def test_gradients_do_not_depend_on_how_the_images_are_cut(monkeypatch, kind):
+def test_gradients_do_not_depend_on_how_the_images_are_cut(cut_work, monkeypatch, kind):
     classifier = fitted_classifier(STACKS[kind])
     coefficients = coefficients_of(len(X))
     gradients = ScoreGradients(classifier.model_)
@@ -234,7 +234,7 @@ def test_gradients_do_not_depend_on_how_the_images_are_cut(monkeypatch, kind):
     assert_allclose(gradients.of_images(X, coefficients), expected, rtol=0, atol=1e-12)
     monkeypatch.setattr("skcnn.network.frozen.N_ROWS", 7)
     assert_allclose(gradients.of_images(X, coefficients), expected, rtol=0, atol=1e-12)
-    cut_finely(monkeypatch)
+    cut_work(FINE)
     assert_allclose(gradients.of_images(X, coefficients), expected, rtol=0, atol=1e-12)
 
 

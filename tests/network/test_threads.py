@@ -10,9 +10,11 @@ import time
 import joblib
 import numpy as np
 import pytest
+from cuts import FINE
 from joblib.externals.loky import get_reusable_executor
 from threadpoolctl import OpenBLASController, threadpool_info, threadpool_limits
 
+from skcnn.network.cut import Cut
 from skcnn.network.threads import (
     LIMIT_VARIABLES,
     THREADS_VARIABLE,
@@ -480,6 +482,14 @@ def test_worker_pool_holds_the_blas_and_has_the_threads_it_would_have_used(no_va
             assert inner.n_threads == 2
         assert blas_threads() == {1}
     assert blas_threads() == {2}
+
+
+def test_a_pool_cuts_work_as_is_asked_for_or_measured(cut_work):
+    with worker_pool(FINE) as pool, worker_pool() as other:
+        assert (pool.cut, other.cut) == (FINE, Cut())
+    cut_work(FINE)
+    with worker_pool() as pool:
+        assert pool.cut == FINE
 
 
 @pytest.mark.parametrize("fails", [False, True])

@@ -9,6 +9,7 @@ import pytest
 from seeds import SEED, generator
 
 from skcnn.layers import Conv2D, Dense, Flatten, Layer, MaxPool2D, ReLU, Residual
+from skcnn.network.cut import Cut
 from skcnn.network.executor import Batch, Executor
 from skcnn.network.graph import compile_steps
 from skcnn.network.memory import ALIGNMENT, BLOCK_BYTES, Arena, Blocks
@@ -121,6 +122,9 @@ class SumLoss:
         return float(scores.sum())
 
 
+CUT = Cut(min_shards=2, chunk_bytes=0, min_chunk=3)
+"""Ten rows are the shards 0-5 and 5-10, and these the chunks 0-3 and 3-5."""
+
 N_ROWS, SHAPE = 10, (2, 3, 1)
 X = generator(0).standard_normal((N_ROWS, *SHAPE))
 
@@ -133,7 +137,7 @@ def executor_of(*layers, n_threads=1, seed=0, **options):
     named = [(f"layer{index}", layer) for index, layer in enumerate(layers)]
     streams = RandomStreams(SEED + seed)
     network = init_network(compile_steps(named, SHAPE), dtype=np.float64, streams=streams)
-    return Executor(network, WorkerPool(n_threads), training=True, streams=streams, **options)
+    return Executor(network, WorkerPool(n_threads, CUT), training=True, streams=streams, **options)
 
 
 def run(executor, weights=None, number=0):
@@ -142,21 +146,7 @@ def run(executor, weights=None, number=0):
     executor.gradients(Batch(N_ROWS, read_images, ones, np.ones(N_ROWS), weights, number), SumLoss())
 
 
-@pytest.fixture
-def small_pieces(monkeypatch):
-    """Cut ten rows into the shards 0-5 and 5-10, and these into the chunks 0-3 and 3-5."""
-
-    def shards(n_rows, multiply_adds):
-        return [(0, n_rows)] if n_rows < 10 else [(0, 5), (5, 10)]
-
-    def chunks(n_rows, target):
-        return [(0, n_rows)] if n_rows < 5 else [(0, 3), (3, 5)]
-
-    monkeypatch.setattr("skcnn.network.executor.shard_bounds", shards)
-    monkeypatch.setattr("skcnn.network.executor.chunk_bounds", chunks)
-
-
-def test_a_buffer_keeps_its_contents_from_forward_to_backward(small_pieces):
+def test_a_buffer_keeps_its_contents_from_forward_to_backward():
     """Each layer and each piece has its own, although all use one name."""
     seen = []
 
@@ -177,7 +167,7 @@ def test_a_buffer_keeps_its_contents_from_forward_to_backward(small_pieces):
     np.testing.assert_array_equal(np.concatenate(on_images[1::2], axis=2), turned)
 
 
-def test_a_buffer_is_the_same_memory_at_every_step(small_pieces):
+def test_a_buffer_is_the_same_memory_at_every_step():
     addresses = []
 
     def note(unit, values):
@@ -190,7 +180,7 @@ def test_a_buffer_is_the_same_memory_at_every_step(small_pieces):
     assert addresses[:4] == addresses[4:8] == addresses[8:]
 
 
-def test_scratch_is_shared_by_layers_and_pieces_of_a_thread(small_pieces):
+def test_scratch_is_shared_by_layers_and_pieces_of_a_thread():
     addresses = []
 
     def note(unit, values):
@@ -202,7 +192,7 @@ def test_scratch_is_shared_by_layers_and_pieces_of_a_thread(small_pieces):
     assert len(set(addresses)) <= 2
 
 
-def test_threads_have_scratch_of_their_own(small_pieces):
+def test_threads_have_scratch_of_their_own():
     barrier = threading.Barrier(2, timeout=30)
     addresses = {}
 
@@ -216,7 +206,7 @@ def test_threads_have_scratch_of_their_own(small_pieces):
     assert len(set(addresses.values())) == len(addresses) == 2
 
 
-def test_an_accumulator_is_zero_before_backward_and_shared_until_finish(small_pieces):
+def test_an_accumulator_is_zero_before_backward_and_shared_until_finish():
     before, totals = [], []
 
     def add(unit, dY):
@@ -234,7 +224,7 @@ def test_an_accumulator_is_zero_before_backward_and_shared_until_finish(small_pi
     np.testing.assert_array_equal(totals, [[5]] * 4)
 
 
-def test_shares_are_summed_over_the_chunks_of_a_shard(small_pieces):
+def test_shares_are_summed_over_the_chunks_of_a_shard():
     """Three rows and two are a shard; the memory of a share holds anything, here what is left of the last."""
     totals = []
 
@@ -253,7 +243,7 @@ def test_shares_are_summed_over_the_chunks_of_a_shard(small_pieces):
 
 
 @pytest.mark.parametrize("kind", ["an array of its own", "a view"])
-def test_shares_may_be_other_arrays_than_those_handed_out(small_pieces, kind):
+def test_shares_may_be_other_arrays_than_those_handed_out(kind):
     totals = []
 
     def add(unit, dY):
@@ -270,7 +260,7 @@ def test_shares_may_be_other_arrays_than_those_handed_out(small_pieces, kind):
     assert totals == [5] * 4
 
 
-def test_the_first_share_of_a_shard_is_the_accumulator(small_pieces):
+def test_the_first_share_of_a_shard_is_the_accumulator():
     """Which spares passes over it; further ones are scratch memory."""
     shares = []
 
@@ -284,7 +274,7 @@ def test_the_first_share_of_a_shard_is_the_accumulator(small_pieces):
     assert shares == [True, False] * 2
 
 
-def test_an_accumulator_that_no_unit_has_added_to_is_zero(small_pieces):
+def test_an_accumulator_that_no_unit_has_added_to_is_zero():
     totals = []
 
     def finish(unit):
@@ -298,7 +288,7 @@ def test_an_accumulator_that_no_unit_has_added_to_is_zero(small_pieces):
     assert totals == [0] * 4
 
 
-def test_added_gradients_are_summed_over_chunks_and_shards(small_pieces):
+def test_added_gradients_are_summed_over_chunks_and_shards():
     def add(unit, dY):
         unit.add_gradient("weight", np.array([1.0, dY.shape[2]]))
 
@@ -308,7 +298,7 @@ def test_added_gradients_are_summed_over_chunks_and_shards(small_pieces):
         np.testing.assert_array_equal(executor.reduce(), [4.0, N_ROWS])
 
 
-def test_weights_are_those_of_the_rows_of_a_unit(small_pieces):
+def test_weights_are_those_of_the_rows_of_a_unit():
     seen = {2: [], 4: []}
 
     def note(unit, values):
@@ -322,13 +312,13 @@ def test_weights_are_those_of_the_rows_of_a_unit(small_pieces):
     np.testing.assert_array_equal(np.concatenate(seen[2]), weights)
 
 
-def test_weights_are_none_where_all_rows_weigh_the_same(small_pieces):
+def test_weights_are_none_where_all_rows_weigh_the_same():
     seen = []
     run(executor_of(Weighted(lambda unit, _: seen.append(unit.weights)), Flatten()))
     assert seen == [None] * 4
 
 
-def test_the_generator_is_keyed_by_step_layer_and_first_row(small_pieces):
+def test_the_generator_is_keyed_by_step_layer_and_first_row():
     draws = []
 
     def note(unit, values):
@@ -348,7 +338,7 @@ def test_the_generator_is_keyed_by_step_layer_and_first_row(small_pieces):
 
 
 @pytest.mark.parametrize("reads", [(), ("X",), ("Y",), ("X", "Y")])
-def test_backward_sees_the_input_and_output_that_it_asks_for(small_pieces, reads):
+def test_backward_sees_the_input_and_output_that_it_asks_for(reads):
     seen = []
 
     def note(unit, dY):
@@ -368,7 +358,7 @@ def test_backward_sees_the_input_and_output_that_it_asks_for(small_pieces, reads
             assert parts == [None] * 4
 
 
-def test_prepared_is_what_prepare_returned_at_this_step(small_pieces):
+def test_prepared_is_what_prepare_returned_at_this_step():
     seen = []
 
     class Prepared(Weighted):
@@ -446,7 +436,7 @@ def test_a_workspace_is_made_once_and_anew_when_memory_has_grown():
     assert made == [3, 5, 3]
 
 
-def test_the_first_gradient_is_written_and_further_ones_are_added(small_pieces):
+def test_the_first_gradient_is_written_and_further_ones_are_added():
     """Whatever the memory holds from the step before, and zero where none is written."""
     A, B = np.array([[1.0, 2.0]]), np.array([[3.0], [4.0]])
 

@@ -112,21 +112,21 @@ class Case:
         targets = self.rng.standard_normal((n_samples, self.network.n_outputs))
         return X.astype(self.dtype), targets.astype(self.dtype)
 
-    def executor(self, pool, **options):
-        return Executor(self.network, pool, small_pieces=self.configuration.small_pieces, **options)
+    def executor(self, workers, **options):
+        return Executor(self.network, workers[self.configuration.small_pieces], **options)
 
-    def train(self, X, targets, pool):
+    def train(self, X, targets, workers):
         """Run one training step through the executor."""
         loss = LinearLoss(targets)
-        executor = self.executor(pool, training=True, streams=self.streams, input_gradient=True)
+        executor = self.executor(workers, training=True, streams=self.streams, input_gradient=True)
         executor.gradients(batch_of(X, targets), loss)
         by_layer = self.network.views_of(executor.reduce().copy())
         gradients = {(name, key): value for name, values in by_layer.items() for key, value in values.items()}
         return Training(loss.scores, gradients, executor.input_gradient(), executor.state)
 
-    def predict(self, X, pool):
+    def predict(self, X, workers):
         scores = np.full((X.shape[-2], self.network.n_outputs), np.nan, self.dtype)
-        return self.executor(pool, training=False).predict(batch_of(X), scores)
+        return self.executor(workers, training=False).predict(batch_of(X), scores)
 
     def tensors(self, *, training):
         """Return the parameters in PyTorch and float64, without the running statistics in training."""

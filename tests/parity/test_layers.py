@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+from cuts import PAIRS
 from parity.drawing import (
     batch_norms,
     convolutions,
@@ -176,9 +177,10 @@ ignore_copies = pytest.mark.filterwarnings("ignore:Using padding='same' with eve
 
 
 @pytest.fixture(scope="module")
-def pool():
-    with worker_pool() as pool:
-        yield pool
+def workers():
+    """Return the workers to run on by whether work is cut into small pieces there."""
+    with worker_pool() as pool, worker_pool(PAIRS) as pool_of_pairs:
+        yield {False: pool, True: pool_of_pairs}
 
 
 def configurations_of(layer_class):
@@ -205,17 +207,17 @@ def assert_near(actual, expected, tolerance, dtype, what):
 @ignore_copies
 @each_layer
 @hypothesis.given(data=st.data())
-def test_training_is_that_of_pytorch(layer_class, pool, data):
+def test_training_is_that_of_pytorch(layer_class, workers, data):
     """The result and all gradients."""
-    check_training(data.draw(configurations_of(layer_class)), np.float64, pool)
+    check_training(data.draw(configurations_of(layer_class)), np.float64, workers)
 
 
 @ignore_copies
 @each_layer
 @hypothesis.given(data=st.data())
-def test_prediction_is_that_of_pytorch(layer_class, pool, data):
+def test_prediction_is_that_of_pytorch(layer_class, workers, data):
     """With the running statistics instead of the minibatch's."""
-    check_prediction(data.draw(configurations_of(layer_class)), np.float64, pool)
+    check_prediction(data.draw(configurations_of(layer_class)), np.float64, workers)
 
 
 def without_activation(configuration):
@@ -228,23 +230,23 @@ def without_activation(configuration):
 @ignore_copies
 @each_kernel
 @hypothesis.given(data=st.data())
-def test_single_precision_is_near_pytorch_in_double_precision(layer_class, pool, data):
+def test_single_precision_is_near_pytorch_in_double_precision(layer_class, workers, data):
     """From the same numbers: result, gradients and prediction.
 
     Kernel by kernel, so without an activation, which may bend where the sum of a convolution is rounded, or
     turn errors of large sums into those of small numbers. So may the layers of a container.
     """
     configuration = data.draw(configurations_of(layer_class).map(without_activation))
-    check_training(configuration, np.float32, pool)
-    check_prediction(configuration, np.float32, pool)
+    check_training(configuration, np.float32, workers)
+    check_prediction(configuration, np.float32, workers)
 
 
 @ignore_copies
 @hypothesis.given(configuration=configurations(stacks(), integers=False))
-def test_stacks_that_the_estimator_completes_are_those_of_pytorch(configuration, pool):
+def test_stacks_that_the_estimator_completes_are_those_of_pytorch(configuration, workers):
     """It adds Flatten where a Dense layer meets images, in containers too, and the output layer."""
-    check_training(configuration, np.float64, pool)
-    check_prediction(configuration, np.float64, pool)
+    check_training(configuration, np.float64, workers)
+    check_prediction(configuration, np.float64, workers)
 
 
 FAILED_ONCE = [
@@ -266,18 +268,18 @@ FAILED_ONCE = [
 
 
 @pytest.mark.parametrize("configuration", FAILED_ONCE, ids=repr)
-def test_cases_that_failed_once_are_those_of_pytorch(configuration, pool):
+def test_cases_that_failed_once_are_those_of_pytorch(configuration, workers):
     for dtype in TOLERANCES:
         case = configuration if dtype == np.float64 else without_activation(configuration)
-        check_training(case, dtype, pool)
-        check_prediction(case, dtype, pool)
+        check_training(case, dtype, workers)
+        check_prediction(case, dtype, workers)
 
 
-def check_training(configuration, dtype, pool):
+def check_training(configuration, dtype, workers):
     """Hold a training step against PyTorch's in float64 from the same numbers."""
     case, (tolerance, gradient_tolerance) = Case(configuration, dtype), TOLERANCES[dtype]
     X, targets = case.draw_minibatch()
-    trained = case.train(X, targets, pool)
+    trained = case.train(X, targets, workers)
     parameters = case.tensors(training=True)
     if case.drops_out:
         parameters["layer"] = {"mask": case.mask_of(trained.scores)}
@@ -301,19 +303,19 @@ def check_training(configuration, dtype, pool):
         hold(gradient, parameters[name][key].grad, gradient_tolerance, f"gradient of {name} {key}")
 
 
-def check_prediction(configuration, dtype, pool):
+def check_prediction(configuration, dtype, workers):
     case = Case(configuration, dtype)
     X, _ = case.draw_minibatch()
     with torch.no_grad():
         scores = case.torch_scores(FUNCTIONS, leaf(X), case.tensors(training=False))
-    assert_near(case.predict(X, pool), scores, TOLERANCES[dtype][0] * largest(scores), dtype, "scores")
+    assert_near(case.predict(X, workers), scores, TOLERANCES[dtype][0] * largest(scores), dtype, "scores")
 
 
 @hypothesis.given(
     configuration=configurations(batch_norms(), integers=True),
     n_updates=sizes(4),
 )
-def test_running_statistics_are_those_of_pytorch(configuration, n_updates, pool):
+def test_running_statistics_are_those_of_pytorch(configuration, n_updates, workers):
     """One to four updates against PyTorch's averages that start at zero.
 
     skcnn corrects for that start, and PyTorch divides by one value less in the running variance alone. Its
@@ -325,7 +327,7 @@ def test_running_statistics_are_those_of_pytorch(configuration, n_updates, pool)
     mean, variance = torch.zeros(2, channels, dtype=torch.float64)
     for _ in range(n_updates):
         X, targets = case.draw_minibatch()
-        case.network.set_state(case.train(X, targets, pool).state)
+        case.network.set_state(case.train(X, targets, workers).state)
         rows = torch.tensor(X.reshape(-1, channels))
         functional.batch_norm(rows, mean, variance, training=True, momentum=1 - momentum)
     correction = 1 - momentum**n_updates

@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from cuts import FINE
 from seeds import SEED, generator
 from small_trainings import (
     N_CLASSES,
     InterruptedLoss,
     all_bits,
     assert_statistics,
-    cut_finely,
     default_handler,
     full_network,
     make_data,
@@ -277,8 +277,8 @@ def test_weights_equal_repetition_in_the_statistics_of_one_minibatch():
 
 
 @pytest.mark.parametrize("average", [ExponentialAverage(), StochasticWeightAverage(0.0)], ids=name_of)
-def test_the_averaged_network_has_the_same_bits_on_any_number_of_threads(average, monkeypatch):
-    cut_finely(monkeypatch)
+def test_the_averaged_network_has_the_same_bits_on_any_number_of_threads(average, cut_work, monkeypatch):
+    cut_work(FINE)
     results = []
     for n_threads in (1, 2, 8):
         monkeypatch.setenv("SKCNN_NUM_THREADS", str(n_threads))
@@ -294,18 +294,16 @@ def test_the_averaged_network_has_the_same_bits_on_any_number_of_threads(average
 
 @pytest.mark.parametrize("make", [full_network, normalized_network])
 @pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("fine", [False, True])
-def test_statistics_are_those_that_a_training_step_gives(make, weighted, fine, monkeypatch):
+@pytest.mark.parametrize("cut", [None, FINE], ids=["whole", "fine"])
+def test_statistics_are_those_that_a_training_step_gives(make, weighted, cut):
     """Bit for bit, with dropout, from running statistics that are not at their beginning."""
-    if fine:
-        cut_finely(monkeypatch)
     weights = generator(2).uniform(0.5, 2, 20) if weighted else None
     network, data, goal = make(), make_data(weights=weights), objective()
     list(take_steps(network, data, goal, [np.arange(20)]))
     before = all_bits(network, TrainingState(seed=SEED))
     batch = make_batch(data, np.arange(3, 17), network, goal, number=5, epoch=0)
     results = []
-    with worker_pool() as pool:
+    with worker_pool(cut) as pool:
         for run in ("gradients", "statistics"):
             executor = Executor(network, pool, training=True, streams=RandomStreams(SEED))
             executor.gradients(batch, LogLoss()) if run == "gradients" else executor.statistics(batch)

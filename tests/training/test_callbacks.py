@@ -13,6 +13,7 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
+from cuts import FINE
 from numpy.testing import assert_allclose, assert_array_equal
 from seeds import SEED, generator
 from sklearn.base import clone
@@ -597,9 +598,9 @@ def test_callbacks_see_the_state_of_numpy_that_the_caller_set(averaging, monkeyp
 
 
 @pytest.mark.parametrize("averaging", [None, "ema"])
-def test_copies_predict_in_other_threads_while_training_goes_on(averaging, monkeypatch):
+def test_copies_predict_in_other_threads_while_training_goes_on(averaging, cut_work, monkeypatch):
     monkeypatch.setenv("SKCNN_NUM_THREADS", "2")
-    monkeypatch.setattr("skcnn.network.executor.SECOND_SHARD", 1)
+    cut_work(FINE)
     scores, threads = {}, []
 
     def predict(event, fitted):

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from cuts import FINE
 from scipy.special import softmax
 from seeds import SEED, generator
 from sklearn.exceptions import ConvergenceWarning
@@ -16,7 +17,6 @@ from small_trainings import (
     InterruptedLoss,
     all_bits,
     assert_statistics,
-    cut_finely,
     default_handler,
     full_network,
     make_data,
@@ -243,8 +243,8 @@ def test_weights_equal_repetition():
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_the_search_gives_the_same_bits_on_any_number_of_threads(dtype, monkeypatch):
-    cut_finely(monkeypatch)
+def test_the_search_gives_the_same_bits_on_any_number_of_threads(dtype, cut_work, monkeypatch):
+    cut_work(FINE)
     results = []
     for n_threads in (1, 2, 8):
         monkeypatch.setenv("SKCNN_NUM_THREADS", str(n_threads))

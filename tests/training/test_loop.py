@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from cuts import FINE
 from scipy.special import log_softmax, softmax
 from seeds import SEED, generator
 from small_trainings import (
@@ -17,7 +18,6 @@ from small_trainings import (
     InterruptedLoss,
     all_bits,
     constant,
-    cut_finely,
     default_handler,
     full_network,
     make_data,
@@ -30,7 +30,7 @@ from small_trainings import (
 
 from skcnn.data.images import ImageSource
 from skcnn.layers import BatchNorm, Conv2D, Dense, Dropout, Flatten, ReLU
-from skcnn.network.executor import BLOCK
+from skcnn.network.cut import BLOCK
 from skcnn.network.losses import LogLoss
 from skcnn.network.threads import worker_pool
 from skcnn.training.averaging import ExponentialAverage, StochasticWeightAverage
@@ -423,8 +423,8 @@ def test_another_optimizer_begins_with_slots_of_zeros_and_its_first_step(second)
     assert (state.step, state.n_updates) == (12, 4)
 
 
-def test_training_gives_the_same_bits_on_any_number_of_threads(monkeypatch):
-    cut_finely(monkeypatch)
+def test_training_gives_the_same_bits_on_any_number_of_threads(cut_work, monkeypatch):
+    cut_work(FINE)
     results = []
     for n_threads in (1, 2, 8):
         monkeypatch.setenv("SKCNN_NUM_THREADS", str(n_threads))

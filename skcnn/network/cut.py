@@ -1,0 +1,116 @@
+"""In which pieces work runs: sizes of shards, chunks and blocks, measured unless others are asked for."""
+
+from dataclasses import dataclass
+
+BLOCK = 65_536
+"""Elements of a parameter vector that one call of an elementwise function works on, by measurement."""
+
+
+@dataclass(frozen=True)
+class Cut:
+    """How minibatches and vectors are cut; the defaults are by measurement.
+
+    Results depend on the cut as sums depend on their order, and not on the number of threads.
+
+    Parameters
+    ----------
+    second_shard : int
+        Forward multiply-adds of a minibatch that make a second thread worth its while.
+    further_shard : int
+        Forward multiply-adds for each of more than two shards: they cost two threads a few percent each.
+    min_shards : int
+        Shards that a minibatch of enough rows is cut into, however little there is to compute.
+    max_shards : int
+    chunk_bytes : int
+        Memory that the hungriest step takes for a chunk: less would stay in a cache, but more makes calls
+        long, which threads and matrix products gain more from.
+    min_chunk : int
+        Images of a chunk, whatever memory they take.
+    long_chunk : int
+        Images of a chunk that may take four times ``chunk_bytes``: where one step is hungry, the calls of the
+        others would be so short that threads wait for each other.
+    prediction_rows : int
+        Rows that pass through the vector layers together in prediction.
+    block : int
+        Elements of a parameter vector that a thread updates at a time.
+
+    Examples
+    --------
+    >>> Cut().shard_bounds(4, 10_000)
+    [(0, 4)]
+    >>> Cut(min_shards=2).shard_bounds(4, 10_000)
+    [(0, 2), (2, 4)]
+    """
+
+    second_shard: int = 30_000_000
+    further_shard: int = 800_000_000
+    min_shards: int = 1
+    max_shards: int = 8
+    chunk_bytes: int = 8_000_000
+    min_chunk: int = 1
+    long_chunk: int = 16
+    prediction_rows: int = 128
+    block: int = BLOCK
+
+    def shard_bounds(self, n_rows: int, multiply_adds: int) -> list[tuple[int, int]]:
+        """Cut a minibatch into shards of nearly equal size, the largest first.
+
+        Parameters
+        ----------
+        n_rows : int
+            Size of the minibatch.
+        multiply_adds : int
+            Multiply-adds of a forward pass of one sample.
+
+        Returns
+        -------
+        bounds : list of (start, stop)
+
+        Examples
+        --------
+        >>> Cut().shard_bounds(100, 600_000)
+        [(0, 50), (50, 100)]
+        >>> Cut().shard_bounds(96, 25_000_000)
+        [(0, 32), (32, 64), (64, 96)]
+        """
+        total = n_rows * multiply_adds
+        worthwhile = 1 if total < self.second_shard else max(2, total // self.further_shard)
+        n_shards = min(n_rows, self.max_shards, max(self.min_shards, worthwhile))
+        cuts = [-(-n_rows * index // n_shards) for index in range(n_shards + 1)]
+        return list(zip(cuts, cuts[1:], strict=False))
+
+    def chunk_target(self, image_bytes: int) -> int:
+        """Return the number of images of a chunk, by the memory that the hungriest step takes for one.
+
+        Examples
+        --------
+        >>> Cut().chunk_target(200_000)
+        40
+        >>> Cut().chunk_target(1_000_000)
+        16
+        """
+        long_chunk = min(self.long_chunk, 4 * self.chunk_bytes // image_bytes)
+        return max(self.min_chunk, self.chunk_bytes // image_bytes, long_chunk)
+
+
+def chunk_bounds(n_rows: int, target: int) -> list[tuple[int, int]]:
+    """Cut a shard into chunks of nearly equal size, close to a target.
+
+    Examples
+    --------
+    >>> chunk_bounds(64, 20)
+    [(0, 22), (22, 44), (44, 64)]
+    """
+    size = -(-n_rows // max(1, round(n_rows / target)))
+    return [(start, min(start + size, n_rows)) for start in range(0, n_rows, size)]
+
+
+def blocks(size: int, block: int = BLOCK) -> list[slice]:
+    """Cut a vector into slices of at most ``block`` elements.
+
+    Examples
+    --------
+    >>> blocks(5, 2)
+    [slice(0, 2, None), slice(2, 4, None), slice(4, 5, None)]
+    """
+    return [slice(start, min(start + block, size)) for start in range(0, size, block)]
