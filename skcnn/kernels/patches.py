@@ -5,6 +5,8 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
+from skcnn.kernels.reductions import merge_moments
+
 
 def patches(X: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Return all patches of images that lie within them, one a row.
@@ -53,22 +55,26 @@ def patch_moments(
     Notes
     -----
     Products of a block are computed in the dtype of the images, about the mean of the first block, so that
-    little is lost where the mean is large; blocks are added up in float64.
+    little is lost where the mean is large; blocks are merged in float64.
     """
-    center, total, sums, products = None, 0.0, 0.0, 0.0
+    total, mean, products = merge_moments(_block_moments(blocks, size))
+    return mean, products / total
+
+
+def _block_moments(blocks, size):
+    """Yield weight, mean and sums of products of deviations of the patches, block by block."""
+    center = None
     for X, weights in blocks:
         rows = patches(X, size)
         if center is None:
             center = rows[0] + (rows - rows[0]).mean(axis=0)  # exact where nothing varies
         rows = rows - center
-        weighted = rows
         if weights is None:
-            total += len(rows)
+            total, weighted = float(len(rows)), rows
         else:
             factors = np.tile(weights.astype(X.dtype), len(rows) // X.shape[2])
-            weighted = rows * factors[:, np.newaxis]
-            total += float(factors.sum(dtype=np.float64))
-        sums = sums + weighted.sum(axis=0, dtype=np.float64)
-        products = products + (weighted.T @ rows).astype(np.float64)
-    mean = sums / total
-    return center + mean, products / total - np.outer(mean, mean)
+            total, weighted = float(factors.sum(dtype=np.float64)), rows * factors[:, np.newaxis]
+        if total:  # weights may vanish in the dtype
+            offset = weighted.sum(axis=0, dtype=np.float64) / total
+            products = (weighted.T @ rows).astype(np.float64)
+            yield total, center + offset, products - total * np.outer(offset, offset)

@@ -61,8 +61,9 @@ def merge_moments(
     Parameters
     ----------
     parts : iterable of (total, mean, squares)
-        Total weight of a part, weighted mean of each channel, and weighted sum of its squared deviations from
-        that; the arrays of shape (channels,).
+        Total weight of a part, weighted mean of each channel, shape (channels,), and weighted sum of its
+        squared deviations from that, of the same shape; or such sums of the products of the deviations of
+        any two channels, shape (channels, channels).
 
     Returns
     -------
@@ -86,6 +87,7 @@ def merge_moments(
         difference = other_mean - mean
         new_total = total + other_total
         mean = mean + difference * (other_total / new_total)
-        squares = squares + other_squares + difference**2 * (total * other_total / new_total)
+        products = difference**2 if squares.ndim == 1 else np.outer(difference, difference)
+        squares = squares + other_squares + products * (total * other_total / new_total)
         total = new_total
     return total, mean, squares

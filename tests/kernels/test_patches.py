@@ -50,6 +50,15 @@ def test_moments_are_those_of_numpy(size, weighted, dtype):
     np.testing.assert_allclose(covariance, expected, rtol=0, atol=10 * tolerance)
 
 
+def test_blocks_whose_weights_vanish_do_not_count():
+    """There is no such number in float32, or none in float64."""
+    _, X = draw_images(dtype=np.float32)
+    blocks = [(X[:, :, i : i + 1], np.array([weight])) for i, weight in enumerate([1e-60, 0.0, 1.0, 1e-60])]
+    expected = patch_moments(blocks[2:3], (2, 2))
+    for actual, alone in zip(patch_moments(blocks, (2, 2)), expected, strict=True):
+        np.testing.assert_allclose(actual, alone, rtol=1e-5, atol=1e-5)
+
+
 def test_a_large_mean_costs_no_digits():
     """Images of deviation one around a million in float32, of which half of the digits are the mean."""
     _, X = draw_images(n_images=50, dtype=np.float64)

@@ -68,19 +68,21 @@ def test_channel_sums_of_many_equal_numbers_stay_accurate_in_float32(shape):
     np.testing.assert_allclose(sums, np.full(shape[-1], exact), rtol=3e-6)
 
 
-def moments(X, weights):
+def moments(X, weights, of_pairs):
     """Return the moments of rows as numpy computes them."""
     mean = np.average(X, axis=0, weights=weights)
-    return weights.sum(), mean, weights @ (X - mean) ** 2
+    products = (weights * (X - mean).T) @ (X - mean)
+    return weights.sum(), mean, products if of_pairs else products.diagonal()
 
 
+@pytest.mark.parametrize("of_pairs", [False, True], ids=["squares", "products"])
 @pytest.mark.parametrize("cuts", [[], [7], [1, 2, 12], range(1, 20)], ids=str)
-def test_merged_moments_are_those_of_the_whole(cuts):
+def test_merged_moments_are_those_of_the_whole(cuts, of_pairs):
     """Of parts whose means are far from each other, by weights of different sizes."""
     rng = generator(3)
     X = rng.normal(1000, 1, (20, 3)) + np.arange(20)[:, np.newaxis]
     weights = 10.0 ** rng.uniform(-2, 2, 20)
     parts = zip(np.split(X, cuts), np.split(weights, cuts), strict=True)
-    merged = merge_moments(moments(*part) for part in parts)
-    for actual, expected in zip(merged, moments(X, weights), strict=True):
+    merged = merge_moments(moments(*part, of_pairs) for part in parts)
+    for actual, expected in zip(merged, moments(X, weights, of_pairs), strict=True):
         np.testing.assert_allclose(actual, expected, rtol=1e-12)
