@@ -31,8 +31,12 @@ class Cut:
         others would be so short that threads wait for each other.
     prediction_rows : int
         Rows that pass through the vector layers together in prediction.
+    gradient_rows : int
+        Images whose gradients are computed together where the gradient with respect to them is wanted.
     block : int
         Elements of a parameter vector that a thread updates at a time.
+    start_bytes : int
+        Memory of the inputs of a layer that it sees at a time where training starts from the data.
 
     Examples
     --------
@@ -50,7 +54,9 @@ class Cut:
     min_chunk: int = 1
     long_chunk: int = 16
     prediction_rows: int = 128
+    gradient_rows: int = 64
     block: int = BLOCK
+    start_bytes: int = 4_000_000
 
     def shard_bounds(self, n_rows: int, multiply_adds: int) -> list[tuple[int, int]]:
         """Cut a minibatch into shards of nearly equal size, the largest first.

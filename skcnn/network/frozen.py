@@ -15,9 +15,6 @@ from skcnn.network.network import Network
 from skcnn.network.threads import worker_pool
 from skcnn.random_streams import RandomStreams
 
-N_ROWS = 64
-"""Images that gradients are computed of together."""
-
 
 class ChannelAffine(Layer):
     r"""What batch normalization is in prediction: :math:`y = f x + o`, numbers for each channel.
@@ -202,8 +199,8 @@ def input_gradient(network: Network, read, coefficients: np.ndarray) -> np.ndarr
     gradient = np.empty((n_rows, *shape), network.dtype)
     with worker_pool() as pool:
         executor = Executor(network, pool, training=True, input_gradient=True)
-        for start in range(0, n_rows, N_ROWS):
-            rows = slice(start, min(start + N_ROWS, n_rows))
+        for start in range(0, n_rows, pool.cut.gradient_rows):
+            rows = slice(start, min(start + pool.cut.gradient_rows, n_rows))
             n = rows.stop - start
 
             def read_rows(chunk, out, start=start):

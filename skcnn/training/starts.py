@@ -12,9 +12,6 @@ from skcnn.network.network import Network
 from skcnn.random_streams import RandomStreams
 from skcnn.training.loop import near_one
 
-BLOCK_BYTES = 4_000_000
-"""Memory of the inputs of a layer that are looked at at a time."""
-
 
 def start_from_data(
     network: Network,
@@ -96,6 +93,7 @@ class Results:
         self.shape = network.steps[index].output_shape
         self.images, self._reader = data.images, data.reader
         self.weights = None if data.weights is None else near_one(data.weights)
+        self._block_bytes = pool.cut.start_bytes
         self._executor = Executor(self.network, pool, training=True, streams=streams)
 
     def of(self, rows: np.ndarray) -> np.ndarray:
@@ -107,7 +105,7 @@ class Results:
     def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
         """Yield results in the layout of layers, and sample weights, for some samples after the other."""
         n_samples, values = len(self.images), prod(self.shape)
-        n_rows = max(1, BLOCK_BYTES // (values * self.network.dtype.itemsize))
+        n_rows = max(1, self._block_bytes // (values * self.network.dtype.itemsize))
         for start in range(0, n_samples, n_rows):
             rows = np.arange(start, min(start + n_rows, n_samples))
             X = self.of(rows)

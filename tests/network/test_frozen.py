@@ -19,6 +19,7 @@ from small_classifiers import (
 from skcnn import BatchNorm, Conv2D, Dense, Dropout, Flatten, GlobalAvgPool2D, Layer, Residual, Tanh
 from skcnn.data.images import ImageSource
 from skcnn.gradient_check import layer_gradient_error
+from skcnn.network.cut import Cut
 from skcnn.network.executor import Batch, Executor
 from skcnn.network.frozen import ChannelAffine, ScoreGradients, frozen
 from skcnn.network.threads import worker_pool
@@ -224,7 +225,7 @@ def test_gradients_in_float32_are_those_in_float64_but_for_rounding():
 
 
 @pytest.mark.parametrize("kind", ["residual", "bends"])
-def test_gradients_do_not_depend_on_how_the_images_are_cut(cut_work, monkeypatch, kind):
+def test_gradients_do_not_depend_on_how_the_images_are_cut(cut_work, kind):
     classifier = fitted_classifier(STACKS[kind])
     coefficients = coefficients_of(len(X))
     gradients = ScoreGradients(classifier.model_)
@@ -232,7 +233,7 @@ def test_gradients_do_not_depend_on_how_the_images_are_cut(cut_work, monkeypatch
         [gradients.of_images(X[row : row + 1], coefficients[row : row + 1]) for row in range(len(X))]
     )
     assert_allclose(gradients.of_images(X, coefficients), expected, rtol=0, atol=1e-12)
-    monkeypatch.setattr("skcnn.network.frozen.N_ROWS", 7)
+    cut_work(Cut(gradient_rows=7))
     assert_allclose(gradients.of_images(X, coefficients), expected, rtol=0, atol=1e-12)
     cut_work(FINE)
     assert_allclose(gradients.of_images(X, coefficients), expected, rtol=0, atol=1e-12)

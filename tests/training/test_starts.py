@@ -22,6 +22,7 @@ from skcnn import (
     ReLU,
     Residual,
 )
+from skcnn.network.cut import Cut
 from skcnn.network.threads import worker_pool
 from skcnn.random_streams import RandomStreams
 from skcnn.training.starts import Results, start_from_data
@@ -64,9 +65,9 @@ class Noting(Layer):
 
 
 @pytest.mark.parametrize("weights", [None, np.linspace(0.5, 2, 20)], ids=["equal weights", "weights"])
-def test_a_layer_sees_what_reaches_it_of_all_samples(weights, monkeypatch):
+def test_a_layer_sees_what_reaches_it_of_all_samples(weights, cut_work):
     """Block by block, in the order of the samples and in the layout of layers."""
-    monkeypatch.setattr("skcnn.training.starts.BLOCK_BYTES", 8 * 3 * 4 * 5 * 6)  # six images of five channels
+    cut_work(Cut(start_bytes=8 * 3 * 4 * 5 * 6))  # six images of five channels
     network, data = make_network(Conv2D(5), ReLU(), Noting(), Flatten(), Dense(3)), make_data(weights=weights)
     start(network, data)
     assert [block.shape for block, _ in Noting.seen] == [(3, 4, 6, 5)] * 3 + [(3, 4, 2, 5)]
