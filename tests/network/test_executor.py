@@ -1,4 +1,4 @@
-"""Tests of the execution: cuts, phases, gradients of networks of any shape, and independence of threads."""
+"""Tests of the execution: gradients of networks of any shape, and the same bits however it runs."""
 
 import copy
 import tracemalloc
@@ -9,6 +9,7 @@ import pytest
 from cuts import FINE
 from scipy.special import log_softmax, softmax
 from seeds import SEED, generator
+from small_networks import Multiply, build, chain, graph, program_of
 
 from skcnn.layers import (
     BatchNorm,
@@ -24,15 +25,13 @@ from skcnn.layers import (
     Residual,
     Tanh,
 )
-from skcnn.layers.base import JoiningLayer
 from skcnn.layers.containers import Add, Concatenate
 from skcnn.network.cut import Cut
 from skcnn.network.executor import Batch, Executor, image_bytes
-from skcnn.network.graph import Graph, compile_steps
+from skcnn.network.graph import compile_steps
 from skcnn.network.losses import LogLoss
 from skcnn.network.network import init_network
 from skcnn.network.program import Place, Program
-from skcnn.network.rewriting import fuse
 from skcnn.network.threads import worker_pool
 from skcnn.random_streams import RandomStreams
 
@@ -54,49 +53,6 @@ class Negative(Layer):
 
     def backward(self, params, dY, unit, *, need_dX, out):
         return np.negative(dY, out=dY)
-
-
-class Multiply(JoiningLayer):
-    """The product of two images or vectors: its two gradients differ."""
-
-    backward_reads = ("X",)
-
-    def output_shape(self, input_shape):
-        return input_shape[0]
-
-    def forward(self, params, X, unit, *, training, out):
-        return np.multiply(*X, out=out)
-
-    def backward(self, params, dY, unit, *, need_dX, out):
-        first, second = unit.X
-        return (
-            None if out[0] is None else np.multiply(dY, second, out=out[0]),
-            None if out[1] is None else np.multiply(dY, first, out=out[1]),
-        )
-
-
-def build(steps, dtype=np.float64, seed=0):
-    """Return a network whose biases, shifts and running statistics are not what they start as."""
-    network = init_network(steps, dtype=dtype, streams=RandomStreams(SEED + seed))
-    rng = generator(seed)
-    network.vector += 0.3 * rng.standard_normal(network.n_params).astype(dtype)
-    for (name, key), value in network.state().items():
-        if key != "n_updates":
-            network.set_state({(name, key): value + rng.uniform(0.1, 0.5, value.shape)})
-    return network
-
-
-def chain(*layers, input_shape=(6, 5, 2), **options):
-    named = [(f"layer{index}", layer) for index, layer in enumerate(layers, start=1)]
-    return build(compile_steps(named, input_shape), **options)
-
-
-def graph(input_shape, *entries):
-    """Return a network of (layer, indices of its inputs), counted from the input at 0."""
-    steps = Graph(input_shape)
-    for index, (layer, inputs) in enumerate(entries, start=1):
-        assert steps.add(f"step{index}", layer, *inputs) == index
-    return build(tuple(steps.steps))
 
 
 class Problem:
@@ -192,191 +148,6 @@ def test_the_cuts_do_not_depend_on_the_threads(threads):
         seen.append(sorted(reads))
     assert len(seen[0]) > 11 / 2
     assert seen[1:] == seen[:-1]
-
-
-# --- phases ---
-
-
-def kept(program, kind):
-    """Return the steps whose images stand in memory that is kept between segments."""
-    return {home for (own, home), place in program.places.items() if own == kind and place.is_kept}
-
-
-def program_of(network, *, training, input_gradient=False):
-    trained = network.trained if training else None
-    return Program(fuse(network.steps), trained, input_gradient=input_gradient)
-
-
-def names_of(phases):
-    """Return phases as lists of (on_images, "operation index operation index ...")."""
-    return [
-        [
-            (segment.on_images, " ".join(f"{operation} {index}" for operation, index in segment.operations))
-            for segment in phase
-        ]
-        for phase in phases
-    ]
-
-
-def test_phases_end_at_merges():
-    network = chain(Conv2D(2), ReLU(), BatchNorm(), MaxPool2D(), Flatten(), Dense(4), BatchNorm(), Dense(3))
-    program = program_of(network, training=True)
-    assert program.merging == [3, 7]
-    assert names_of(program.forward) == [
-        [(True, "forward 0 forward 1 forward 2 statistics 3")],
-        [(True, "forward 3 forward 4 forward 5"), (False, "forward 6 statistics 7")],
-        [(False, "forward 7 forward 8")],
-    ]
-    assert names_of(program.backward) == [
-        [(False, "backward 8 backward_statistics 7")],
-        [(False, "backward 7 backward 6"), (True, "backward 5 backward 4 backward_statistics 3")],
-        [(True, "backward 3 backward 2 backward 1")],
-    ]
-
-
-def test_branches_move_in_step_between_merges():
-    """Whatever comes before a merge in the order of steps is done by then, in whichever branch."""
-    branches = Parallel([[Conv2D(2), BatchNorm()], [BatchNorm(), Tanh()], "passthrough"])
-    network = chain(branches, Flatten(), Dense(3))
-    names = [step.name.removeprefix("layer1__") for step in network.steps]
-    assert names[1:6] == [
-        "branch_1__conv2d_1",
-        "branch_1__batchnorm_1",
-        "branch_2__batchnorm_1",
-        "branch_2__tanh_1",
-        "layer1",
-    ]
-    program = program_of(network, training=True)
-    assert program.merging == [2, 3]
-    assert program.backward_merging == [3, 2]
-    assert names_of(program.forward) == [
-        [(True, "forward 0 forward 1 statistics 2")],
-        [(True, "forward 2 statistics 3")],
-        [(True, "forward 3 forward 4 forward 5 forward 6"), (False, "forward 7")],
-    ]
-    assert names_of(program.backward) == [
-        [(False, "backward 7"), (True, "backward 6 backward 5 backward 4 backward_statistics 3")],
-        [(True, "backward 3 backward_statistics 2")],
-        [(True, "backward 2 backward 1")],
-    ]
-
-
-def test_what_waits_for_a_merge_in_a_branch_is_kept():
-    """The sum 4 reads convolution 1 and norm 3; backward it gives both their gradients, then waits for 3.
-
-    The norm keeps what it needs of convolution 2 itself.
-    """
-    network = chain(Conv2D(2), Residual([Conv2D(2), BatchNorm()]), Flatten(), Dense(3))
-    program = program_of(network, training=True)
-    assert kept(program, "value") == {0, 1}
-    assert kept(program, "gradient") == {1, 3}
-
-
-def test_prediction_has_one_phase_and_no_merges():
-    program = program_of(chain(Conv2D(2), BatchNorm(), Flatten(), Dense(3)), training=False)
-    assert program.merging == []
-    assert names_of(program.forward) == [
-        [(True, "forward 0 forward 1 forward 2 forward 3"), (False, "forward 4")]
-    ]
-    assert program.need_gradient == set()
-
-
-def test_images_are_kept_only_where_they_are_read_later():
-    """Backward reads the input of convolution 1 and the result of activation 2, where 1 wrote."""
-    network = chain(Conv2D(2), Tanh(), BatchNorm(), MaxPool2D(), Flatten(), Dense(4), BatchNorm(), Dense(3))
-    program = program_of(network, training=True)
-    assert kept(program, "value") == {0, 1}
-    assert kept(program, "gradient") == {3}  # written in one phase, read in the next
-    assert kept(program_of(network, training=True, input_gradient=True), "gradient") == {0, 3}
-    assert kept(program_of(network, training=False), "value") == set()
-
-
-def test_the_input_of_a_convolution_is_kept_only_where_its_kernel_reads_it():
-    """ReLU keeps a mask, and Winograd's algorithm tiles."""
-    layers = [Conv2D(16), ReLU(), Conv2D(16), ReLU(), Conv2D(16, strides=2), Flatten(), Dense(3)]
-    program = program_of(chain(*layers), training=True)
-    assert kept(program, "value") == {0, 3}
-
-
-def test_no_gradient_is_computed_before_the_first_parameter():
-    network = chain(MaxPool2D(), Conv2D(2), ReLU(), Flatten(), Dense(3))
-    assert program_of(network, training=True).need_gradient == {2, 3, 4, 5}
-    assert program_of(network, training=True, input_gradient=True).need_gradient == {0, 1, 2, 3, 4, 5}
-
-
-def test_the_last_reader_is_the_first_to_write_a_gradient_and_others_add_to_it():
-    network = graph(
-        (3, 4, 2),
-        (Conv2D(2, 1), (0,)),
-        (Tanh(), (1,)),
-        (Add(), (1, 2)),
-        (Multiply(), (3, 1)),
-        (Flatten(), (4,)),
-        (Dense(2), (5,)),
-    )
-    program = program_of(network, training=True)
-    assert program.gradient_shares == [
-        (),
-        (None,),
-        ("further",),
-        ("further", "first"),
-        ("first", "first"),
-        ("first",),
-        ("first",),
-    ]
-
-
-class Apart(Tanh):
-    """A layer that does not work in place."""
-
-    works_in_place = False
-
-
-IN_PLACE = {  # layers, and the step in whose memory each result and each gradient stands
-    "a chain": ([Conv2D(2), ReLU(), Dropout(0.5)], [0, 1, 1, 1], [0, 3, 3, 3]),
-    "on the images": ([ReLU(), Conv2D(2)], [0, 0, 2], [1, 1, 2]),
-    "a result that is read": ([Conv2D(2), Tanh(), ReLU()], [0, 1, 1, 3], [0, 3, 3, 3]),
-    "another layer": ([Conv2D(2), Apart()], [0, 1, 2], [0, 1, 2]),
-    "vectors": ([Flatten(), Dense(2), ReLU()], [0, 1, 2, 2], [0, 1, 3, 3]),
-    "behind a merge": ([BatchNorm(), ReLU()], [0, 1, 1], [0, 2, 2]),
-}
-
-
-@pytest.mark.parametrize(("layers", "values", "gradients"), IN_PLACE.values(), ids=IN_PLACE)
-def test_what_works_in_place(layers, values, gradients):
-    homes = program_of(chain(*layers), training=True).homes
-    assert homes == {"value": values, "gradient": gradients}
-
-
-def test_prediction_works_in_place_on_results_that_only_training_reads():
-    program = program_of(chain(Conv2D(2), Tanh(), ReLU()), training=False)
-    assert program.homes["value"] == [0, 1, 1, 1]
-
-
-def test_what_others_read_is_not_overwritten():
-    network = graph((3, 4, 2), (Conv2D(2, 1), (0,)), (ReLU(), (1,)), (Add(), (1, 2)), (Flatten(), (3,)))
-    homes = program_of(network, training=True).homes
-    assert homes == {"value": [0, 1, 2, 3, 4], "gradient": [0, 1, 2, 3, 4]}
-
-
-def test_images_that_are_not_needed_at_the_same_time_share_a_place():
-    """Each gradient waits for a merge, and by the time the next one is written, it is done with."""
-    blocks = [layer for _ in range(4) for layer in (Conv2D(2), BatchNorm(), ReLU())]
-    program = program_of(chain(*blocks, Flatten(), Dense(3)), training=True)
-    values, gradients = kept(program, "value"), kept(program, "gradient")
-    assert [len(values), len(gradients)] == [4, 4]
-    places = set(program.places.values())
-    assert sum(place.is_kept for place in places) == len(values) + 1
-    assert sum(not place.is_kept for place in places) == 2  # what an operation reads, and what it writes
-
-
-def test_a_place_has_room_for_the_largest_image():
-    program = program_of(chain(MaxPool2D(), Conv2D(9), Conv2D(1), Flatten(), Dense(3)), training=False)
-    largest = {}
-    for (_, home), place in program.places.items():
-        largest[place] = max(largest.get(place, 0), prod(program.steps[home].output_shape))
-    assert program.place_sizes == largest
-    assert len(largest) == 2
 
 
 @pytest.mark.parametrize("training", [True, False])

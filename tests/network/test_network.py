@@ -1,9 +1,8 @@
-"""Tests of the network: how layers become steps, and where the parameters live."""
+"""Tests of the network: where the parameters live, and how they start."""
 
 import copy
 import io
 import pickle
-import tracemalloc
 
 import joblib
 import numpy as np
@@ -11,10 +10,10 @@ import pytest
 from reference import run_forward
 from seeds import SEED, generator
 from sklearn.base import clone
+from small_networks import INPUT_SHAPE, stack
 
 from skcnn.layers import (
     Activation,
-    AvgPool2D,
     BatchNorm,
     Conv2D,
     Dense,
@@ -31,152 +30,16 @@ from skcnn.layers import (
     Residual,
     Tanh,
 )
-from skcnn.layers.containers import Add, Concatenate
 from skcnn.network.executor import Batch, Executor
-from skcnn.network.graph import Graph, compile_steps
+from skcnn.network.graph import compile_steps
 from skcnn.network.network import Network, following_activation, init_network
 from skcnn.network.threads import worker_pool
 from skcnn.random_streams import RandomStreams
 
 
-def stack():
-    """Return a chain with every kind of parameter: decayed, plain and state."""
-    return [
-        ("conv", Conv2D(3, 3, activation="relu")),
-        ("norm", BatchNorm()),
-        ("pool", MaxPool2D()),
-        ("flatten", Flatten()),
-        ("hidden", Dense(5, activation="tanh")),
-        ("norm2", BatchNorm()),
-        ("output", Dense(2)),
-    ]
-
-
-INPUT_SHAPE = (4, 6, 2)
-
-
 def make_network(layers=None, input_shape=INPUT_SHAPE, dtype=np.float64, seed=0):
     steps = compile_steps(stack() if layers is None else layers, input_shape)
     return init_network(steps, dtype=dtype, streams=RandomStreams(SEED + seed))
-
-
-def test_a_chain_becomes_steps_with_names_inputs_and_shapes():
-    steps = compile_steps(stack(), INPUT_SHAPE)
-    assert [(step.name, step.output_shape) for step in steps] == [
-        ("input", (4, 6, 2)),
-        ("conv", (4, 6, 3)),
-        ("conv_relu", (4, 6, 3)),
-        ("norm", (4, 6, 3)),
-        ("pool", (2, 3, 3)),
-        ("flatten", (18,)),
-        ("hidden", (5,)),
-        ("hidden_tanh", (5,)),
-        ("norm2", (5,)),
-        ("output", (2,)),
-    ]
-    assert steps[0].layer is None
-    assert steps[0].inputs == steps[0].input_shapes == ()
-    for index, step in enumerate(steps[1:], start=1):
-        assert step.inputs == (index - 1,)
-        assert step.input_shape == steps[index - 1].output_shape
-    assert [step.name for step in steps if step.merges] == ["norm", "norm2"]
-    assert [step.takes_images for step in steps] == [True] * 6 + [False] * 4
-
-
-def test_a_step_that_joins_has_a_tuple_of_input_shapes():
-    graph = Graph((4, 6, 2))
-    conv = graph.add("conv", Conv2D(3), 0)
-    both = graph.add("both", Concatenate(), conv, 0, conv)
-    assert graph.steps[both].inputs == (1, 0, 1)
-    shapes = ((4, 6, 3), (4, 6, 2), (4, 6, 3))
-    assert graph.steps[both].input_shape == graph.steps[both].input_shapes == shapes
-    assert graph.shape(both) == (4, 6, 8)
-    assert graph.steps[both].takes_images
-    vector = graph.add("vector", Flatten(), both)
-    assert not graph.steps[graph.add("sum", Add(), vector, vector)].takes_images
-
-
-def test_blocks_are_put_behind_any_step():
-    graph = Graph((4, 6, 2))
-    first = graph.connect_all([("conv", Conv2D(3, activation="relu")), ("pool", MaxPool2D())], 0)
-    second = graph.connect("other", Conv2D(5), 0)
-    assert (first, second) == (3, 4)
-    assert graph.connect_all([], second) == second
-    assert [(step.name, step.inputs) for step in graph.steps] == [
-        ("input", ()),
-        ("conv", (0,)),
-        ("conv_relu", (1,)),
-        ("pool", (2,)),
-        ("other", (0,)),
-    ]
-
-
-def test_joining_steps_refuse_shapes_that_do_not_go_together():
-    graph = Graph((4, 6, 2))
-    conv, pool, vector = (
-        graph.add(name, layer, 0)
-        for name, layer in [("conv", Conv2D(3)), ("pool", MaxPool2D()), ("vector", Flatten())]
-    )
-    for layer, other in [(Add(), conv), (Add(), pool), (Add(), vector), (Concatenate(), pool)]:
-        with pytest.raises(ValueError, match="equal .*4, 6, 2"):
-            graph.add("join", layer, 0, other)
-    with pytest.raises(ValueError, match="expected .*48"):
-        graph.add("join", Concatenate(), 0, vector)
-    assert len(graph.steps) == 4
-
-
-def test_vectors_may_be_the_input():
-    steps = compile_steps([("output", Dense(2))], (7,))
-    assert [step.takes_images for step in steps] == [False, False]
-    assert steps[1].output_shape == (2,)
-
-
-@pytest.mark.parametrize(
-    ("name", "layer", "before", "shape", "reason"),
-    [
-        ("wide", Conv2D(4, 9, padding="valid"), [], "(4, 6, 2)", "kernel_size"),
-        ("deep", MaxPool2D(5), [], "(4, 6, 2)", "pool_size"),
-        ("mean", AvgPool2D(3), [("first", MaxPool2D(2))], "(2, 3, 2)", "pool_size"),
-        ("late", Conv2D(4), [("flatten", Flatten())], "(48,)", "expected an image"),
-        ("early", Dense(4), [], "(4, 6, 2)", "expected a vector"),
-        ("none", Conv2D(0), [], "(4, 6, 2)", "filters"),
-        ("much", Dropout(1.5), [], "(4, 6, 2)", "rate"),
-        ("odd", Dense(4, activation="rely"), [("flatten", Flatten())], "(48,)", "rely"),
-        ("global", GlobalAvgPool2D(), [("flatten", Flatten())], "(48,)", "expected an image"),
-    ],
-)
-def test_an_impossible_layer_is_named_with_its_parameters_and_the_shape(name, layer, before, shape, reason):
-    with pytest.raises(ValueError) as caught:
-        compile_steps([*before, (name, layer)], INPUT_SHAPE)
-    message = str(caught.value)
-    for part in (repr(name), repr(layer), shape, reason):
-        assert part in message
-
-
-def test_equal_names_are_refused_with_the_name():
-    with pytest.raises(ValueError, match="'same' twice"):
-        compile_steps([("same", ReLU()), ("same", Tanh())], INPUT_SHAPE)
-    with pytest.raises(ValueError, match="'conv_relu' twice"):
-        compile_steps([("conv", Conv2D(2, activation="relu")), ("conv_relu", ReLU())], INPUT_SHAPE)
-    with pytest.raises(ValueError, match="'input' twice"):
-        compile_steps([("input", ReLU())], INPUT_SHAPE)
-
-
-def test_compiling_allocates_nothing_of_the_size_of_the_weights():
-    """This network would take terabytes."""
-    layers = [("conv", Conv2D(10**6, 5)), ("flatten", Flatten()), ("output", Dense(10**6))]
-    tracemalloc.start()
-    compile_steps(layers, (64, 64, 3))
-    _, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert peak < 1_000_000
-
-
-def test_compiling_leaves_the_layers_as_they_are():
-    layers = stack()
-    before = [dict(vars(layer)) for _, layer in layers]
-    compile_steps(layers, INPUT_SHAPE)
-    assert [vars(layer) for _, layer in layers] == before
 
 
 def following(steps):
@@ -530,21 +393,6 @@ def test_signals_keep_their_scale_through_many_layers(activation):
     for step in network.steps[1:-1]:
         signal, _ = run_forward(step.layer, network.params.get(step.name, {}), signal, training=False)
     assert abs(np.log(np.square(signal).mean())) < 4 * np.sqrt(depth * 5 / width)
-
-
-class ToImage(Flatten):
-    """Turns vectors into images."""
-
-    def output_shape(self, input_shape):
-        return (1, 1, *input_shape)
-
-
-def test_layers_that_turn_vectors_into_images_are_refused():
-    layers = [("flatten", Flatten()), ("image", ToImage())]
-    with pytest.raises(
-        ValueError, match=r"layer 'image', ToImage\(\).*images of shape \(1, 1, 36\) out of vectors"
-    ):
-        compile_steps(layers, (3, 4, 3))
 
 
 # constants, and parts of a network
