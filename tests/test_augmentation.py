@@ -19,7 +19,8 @@ from skcnn import (
     RandomZoom,
     augmentation,
 )
-from skcnn.augmentation import LARGEST_DRAW, Augmentation, Mixing, auto_augmentation
+from skcnn.augmentation import Augmentation, Mixing, auto_augmentation
+from skcnn.augmentation.base import LARGEST_DRAW
 
 CHANGES = [
     RandomFlip(),

@@ -1,112 +1,14 @@
-"""Random changes of training images, which make few images worth many.
-
-An augmentation holds hyperparameters and nothing else. What it draws comes from outside as uniform numbers,
-so that a sample is changed in the same way whatever its place in whichever minibatch of an epoch.
-"""
+"""Augmentations that change single images."""
 
 from itertools import product
 from math import radians
 from numbers import Integral, Real
 
 import numpy as np
-from scipy.special import betaincinv
-from sklearn.base import BaseEstimator
 
 from skcnn._sklearn import Interval, StrOptions
+from skcnn.augmentation.base import Augmentation, whole_numbers
 from skcnn.kernels.geometry import FILLS, boxes, inside, shifted, warped
-
-LARGEST_DRAW = np.nextafter(1.0, 0.0)
-
-
-class Augmentation(BaseEstimator):
-    """Base class of what changes images and leaves their classes alone.
-
-    Attributes
-    ----------
-    n_draws : int
-        Uniform numbers that an image takes.
-    alternate : bool
-        Whether an image is drawn for once, and :meth:`moved_on` gives the draws of later epochs.
-    """
-
-    n_draws = 1
-    alternate = False
-    _parameter_constraints: dict = {}
-
-    def apply(self, images: np.ndarray, draws: np.ndarray) -> np.ndarray:
-        """Change images, each by draws of its own.
-
-        Parameters
-        ----------
-        images : ndarray of shape (height, width, n, channels)
-            May be overwritten.
-        draws : ndarray of shape (n, n_draws)
-            Numbers from [0, 1).
-
-        Returns
-        -------
-        images : ndarray of shape (height, width, n, channels)
-        """
-        raise NotImplementedError(f"{type(self).__name__} does not say how it changes images")
-
-    def moved_on(self, draws: np.ndarray, epoch: int) -> np.ndarray:
-        """Return the draws of an epoch from those of the first: one half further in every other one.
-
-        Parameters
-        ----------
-        draws : ndarray of shape (n, n_draws)
-        epoch : int
-            Number of the epoch, from zero.
-
-        Returns
-        -------
-        draws : ndarray of shape (n, n_draws)
-        """
-        return (draws + epoch % 2 / 2) % 1
-
-    def views(self) -> list[tuple[float, ...]]:
-        """Return the draws whose results test-time augmentation averages over: the middle and both ends."""
-        return [(draw,) * self.n_draws for draw in (0.5, 0.0, LARGEST_DRAW)]
-
-
-class Mixing(BaseEstimator):
-    """Base class of what mixes an image, and its target, with those of another sample.
-
-    Attributes
-    ----------
-    n_draws : int
-        Uniform numbers that an image takes.
-    """
-
-    n_draws = 1
-    _parameter_constraints: dict = {}
-
-    def shares(self, draws: np.ndarray, image_size: tuple[int, int]) -> np.ndarray:
-        """Return the share of its own target that each sample keeps.
-
-        Parameters
-        ----------
-        draws : ndarray of shape (n, n_draws)
-            Numbers from [0, 1).
-        image_size : (height, width)
-
-        Returns
-        -------
-        shares : ndarray of shape (n,)
-            Numbers from [0, 1].
-        """
-        raise NotImplementedError(f"{type(self).__name__} does not say how it mixes targets")
-
-    def apply(self, images: np.ndarray, others: np.ndarray, draws: np.ndarray) -> None:
-        """Mix others into images, in place.
-
-        Parameters
-        ----------
-        images, others : ndarray of shape (height, width, n, channels)
-        draws : ndarray of shape (n, n_draws)
-            Numbers from [0, 1).
-        """
-        raise NotImplementedError(f"{type(self).__name__} does not say how it mixes images")
 
 
 class RandomFlip(Augmentation):
@@ -358,89 +260,6 @@ class RandomContrast(Augmentation):
         means = images.mean(axis=(0, 1))
         np.multiply(images, factors, out=images)
         return np.add(images, means * (1 - factors), out=images)
-
-
-class Mixup(Mixing):
-    r"""Takes the weighted mean of two images, and of their targets.
-
-    Parameters
-    ----------
-    alpha : float, default=0.2
-        Both parameters of the beta distribution of the weight: with small ones one image prevails.
-
-    Notes
-    -----
-    .. math:: x = \lambda x_i + (1 - \lambda) x_j, \quad \lambda \sim B(\alpha, \alpha),
-
-    and the same for the targets. The other sample is drawn from the training samples by their weights.
-
-    References
-    ----------
-    Zhang, Cisse, Dauphin and Lopez-Paz (2018), "mixup: beyond empirical risk minimization", ICLR.
-    """
-
-    _parameter_constraints = {"alpha": [Interval(Real, 0, None, closed="neither")]}
-
-    def __init__(self, alpha=0.2):
-        self.alpha = alpha
-
-    def shares(self, draws, image_size):
-        """Return the weights of the own images."""
-        return betaincinv(self.alpha, self.alpha, draws[:, 0])
-
-    def apply(self, images, others, draws):
-        """Take the means."""
-        shares = self.shares(draws, images.shape[:2]).astype(images.dtype)[:, np.newaxis]
-        np.multiply(images, shares, out=images)
-        np.multiply(others, 1 - shares, out=others)
-        np.add(images, others, out=images)
-
-
-class CutMix(Mixing):
-    r"""Replaces a rectangle of an image by that of another one, and mixes targets by the areas.
-
-    Parameters
-    ----------
-    alpha : float, default=1.0
-        Both parameters of the beta distribution of the share of the area that stays.
-
-    Notes
-    -----
-    The rectangle has the proportions of the image and :math:`1 - \lambda` of its area,
-    :math:`\lambda \sim B(\alpha, \alpha)`. Its center may be any pixel, so some of it may lie beyond the
-    image; targets are mixed by what lies within. The other sample is drawn from the training samples by their
-    weights.
-
-    References
-    ----------
-    Yun, Han, Oh, Chun, Choe and Yoo (2019), "CutMix: regularization strategy to train strong classifiers with
-    localizable features", ICCV.
-    """
-
-    n_draws = 3
-    _parameter_constraints = {"alpha": [Interval(Real, 0, None, closed="neither")]}
-
-    def __init__(self, alpha=1.0):
-        self.alpha = alpha
-
-    def _boxes(self, draws, image_size):
-        cut = np.sqrt(1 - betaincinv(self.alpha, self.alpha, draws[:, 2]))
-        return boxes(draws, np.rint(np.outer(cut, image_size)).astype(int), image_size)
-
-    def shares(self, draws, image_size):
-        """Return the shares of the areas that stay."""
-        start, stop = self._boxes(draws, image_size)
-        return 1 - (stop - start).prod(axis=1) / np.prod(image_size)
-
-    def apply(self, images, others, draws):
-        """Replace the rectangles."""
-        image_size = images.shape[:2]
-        np.copyto(images, others, where=inside(self._boxes(draws, image_size), image_size))
-
-
-def whole_numbers(draws: np.ndarray, largest: int) -> np.ndarray:
-    """Return integers from -largest to largest, all as likely, in place of draws from [0, 1)."""
-    return np.floor(draws * (2 * largest + 1)).astype(int) - largest
 
 
 def auto_augmentation(image_shape: tuple[int, int, int]) -> list[Augmentation]:
