@@ -7,7 +7,8 @@ from skcnn.layers.convolution import Conv2D, DepthwiseConv2D
 from skcnn.layers.dense import Dense
 from skcnn.layers.dropout import Dropout, SpatialDropout2D
 from skcnn.layers.gates import GELU, HardSwish, Mish, SiLU
-from skcnn.layers.normalization import BatchNorm, GroupNorm, LayerNorm, LocalResponseNorm
+from skcnn.layers.local_response import LocalResponseNorm
+from skcnn.layers.normalization import BatchNorm, GroupNorm, LayerNorm
 from skcnn.layers.pooling import AvgPool2D, GlobalAvgPool2D, GlobalMaxPool2D, MaxPool2D
 from skcnn.layers.rectifiers import ELU, SELU, LeakyReLU, PReLU, ReLU, Softplus
 from skcnn.layers.rescale import Rescale

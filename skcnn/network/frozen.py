@@ -6,40 +6,14 @@ import numpy as np
 from sklearn.base import clone
 
 from skcnn.data.images import ImageSource
-from skcnn.kernels.channelwise import channelwise
-from skcnn.layers import BatchNorm, Dropout, Layer, SpatialDropout2D
+from skcnn.layers import BatchNorm, Dropout, SpatialDropout2D
+from skcnn.layers.normalization import ChannelAffine
 from skcnn.network.executor import Batch, Executor
 from skcnn.network.losses import LinearLoss
 from skcnn.network.model import Model, predicted
 from skcnn.network.network import Network
 from skcnn.network.threads import worker_pool
 from skcnn.random_streams import RandomStreams
-
-
-class ChannelAffine(Layer):
-    r"""What batch normalization is in prediction: :math:`y = f x + o`, numbers for each channel.
-
-    Examples
-    --------
-    >>> ChannelAffine().output_shape((8, 8, 3))
-    (8, 8, 3)
-    """
-
-    works_in_place = True
-    constant_params = ("factor", "offset")
-
-    def init_params(self, input_shape, *, activation, dtype, rng):
-        """Return ``factor`` and ``offset`` that leave the input as it is; see :meth:`Layer.init_params`."""
-        return {"factor": np.ones(input_shape[-1], dtype), "offset": np.zeros(input_shape[-1], dtype)}
-
-    def forward(self, params, X, unit, *, training, out):
-        """Compute the result; see :meth:`Layer.forward`."""
-        channelwise(np.multiply, X, params["factor"], out=out)
-        return channelwise(np.add, out, params["offset"], out=out)
-
-    def backward(self, params, dY, unit, *, need_dX, out):
-        """Compute the gradient with respect to the input; see :meth:`Layer.backward`."""
-        return channelwise(np.multiply, dY, params["factor"], out=out) if need_dX else None
 
 
 def frozen(network: Network) -> Network:

@@ -19,9 +19,10 @@ from small_classifiers import (
 from skcnn import BatchNorm, Conv2D, Dense, Dropout, Flatten, GlobalAvgPool2D, Layer, Residual, Tanh
 from skcnn.data.images import ImageSource
 from skcnn.gradient_check import layer_gradient_error
+from skcnn.layers.normalization import ChannelAffine
 from skcnn.network.cut import Cut
 from skcnn.network.executor import Batch, Executor
-from skcnn.network.frozen import ChannelAffine, ScoreGradients, frozen
+from skcnn.network.frozen import ScoreGradients, frozen
 from skcnn.network.threads import worker_pool
 
 X, Y = make_images()
