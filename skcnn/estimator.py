@@ -16,8 +16,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skcnn._sklearn import CallbackSupportMixin, VisualBlock, check_hyperparameters
 from skcnn.architecture import compact_layers, complete_layers, explicit_layers
-from skcnn.augmentation import Augmentation, Mixing, auto_augmentation
-from skcnn.data.augmented import Augmenter, changes_of_views, entries_of
+from skcnn.data.augmented import Augmenter, augmentations_of, changes_of_views
 from skcnn.data.images import (
     ImageFormat,
     ImageSource,
@@ -43,7 +42,7 @@ from skcnn.training.optimizers import OPTIMIZERS
 from skcnn.training.schedules import SCHEDULES
 from skcnn.training.state import Objective, TrainingState
 from skcnn.user_warnings import warn_user
-from skcnn.versions import VersionedMixin
+from skcnn.versions import VersionedMixin, versions
 
 FLOAT32 = np.dtype(np.float32)
 
@@ -279,14 +278,15 @@ class BaseConvNet(
         if not mode.is_fresh:
             if not mode.is_partial:  # each partial_fit is to be cheap
                 self._check_architecture()
-            return self.model_.with_parts(network=self.network_.copy(), loss=loss)
+            network = self.network_.copy()
+            return self.model_.with_parts(network=network, loss=loss, made_with=versions())
         layers, steps = self._layers(format.image_shape, len(classes))
         if self.input_scaling == "standardize":
             weights = samples.weights[samples.rows]
             source = ImageSource(samples.X, format, samples.rows)
             format = standardized(source, None if np.ptp(weights) == 0 else weights)
         network = init_network(steps, dtype=format.dtype, streams=RandomStreams(seed))
-        return Model(layers, network, format, classes, loss, seed=seed)
+        return Model(layers, network, format, classes, loss, seed=seed, made_with=versions())
 
     def _layers(self, image_shape, n_outputs):
         """Return the complete layers that the hyperparameters describe, and their steps."""
@@ -320,10 +320,8 @@ class BaseConvNet(
     def _training_data(self, samples, model, class_weight, mean_weight, seed):
         """Return the samples as training takes them, with what changes their images."""
         data = samples.training_data(model.format, class_weight, mean_weight)
-        if self.augmentation is not None:
-            is_auto = isinstance(self.augmentation, str)
-            image_shape = model.format.image_shape
-            augmentations = auto_augmentation(image_shape) if is_auto else self._augmentations()
+        augmentations = augmentations_of(self.augmentation, model.format.image_shape)
+        if augmentations:
             data.augmenter = Augmenter(augmentations, seed, data.weights)
         return data
 
@@ -419,8 +417,8 @@ class BaseConvNet(
 
     def _check_parameters(self):
         """Raise a ValueError for what does not go together with the solver, or is no augmentation."""
-        has_augmentations = self.augmentation == "auto" or self._augmentations()
-        if self.solver == "lbfgs" and has_augmentations:
+        augmentations = augmentations_of(self.augmentation, (1, 1, 1))  # some, whatever the shape
+        if self.solver == "lbfgs" and augmentations:
             raise ValueError(
                 f"augmentation={self.augmentation!r} changes images from epoch to epoch, which "
                 "solver='lbfgs' cannot follow: set augmentation=None or choose another solver"
@@ -431,11 +429,6 @@ class BaseConvNet(
                 f"positive, got learning_rate_init={self.learning_rate_init} and alpha={self.alpha}"
             )
         changes_of_views(self.tta)
-
-    def _augmentations(self):
-        """Return the entries of a list of augmentations; none where there is no list."""
-        given = self.augmentation if isinstance(self.augmentation, list | tuple) else []
-        return entries_of(given, (Augmentation, Mixing), parameter="augmentation")
 
     def _check_needs_no_foresight(self):
         """Raise a ValueError for what needs to know more than partial_fit can."""

@@ -6,7 +6,7 @@ from itertools import product
 import numpy as np
 
 from skcnn._sklearn import check_hyperparameters
-from skcnn.augmentation import Augmentation, Mixing, RandomFlip
+from skcnn.augmentation import Augmentation, Mixing, RandomFlip, auto_augmentation
 from skcnn.layers.naming import check_names, is_passthrough, named_layers
 from skcnn.random_streams import RandomStreams
 
@@ -138,6 +138,27 @@ def entries_of(augmentations, kinds, *, parameter: str) -> list:
         except ValueError as error:
             raise ValueError(f"{parameter}[{position}], {entry!r}: {error}") from error
     return [entry for _, entry in named if not is_passthrough(entry)]
+
+
+def augmentations_of(augmentation, image_shape: tuple[int, int, int]) -> list[Augmentation | Mixing]:
+    """Return the augmentations that the parameter ``augmentation`` asks for.
+
+    Parameters
+    ----------
+    augmentation : None, "auto" or list
+    image_shape : tuple of int
+        ``(height, width, channels)``, for "auto".
+
+    Raises
+    ------
+    ValueError
+        As :func:`entries_of`.
+    """
+    if augmentation is None:
+        return []
+    if isinstance(augmentation, str):
+        return auto_augmentation(image_shape)
+    return entries_of(augmentation, (Augmentation, Mixing), parameter="augmentation")
 
 
 def changes_of_views(tta) -> list[Augmentation]:

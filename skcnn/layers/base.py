@@ -220,6 +220,11 @@ class Layer(Block):
             If the data are of no use for that. The layer's name is added.
         """
 
+    @property
+    def starts_from_data(self) -> bool:
+        """Whether the class has an ``init_from_data`` of its own; only then is anything made for it."""
+        return type(self).init_from_data is not Layer.init_from_data
+
     def multiply_adds(self, input_shape: Shape) -> int:
         """Return the number of multiply-adds of a forward pass of one sample."""
         return 0

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from skcnn.augmentation import Augmentation
 from skcnn.data.augmented import prediction_readers
 from skcnn.data.images import ImageFormat, ImageSource
 from skcnn.layers.base import Block
@@ -13,7 +12,6 @@ from skcnn.network.graph import Graph, compile_graph
 from skcnn.network.losses import LOSSES, Loss
 from skcnn.network.network import Network
 from skcnn.network.threads import worker_pool
-from skcnn.versions import versions
 
 
 class Model:
@@ -35,8 +33,8 @@ class Model:
         Turns scores into probabilities.
     seed : int
         Seed that the initial weights were drawn with.
-    made_with : str, default=None
-        Versions of the packages that it was fitted with. None: those in use.
+    made_with : str
+        Versions of the packages that it was fitted with.
 
     Attributes
     ----------
@@ -53,7 +51,7 @@ class Model:
         loss: Loss,
         *,
         seed: int,
-        made_with: str | None = None,
+        made_with: str,
     ):
         self.layers = layers
         self.network = network
@@ -61,7 +59,7 @@ class Model:
         self.classes = classes
         self.loss = loss
         self.seed = seed
-        self.made_with = versions() if made_with is None else made_with
+        self.made_with = made_with
 
     def with_parts(self, **parts) -> "Model":
         """Return a model of the same parts but for those that are given."""
@@ -72,7 +70,7 @@ class Model:
         """The graph of the layers, which knows them by name."""
         return compile_graph(self.layers, self.format.image_shape)
 
-    def scores(self, X: np.ndarray, changes: Sequence[Augmentation] = ()) -> np.ndarray:
+    def scores(self, X: np.ndarray, changes: Sequence = ()) -> np.ndarray:
         """Return the scores of images, shape (n_samples, n_outputs).
 
         Parameters

@@ -1,12 +1,11 @@
 """What training starts from where the data have a say in it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from math import prod, sqrt
 
 import numpy as np
 
 from skcnn.data.samples import TrainingData
-from skcnn.layers.base import Layer, Params
 from skcnn.network.executor import Batch, Executor
 from skcnn.network.network import Network
 from skcnn.random_streams import RandomStreams
@@ -56,7 +55,7 @@ def start_from_data(
         weights = np.ones(len(rows)) if data.weights is None else near_one(data.weights[rows])
     for index, step in enumerate(network.steps[1:], start=1):
         params = network.params.get(step.name, {})
-        if len(step.inputs) == 1 and type(step.layer).init_from_data is not Layer.init_from_data:
+        if len(step.inputs) == 1 and step.layer.starts_from_data:
             try:
                 step.layer.init_from_data(params, Results(network, step.inputs[0], data, streams, pool))
             except ValueError as error:
@@ -67,7 +66,7 @@ def start_from_data(
             divide_weights(params, step.layer.decayed_params, sqrt(variance(results, weights)))
 
 
-def divide_weights(params: Params, names: tuple[str, ...], divisor: float) -> None:
+def divide_weights(params: Mapping[str, np.ndarray], names: tuple[str, ...], divisor: float) -> None:
     """Divide parameters in place, unless the divisor or a result is not finite."""
     scaled = {name: params[name] / params[name].dtype.type(divisor) for name in names}
     if np.isfinite(divisor) and all(np.isfinite(value).all() for value in scaled.values()):
