@@ -33,7 +33,6 @@ from skcnn.network.losses import LOSSES
 from skcnn.network.model import Model
 from skcnn.network.network import init_network
 from skcnn.network.summary import ASSUMED_DTYPE, summary_of_network, summary_of_steps, with_unknown_output
-from skcnn.random_streams import RandomStreams
 from skcnn.training.averaging import AVERAGING
 from skcnn.training.callbacks import begin_fit, copy_without_callbacks
 from skcnn.training.fit import Fit, Mode, Outcome
@@ -266,7 +265,7 @@ class BaseConvNet(
         if given is None or not self.early_stopping:
             return samples, None
         if given["X_val"] is None:
-            return split_validation(samples, self.validation_fraction, RandomStreams(seed).integer("split"))
+            return split_validation(samples, self.validation_fraction, seed)
         X = check_images(self, given["X_val"])
         check_image_layout(X.shape, format, estimator=self)
         y, weights = given["y_val"], given["sample_weight_val"]
@@ -285,7 +284,7 @@ class BaseConvNet(
             weights = samples.weights[samples.rows]
             source = ImageSource(samples.X, format, samples.rows)
             format = standardized(source, None if np.ptp(weights) == 0 else weights)
-        network = init_network(steps, dtype=format.dtype, streams=RandomStreams(seed))
+        network = init_network(steps, dtype=format.dtype, seed=seed)
         return Model(layers, network, format, classes, loss, seed=seed, made_with=versions())
 
     def _layers(self, image_shape, n_outputs):

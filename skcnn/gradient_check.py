@@ -9,7 +9,6 @@ from skcnn.network.graph import compile_steps
 from skcnn.network.losses import LinearLoss
 from skcnn.network.network import init_network
 from skcnn.network.threads import worker_pool
-from skcnn.random_streams import RandomStreams
 
 
 class _Front(Layer):
@@ -115,7 +114,7 @@ def _gradient_error(layers, input_shape, *, n_samples, weights, n_directions, st
     if len(compile_steps(layers, input_shape)[-1].output_shape) == 3:
         layers = [*layers, ("flatten", Flatten())]
     steps = compile_steps(layers, input_shape)
-    network = init_network(steps, dtype=np.float64, streams=RandomStreams(random_state))
+    network = init_network(steps, dtype=np.float64, seed=random_state)
     network.vector += 0.1 * rng.standard_normal(network.n_params)  # biases and shifts that are not zero
     is_image = len(input_shape) == 3
     X = rng.standard_normal(
@@ -129,9 +128,7 @@ def _gradient_error(layers, input_shape, *, n_samples, weights, n_directions, st
     batch = Batch(n_samples, read, coefficients, np.ones(n_samples), weights)
     cut = Cut(min_shards=max(2, n_samples // 2), chunk_bytes=0, min_chunk=2)
     with worker_pool(cut) as pool:
-        executor = Executor(
-            network, pool, training=True, streams=RandomStreams(random_state), input_gradient=True
-        )
+        executor = Executor(network, pool, training=True, seed=random_state, input_gradient=True)
 
         def loss():
             return executor.gradients(batch, LinearLoss())

@@ -15,7 +15,6 @@ from skcnn.network.graph import compile_steps
 from skcnn.network.losses import LogLoss
 from skcnn.network.network import init_network
 from skcnn.network.threads import worker_pool
-from skcnn.random_streams import RandomStreams
 from skcnn.training.loop import loss_and_gradient, train_epochs, update
 from skcnn.training.optimizers import SGD
 from skcnn.training.schedules import ConstantRate
@@ -28,7 +27,7 @@ def make_network(*layers, dtype=np.float64, seed=0, shape=SHAPE):
     """Return a network with biases and shifts that are not zero; a Dense layer by default."""
     layers = layers or (Flatten(), Dense(N_CLASSES))
     named = [(f"layer{index}", layer) for index, layer in enumerate(layers)]
-    network = init_network(compile_steps(named, shape), dtype=dtype, streams=RandomStreams(SEED + seed))
+    network = init_network(compile_steps(named, shape), dtype=dtype, seed=SEED + seed)
     network.vector += 0.3 * generator(seed).standard_normal(network.n_params).astype(dtype)
     return network
 
@@ -135,7 +134,7 @@ def take_steps(network, data, goal, steps, state=None, learning_rate=1.0):
     for name in (*goal.optimizer.slot_names, *(["average"] if goal.averaging else [])):
         state.slots.setdefault(name, np.zeros_like(network.vector))
     with worker_pool() as pool:
-        executor = Executor(network, pool, training=True, streams=RandomStreams(SEED))
+        executor = Executor(network, pool, training=True, seed=SEED)
         for rows in steps:
             loss, gradient = loss_and_gradient(executor, data, rows, state, goal)
             update(executor, gradient, state, goal, learning_rate)

@@ -36,7 +36,6 @@ from skcnn.architecture import (
 )
 from skcnn.layers.activation import ACTIVATIONS
 from skcnn.network.network import init_network
-from skcnn.random_streams import RandomStreams
 
 N_SAMPLES = 24
 X = generator(0).normal(size=(N_SAMPLES, 8, 6, 1))
@@ -417,7 +416,7 @@ CIFAR10, MNIST, DIGITS = (32, 32, 3), (28, 28, 1), (8, 8, 1)
 
 def count_parameters(layers, input_shape, n_outputs=10):
     _, steps = complete_layers(layers, input_shape, n_outputs)
-    return init_network(steps, dtype=np.float32, streams=RandomStreams(SEED)).n_params
+    return init_network(steps, dtype=np.float32, seed=SEED).n_params
 
 
 @pytest.mark.parametrize(

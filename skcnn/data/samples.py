@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_consistent_length
 from skcnn._sklearn import safe_indexing
 from skcnn.data.augmented import Augmenter
 from skcnn.data.images import ImageSource
+from skcnn.random_streams import RandomStreams
 from skcnn.user_warnings import warn_user
 
 NO_WEIGHT = "{} is zero for every sample: at least one must be positive"
@@ -311,8 +312,9 @@ def split_validation(samples: Samples, fraction: float, seed: int) -> tuple[Samp
             "without early stopping"
         )
         return samples, None
+    random_state = RandomStreams(seed).integer("split")
     training, validation = train_test_split(
-        samples.rows[splittable], test_size=fraction, stratify=codes[splittable], random_state=seed
+        samples.rows[splittable], test_size=fraction, stratify=codes[splittable], random_state=random_state
     )
     training = np.sort(np.concatenate([training, samples.rows[~splittable]]))
     return samples.part(training), samples.part(np.sort(validation))

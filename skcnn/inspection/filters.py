@@ -6,7 +6,6 @@ from skcnn.inspection.plotting import draw_image, grid_of_axes, grid_shape, impo
 from skcnn.layers.convolution import Convolution, DepthwiseConv2D
 from skcnn.network.network import Network, init_network
 from skcnn.pipelines import unwrapped
-from skcnn.random_streams import RandomStreams
 
 
 class FilterDisplay:
@@ -135,8 +134,7 @@ def initial_network(classifier, step) -> Network:
             "initial=True cannot show filters that were scaled with the training data, by "
             f"init_scaling={classifier.init_scaling!r}: set initial=False"
         )
-    streams = RandomStreams(classifier.model_.seed)
-    return init_network(network.steps, dtype=network.dtype, streams=streams)
+    return init_network(network.steps, dtype=network.dtype, seed=classifier.model_.seed)
 
 
 def filters_of(network: Network, step) -> np.ndarray:

@@ -63,8 +63,8 @@ class Executor:
         On how many threads, and cut in which pieces, work runs.
     training : bool
         Whether minibatches are trained on, rather than predicted.
-    streams : RandomStreams or None
-        Source of the random draws of layers in training.
+    seed : int or None
+        Of the random draws of layers in training.
     input_gradient : bool
         Whether the gradient with respect to the images is wanted, too.
     """
@@ -75,7 +75,7 @@ class Executor:
         pool: WorkerPool,
         *,
         training: bool,
-        streams: RandomStreams | None = None,
+        seed: int | None = None,
         input_gradient: bool = False,
     ):
         self.network, self.pool = network, pool
@@ -91,7 +91,7 @@ class Executor:
             network,
             self.program,
             training=training,
-            streams=streams,
+            streams=None if seed is None else RandomStreams(seed),
             params=[params.get(step.name, {}) for step in self.program.steps],
             plans=[None] + [step.layer.plan(step.input_shape) for step in self.program.steps[1:]],
             prepared=[None] * len(steps),

@@ -13,7 +13,6 @@ from skcnn.network.losses import LinearLoss
 from skcnn.network.model import Model, predicted
 from skcnn.network.network import Network
 from skcnn.network.threads import worker_pool
-from skcnn.random_streams import RandomStreams
 
 
 def frozen(network: Network) -> Network:
@@ -37,7 +36,7 @@ def frozen(network: Network) -> Network:
     >>> from skcnn.network.graph import compile_steps
     >>> from skcnn.network.network import init_network
     >>> steps = compile_steps([("conv", Conv2D(4)), ("norm", BatchNorm())], (8, 8, 1))
-    >>> frozen(init_network(steps, dtype="float32", streams=RandomStreams(0))).steps[2].layer
+    >>> frozen(init_network(steps, dtype="float32", seed=0)).steps[2].layer
     ChannelAffine()
     """
     steps, params = [network.steps[0]], {}
@@ -148,7 +147,7 @@ def differ(still: Network, network: Network, read) -> bool:
     """
     (expected,) = predicted(network, read, 1)
     with worker_pool() as pool:
-        executor = Executor(still, pool, training=True, streams=RandomStreams(0))
+        executor = Executor(still, pool, training=True, seed=0)
         (found,) = executor.results(Batch(1, read), np.empty((1, len(expected)), still.dtype))
     rounding = 10 * np.sqrt(np.finfo(still.dtype).eps) * max(1.0, np.abs(expected).max())
     return not np.allclose(found, expected, rtol=0, atol=rounding)

@@ -156,7 +156,7 @@ class Network:
         return Network, (self.steps, params, self.dtype)
 
 
-def init_network(steps: tuple[Step, ...], *, dtype, streams: RandomStreams) -> Network:
+def init_network(steps: tuple[Step, ...], *, dtype, seed: int) -> Network:
     """Return a network with initial parameters.
 
     Parameters
@@ -165,15 +165,15 @@ def init_network(steps: tuple[Step, ...], *, dtype, streams: RandomStreams) -> N
         As returned by :func:`compile_steps`.
     dtype : numpy.dtype
         Type of parameters and activations, float32 or float64.
-    streams : RandomStreams
-        Source of the initial weights.
+    seed : int
+        Of the initial weights.
 
     Raises
     ------
     MemoryError
         If there is no memory for the parameters of a layer; the message names it.
     """
-    params = {}
+    params, streams = {}, RandomStreams(seed)
     for index, step in enumerate(steps[1:], start=1):
         try:
             params[step.name] = step.layer.init_params(

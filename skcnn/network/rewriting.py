@@ -93,7 +93,7 @@ def folded(steps: tuple[Step, ...], params: Params) -> tuple[tuple[Step, ...], P
     >>> from skcnn.network.graph import compile_steps
     >>> from skcnn.random_streams import RandomStreams
     >>> layers = [("conv", Conv2D(4)), ("norm", BatchNorm()), ("relu", ReLU())]
-    >>> network = init_network(compile_steps(layers, (8, 8, 1)), dtype="float32", streams=RandomStreams(0))
+    >>> network = init_network(compile_steps(layers, (8, 8, 1)), dtype="float32", seed=0)
     >>> steps, params = folded(network.steps, network.params)
     >>> [step.name for step in steps]
     ['input', 'conv', 'relu']

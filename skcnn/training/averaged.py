@@ -8,7 +8,6 @@ import numpy as np
 from skcnn.data.samples import TrainingData
 from skcnn.network.executor import Batch, Executor
 from skcnn.network.network import Network
-from skcnn.random_streams import RandomStreams
 from skcnn.training.loop import make_batch
 from skcnn.training.state import Objective, TrainingState
 
@@ -57,7 +56,7 @@ def averaged_network(
     averaged = network.copy()
     np.copyto(averaged.vector, state.slots["average"])
     if averaged.state():
-        executor = Executor(averaged, pool, training=True, streams=RandomStreams(state.seed))
+        executor = Executor(averaged, pool, training=True, seed=state.seed)
         order = np.arange(len(data.images)) if order is None else order
         minibatches = evenly_chosen(np.array_split(order, -(-len(order) // objective.batch_size)), n_samples)
         batches = (

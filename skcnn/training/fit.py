@@ -204,7 +204,7 @@ class Fit:
                 self.data,
                 unit_variance=self.unit_variance,
                 batch_size=self.objective.batch_size,
-                streams=RandomStreams(self.state.seed),
+                seed=self.state.seed,
                 pool=self._pool,
             )
         elif self.validation is not None and self.history.validation_scores is not None:

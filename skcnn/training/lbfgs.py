@@ -11,7 +11,6 @@ from sklearn.exceptions import ConvergenceWarning
 from skcnn.data.samples import TrainingData
 from skcnn.network.executor import Executor
 from skcnn.network.network import Network
-from skcnn.random_streams import RandomStreams
 from skcnn.training.loop import (
     DivergenceError,
     add_penalty,
@@ -143,7 +142,7 @@ class FullBatch:
         self._objective = objective
         self._goes_on = goes_on
         self._batch = make_batch(data, np.arange(len(data.images)), network, objective, number=0, epoch=0)
-        self._executor = Executor(network, pool, training=True, streams=RandomStreams(state.seed))
+        self._executor = Executor(network, pool, training=True, seed=state.seed)
         self._blank = {where: np.zeros_like(value) for where, value in network.state().items()}
         self._start = None
         self._evaluated = self._iterate = None  # weights, loss and gradient of the last call and iterate

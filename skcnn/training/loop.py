@@ -65,7 +65,7 @@ def train_epochs(
         of an epoch from which the loss was finite.
     """
     prepare_state(network, state, objective)
-    executor = Executor(network, pool, training=True, streams=RandomStreams(state.seed))
+    executor = Executor(network, pool, training=True, seed=state.seed)
     averaging, schedule = objective.averaging, objective.schedule
     n_batches = -(-len(data.images) // objective.batch_size)
     first_epoch = state.epoch

@@ -18,7 +18,7 @@ def start_from_data(
     *,
     unit_variance: bool,
     batch_size: int,
-    streams: RandomStreams,
+    seed: int,
     pool,
 ) -> None:
     """Let the training data set what they are to set before training, layer by layer.
@@ -37,8 +37,8 @@ def start_from_data(
         that do not vary.
     batch_size : int
         Largest number of samples of this minibatch, which each of these layers costs a pass of.
-    streams : RandomStreams
-        Chooses the minibatch.
+    seed : int
+        Chooses the minibatch, and what random layers draw.
     pool : WorkerPool
 
     Raises
@@ -51,18 +51,18 @@ def start_from_data(
     Mishkin and Matas (2016), "All you need is a good init", ICLR, for the scaling.
     """
     if unit_variance:
-        rows = streams.generator("start").permutation(len(data.images))[:batch_size]
+        rows = RandomStreams(seed).generator("start").permutation(len(data.images))[:batch_size]
         weights = np.ones(len(rows)) if data.weights is None else near_one(data.weights[rows])
     for index, step in enumerate(network.steps[1:], start=1):
         params = network.params.get(step.name, {})
         if len(step.inputs) == 1 and step.layer.starts_from_data:
             try:
-                step.layer.init_from_data(params, Results(network, step.inputs[0], data, streams, pool))
+                step.layer.init_from_data(params, Results(network, step.inputs[0], data, seed, pool))
             except ValueError as error:
                 shown = " ".join(repr(step.layer).split())
                 raise ValueError(f"layer {step.name!r}, {shown}: {error}") from error
         if unit_variance and step.layer.decayed_params:
-            results = Results(network, index, data, streams, pool).of(rows)
+            results = Results(network, index, data, seed, pool).of(rows)
             divide_weights(params, step.layer.decayed_params, sqrt(variance(results, weights)))
 
 
@@ -83,17 +83,17 @@ class Results:
     index : int
         Number of the step.
     data : TrainingData
-    streams : RandomStreams
+    seed : int
     pool : WorkerPool
     """
 
-    def __init__(self, network: Network, index: int, data: TrainingData, streams: RandomStreams, pool):
+    def __init__(self, network: Network, index: int, data: TrainingData, seed: int, pool):
         self.network = network.up_to(index)
         self.shape = network.steps[index].output_shape
         self.images, self._reader = data.images, data.reader
         self.weights = None if data.weights is None else near_one(data.weights)
         self._block_bytes = pool.cut.start_bytes
-        self._executor = Executor(self.network, pool, training=True, streams=streams)
+        self._executor = Executor(self.network, pool, training=True, seed=seed)
 
     def of(self, rows: np.ndarray) -> np.ndarray:
         """Return the results for some samples as a minibatch, flat: an array of shape (n, n_values)."""

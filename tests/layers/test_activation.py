@@ -28,7 +28,6 @@ from skcnn.layers import (
 from skcnn.layers.activation import ACTIVATIONS, LINEAR
 from skcnn.network.graph import compile_steps
 from skcnn.network.network import init_network
-from skcnn.random_streams import RandomStreams
 
 NAMES = {
     "elu": ELU,
@@ -213,7 +212,7 @@ class TestActivationParameter:
     def test_result_is_that_of_the_function(self, make, name, dtype):
         """On the result of the layer without an activation, in the steps of a network."""
         steps = self.compile(make(name))
-        network = init_network(steps, dtype=dtype, streams=RandomStreams(SEED))
+        network = init_network(steps, dtype=dtype, seed=SEED)
         *pixels, features = steps[0].output_shape
         X = 2 * generator(1).standard_normal((*pixels, 3, features)).astype(dtype)
         linear, _ = run_forward(steps[1].layer, network.params["layer"], X, training=False)

@@ -55,7 +55,6 @@ from skcnn.network.executor import Batch, Executor
 from skcnn.network.graph import compile_steps
 from skcnn.network.network import init_network
 from skcnn.network.threads import worker_pool
-from skcnn.random_streams import RandomStreams
 
 ROWS = [
     (Conv2D(3), (6, 5, 2)),
@@ -226,8 +225,7 @@ class Run:
         self.steps = compile_steps([("layer", layer)], input_shape)
         if len(self.steps[-1].output_shape) == 3:
             self.steps = compile_steps([("layer", layer), ("flatten", Flatten())], input_shape)
-        streams = RandomStreams(SEED)
-        self.network = init_network(self.steps, dtype=dtype, streams=streams)
+        self.network = init_network(self.steps, dtype=dtype, seed=SEED)
         self.network.vector += generator(4).normal(0, 0.2, self.network.n_params).astype("f4")
         X = random_batch(input_shape, dtype)
         targets = random_batch((self.network.n_outputs,), dtype, seed=13)
@@ -237,9 +235,7 @@ class Run:
 
         batch = Batch(N_SAMPLES, read, targets, np.ones(N_SAMPLES, dtype), weights)
         with worker_pool(cut) as pool:
-            executor = Executor(
-                self.network, pool, training=True, streams=streams, input_gradient=input_gradient
-            )
+            executor = Executor(self.network, pool, training=True, seed=SEED, input_gradient=input_gradient)
             self.loss = executor.gradients(batch, LinearLoss())
             self.gradient = executor.reduce().copy()
             self.dX = executor.input_gradient() if input_gradient else None

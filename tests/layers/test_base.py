@@ -30,7 +30,6 @@ from skcnn.network.executor import Batch, Executor
 from skcnn.network.graph import compile_steps
 from skcnn.network.network import init_network
 from skcnn.network.threads import worker_pool
-from skcnn.random_streams import RandomStreams
 
 
 class Double(Layer):
@@ -77,7 +76,7 @@ class SumOfScores:
 def train(layers, X, *, weights=None, input_gradient=True, cut=None):
     """Run one step on vectors (n, f) or images (h, w, n, c); return gradients and dX."""
     shape = X.shape[1:] if X.ndim == 2 else (*X.shape[:2], X.shape[3])
-    network = init_network(compile_steps(layers, shape), dtype=X.dtype, streams=RandomStreams(SEED))
+    network = init_network(compile_steps(layers, shape), dtype=X.dtype, seed=SEED)
     n_samples = X.shape[-2]
 
     def read(rows, out):
@@ -85,9 +84,7 @@ def train(layers, X, *, weights=None, input_gradient=True, cut=None):
 
     no_targets = np.zeros((n_samples, network.n_outputs))
     with worker_pool(cut) as pool:
-        executor = Executor(
-            network, pool, training=True, streams=RandomStreams(SEED), input_gradient=input_gradient
-        )
+        executor = Executor(network, pool, training=True, seed=SEED, input_gradient=input_gradient)
         executor.gradients(Batch(n_samples, read, no_targets, np.ones(n_samples), weights), SumOfScores())
         gradients = network.views_of(executor.reduce().copy())
         return gradients, executor.input_gradient() if input_gradient else None

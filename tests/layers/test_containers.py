@@ -42,7 +42,6 @@ from skcnn.network.executor import Batch, Executor
 from skcnn.network.graph import compile_steps
 from skcnn.network.network import init_network
 from skcnn.network.threads import worker_pool
-from skcnn.random_streams import RandomStreams
 
 N_SAMPLES = 7  # prime: no cut into shards and chunks comes out even
 WEIGHTS = np.array([0.5, 2.0, 1.0, 0.25, 3.0, 1.5, 0.75])
@@ -214,7 +213,7 @@ def build(blocks, input_shape, dtype=np.float64):
     steps = compile_steps(blocks, input_shape)
     if len(steps[-1].output_shape) == 3:
         steps = compile_steps([*blocks, ("flatten", Flatten())], input_shape)
-    network = init_network(steps, dtype=dtype, streams=RandomStreams(SEED))
+    network = init_network(steps, dtype=dtype, seed=SEED)
     rng = generator(4)
     network.vector += 0.2 * rng.standard_normal(network.n_params).astype(dtype)
     for where, value in network.state().items():
@@ -232,10 +231,9 @@ class Run:
 
         numbers = np.arange(N_SAMPLES)[:, np.newaxis]
         batch = Batch(N_SAMPLES, read, numbers, np.ones(N_SAMPLES), weights)
-        streams = RandomStreams(SEED)
         recorder = Recorder(network.n_outputs)
         with worker_pool(cut) as pool:
-            executor = Executor(network, pool, training=True, streams=streams, input_gradient=input_gradient)
+            executor = Executor(network, pool, training=True, seed=SEED, input_gradient=input_gradient)
             self.loss = executor.gradients(batch, recorder)
             self.gradient = executor.reduce().copy()
             self.dX = executor.input_gradient() if input_gradient else None

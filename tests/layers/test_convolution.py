@@ -33,7 +33,6 @@ from skcnn.layers import (
 )
 from skcnn.network.graph import compile_steps
 from skcnn.network.network import init_network
-from skcnn.random_streams import RandomStreams
 
 each_dtype = pytest.mark.parametrize("dtype", [np.float64, np.float32], ids=["float64", "float32"])
 
@@ -253,7 +252,7 @@ def test_multiply_adds_of_groups_are_those_of_their_channels():
 )
 def test_only_the_weight_decays(layer, weight):
     steps = compile_steps([("conv", layer)], (5, 5, 2))
-    network = init_network(steps, dtype=np.float32, streams=RandomStreams(SEED))
+    network = init_network(steps, dtype=np.float32, seed=SEED)
     assert network.params["conv"]["weight"].shape == weight
     assert network.params["conv"]["bias"].shape == layer.output_shape((5, 5, 2))[2:]
     assert network.n_decayed == np.prod(weight)
@@ -321,7 +320,7 @@ INITIAL_WEIGHTS = [
 def test_initial_weights_suit_the_activation_that_follows(layers, scale):
     """He before a rectifier, LeCun before SELU, through whatever has no weights; Glorot elsewhere."""
     steps = compile_steps([(f"layer{index}", layer) for index, layer in enumerate(layers)], (4, 4, 8))
-    network = init_network(steps, dtype=np.float64, streams=RandomStreams(SEED))
+    network = init_network(steps, dtype=np.float64, seed=SEED)
     assert scale_of(network.params["layer0"]["weight"], 25 * 8, 25 * 40) == scale
     assert (network.params["layer0"]["bias"] == 0).all()
 

@@ -10,7 +10,6 @@ from skcnn.layers import GELU, SELU, Dense, LeakyReLU, ReLU, Tanh
 from skcnn.layers.containers import with_flatten
 from skcnn.network.graph import compile_steps
 from skcnn.network.network import init_network
-from skcnn.random_streams import RandomStreams
 
 
 def random_params(n_features, units, dtype, *, use_bias=True):
@@ -85,9 +84,7 @@ def test_parameters_without_bias():
 
 
 def test_only_the_weight_decays():
-    network = init_network(
-        compile_steps([("a", Dense(3)), ("b", Dense(2))], (4,)), dtype="f4", streams=RandomStreams(SEED)
-    )
+    network = init_network(compile_steps([("a", Dense(3)), ("b", Dense(2))], (4,)), dtype="f4", seed=SEED)
     assert network.n_params == 4 * 3 + 3 + 3 * 2 + 2
     assert network.n_decayed == 4 * 3 + 3 * 2
 

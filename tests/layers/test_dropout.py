@@ -11,7 +11,6 @@ from skcnn.network.executor import Batch, Executor
 from skcnn.network.graph import compile_steps
 from skcnn.network.network import init_network
 from skcnn.network.threads import worker_pool
-from skcnn.random_streams import RandomStreams
 
 
 class SumOfScores:
@@ -26,11 +25,10 @@ def factors(*layers, input_shape=(50,), n_samples=6, seed=0, numbers=(0,), cut=N
     """Return what each step of training multiplies the features by, which is the gradient of their sum."""
     chain = [*layers, Flatten()] if len(input_shape) == 3 else layers
     steps = compile_steps([(f"layer{index}", layer) for index, layer in enumerate(chain)], input_shape)
-    streams = RandomStreams(SEED + seed)
-    network = init_network(steps, dtype=np.float64, streams=streams)
+    network = init_network(steps, dtype=np.float64, seed=SEED + seed)
     targets, weights = np.zeros((n_samples, network.n_outputs)), np.ones(n_samples)
     with worker_pool(cut) as pool:
-        executor = Executor(network, pool, training=True, streams=streams, input_gradient=True)
+        executor = Executor(network, pool, training=True, seed=SEED + seed, input_gradient=True)
         results = []
         for number in numbers:
             batch = Batch(n_samples, lambda rows, out: out.fill(1), targets, weights, number=number)

@@ -11,8 +11,7 @@ from seeds import SEED, generator
 
 from skcnn.layers import ELU, SELU, Dense, LeakyReLU, PReLU, ReLU, Softplus
 from skcnn.network.graph import compile_steps
-from skcnn.network.network import Network, init_network
-from skcnn.random_streams import RandomStreams
+from skcnn.network.network import init_network
 
 each_dtype = pytest.mark.parametrize("dtype", [np.float64, np.float32], ids=["float64", "float32"])
 
@@ -139,7 +138,7 @@ class TestPReLU:
         np.testing.assert_array_equal(params["slope"], np.full(3, 0.1, dtype))
 
     def test_slopes_do_not_decay(self):
-        network = Network(compile_steps([("a", PReLU())], (4,)), dtype="f4", streams=RandomStreams(SEED))
+        network = init_network(compile_steps([("a", PReLU())], (4,)), dtype="f4", seed=SEED)
         assert (network.n_params, network.n_decayed) == (4, 0)
 
     def test_no_input_gradient_where_nothing_reads_it(self):
@@ -162,7 +161,7 @@ def dense_layers(X, activation, n_layers, units):
     """Yield the activations of a stack of dense layers with their initial weights."""
     layers = [(f"dense{number}", Dense(units, activation=activation)) for number in range(n_layers)]
     steps = compile_steps(layers, X.shape[1:])
-    network = init_network(steps, dtype=X.dtype, streams=RandomStreams(SEED))
+    network = init_network(steps, dtype=X.dtype, seed=SEED)
     for step in steps[1:]:
         X, _ = run_forward(step.layer, network.params.get(step.name, {}), X, training=False)
         if step.name.endswith(activation):

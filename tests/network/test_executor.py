@@ -33,7 +33,6 @@ from skcnn.network.losses import LogLoss
 from skcnn.network.network import init_network
 from skcnn.network.program import Place, Program
 from skcnn.network.threads import worker_pool
-from skcnn.random_streams import RandomStreams
 
 N_THREADS = (1, 2, 3, 8)
 
@@ -77,7 +76,7 @@ class Problem:
 
 
 def executor_of(network, pool, *, training=True, **options):
-    return Executor(network, pool, training=training, streams=RandomStreams(SEED), **options)
+    return Executor(network, pool, training=training, seed=SEED, **options)
 
 
 def gradients(network, problem, cut=FINE):
@@ -628,7 +627,7 @@ def test_the_new_state_is_the_statistics_of_the_whole_minibatch():
     network = init_network(
         compile_steps([("norm", BatchNorm()), ("flatten", Flatten()), ("output", Dense(3))], (3, 4, 2)),
         dtype=np.float64,
-        streams=RandomStreams(SEED),
+        seed=SEED,
     )
     problem = Problem(network, weighted=True)
     _, _, state = gradients(network, problem)

@@ -34,12 +34,11 @@ from skcnn.network.executor import Batch, Executor
 from skcnn.network.graph import compile_steps
 from skcnn.network.network import Network, following_activation, init_network
 from skcnn.network.threads import worker_pool
-from skcnn.random_streams import RandomStreams
 
 
 def make_network(layers=None, input_shape=INPUT_SHAPE, dtype=np.float64, seed=0):
     steps = compile_steps(stack() if layers is None else layers, input_shape)
-    return init_network(steps, dtype=dtype, streams=RandomStreams(SEED + seed))
+    return init_network(steps, dtype=dtype, seed=SEED + seed)
 
 
 def following(steps):
@@ -340,7 +339,7 @@ def test_a_layer_of_scalar_and_state_parameters_is_laid_out_too():
 def test_layers_too_large_for_memory_are_named(layer, input_shape, shown, expected, activation):
     steps = compile_steps([("large", clone(layer).set_params(activation=activation))], input_shape)
     with pytest.raises(MemoryError) as info:
-        init_network(steps, dtype=np.float32, streams=RandomStreams(SEED))
+        init_network(steps, dtype=np.float32, seed=SEED)
     message = str(info.value)
     assert message.startswith(f"layer 'large', {type(layer).__name__}(")
     assert shown in message

@@ -29,7 +29,6 @@ from skcnn.network.graph import Graph, compile_steps
 from skcnn.network.network import init_network
 from skcnn.network.rewriting import folded, fuse
 from skcnn.network.threads import worker_pool
-from skcnn.random_streams import RandomStreams
 from skcnn.training.state import TrainingState
 
 SHAPE = (9, 7, 2)
@@ -237,7 +236,7 @@ def fitted_graph(*entries):
 
 def fitted(steps, dtype=np.float64):
     """Return a network of steps, with biases, shifts and running statistics that are not trivial."""
-    network = init_network(steps, dtype=dtype, streams=RandomStreams(SEED))
+    network = init_network(steps, dtype=dtype, seed=SEED)
     rng = generator(1)
     network.vector += 0.3 * rng.standard_normal(network.n_params).astype(dtype)
     for (_, key), value in network.state().items():

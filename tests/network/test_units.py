@@ -15,7 +15,6 @@ from skcnn.network.graph import compile_steps
 from skcnn.network.memory import Blocks
 from skcnn.network.network import init_network
 from skcnn.network.threads import WorkerPool
-from skcnn.random_streams import RandomStreams
 
 
 class Probe(Layer):
@@ -70,9 +69,8 @@ def read_images(rows, out):
 
 def executor_of(*layers, n_threads=1, seed=0, **options):
     named = [(f"layer{index}", layer) for index, layer in enumerate(layers)]
-    streams = RandomStreams(SEED + seed)
-    network = init_network(compile_steps(named, SHAPE), dtype=np.float64, streams=streams)
-    return Executor(network, WorkerPool(n_threads, CUT), training=True, streams=streams, **options)
+    network = init_network(compile_steps(named, SHAPE), dtype=np.float64, seed=SEED + seed)
+    return Executor(network, WorkerPool(n_threads, CUT), training=True, seed=SEED + seed, **options)
 
 
 def run(executor, weights=None, number=0):

@@ -12,7 +12,6 @@ from skcnn.layers import Dropout, Flatten, SpatialDropout2D
 from skcnn.network.executor import Batch, Executor
 from skcnn.network.graph import compile_steps
 from skcnn.network.network import init_network
-from skcnn.random_streams import RandomStreams
 
 N_OUTPUTS = 3
 
@@ -87,8 +86,7 @@ class Case:
         self.configuration, self.dtype = configuration, dtype
         self.layer = configuration.layer
         self.rng = np.random.default_rng(configuration.seed)
-        self.streams = RandomStreams(configuration.seed)
-        self.network = init_network(self._steps(), dtype=dtype, streams=self.streams)
+        self.network = init_network(self._steps(), dtype=dtype, seed=self.configuration.seed)
         self.network.vector[:] = self.rng.normal(0, 0.7, self.network.n_params)
         for (_, key), value in self.network.state().items():
             if key != "n_updates":
@@ -118,7 +116,7 @@ class Case:
     def train(self, X, targets, workers):
         """Run one training step through the executor."""
         loss = LinearLoss(targets)
-        executor = self.executor(workers, training=True, streams=self.streams, input_gradient=True)
+        executor = self.executor(workers, training=True, seed=self.configuration.seed, input_gradient=True)
         executor.gradients(batch_of(X, targets), loss)
         by_layer = self.network.views_of(executor.reduce().copy())
         gradients = {(name, key): value for name, values in by_layer.items() for key, value in values.items()}

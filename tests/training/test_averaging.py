@@ -30,7 +30,6 @@ from skcnn.layers import BatchNorm, Dense, Dropout, Flatten
 from skcnn.network.executor import Executor
 from skcnn.network.losses import LOSSES, LogLoss
 from skcnn.network.threads import worker_pool
-from skcnn.random_streams import RandomStreams
 from skcnn.training.averaged import averaged_network
 from skcnn.training.averaging import AVERAGING, Averaging, ExponentialAverage, StochasticWeightAverage
 from skcnn.training.loop import DivergenceError, make_batch
@@ -305,7 +304,7 @@ def test_statistics_are_those_that_a_training_step_gives(make, weighted, cut):
     results = []
     with worker_pool(cut) as pool:
         for run in ("gradients", "statistics"):
-            executor = Executor(network, pool, training=True, streams=RandomStreams(SEED))
+            executor = Executor(network, pool, training=True, seed=SEED)
             executor.gradients(batch, LogLoss()) if run == "gradients" else executor.statistics(batch)
             results.append(executor.state)
         assert executor.statistics(batch) is executor.state
@@ -321,11 +320,11 @@ def test_an_executor_may_take_statistics_and_gradients_by_turns():
     network, data, goal = full_network(), make_data(), objective()
     batches = [make_batch(data, np.arange(n), network, goal, number=n, epoch=0) for n in (20, 7)]
     with worker_pool() as pool:
-        turns = Executor(network, pool, training=True, streams=RandomStreams(SEED))
+        turns = Executor(network, pool, training=True, seed=SEED)
         for batch in (*batches, *batches):
             turns.statistics(batch)
             loss = turns.gradients(batch, LogLoss())
-            fresh = Executor(network, pool, training=True, streams=RandomStreams(SEED))
+            fresh = Executor(network, pool, training=True, seed=SEED)
             assert loss == fresh.gradients(batch, LogLoss())
             np.testing.assert_array_equal(turns.reduce(), fresh.reduce())
             for where, value in fresh.state.items():
@@ -335,7 +334,7 @@ def test_an_executor_may_take_statistics_and_gradients_by_turns():
 def test_a_network_without_normalization_has_no_statistics():
     network, data = make_network(), make_data()
     with worker_pool() as pool:
-        executor = Executor(network, pool, training=True, streams=RandomStreams(SEED))
+        executor = Executor(network, pool, training=True, seed=SEED)
         assert (
             executor.statistics(make_batch(data, np.arange(5), network, objective(), number=0, epoch=0)) == {}
         )

@@ -31,7 +31,6 @@ from skcnn.layers import BatchNorm, Conv2D, Dense, Dropout, Flatten, SpatialDrop
 from skcnn.network.executor import Executor
 from skcnn.network.losses import LOSSES, LogLoss
 from skcnn.network.threads import worker_pool
-from skcnn.random_streams import RandomStreams
 from skcnn.training.lbfgs import FullBatch, minimize_lbfgs
 from skcnn.training.loop import DivergenceError, make_batch
 from skcnn.training.state import TrainingState
@@ -66,7 +65,7 @@ def naive_loss(network, data, *, alpha=0.0, loss=None):
 
     goal = objective(loss=loss)
     with worker_pool() as pool:
-        executor = Executor(network, pool, training=True, streams=RandomStreams(SEED))
+        executor = Executor(network, pool, training=True, seed=SEED)
         executor.gradients(
             make_batch(data, np.arange(len(data.codes)), network, goal, number=0, epoch=0), Catching()
         )
@@ -141,7 +140,7 @@ def test_a_smaller_tolerance_ends_later_and_nearer_to_the_optimum():
         minimize(network, data, alpha=0.1, tol=tol, n_epochs=300)
         goal = objective(alpha=0.1)
         with worker_pool() as pool:
-            executor = Executor(network, pool, training=True, streams=RandomStreams(SEED))
+            executor = Executor(network, pool, training=True, seed=SEED)
             executor.gradients(make_batch(data, np.arange(20), network, goal, number=0, epoch=0), LogLoss())
             gradient = executor.reduce().copy()
         gradient[: network.n_decayed] += 0.1 * network.vector[: network.n_decayed]

@@ -34,14 +34,14 @@ Y = np.arange(60) % 3
 def start(network, data, *, unit_variance=False, batch_size=100):
     options = {"unit_variance": unit_variance, "batch_size": batch_size}
     with worker_pool() as pool:
-        start_from_data(network, data, streams=RandomStreams(SEED), pool=pool, **options)
+        start_from_data(network, data, seed=SEED, pool=pool, **options)
     return network
 
 
 def results(network, index, data, rows=None):
     """Return the results of a step for some samples, and as a layer sees those of all."""
     with worker_pool() as pool:
-        found = Results(network, index, data, RandomStreams(SEED), pool)
+        found = Results(network, index, data, SEED, pool)
         return found.of(np.arange(len(data.images)) if rows is None else rows), list(found)
 
 
@@ -92,7 +92,7 @@ def test_images_are_seen_as_the_network_reads_them():
 
 def test_nothing_is_made_for_layers_that_do_not_ask():
     network = make_network(Conv2D(5), BatchNorm(), Flatten(), Dense(3))
-    start_from_data(network, None, unit_variance=False, batch_size=100, streams=None, pool=None)
+    start_from_data(network, None, unit_variance=False, batch_size=100, seed=None, pool=None)
 
 
 def test_a_layer_that_cannot_use_the_data_is_named():
@@ -286,12 +286,9 @@ def test_the_scale_of_sample_weights_does_not_matter(init_scaling, exponent):
 def test_the_seed_chooses_the_minibatch_that_scales():
     weights = []
     for seed in (SEED, SEED + 1):
-        streams = RandomStreams(seed)
         network = make_network(Flatten(), Dense(3))
         with worker_pool() as pool:
-            start_from_data(
-                network, make_data(), unit_variance=True, batch_size=5, streams=streams, pool=pool
-            )
+            start_from_data(network, make_data(), unit_variance=True, batch_size=5, seed=seed, pool=pool)
         weights.append(network.vector)
     assert not np.array_equal(*weights)
 
@@ -300,8 +297,8 @@ def test_the_estimator_scales_by_its_seed_and_minibatch(monkeypatch):
     """And the time that this takes counts towards max_time."""
     calls = []
 
-    def record(network, data, *, unit_variance, batch_size, streams, pool):
-        calls.append((unit_variance, batch_size, streams.seed))
+    def record(network, data, *, unit_variance, batch_size, seed, pool):
+        calls.append((unit_variance, batch_size, seed))
 
     monkeypatch.setattr("skcnn.training.fit.start_from_data", record)
     net = make_net(warm_start=True, init_scaling="unit_variance").fit(X, Y)
