@@ -1,14 +1,12 @@
 """The classifier: its hyperparameters, what its targets are, and its public methods."""
 
-from numbers import Integral, Real
+from numbers import Real
 
 import numpy as np
 from sklearn.base import ClassifierMixin
-from sklearn.metrics import get_scorer_names
 from sklearn.utils.metaestimators import available_if
 
-from skcnn._sklearn import Interval, StrOptions, check_hyperparameters, fit_context
-from skcnn.architecture import NORMALIZATION, POOLING
+from skcnn._sklearn import Interval, StrOptions, fit_context
 from skcnn.data.samples import (
     NO_WEIGHT,
     Samples,
@@ -19,13 +17,7 @@ from skcnn.data.samples import (
     encode_labels,
 )
 from skcnn.estimator import BaseConvNet
-from skcnn.layers.activation import ACTIVATIONS
-from skcnn.layers.base import Activation
 from skcnn.network.losses import LOSSES, LogLoss
-from skcnn.training.averaging import AVERAGING
-from skcnn.training.fit import Mode
-from skcnn.training.optimizers import OPTIMIZERS
-from skcnn.training.schedules import SCHEDULES
 
 
 def is_stochastic(estimator) -> bool:
@@ -283,59 +275,11 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
     """
 
     _parameter_constraints: dict = {
-        "layers": [list, tuple, None],
-        "conv_layer_sizes": [
-            StrOptions({"auto"}),
-            list,
-            tuple,
-            Interval(Integral, 1, None, closed="left"),
-        ],
-        "kernel_size": [list, tuple, Interval(Integral, 1, None, closed="left")],
-        "pool_size": [list, tuple, Interval(Integral, 1, None, closed="left")],
-        "pooling": [StrOptions(set(POOLING)), None],
-        "normalization": [StrOptions(set(NORMALIZATION)), None],
-        "hidden_layer_sizes": [list, tuple, Interval(Integral, 1, None, closed="left")],
-        "activation": [StrOptions({*ACTIVATIONS, "identity"} - {"softmax"}), Activation],
-        "dropout": [Interval(Real, 0, 1, closed="left")],
-        "image_shape": [list, tuple, None],
-        "data_format": [StrOptions({"channels_last", "channels_first"})],
-        "input_scaling": [StrOptions({"standardize"}), None],
-        "init_scaling": [StrOptions({"unit_variance"}), None],
-        "dtype": [StrOptions({"auto", "float32", "float64"})],
-        "augmentation": [StrOptions({"auto"}), list, tuple, None],
-        "tta": [StrOptions({"flip"}), list, tuple, None],
+        **BaseConvNet._parameter_constraints,
         "loss": [StrOptions(set(LOSSES))],
         "focal_gamma": [Interval(Real, 0, None, closed="left")],
         "label_smoothing": [Interval(Real, 0, 1, closed="left")],
         "class_weight": [dict, StrOptions({"balanced"}), None],
-        "solver": [StrOptions({*OPTIMIZERS, "lbfgs"})],
-        "alpha": [Interval(Real, 0, None, closed="left")],
-        "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
-        "learning_rate": [StrOptions(set(SCHEDULES))],
-        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
-        "warmup": [Interval(Real, 0, None, closed="left")],
-        "step_size": [Interval(Integral, 1, None, closed="left")],
-        "step_factor": [Interval(Real, 0, 1, closed="right")],
-        "momentum": [Interval(Real, 0, 1, closed="left")],
-        "nesterovs_momentum": ["boolean"],
-        "beta_1": [Interval(Real, 0, 1, closed="left")],
-        "beta_2": [Interval(Real, 0, 1, closed="left")],
-        "epsilon": [Interval(Real, 0, None, closed="neither")],
-        "clip_norm": [Interval(Real, 0, None, closed="neither"), None],
-        "averaging": [StrOptions(set(AVERAGING)), None],
-        "averaging_decay": [Interval(Real, 0, 1, closed="left")],
-        "averaging_start": [Interval(Real, 0, 1, closed="left")],
-        "max_iter": [Interval(Integral, 1, None, closed="left"), None],
-        "tol": [Interval(Real, 0, None, closed="left")],
-        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
-        "shuffle": ["boolean"],
-        "early_stopping": ["boolean"],
-        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
-        "scoring": [StrOptions(set(get_scorer_names())), callable, None],
-        "max_time": [Interval(Real, 0, None, closed="neither"), None],
-        "warm_start": ["boolean"],
-        "random_state": ["random_state"],
-        "verbose": ["verbose"],
     }
 
     def __init__(
@@ -481,10 +425,7 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
             finds no smaller loss though the gradient is larger than ``tol``.
         """
         given = {"X_val": X_val, "y_val": y_val, "sample_weight_val": sample_weight_val}
-        self._check_validation_arguments(given)
-        self._check_parameters()
-        mode = Mode.WARM_FIT if self.warm_start and hasattr(self, "model_") else Mode.FIT
-        return self._fit(X, y, sample_weight, mode, given_validation=given)
+        return self._fit(X, y, sample_weight, given_validation=given)
 
     @available_if(is_stochastic)
     @fit_context(prefer_skip_nested_validation=True)
@@ -519,18 +460,14 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         TypeError
             If X is sparse or holds objects that are not numbers.
         """
-        mode = Mode.CHUNK if hasattr(self, "model_") else Mode.FIRST_CHUNK
-        if mode is Mode.CHUNK:
-            check_hyperparameters(self)  # which scikit-learn does in the first call only
-        self._check_parameters()
-        self._check_needs_no_foresight()
-        if mode is Mode.FIRST_CHUNK and classes is None:
+        is_first = not hasattr(self, "model_")
+        if is_first and classes is None:
             raise ValueError("classes must be passed on the first call to partial_fit")
         if classes is not None:
             classes = check_classes(check_labels(classes, None, name="classes"), type(self).__name__)
-            if mode is Mode.CHUNK and not np.array_equal(classes, self.classes_):
+            if not is_first and not np.array_equal(classes, self.classes_):
                 raise ValueError(f"classes={classes} is not the same as on the first call: {self.classes_}")
-        return self._fit(X, y, sample_weight, mode, classes=classes)
+        return self._fit(X, y, sample_weight, is_partial=True, classes=classes)
 
     def predict(self, X):
         """Predict class labels.

@@ -5,17 +5,19 @@ from abc import ABC, abstractmethod
 from dataclasses import replace
 from functools import cache, partial
 from itertools import zip_longest
+from numbers import Integral, Real
 from operator import attrgetter
 
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import get_scorer_names
 from sklearn.utils import check_random_state
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skcnn._sklearn import CallbackSupportMixin, VisualBlock, check_hyperparameters
-from skcnn.architecture import compact_layers, complete_layers, explicit_layers
+from skcnn._sklearn import CallbackSupportMixin, Interval, StrOptions, VisualBlock, check_hyperparameters
+from skcnn.architecture import NORMALIZATION, POOLING, compact_layers, complete_layers, explicit_layers
 from skcnn.data.augmented import Augmenter, augmentations_of, changes_of_views
 from skcnn.data.images import (
     ImageFormat,
@@ -26,6 +28,8 @@ from skcnn.data.images import (
     standardized,
 )
 from skcnn.data.samples import mean_of_weights, split_validation
+from skcnn.layers.activation import ACTIVATIONS
+from skcnn.layers.base import Activation
 from skcnn.layers.naming import LayerParametersMixin, NamedListsMixin, named_layers
 from skcnn.network.diagram import stack_block
 from skcnn.network.graph import Graph, Step, compile_graph
@@ -92,6 +96,58 @@ class BaseConvNet(
     n_iter_ = read_from("_history", "n_iter")
     t_ = read_from("_history", "t")
 
+    _parameter_constraints: dict = {
+        "layers": [list, tuple, None],
+        "conv_layer_sizes": [
+            StrOptions({"auto"}),
+            list,
+            tuple,
+            Interval(Integral, 1, None, closed="left"),
+        ],
+        "kernel_size": [list, tuple, Interval(Integral, 1, None, closed="left")],
+        "pool_size": [list, tuple, Interval(Integral, 1, None, closed="left")],
+        "pooling": [StrOptions(set(POOLING)), None],
+        "normalization": [StrOptions(set(NORMALIZATION)), None],
+        "hidden_layer_sizes": [list, tuple, Interval(Integral, 1, None, closed="left")],
+        "activation": [StrOptions({*ACTIVATIONS, "identity"} - {"softmax"}), Activation],
+        "dropout": [Interval(Real, 0, 1, closed="left")],
+        "image_shape": [list, tuple, None],
+        "data_format": [StrOptions({"channels_last", "channels_first"})],
+        "input_scaling": [StrOptions({"standardize"}), None],
+        "init_scaling": [StrOptions({"unit_variance"}), None],
+        "dtype": [StrOptions({"auto", "float32", "float64"})],
+        "augmentation": [StrOptions({"auto"}), list, tuple, None],
+        "tta": [StrOptions({"flip"}), list, tuple, None],
+        "solver": [StrOptions({*OPTIMIZERS, "lbfgs"})],
+        "alpha": [Interval(Real, 0, None, closed="left")],
+        "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+        "learning_rate": [StrOptions(set(SCHEDULES))],
+        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
+        "warmup": [Interval(Real, 0, None, closed="left")],
+        "step_size": [Interval(Integral, 1, None, closed="left")],
+        "step_factor": [Interval(Real, 0, 1, closed="right")],
+        "momentum": [Interval(Real, 0, 1, closed="left")],
+        "nesterovs_momentum": ["boolean"],
+        "beta_1": [Interval(Real, 0, 1, closed="left")],
+        "beta_2": [Interval(Real, 0, 1, closed="left")],
+        "epsilon": [Interval(Real, 0, None, closed="neither")],
+        "clip_norm": [Interval(Real, 0, None, closed="neither"), None],
+        "averaging": [StrOptions(set(AVERAGING)), None],
+        "averaging_decay": [Interval(Real, 0, 1, closed="left")],
+        "averaging_start": [Interval(Real, 0, 1, closed="left")],
+        "max_iter": [Interval(Integral, 1, None, closed="left"), None],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "shuffle": ["boolean"],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "scoring": [StrOptions(set(get_scorer_names())), callable, None],
+        "max_time": [Interval(Real, 0, None, closed="neither"), None],
+        "warm_start": ["boolean"],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
     # What a subclass says
 
     @abstractmethod
@@ -122,8 +178,10 @@ class BaseConvNet(
 
     # A fit
 
-    def _fit(self, X, y, sample_weight, mode, *, classes=None, given_validation=None):
+    def _fit(self, X, y, sample_weight, *, is_partial=False, classes=None, given_validation=None):
         """Validate, build, train, and take over what came of it if all went well."""
+        mode = self._mode(is_partial)
+        self._check_call(mode, given_validation)
         draft = copy_without_callbacks(self)  # which takes what scikit-learn sets while nothing is certain
         images = check_images(draft, X, y, reset=mode.is_fresh)
         if mode.is_fresh:
@@ -216,6 +274,13 @@ class BaseConvNet(
             )
 
     # What a fit is made of
+
+    def _mode(self, is_partial):
+        """Return which call it is."""
+        is_fitted = hasattr(self, "model_")
+        if is_partial:
+            return Mode.CHUNK if is_fitted else Mode.FIRST_CHUNK
+        return Mode.WARM_FIT if is_fitted and self.warm_start else Mode.FIT
 
     def _format_of(self, shape, dtype=FLOAT32):
         """Return how images of an array of a shape and dtype become inputs, scaling left out."""
@@ -400,6 +465,16 @@ class BaseConvNet(
         return self.max_iter
 
     # Parameters that do not go together
+
+    def _check_call(self, mode, given_validation):
+        """Raise a ValueError for parameters that do not suit a call, or one another."""
+        if mode is Mode.CHUNK:
+            check_hyperparameters(self)  # which scikit-learn does in the first call only
+        if mode.is_partial:
+            self._check_needs_no_foresight()
+        else:
+            self._check_validation_arguments(given_validation)
+        self._check_parameters()
 
     def _check_validation_arguments(self, given):
         """Raise a ValueError unless validation data are complete and wanted."""
