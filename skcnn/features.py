@@ -19,8 +19,8 @@ from skcnn._sklearn import (
 )
 from skcnn.classifier import ConvNetClassifier
 from skcnn.estimator import planned_graph
-from skcnn.network.named_steps import names_of_steps, penultimate_step, result_step
-from skcnn.pipelines import Route, check_network, unwrapped
+from skcnn.network.named_steps import names_of_steps, result_step
+from skcnn.pipelines import check_network, feature_step, layer_features, unwrapped
 from skcnn.versions import VersionedMixin
 
 
@@ -207,20 +207,6 @@ class ConvNetFeatures(VersionedMixin, MetaEstimatorMixin, TransformerMixin, Base
         keeps_dtype = not is_trained and getattr(self.estimator, "dtype", None) == "auto"
         tags.transformer_tags.preserves_dtype = ["float64", "float32"] if keeps_dtype else []
         return tags
-
-
-def layer_features(estimator, layer: str | None, X) -> np.ndarray:
-    """Return the results of a layer of a fitted network; see :meth:`ConvNetFeatures.transform`."""
-    route = Route(estimator, X)
-    features = route.classifier.model_.results(route.inner, feature_step(estimator, layer))
-    return features.reshape(len(features), -1)
-
-
-def feature_step(estimator, layer: str | None) -> int:
-    """Return the step of a network whose results are the features."""
-    _, classifier = unwrapped(estimator)
-    graph = classifier.model_.graph
-    return penultimate_step(graph) if layer is None else result_step(graph, layer)
 
 
 def check_planned_layer(estimator, layer: str, X) -> None:

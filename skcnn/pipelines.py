@@ -1,4 +1,4 @@
-"""The way of images through a pipeline to its network, and of explanations back."""
+"""The way of images through a pipeline to its network."""
 
 from dataclasses import replace
 from functools import cached_property
@@ -11,9 +11,9 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from skcnn.classifier import ConvNetClassifier
-from skcnn.data.images import ImageFormat, check_image_layout, resolve_image_shape
+from skcnn.data.images import ImageFormat, as_image_array, check_image_layout, resolve_image_shape
 from skcnn.estimator import check_images
-from skcnn.stages import Stage, has_columns, in_container_of
+from skcnn.network.named_steps import penultimate_step, result_step
 
 
 def unwrapped(estimator) -> tuple[list, ConvNetClassifier]:
@@ -87,13 +87,30 @@ def transformers_of(steps: list) -> list:
     return found
 
 
-def is_close(result: np.ndarray, other: np.ndarray) -> bool:
-    """Return whether arrays are the same but for rounding."""
-    return result.shape == other.shape and np.allclose(result, other, equal_nan=True)
+def layer_features(estimator, layer: str | None, X) -> np.ndarray:
+    """Return the results of a layer of a fitted network for images, each flat, shape (n_samples, n_features).
+
+    Parameters
+    ----------
+    estimator : ConvNetClassifier, Pipeline that ends with one, or a search over such
+    layer : str or None
+        None: the one before the output layer.
+    X : array-like of shape (n_samples, ...)
+        Images, as the estimator takes them.
+    """
+    route = Route(estimator, X)
+    features = route.model.results(route.inner, feature_step(estimator, layer))
+    return features.reshape(len(features), -1)
+
+
+def feature_step(estimator, layer: str | None) -> int:
+    """Return the step of a fitted network whose results are the features of a layer."""
+    graph = unwrapped(estimator)[1].model_.graph
+    return penultimate_step(graph) if layer is None else result_step(graph, layer)
 
 
 class Route:
-    """Images in the input space of an estimator, and what the steps in front of its network make of them.
+    """Images in the input space of an estimator, and what the transformers before its network make of them.
 
     Parameters
     ----------
@@ -102,18 +119,17 @@ class Route:
     X : array-like of shape (n, ...), DataFrame or sparse array
         Images, as the estimator takes them.
     image_shape : tuple of int, default=None
-        Stored shape of one image of X. None: that of X itself; rows have the shape of the images of the
-        network where these have as many values.
+        Stored shape of one image of X; see :func:`stored_format`.
     data_format : {"channels_last", "channels_first"}, default=None
-        Layout of the images of X. None: that of the network where the steps leave every value in its place,
-        else the one with 1, 3 or as many channels as the images of the network.
+        Layout of the images of X; see :func:`stored_format`.
 
     Attributes
     ----------
+    transformers : list of (str, estimator)
     classifier : ConvNetClassifier
-    stages : list of Stage
+    model : Model
     inner : ndarray of shape (n, ...)
-        What reaches the classifier.
+        What reaches the network.
 
     Raises
     ------
@@ -130,16 +146,11 @@ class Route:
             raise ValueError(
                 f"data_format must be None, 'channels_last' or 'channels_first', got {data_format!r}"
             )
-        self._stored = {"image_shape": image_shape, "data_format": data_format}
-        self._estimator = estimator
-        transformers, self.classifier = unwrapped(estimator)
-        self._given = reached = X
-        self.stages = []
-        for name, transformer in transformers:
-            before, reached = reached, transformer.transform(reached)
-            self.stages.append(Stage(name, transformer, before))
-        self.inner = check_images(self.classifier, reached)
-        check_image_layout(self.inner.shape, self.classifier.model_.format, estimator=self.classifier)
+        self.transformers, self.classifier = unwrapped(estimator)
+        self.model = self.classifier.model_
+        self._given = X
+        self._stored = image_shape, data_format
+        self.inner = self._transformed(X)
 
     @classmethod
     def of_one(cls, estimator, X, *, image_shape=None, data_format=None) -> "Route":
@@ -162,41 +173,18 @@ class Route:
             raise ValueError(f"X must be one image, got {shape[0]} of them, an array of shape {shape}")
         return cls(estimator, np.asarray(X)[np.newaxis], **stored)
 
-    def at(self, X: np.ndarray) -> "Route":
-        """Return the route of other images in the layout of X."""
-        return Route(self._estimator, in_container_of(self._given, X), **self._stored)
-
-    def in_real_numbers(self) -> "Route":
-        """Return the route of the same images in float64, where they are integers.
+    @cached_property
+    def X(self):  # noqa: N802, the field's name for arrays
+        """The images as an array of shape (n, ...), in which values may be missing before transformers.
 
         Raises
         ------
-        ValueError
-            If a step makes something else of them then; the message names it.
+        TypeError
+            If they are sparse.
         """
-        if self.X.dtype.kind == "f":
-            return self
-        route = self.at(self.X.astype(np.float64))
-        if is_close(self.inner, route.inner):
-            return route
-        results = [stage.X for stage in self.stages[1:]] + [self.inner]
-        real_results = [stage.X for stage in route.stages[1:]] + [route.inner]
-        compared = zip(self.stages, results, real_results, strict=True)
-        stage = next(stage for stage, result, real in compared if not is_close(result, real))
-        raise ValueError(
-            f"{stage} makes something else of {self.X.dtype} than of the same values in float64, which small "
-            "changes need"
-        )
-
-    @cached_property
-    def X(self):  # noqa: N802, the field's name for arrays
-        """The images as an array of shape (n, ...)."""
-        return self.stages[0].X if self.stages else self.inner
-
-    @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """Height, width and channels of an image of X."""
-        return self.image_format.image_shape
+        if not self.transformers:
+            return self.inner
+        return as_image_array(self._given, estimator=self.transformers[0][1], allow_nan=True)
 
     @cached_property
     def image_format(self) -> ImageFormat:
@@ -207,94 +195,96 @@ class Route:
         ValueError
             If X does not fit ``image_shape``, or nothing says where the channels of its rows are.
         """
-        given, format = self._stored["image_shape"], self.classifier.model_.format
-        channels_first = self._channels_first()
-        format = replace(format, channels_first=bool(channels_first))
-        if given is not None or self.X.shape[1:] not in format.layouts:
-            shape = resolve_image_shape(self.X.shape, given, channels_first=format.channels_first)
-            format = replace(format, image_shape=shape)
-        if channels_first is None and format.image_shape[-1] > 1:
-            raise ValueError(
-                "the steps in front of the network do not say whether the channels of the rows of X come "
-                "first or last: give data_format='channels_first' or data_format='channels_last'"
-            )
-        return format
-
-    def _channels_first(self):
-        """Return whether the channels of stored images come first; None if nothing says so."""
-        format, data_format = self.classifier.model_.format, self._stored["data_format"]
-        if data_format is not None:
-            return data_format == "channels_first"
-        if self.X.shape[1:] in format.layouts and (format.image_shape[-1] == 1 or self._values_stay()):
-            return format.channels_first
-        given = self._stored["image_shape"]
-        stored = self.X.shape[1:] if given is None else given
-        if len(stored) == 3:
-            likely = {1, 3, format.image_shape[-1]}
-            first, last = stored[0] in likely, stored[-1] in likely
-            return first if first != last else format.channels_first
-        return None
-
-    def _values_stay(self):
-        """Return whether all steps are known to leave every value in its place."""
-        try:
-            return all(stage.changes_values_apart(stage.X[0]) for stage in self.stages)
-        except Exception:  # of a step that takes no such values, or gives sparse results
-            return False
+        if not self.transformers:
+            return self.model.format
+        return stored_format(self.X.shape, self.model.format, *self._stored)
 
     def as_images(self, values: np.ndarray) -> np.ndarray:
         """Return values in the layout of X, such as X itself, as images of shape (n, h, w, c)."""
         images = values.reshape(-1, *self.image_format.stored_shape)
         return images.transpose(0, 2, 3, 1) if self.image_format.channels_first else images
 
+    def forward(self, images: np.ndarray) -> np.ndarray:
+        """Return what reaches the network of other images in the layout of X."""
+        if has_columns(self._given):
+            columns = zip(self._given.columns, images.reshape(len(images), -1).T, strict=True)
+            images = type(self._given)(dict(columns))
+        return self._transformed(images)
+
     def inverted(self, inner: np.ndarray) -> np.ndarray:
-        """Return the images of the input space that the steps make these of.
+        """Return the images in the layout of X that the transformers make these of.
 
         Raises
         ------
         ValueError
-            If a step cannot be inverted; the message names it.
+            If a transformer cannot be inverted; the message names it.
         """
-        for stage in reversed(self.stages):
-            inner = stage.inverted(inner)
+        for name, transformer in reversed(self.transformers):
+            has_func = getattr(transformer, "func", None) is not None  # as a FunctionTransformer has
+            has_no_inverse = has_func and getattr(transformer, "inverse_func", transformer) is None
+            if has_no_inverse or not hasattr(transformer, "inverse_transform"):
+                shown = " ".join(repr(transformer).split())
+                raise ValueError(
+                    f"step {name!r}, {shown}, cannot be inverted, so there is no mean image before it: "
+                    "give baseline"
+                )
+            inner = np.asarray(transformer.inverse_transform(inner))
         return inner.reshape(len(inner), *self.X.shape[1:])
 
-    def gradient_back(self, gradient: np.ndarray) -> np.ndarray:
-        """Return a gradient with respect to ``inner`` as one with respect to ``X``, by the chain rule.
+    def _transformed(self, X):
+        """Return what reaches the network of images as the estimator takes them."""
+        for _, transformer in self.transformers:
+            X = transformer.transform(X)
+        X = check_images(self.classifier, X)
+        check_image_layout(X.shape, self.model.format, estimator=self.classifier)
+        return X
 
-        Parameters
-        ----------
-        gradient : ndarray of the shape of ``inner``
 
-        Returns
-        -------
-        gradient : ndarray of the shape of ``X``
+def has_columns(X) -> bool:
+    """Return whether X is a DataFrame, which transformers may look into by the names of its columns."""
+    return hasattr(X, "columns")
 
-        Raises
-        ------
-        ValueError
-            If a step has no derivatives; the message names it.
-        """
-        for stage in reversed(self.stages):
-            gradient = stage.gradient_back(gradient)
-        return gradient
 
-    def check_pixels_stay(self) -> None:
-        """Raise a ValueError unless the pixels of X are, one after the other, those that the network takes.
+def stored_format(shape: tuple[int, ...], format: ImageFormat, image_shape, data_format) -> ImageFormat:
+    """Return how images are stored before the transformers of a network.
 
-        Each step must change each value by itself, or the message names it; it may reshape images.
-        """
-        for stage in self.stages:
-            if not stage.changes_values_apart(stage.X[0]):
-                raise ValueError(
-                    f"{stage} does more than change each value by itself: a map of the network's pixels is "
-                    "none of the pixels in front of it"
-                )
-        format, inner = self.image_format, self.classifier.model_.format
-        channels = format.image_shape[-1]
-        is_same_order = channels == 1 or format.channels_first == inner.channels_first
-        if channels != inner.image_shape[-1] or not is_same_order:
-            raise ValueError(
-                f"the pixels of images stored as {inner.stored_shape}, which the network takes, are not "
-                f"those of the images of X, stored as {format.stored_shape}"
-            )
+    Parameters
+    ----------
+    shape : tuple of int
+        Shape of X.
+    format : ImageFormat
+        That of the network.
+    image_shape : tuple of int or None
+        Stored shape of one image. None: that of X itself; rows have the shape of the images of the network
+        where these have as many values.
+    data_format : {"channels_last", "channels_first"} or None
+        None: of three axes, the last or the first has the channels, whichever alone has a length of 1, 3 or
+        as many as the images of the network have channels; else as the images of the network.
+
+    Raises
+    ------
+    ValueError
+        If X does not fit ``image_shape``, or is made of rows of coloured images without ``data_format``.
+
+    Examples
+    --------
+    >>> format = ImageFormat((32, 32, 3), False, np.dtype("float32"))
+    >>> stored_format((100, 3, 32, 32), format, None, None).channels_first
+    True
+    """
+    stored, likely = shape[1:] if image_shape is None else image_shape, (1, 3, format.image_shape[-1])
+    channels_first = format.channels_first
+    if data_format is not None:
+        channels_first = data_format == "channels_first"
+    elif len(stored) == 3 and (stored[0] in likely) != (stored[-1] in likely):
+        channels_first = stored[0] in likely
+    format = replace(format, channels_first=channels_first)
+    if image_shape is not None or shape[1:] not in format.layouts:
+        image_shape = resolve_image_shape(shape, image_shape, channels_first=channels_first)
+        format = replace(format, image_shape=image_shape)
+    if data_format is None and len(stored) != 3 and format.image_shape[-1] > 1:
+        raise ValueError(
+            "nothing says whether the channels of the rows of X come first or last before transformers: give "
+            "data_format='channels_first' or data_format='channels_last'"
+        )
+    return format

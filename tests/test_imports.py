@@ -19,10 +19,9 @@ FLOORS = [
     {"network"},
     {"architecture", "gradient_check", "training"},
     {"estimator"},
-    {"classifier", "stages"},
+    {"classifier"},
     {"pipelines"},
-    {"features"},
-    {"inspection"},
+    {"features", "inspection"},
 ]
 """Rooms, folders or single files, from the ground up: each imports only from floors below its own."""
 

@@ -4,8 +4,8 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.decomposition import PCA
 
-from skcnn.features import layer_features
 from skcnn.inspection.plotting import distinct_colors, import_pyplot
+from skcnn.pipelines import layer_features
 
 LEGEND_ROWS = 20
 """Labels in a column of the legend."""

@@ -75,7 +75,7 @@ class FeatureMapDisplay:
         NotFittedError
             If the estimator is not fitted.
         TypeError
-            If it is another one.
+            If it is another one, or X is sparse.
         ValueError
             If X is not one image, a layer does not exist or gives vectors, a result is not finite, or X does
             not fit ``image_shape`` or needs ``data_format``.
@@ -83,14 +83,13 @@ class FeatureMapDisplay:
         import_pyplot(cls.__name__)
         check_count(n_maps, "n_maps")
         route = Route.of_one(estimator, X, image_shape=image_shape, data_format=data_format)
-        model = route.classifier.model_
-        graph = model.graph
+        graph = route.model.graph
         if layers is None:
             layers = image_layers(graph)
         elif isinstance(layers, str):
             layers = [layers]
         indices = {name: image_step(graph, name) for name in layers}
-        maps = {name: model.results(route.inner, index)[0] for name, index in indices.items()}
+        maps = {name: route.model.results(route.inner, index)[0] for name, index in indices.items()}
         return cls(route.as_images(route.X)[0], maps).plot(n_maps=n_maps, fig=fig)
 
     def plot(self, *, n_maps=8, fig=None):

@@ -110,7 +110,7 @@ class PredictionGridDisplay:
         NotFittedError
             If the estimator is not fitted.
         TypeError
-            If it is another one.
+            If it is another one, or X is sparse.
         ValueError
             If X and y do not have the same length, ``n_images`` is not positive, ``class_names`` are not as
             many as the classes, or X does not fit ``image_shape`` or needs ``data_format``.
@@ -121,7 +121,7 @@ class PredictionGridDisplay:
         n_all = len(route.inner)
         if y.shape != (n_all,):
             raise ValueError(f"y must have a label for each of {n_all} images, got shape {y.shape}")
-        classes = route.classifier.classes_
+        classes = route.model.classes
         class_names = names_by_label(class_names, classes)
         codes, confidences = confident_predictions(estimator)(X)
         y_pred = classes[codes]

@@ -12,72 +12,71 @@ from skcnn.network.named_steps import image_step, last_convolved_step
 from skcnn.pipelines import Route
 
 
-def plain_gradient(route, gradients, coefficients, options):
+def plain_gradient(route, X, coefficients, options):
     """Return the gradient of the score, in the layout of X."""
-    return route.gradient_back(gradients.of_images(route.inner, coefficients))
+    return ScoreGradients(route.model).of_images(X, coefficients)
 
 
-def gradient_times_input(route, gradients, coefficients, options):
+def gradient_times_input(route, X, coefficients, options):
     """Return the gradient of the score times the image, in the layout of X."""
-    return plain_gradient(route, gradients, coefficients, options) * route.X
+    return plain_gradient(route, X, coefficients, options) * X
 
 
-def integrated_gradients(route, gradients, coefficients, options):
+def integrated_gradients(route, X, coefficients, options):
     """Return the mean gradient on the way from the baseline to the image, times the way, as X."""
-    start = outer_baseline(route, options["baseline"])
-    way = route.X - start
-    mean = np.zeros(route.X.shape)
+    gradients = ScoreGradients(route.model)
+    start = baseline_images(route, X, options["baseline"])
+    way = X - start
+    mean = np.zeros(X.shape)
     for step in range(options["n_steps"]):
         share = (step + 0.5) / options["n_steps"]
-        mean += plain_gradient(route.at(start + share * way), gradients, coefficients, options)
+        mean += gradients.of_images(start + share * way, coefficients)
     return mean / options["n_steps"] * way
 
 
-def smooth_grad(route, gradients, coefficients, options):
+def smooth_grad(route, X, coefficients, options):
     """Return the mean gradient over images with normal noise, in the layout of X."""
+    gradients = ScoreGradients(route.model)
     rng = check_random_state(options["random_state"])
-    deviation = options["noise"] * np.ptp(route.X, axis=tuple(range(1, route.X.ndim)), keepdims=True)
-    mean = np.zeros(route.X.shape)
+    deviation = options["noise"] * np.ptp(X, axis=tuple(range(1, X.ndim)), keepdims=True)
+    mean = np.zeros(X.shape)
     for _ in range(options["n_samples"]):
-        noise = deviation * rng.standard_normal(route.X.shape)
-        noisy = route.at((route.X + noise).astype(route.X.dtype))
-        mean += plain_gradient(noisy, gradients, coefficients, options)
+        noise = deviation * rng.standard_normal(X.shape)
+        mean += gradients.of_images((X + noise).astype(X.dtype), coefficients)
     return mean / options["n_samples"]
 
 
-def occlusion(route, gradients, coefficients, options):
+def occlusion(route, X, coefficients, options):
     """Return the fall of the score with a patch covered, mean over all that cover a pixel, (n, h, w)."""
-    height, width, _ = route.image_shape
-    size, strides = patches(route.image_shape, options["patch_size"], options["strides"])
-    cover = route.as_images(outer_baseline(route, options["baseline"]))
-    scores = route.classifier.model_.scores
-    whole = (scores(route.inner) * coefficients).sum(axis=1)
-    falls, n_covers = np.zeros((len(route.X), height, width)), np.zeros((height, width))
+    height, width, _ = image_shape = route.image_format.image_shape
+    size, strides = patches(image_shape, options["patch_size"], options["strides"])
+    cover = route.as_images(baseline_images(route, X, options["baseline"]))
+    whole = (route.model.scores(route.inner) * coefficients).sum(axis=1)
+    falls, n_covers = np.zeros((len(X), height, width)), np.zeros((height, width))
     for top in patch_starts(height, size[0], strides[0]):
         for left in patch_starts(width, size[1], strides[1]):
             where = np.s_[top : top + size[0], left : left + size[1]]
-            covered = route.X.copy()
+            covered = X.copy()
             route.as_images(covered)[:, *where] = cover[:, *where]
-            seen = (scores(route.at(covered).inner) * coefficients).sum(axis=1)
+            seen = (route.model.scores(route.forward(covered)) * coefficients).sum(axis=1)
             falls[:, *where] += (whole - seen)[:, np.newaxis, np.newaxis]
             n_covers[where] += 1
     return falls / n_covers
 
 
-def grad_cam(route, gradients, coefficients, options):
+def grad_cam(route, X, coefficients, options):
     """Return the maps of a layer, weighted by their mean gradients, where positive, (n, h, w)."""
-    route.check_pixels_stay()
     layer = options["layer"]
-    graph = route.classifier.model_.graph
+    graph = route.model.graph
     index = last_convolved_step(graph) if layer is None else image_step(graph, layer)
-    maps = route.classifier.model_.results(route.inner, index)
-    weights = gradients.of_results(maps, index, coefficients).mean(axis=(1, 2))
-    heat = np.maximum(np.einsum("nhwc,nc->nhw", maps, weights), 0)
+    maps = route.model.results(X, index)
+    gradients = ScoreGradients(route.model).of_results(maps, index, coefficients)
+    heat = np.maximum(np.einsum("nhwc,nc->nhw", maps, gradients.mean(axis=(1, 2))), 0)
     rows, columns = (
         interpolation(small, large)
-        for small, large in zip(heat.shape[1:], route.classifier.image_shape_[:2], strict=True)
+        for small, large in zip(heat.shape[1:], route.model.format.image_shape[:2], strict=True)
     )
-    return (rows @ heat @ columns.T).reshape(len(heat), *route.image_shape[:2])
+    return rows @ heat @ columns.T
 
 
 METHODS = {
@@ -124,9 +123,10 @@ def saliency_maps(
 ):
     r"""Show which values of images the score of a class depends on.
 
-    The score :math:`s` is that before softmax. Test-time augmentation is left out. For a pipeline the maps
-    are of the images that it takes: gradients go back through its steps by the chain rule, where these have
-    derivatives, and occlusion covers what goes into the first one.
+    The score :math:`s` is that before softmax. Test-time augmentation is left out. In a pipeline with
+    transformers before the network, "occlusion" covers the images that the pipeline takes and runs them
+    forward through all steps. The other methods explain the network itself, by what reaches it:
+    ``saliency_maps(pipeline[-1], pipeline[:-1].transform(X))``.
 
     Parameters
     ----------
@@ -144,8 +144,8 @@ def saliency_maps(
         the sum behind it; of one on a branch, what joins the branches.
     baseline : float or array-like in the layout of an image of X, default=None
         Image where "integrated_gradients" starts, and which "occlusion" covers with. None: the mean of the
-        training images that ``input_scaling`` subtracts, else zero, as the network gets it, which the steps
-        of a pipeline must be able to invert.
+        training images that ``input_scaling`` subtracts, else zero, as the network gets it, which
+        transformers must be able to invert. Before transformers, for images of integers it is rounded.
     n_steps : int, default=50
         Gradients that "integrated_gradients" takes the mean of.
     n_samples : int, default=25
@@ -159,12 +159,13 @@ def saliency_maps(
     random_state : int, RandomState instance or None, default=None
         Seed of the noise.
     image_shape : tuple of int, default=None
-        Stored shape of one image of X, as the parameter of ConvNetClassifier. None: that of X itself; rows
-        have the shape of the images of the network where these have as many values.
+        Stored shape of one image of X, as the parameter of ConvNetClassifier, before transformers; without
+        these the network knows it. None: that of X itself; rows have the shape of the images of the network
+        where these have as many values.
     data_format : {"channels_last", "channels_first"}, default=None
-        Layout of the images of X. None: that of the network where the steps of a pipeline leave every value
-        in its place, else the one with 1, 3 or as many channels as the images of the network. Rows of
-        coloured images in front of other steps need it.
+        Layout of the images of X before transformers; without these the network knows it. None: of stored
+        images of three axes, the one with 1, 3 or as many channels as the images of the network. Rows of
+        coloured images need it; grey images do not.
 
     Returns
     -------
@@ -176,11 +177,12 @@ def saliency_maps(
     NotFittedError
         If the estimator is not fitted.
     TypeError
-        If the estimator is another one.
+        If the estimator is another one, or X is sparse.
     ValueError
-        If a step of the pipeline prevents a map, which the message names, a label or layer does not exist, a
-        parameter is invalid, a score is not finite, or "occlusion" or "grad_cam" does not know the pixels of
-        X: then give ``image_shape`` or ``data_format``.
+        If there are transformers and the method is not "occlusion", a transformer cannot be inverted, which
+        the message names, and there is no ``baseline``, a label or layer does not exist, a parameter is
+        invalid, a score is not finite, or "occlusion" does not know the pixels of X: then give
+        ``image_shape`` or ``data_format``.
 
     Notes
     -----
@@ -218,10 +220,16 @@ def saliency_maps(
     (5, 8, 8)
     """
     route = Route(estimator, X, image_shape=image_shape, data_format=data_format)
+    if route.transformers and method != "occlusion":
+        raise ValueError(
+            f"method={method!r} explains what reaches the network after the transformers "
+            f"{[name for name, _ in route.transformers]}: call saliency_maps(pipeline[-1], "
+            "pipeline[:-1].transform(X)), where pipeline is the best_estimator_ of a search, or use "
+            "method='occlusion'"
+        )
     target = estimator.predict(X) if target is None else target
-    coefficients = np.eye(route.classifier.n_outputs_)[target_codes(route, target)]
-    route, gradients = route.in_real_numbers(), ScoreGradients(route.classifier.model_)
-    route.classifier.model_.scores(route.inner)  # raises a ValueError if one is not finite
+    coefficients = np.eye(route.model.network.n_outputs)[target_codes(route, target)]
+    route.model.scores(route.inner)  # raises a ValueError if one is not finite
     options = {
         "layer": layer,
         "baseline": baseline,
@@ -232,7 +240,10 @@ def saliency_maps(
         "strides": strides,
         "random_state": random_state,
     }
-    return METHODS[method](route, gradients, coefficients, options).astype(route.classifier.network_.dtype)
+    images = route.X
+    if not route.transformers and images.dtype.kind != "f":  # transformers may look at the dtype
+        images = images.astype(np.float64)
+    return METHODS[method](route, images, coefficients, options).astype(route.model.network.dtype)
 
 
 def target_codes(route: Route, target) -> np.ndarray:
@@ -244,7 +255,7 @@ def target_codes(route: Route, target) -> np.ndarray:
             f"target must be a label or one for each of {n_images} images, got an array of shape "
             f"{labels.shape}"
         )
-    classes = route.classifier.classes_.tolist()
+    classes = route.model.classes.tolist()
     unknown = sorted({repr(label) for label in labels.ravel().tolist() if label not in classes})
     if unknown:
         raise ValueError(f"target must be among the classes {classes}, got {', '.join(unknown)}")
@@ -252,31 +263,32 @@ def target_codes(route: Route, target) -> np.ndarray:
     return np.broadcast_to(codes, n_images)
 
 
-def outer_baseline(route: Route, baseline) -> np.ndarray:
-    """Return the baseline in the layout of X, one for each image."""
+def baseline_images(route: Route, X: np.ndarray, baseline) -> np.ndarray:
+    """Return the baseline in the layout and dtype of X, one for each image; for integers it is rounded."""
     if baseline is None:
-        try:
-            return route.inverted(inner_baseline(route)).astype(route.X.dtype)
-        except ValueError as error:
-            raise ValueError(f"{error}; give baseline") from error
+        baseline = route.inverted(mean_image(route))
     try:
-        return np.broadcast_to(np.asarray(baseline, route.X.dtype), route.X.shape)
+        images = np.broadcast_to(np.asarray(baseline, np.float64), X.shape)
     except ValueError as error:
         raise ValueError(
-            f"baseline must be a number or an image of shape {route.X.shape[1:]}, got one of shape "
+            f"baseline must be a number or an image of shape {X.shape[1:]}, got one of shape "
             f"{np.shape(baseline)}"
         ) from error
+    if X.dtype.kind in "iu":
+        limits = np.iinfo(X.dtype)
+        images = np.clip(np.rint(images), limits.min, limits.max)
+    return images.astype(X.dtype)
 
 
-def inner_baseline(route: Route) -> np.ndarray:
-    """Return what the classifier takes for a mean image, or zero without scaling, one for each image."""
-    format = route.classifier.model_.format
-    mean = np.zeros(format.image_shape[-1]) if format.mean is None else format.mean
-    image = np.broadcast_to(mean, format.image_shape)
+def mean_image(route: Route) -> np.ndarray:
+    """Return a batch of one, what the network takes for a mean image, or zero without scaling."""
+    format = route.model.format
+    image = np.zeros(format.image_shape)
+    if format.mean is not None:
+        image += format.mean
     if format.channels_first:
         image = image.transpose(2, 0, 1)
-    image = image.reshape(route.inner.shape[1:])
-    return np.broadcast_to(image.astype(route.inner.dtype), route.inner.shape)
+    return image.reshape(1, *route.inner.shape[1:])
 
 
 def patches(image_shape, patch_size, strides) -> tuple[tuple[int, int], tuple[int, int]]:

@@ -69,7 +69,7 @@ class SaliencyDisplay:
         X : array-like of shape (n_samples, ...)
             Images, as the estimator takes them.
         method : str or sequence of str, default="gradient"
-            See :func:`saliency_maps`; "all" are all of them.
+            See :func:`saliency_maps`; "all" are all of them. Through transformers, "occlusion" alone works.
         target : label or array-like of shape (n_samples,), default=None
             Class whose score is explained. None: the predicted one.
         image_shape : tuple of int, default=None
@@ -97,7 +97,7 @@ class SaliencyDisplay:
         stored = {"image_shape": image_shape, "data_format": data_format}
         route = Route(estimator, X, **stored)
         predicted = estimator.predict(X) if target is None else target
-        targets = route.classifier.classes_[target_codes(route, predicted)]
+        targets = route.model.classes[target_codes(route, predicted)]
         maps = {}
         for name in methods:
             found = saliency_maps(estimator, X, method=name, target=targets, **stored, **options)

@@ -69,10 +69,10 @@ def test_rows_show_the_first_maps():
     assert [axes[0].get_ylabel() for axes in display.axes_.values()] == ["input", "pool1", "conv1"]
 
 
-def test_the_image_of_a_pipeline_is_the_one_in_front():
+def test_the_image_of_a_pipeline_is_the_one_before_it():
     flat = X.reshape(len(X), -1)
     pipeline = make_pipeline(StandardScaler(), make_classifier(image_shape=(6, 5, 2))).fit(flat, Y)
-    display = FeatureMapDisplay.from_estimator(pipeline, flat[2])
+    display = FeatureMapDisplay.from_estimator(pipeline, flat[2], data_format="channels_last")
     assert_array_equal(display.image, X[2])
     scaled = pipeline[0].transform(flat[2:3])
     assert_array_equal(

@@ -92,7 +92,8 @@ def test_without_probabilities_the_lead_of_the_score_counts(n_classes):
 def test_a_pipeline_shows_the_images_that_it_takes():
     flat = X.reshape(len(X), -1)
     pipeline = make_pipeline(StandardScaler(), make_classifier(image_shape=(6, 5, 2))).fit(flat, Y)
-    display = PredictionGridDisplay.from_estimator(pipeline, flat, Y, n_images=4)
+    options = {"n_images": 4, "data_format": "channels_last"}
+    display = PredictionGridDisplay.from_estimator(pipeline, flat, Y, **options)
     assert_array_equal(display.images, X[display.indices])
     assert_array_equal(display.y_pred, pipeline.predict(flat)[display.indices])
     assert_array_equal(display.confidences, pipeline.predict_proba(flat).max(axis=1)[display.indices])
@@ -136,7 +137,7 @@ def test_missing_values_count_as_the_largest():
     images[::2, 0, 3, 1] = np.nan
     flat = images.reshape(8, -1)
     pipeline = make_pipeline(SimpleImputer(), make_classifier(image_shape=(6, 5, 2))).fit(flat, Y[:8])
-    display = PredictionGridDisplay.from_estimator(pipeline, flat, Y[:8])
+    display = PredictionGridDisplay.from_estimator(pipeline, flat, Y[:8], data_format="channels_last")
     shown = (images - np.nanmin(flat)) / (np.nanmax(flat) - np.nanmin(flat))
     shown[::2, 0, 3, 1] = 1
     for image, index in zip(display.images_, display.indices, strict=True):

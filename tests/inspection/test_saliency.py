@@ -1,16 +1,30 @@
-"""Saliency maps: against finite differences, and by hand."""
+"""Saliency maps: against finite differences, by hand, and through pipelines, searches and data frames."""
 
+import sys
+
+import joblib
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
 from seeds import generator
-from sklearn.decomposition import PCA
+from sklearn.decomposition import PCA, TruncatedSVD
 from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, Normalizer, StandardScaler
-from small_classifiers import STACKS, assert_is_gradient, fitted_classifier, make_images
+from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, Normalizer, StandardScaler
+from small_classifiers import (
+    STACKS,
+    assert_is_gradient,
+    fitted_classifier,
+    make_classifier,
+    make_images,
+    shake,
+)
 
-from skcnn import Conv2D, ConvNetClassifier, Dense, GlobalAvgPool2D, MaxPool2D, Parallel
+from skcnn import Conv2D, ConvNetClassifier, GlobalAvgPool2D, Layer, MaxPool2D, Parallel
 from skcnn.inspection import saliency_maps
 from skcnn.inspection.saliency import METHODS, PIXEL_METHODS
 
@@ -22,28 +36,11 @@ def scores_of(estimator, code):
     return lambda images: estimator.decision_function(images)[:, code]
 
 
-def pipeline_of(*transformers):
-    images = X.reshape(len(X), -1)
-    classifier = ConvNetClassifier([Conv2D(3, activation="tanh"), Dense(4)], max_iter=2, random_state=0)
-    return make_pipeline(*transformers, classifier).fit(images, Y), images
-
-
 @pytest.mark.parametrize("name", STACKS)
 def test_gradients_are_those_of_the_score(name):
     classifier = fitted_classifier(STACKS[name])
     found = saliency_maps(classifier, X[:2], target=1)
     assert_is_gradient(found, scores_of(classifier, 1), X[:2])
-
-
-@pytest.mark.parametrize(
-    "transformers",
-    [[StandardScaler()], [PCA(10)], [StandardScaler(), PCA(12)], [FunctionTransformer(np.arctan)]],
-    ids=str,
-)
-def test_gradients_go_back_through_a_pipeline(transformers):
-    pipeline, images = pipeline_of(*transformers)
-    found = saliency_maps(pipeline, images[:2], target=2)
-    assert_is_gradient(found, scores_of(pipeline, 2), images[:2], tolerance=1e-6)
 
 
 def test_gradient_times_input_is_what_it_says():
@@ -55,17 +52,15 @@ def test_gradient_times_input_is_what_it_says():
 @pytest.mark.parametrize("baseline", [None, 0.5])
 def test_integrated_gradients_add_up_to_the_difference_of_scores(baseline):
     """Sundararajan et al. (2017), proposition 1; the midpoint rule leaves an error of second order."""
-    for estimator, images in ((fitted_classifier(STACKS["residual"]), X), pipeline_of(StandardScaler())):
-        found = saliency_maps(
-            estimator, images[:2], method="integrated_gradients", target=0, baseline=baseline, n_steps=400
-        )
-        start = np.full_like(images[:1], 0.5)
-        if baseline is None:  # the mean of the training images that the network sees
-            start[...] = X.mean(axis=(0, 1, 2)) if images.ndim == 4 else images.mean(axis=0)
-        score = scores_of(estimator, 0)
-        assert_allclose(
-            found.reshape(2, -1).sum(axis=1), score(images[:2]) - score(start), rtol=1e-3, atol=1e-3
-        )
+    classifier = fitted_classifier(STACKS["residual"])
+    found = saliency_maps(
+        classifier, X[:2], method="integrated_gradients", target=0, baseline=baseline, n_steps=400
+    )
+    start = np.full_like(X[:1], 0.5)
+    if baseline is None:  # the mean of the training images that the network sees
+        start[...] = X.mean(axis=(0, 1, 2))
+    score = scores_of(classifier, 0)
+    assert_allclose(found.sum(axis=(1, 2, 3)), score(X[:2]) - score(start), rtol=1e-3, atol=1e-3)
 
 
 def test_smooth_grad_without_noise_is_the_gradient_and_with_it_a_mean():
@@ -144,19 +139,270 @@ def test_maps_have_the_layout_of_the_images(method):
         assert np.isfinite(found).all()
 
 
-@pytest.mark.parametrize("method", ["occlusion", "integrated_gradients"])
-def test_a_step_without_a_way_back_needs_a_baseline(method):
-    pipeline, images = pipeline_of(Normalizer())
-    message = r"step 'normalizer', Normalizer\(\), cannot be inverted: .* of the pipeline; give baseline$"
-    with pytest.raises(ValueError, match=message):
-        saliency_maps(pipeline, images[:2], method=method)
-    assert np.isfinite(saliency_maps(pipeline, images[:2], method=method, baseline=1.0)).all()
+@pytest.mark.parametrize("method", METHODS)
+def test_bytes_have_the_maps_of_the_same_numbers(method):
+    images = np.clip(X * 10 + 50, 0, 255).astype(np.uint8)
+    classifier = fitted_classifier(X=images, y=Y)
+    options = {"method": method, "n_steps": 3, "n_samples": 2, "random_state": 0}
+    expected = saliency_maps(classifier, images[:2].astype(np.float64), **options)
+    assert_array_equal(saliency_maps(classifier, images[:2], **options), expected)
+    assert np.abs(expected).max() > 0
 
 
-def test_a_step_that_moves_pixels_has_no_map_of_a_layer():
-    pipeline, images = pipeline_of(PCA(10))
-    with pytest.raises(ValueError, match="step 'pca'.* more than change each value by itself"):
-        saliency_maps(pipeline, images[:2], method="grad_cam")
+def test_channels_first_has_the_maps_of_channels_last():
+    first = np.ascontiguousarray(X.transpose(0, 3, 1, 2))
+    last_net = fitted_classifier(STACKS["residual"])
+    first_net = fitted_classifier(STACKS["residual"], X=first, y=Y, data_format="channels_first")
+    for method in METHODS:
+        options = {"method": method, "n_steps": 3, "n_samples": 1, "noise": 0.0, "target": 1}
+        expected = saliency_maps(last_net, X[:2], **options)
+        found = saliency_maps(first_net, first[:2], **options)
+        if method not in PIXEL_METHODS:
+            found = found.transpose(0, 2, 3, 1)
+        assert_allclose(found, expected, rtol=0, atol=1e-9, err_msg=method)
+
+
+def test_each_of_two_classes_has_a_map_of_its_own():
+    """Their difference is the gradient of the decision function, and neither is the other reversed."""
+    classifier = fitted_classifier(X=X, y=np.array(["no", "yes"])[Y % 2])
+    no, yes = (saliency_maps(classifier, X[:2], target=label) for label in ("no", "yes"))
+    assert_is_gradient(yes - no, classifier.decision_function, X[:2])
+    assert np.abs(yes + no).max() > 1e-3 * np.abs(yes).max()
+
+
+def test_the_predicted_class_is_that_of_predict_with_test_time_augmentation():
+    """A bright pixel speaks for the second class, its mirror image against it, and more so."""
+    y = np.arange(len(X)) % 2
+    classifier = fitted_classifier([], X=X, y=y, input_scaling=None, tta="flip")
+    params = classifier.network_.params["output"]
+    params["weight"][...], params["bias"][...] = 0, 0
+    params["weight"][0, 1] = 1  # the score of the second class is the first value of an image
+    image = np.zeros((1, *X.shape[1:]))
+    image[0, 0, 0, 0], image[0, 0, -1, 0] = 1, -5
+    assert classifier.predict(image) == [0]
+    assert not saliency_maps(classifier, image).any()
+    classifier.set_params(tta=None)
+    assert classifier.predict(image) == [1]
+    assert_array_equal(np.flatnonzero(saliency_maps(classifier, image)), [0])
+
+
+def test_maps_have_the_dtype_of_the_network():
+    for dtype in ("float32", "float64"):
+        classifier = fitted_classifier(dtype=dtype)
+        for method in METHODS:
+            found = saliency_maps(classifier, X[:2], method=method, n_steps=2, n_samples=2)
+            assert found.dtype == dtype, method
+
+
+def test_noise_comes_from_random_state():
+    options = {"method": "smooth_grad", "noise": 0.3, "n_samples": 2}
+    classifier = fitted_classifier(STACKS["parallel"])
+    first, again, other = (
+        saliency_maps(classifier, X[:2], random_state=seed, **options) for seed in (0, 0, 1)
+    )
+    assert_array_equal(first, again)
+    assert np.abs(first - other).max() > 1e-6 * np.abs(first).max()
+
+
+def test_maps_need_no_matplotlib(monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
+    assert saliency_maps(fitted_classifier(), X[:1]).shape == (1, 6, 5, 2)
+
+
+# through pipelines
+
+
+ROWS = np.abs(X.reshape(len(X), -1)) + 0.5
+STORED = {"image_shape": (6, 5, 2)}
+GRADIENT_METHODS = [method for method in METHODS if method != "occlusion"]
+
+
+def fitted_pipeline(*transformers, images=ROWS, **params):
+    pipeline = make_pipeline(*transformers, make_classifier(**params)).fit(images, Y)
+    shake(pipeline[-1])
+    return pipeline
+
+
+@pytest.mark.parametrize("method", GRADIENT_METHODS)
+def test_methods_that_look_into_the_network_say_what_to_do_about_transformers(method):
+    search = GridSearchCV(
+        make_pipeline(StandardScaler(), make_classifier(**STORED)), {"convnetclassifier__alpha": [0.0]}, cv=2
+    ).fit(ROWS, Y)
+    message = (
+        rf"method='{method}' .* after the transformers \['standardscaler'\]: call "
+        r"saliency_maps\(pipeline\[-1\], pipeline\[:-1\].transform\(X\)\), .* best_estimator_ of a search"
+    )
+    pipeline = search.best_estimator_
+    for estimator in (pipeline, search):
+        with pytest.raises(ValueError, match=message):
+            saliency_maps(estimator, ROWS[:2], method=method)
+    found = saliency_maps(pipeline[-1], pipeline[:-1].transform(ROWS[:2]), method=method)
+    assert np.isfinite(found).all()
+
+
+@pytest.mark.parametrize("wrap", ["search", "frozen", "pipeline"])
+@pytest.mark.parametrize("method", METHODS)
+def test_what_is_around_a_network_changes_no_map(wrap, method):
+    """As long as it transforms nothing."""
+    search = GridSearchCV(make_classifier(), {"alpha": [0.0]}, cv=2).fit(X, Y)
+    classifier = search.best_estimator_
+    wrapped = {
+        "search": search,
+        "frozen": FrozenEstimator(classifier),
+        "pipeline": make_pipeline("passthrough", classifier),
+    }[wrap]
+    options = {"method": method, "n_steps": 3, "n_samples": 2, "random_state": 0}
+    expected = saliency_maps(classifier, X[:2], **options)
+    assert_array_equal(saliency_maps(wrapped, X[:2], **options), expected)
+
+
+@pytest.mark.parametrize(
+    ("transformers", "baseline"),
+    [
+        ([FunctionTransformer(np.log)], 1.5),
+        ([PCA(9)], 1.5),
+        ([StandardScaler(), Normalizer()], np.linspace(1, 3, 60)),
+    ],
+)
+def test_occlusion_covers_what_goes_into_the_pipeline(transformers, baseline):
+    """Against a loop over patches by hand; no step needs an inverse where the baseline is given."""
+    pipeline = fitted_pipeline(*transformers)
+    score = scores_of(pipeline, 1)
+    cover = np.broadcast_to(baseline, (1, 60)).reshape(1, 6, 5, 2)
+    falls, n_covers = np.zeros((2, 6, 5)), np.zeros((6, 5))
+    for top in (0, 2, 4):
+        for left in (0, 1, 2):
+            where = np.s_[:, top : top + 2, left : left + 3]
+            covered = ROWS[:2].reshape(2, 6, 5, 2).copy()
+            covered[where] = cover[where]
+            falls[where] += (score(ROWS[:2]) - score(covered.reshape(2, 60)))[:, None, None]
+            n_covers[where[1:]] += 1
+    found = saliency_maps(
+        pipeline,
+        ROWS[:2],
+        method="occlusion",
+        target=1,
+        baseline=baseline,
+        patch_size=(2, 3),
+        strides=(2, 1),
+        data_format="channels_last",
+        **STORED,
+    )
+    assert_allclose(found, falls / n_covers, rtol=0, atol=1e-10)
+
+
+def test_the_baseline_is_the_mean_image_of_the_network_carried_back():
+    """A map of occlusion by one patch of all pixels is the fall of the score to that of the baseline."""
+    pipeline = fitted_pipeline(FunctionTransformer(np.log, np.exp), image_shape=(6, 10))
+    mean = np.full((1, 60), np.exp(np.log(ROWS).mean()))
+    options = {"method": "occlusion", "target": 0, "patch_size": (6, 10)}
+    fall = scores_of(pipeline, 0)(ROWS[:3]) - scores_of(pipeline, 0)(mean)
+    found = saliency_maps(pipeline, ROWS[:3], **options)
+    assert_allclose(found, np.broadcast_to(fall[:, None, None], (3, 6, 10)), rtol=0, atol=1e-10)
+
+
+def test_a_step_without_a_way_back_needs_a_baseline():
+    pipeline = fitted_pipeline(Normalizer(), image_shape=(6, 10))
+    with pytest.raises(ValueError, match=r"step 'normalizer', Normalizer\(\), cannot be .*: give baseline$"):
+        saliency_maps(pipeline, ROWS[:2], method="occlusion")
+    assert np.abs(saliency_maps(pipeline, ROWS[:2], method="occlusion", baseline=1.0)).max() > 0
+
+
+def test_rows_of_coloured_images_need_a_data_format():
+    pipeline = fitted_pipeline(StandardScaler(), **STORED)
+    with pytest.raises(ValueError, match="give data_format='channels_first' or data_format='channels_last'"):
+        saliency_maps(pipeline, ROWS[:2], method="occlusion")
+    last, first = (
+        saliency_maps(pipeline, ROWS[:2], method="occlusion", data_format=data_format)
+        for data_format in ("channels_last", "channels_first")
+    )
+    assert last.shape == first.shape == (2, 6, 5)
+    assert np.abs(last - first).max() > 1e-3 * np.abs(last).max()
+
+
+@pytest.mark.parametrize("baseline", [None, 70, 70.4, -1])
+def test_images_of_bytes_stay_bytes_for_transformers(baseline):
+    """As those that look values up in a table need it; a baseline is rounded to them."""
+    images = np.clip(ROWS * 10, 0, 255).astype(np.uint8)
+    table = np.linspace(-1, 1, 256)
+    look_up = FunctionTransformer(
+        lambda images: table[images], lambda shares: (shares + 1) * 127.5, check_inverse=False
+    )
+    pipeline = fitted_pipeline(look_up, images=images, image_shape=(6, 10))
+    options = {"method": "occlusion", "target": 1, "patch_size": (6, 10)}
+    rounded = {None: np.rint(images.mean()), -1: 0}.get(baseline, 70)
+    score = scores_of(pipeline, 1)
+    fall = score(images[:2]) - score(np.full((1, 60), rounded, np.uint8))
+    found = saliency_maps(pipeline, images[:2], baseline=baseline, **options)
+    assert_allclose(found, np.broadcast_to(fall[:, None, None], (2, 6, 10)), rtol=0, atol=1e-10)
+
+
+def test_data_frames_have_the_maps_of_arrays():
+    """Without a warning that the names of the columns are missing."""
+    frame = pd.DataFrame(ROWS, columns=[f"pixel{number}" for number in range(60)])
+    for transformers, methods in ([], METHODS), ([StandardScaler], ["occlusion"]):
+        named, unnamed = (
+            fitted_pipeline(*(make() for make in transformers), images=images, image_shape=(6, 10))
+            for images in (frame, ROWS)
+        )
+        for method in methods:
+            options = {"method": method, "n_steps": 3, "n_samples": 2, "random_state": 0}
+            expected = saliency_maps(unnamed, ROWS[:2], **options)
+            found = saliency_maps(named, frame[:2], **options)
+            assert_allclose(found, expected, rtol=0, atol=1e-8)
+
+
+def test_sparse_images_have_no_pixels_to_cover():
+    images = sparse.csr_array(ROWS)
+    pipeline = fitted_pipeline(TruncatedSVD(9, random_state=0), images=images)
+    with pytest.raises(TypeError, match=r"Sparse data was passed for X, .* Use '.toarray\(\)'"):
+        saliency_maps(pipeline, images[:2], method="occlusion", baseline=0.0)
+
+
+def test_maps_change_neither_the_images_nor_the_estimator():
+    pipeline, images = fitted_pipeline(MinMaxScaler(), image_shape=(6, 10)), ROWS.copy()
+    before = joblib.hash(pipeline)
+    saliency_maps(pipeline, images, method="occlusion")
+    scaled = pipeline[0].transform(images)
+    kept = scaled.copy()
+    for method in METHODS:
+        saliency_maps(pipeline[-1], scaled, method=method, n_steps=2, n_samples=2)
+    assert joblib.hash(pipeline) == before
+    assert_array_equal(images, ROWS)
+    assert_array_equal(scaled, kept)
+
+
+# errors
+
+
+class Doubled(Layer):
+    """Computes something else in training."""
+
+    def forward(self, params, X, unit, *, training, out):
+        return np.multiply(X, 2 if training else 1, out=out)
+
+    def backward(self, params, dY, unit, *, need_dX, out):
+        return dY
+
+
+def test_a_layer_that_changes_in_training_is_named():
+    classifier = fitted_classifier([("own", Doubled())])
+    for method in ("gradient", "integrated_gradients", "smooth_grad"):
+        with pytest.raises(
+            ValueError, match=r"layer 'own', Doubled\(\), computes something else in training"
+        ):
+            saliency_maps(classifier, X[:2], method=method)
+    assert np.isfinite(saliency_maps(classifier, X[:2], method="occlusion")).all()
+
+
+def test_scores_that_are_not_finite_have_no_map():
+    classifier = fitted_classifier([], dtype="float32", input_scaling=None)
+    classifier.network_.vector *= 100
+    images = np.full((1, 6, 5, 2), 1e38)
+    for method in METHODS:
+        with pytest.raises(ValueError, match="scores of sample 0 are not finite"):
+            saliency_maps(classifier, images, method=method, target=0)
 
 
 def test_wrong_use_is_refused():
@@ -172,7 +418,12 @@ def test_wrong_use_is_refused():
         ({"method": "grad_cam", "layer": "conv9"}, "layer must be one of"),
         ({"method": "grad_cam", "layer": "output"}, "layer must be one"),
         ({"method": "occlusion", "baseline": np.zeros(3)}, "baseline must be"),
+        ({"method": "occlusion", "patch_size": 0}, "patch_size must be an int >= 1 or a pair"),
+        ({"method": "occlusion", "strides": 0}, "strides must be"),
+        ({"method": "occlusion", "patch_size": 2, "strides": (1, 3)}, "strides must be at most the size of"),
         ({"n_steps": 0}, "'n_steps' parameter"),
+        ({"n_samples": -1}, "'n_samples' parameter"),
+        ({"noise": -1}, "'noise' parameter"),
     ):
         with pytest.raises(ValueError, match=message):
             saliency_maps(classifier, X, **options)
