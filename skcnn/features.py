@@ -17,14 +17,12 @@ from skcnn._sklearn import (
     fit_context,
     routing_enabled,
 )
-from skcnn.classifier import ConvNetClassifier
-from skcnn.estimator import planned_graph
+from skcnn.estimator import BaseConvNet, planned_graph
 from skcnn.network.named_steps import names_of_steps, result_step
 from skcnn.pipelines import check_network, feature_step, layer_features, unwrapped
-from skcnn.versions import VersionedMixin
 
 
-class ConvNetFeatures(VersionedMixin, MetaEstimatorMixin, TransformerMixin, BaseEstimator):
+class ConvNetFeatures(MetaEstimatorMixin, TransformerMixin, BaseEstimator):
     """The results of a layer of a network as features.
 
     Parameters
@@ -218,7 +216,7 @@ def check_planned_layer(estimator, layer: str, X) -> None:
     network = estimator
     while isinstance(network, Pipeline):
         network = network.steps[-1][1]
-    if not isinstance(network, ConvNetClassifier):
+    if not isinstance(network, BaseConvNet):
         return
     try:
         shape = np.shape(X) if network is estimator else None

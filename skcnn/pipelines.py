@@ -10,13 +10,12 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
-from skcnn.classifier import ConvNetClassifier
 from skcnn.data.images import ImageFormat, as_image_array, check_image_layout, resolve_image_shape
-from skcnn.estimator import check_images
+from skcnn.estimator import BaseConvNet, check_images
 from skcnn.network.named_steps import penultimate_step, result_step
 
 
-def unwrapped(estimator) -> tuple[list, ConvNetClassifier]:
+def unwrapped(estimator) -> tuple[list, BaseConvNet]:
     """Return the transformers in front of a fitted network, with their names, and the network's estimator.
 
     Parameters
@@ -28,7 +27,7 @@ def unwrapped(estimator) -> tuple[list, ConvNetClassifier]:
     -------
     transformers : list of (str, estimator)
         Without those of "passthrough"; of a Pipeline among them, its steps.
-    classifier : ConvNetClassifier
+    classifier : BaseConvNet
 
     Raises
     ------
@@ -48,8 +47,8 @@ def unwrapped(estimator) -> tuple[list, ConvNetClassifier]:
     [('minmaxscaler', MinMaxScaler())]
     """
     check_network(estimator)
-    if isinstance(estimator, ConvNetClassifier):
-        check_is_fitted(estimator, "network_")
+    if isinstance(estimator, BaseConvNet):
+        check_is_fitted(estimator, "model_")
         return [], estimator
     if isinstance(estimator, Pipeline):
         *steps, (_, last) = estimator.steps
@@ -67,7 +66,7 @@ def check_network(estimator) -> None:
     while isinstance(inside, Pipeline | FrozenEstimator):
         inside = inside.steps[-1][1] if isinstance(inside, Pipeline) else inside.estimator
     is_search = hasattr(inside, "param_grid") or hasattr(inside, "param_distributions")
-    if not is_search and not isinstance(inside, ConvNetClassifier):
+    if not is_search and not isinstance(inside, BaseConvNet):
         raise TypeError(
             "estimator must be a ConvNetClassifier, a Pipeline that ends with one or a search over these, "
             f"got {estimator!r}"
@@ -126,7 +125,7 @@ class Route:
     Attributes
     ----------
     transformers : list of (str, estimator)
-    classifier : ConvNetClassifier
+    classifier : BaseConvNet
     model : Model
     inner : ndarray of shape (n, ...)
         What reaches the network.

@@ -19,8 +19,7 @@ FLOORS = [
     {"network"},
     {"architecture", "gradient_check", "training"},
     {"estimator"},
-    {"classifier"},
-    {"pipelines"},
+    {"classifier", "pipelines"},
     {"features", "inspection"},
 ]
 """Rooms, folders or single files, from the ground up: each imports only from floors below its own."""
