@@ -30,7 +30,7 @@ from skcnn.data.images import (
 from skcnn.data.samples import mean_of_weights, split_validation
 from skcnn.layers.activation import ACTIVATIONS
 from skcnn.layers.base import Activation
-from skcnn.layers.naming import LayerParametersMixin, NamedListsMixin, named_layers
+from skcnn.layers.naming import NamedPartsMixin, named_layers
 from skcnn.network.diagram import stack_block
 from skcnn.network.graph import Graph, Step, compile_graph
 from skcnn.network.losses import LOSSES
@@ -61,9 +61,7 @@ def read_from(holder: str, name: str):
     return property(get)
 
 
-class BaseConvNet(
-    NamedListsMixin, LayerParametersMixin, VersionedMixin, CallbackSupportMixin, BaseEstimator, ABC
-):
+class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEstimator, ABC):
     """Abstract base class of estimators with a convolutional network.
 
     A subclass lists the hyperparameters, and says what targets are and which losses suit them. What a call of
@@ -75,7 +73,7 @@ class BaseConvNet(
     model_ : Model
     """
 
-    _named_lists = ("augmentation", "tta")
+    _prefixed_lists = ("augmentation", "tta")
 
     classes_ = read_from("model_", "classes")
     image_shape_ = read_from("model_", "format.image_shape")

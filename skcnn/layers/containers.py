@@ -11,8 +11,8 @@ from skcnn.layers.base import Block, JoiningLayer
 from skcnn.layers.convolution import Conv2D
 from skcnn.layers.dense import Dense
 from skcnn.layers.naming import (
-    LayerParametersMixin,
     NamedBlocks,
+    NamedPartsMixin,
     check_layers,
     is_named,
     is_passthrough,
@@ -46,7 +46,7 @@ def connect_behind(graph, blocks: NamedBlocks, source: int) -> int:
     return source
 
 
-class Container(LayerParametersMixin, Block):
+class Container(NamedPartsMixin, Block):
     """Base class of containers: their layers are found by name, ``residual_1__conv2d_1__filters``."""
 
     @abstractmethod
@@ -162,6 +162,7 @@ class Residual(Container):
     5
     """
 
+    _prefixed_lists = ("projection",)
     _parameter_constraints: dict = {
         "layers": [list, tuple],
         "projection": [StrOptions({"auto", "passthrough"}), Block, list, tuple],
@@ -208,10 +209,6 @@ class Residual(Container):
         projection = as_layer(self.projection)
         own = [("projection", projection)] if isinstance(projection, Block) else []
         return super()._first_blocks() + own
-
-    def _layer_lists(self, own):
-        projection = own["projection"]
-        return {"projection": as_layer(projection)} if isinstance(projection, list | tuple) else {}
 
 
 def branch_strides(steps, first: int, end: int) -> tuple[int, int]:

@@ -85,6 +85,21 @@ def check_names(named: list[tuple[str, object]], kind: str) -> None:
         seen.add(name)
 
 
+def nested_params(parts: dict[str, object]) -> dict[str, object]:
+    """Return parts by name, and the parameters of those that are estimators as ``name__parameter``."""
+    params = {}
+    for name, part in parts.items():
+        params[name] = part
+        if isinstance(part, BaseEstimator):
+            params |= {f"{name}__{key}": value for key, value in part.get_params().items()}
+    return params
+
+
+def owner_of(key: str, names) -> str | None:
+    """Return the longest of some names that a key goes on from by "__", or None."""
+    return max((name for name in names if key.startswith(f"{name}__")), key=len, default=None)
+
+
 def suggestion(key: str, valid: list[str], prefix: str) -> str:
     """Return the end of a message about an unknown parameter: the one that was meant, or all there are."""
     close = get_close_matches(key, valid, n=1)
@@ -93,56 +108,47 @@ def suggestion(key: str, valid: list[str], prefix: str) -> str:
     return f"Valid parameters are: {sorted(prefix + parameter for parameter in valid)}."
 
 
-class LayerParametersMixin:
-    """``get_params`` and ``set_params`` that reach into a stack of layers, as in a Pipeline.
+class NamedPartsMixin:
+    """``get_params`` and ``set_params`` that reach into parameters that are lists of parts, as in a Pipeline.
 
-    ``{"conv1__filters": 16}`` sets a parameter of a layer, ``{"norm1": BatchNorm()}`` or
-    ``{"norm1": "passthrough"}`` replaces one. The first ``set_params`` by name rewrites the stack to
-    pairs of name and layer, so that names made from positions stick. A layer whose parameters are set is
-    replaced by a copy, since it may stand in several places and is not changed in the others.
+    Parts of the stack are found by their names, ``conv1``, those of other lists by the names of the parameter
+    and of the part, ``augmentation__cutout_1``. ``{"conv1__filters": 16}`` sets a parameter of a part,
+    ``{"norm1": BatchNorm()}`` or ``{"norm1": "passthrough"}`` replaces one. The first ``set_params`` by name
+    rewrites a list to pairs of name and part, so that names made from positions stick. A part whose
+    parameters are set is replaced by a copy, since it may stand in several places and is not changed in the
+    others.
+
+    A list is looked into only where it is a parameter: a subclass may have a constructor that makes it.
     """
 
     _stack = "layers"
-    """Name of the parameter that holds the stack."""
+    """Name of the parameter whose entries are found by their names alone."""
 
-    def _entries(self, stack) -> list[tuple[str, object]]:
-        """Return the entries of a stack with their names."""
-        return named_layers(stack)
-
-    def _layer_lists(self, own) -> dict[str, Block]:
-        """Return the layers that stand for other parameters that are lists of layers."""
-        return {}
+    _prefixed_lists: tuple[str, ...] = ()
+    """Names of the parameters that may be lists, too, with entries found by the parameter and their names."""
 
     def get_params(self, deep=True):
-        """Get parameters of the estimator and, if deep, of its layers.
+        """Get parameters of the estimator and, if deep, of its parts.
 
         Parameters
         ----------
         deep : bool, default=True
-            Whether to return the layers by name and their parameters, too.
+            Whether to return the parts by name and their parameters, too.
 
         Returns
         -------
         params : dict
         """
-        params = super().get_params(deep=deep)
-        if not deep:
-            return params
         own = super().get_params(deep=False)
-        entries = [(name, layer) for name, layer in self._entries(own[self._stack]) if name not in own]
-        for name, layer in [*entries, *self._layer_lists(own).items()]:
-            params.setdefault(name, layer)
-            if isinstance(layer, Block):
-                params.update({f"{name}__{key}": value for key, value in layer.get_params().items()})
-        return params
+        return nested_params(self._found_by_name(own)) if deep else own
 
     def set_params(self, **params):
-        """Set parameters of the estimator or of its layers.
+        """Set parameters of the estimator or of its parts.
 
         Parameters
         ----------
         **params : dict
-            Parameters of the estimator, ``name=layer`` and ``name__parameter=value``.
+            Parameters of the estimator, ``name=part`` and ``name__parameter=value``.
 
         Returns
         -------
@@ -154,136 +160,81 @@ class LayerParametersMixin:
             If there is no such parameter; nothing has been set by then. The message says which one was
             probably meant.
         """
-        for key, value in self._changes(params, type(self).__name__).items():
-            setattr(self, key, value)
+        for parameter, value in self._changed(params, type(self).__name__).items():
+            setattr(self, parameter, value)
         return self
 
-    def _changes(self, params, estimator_name, prefix=""):
-        """Return new values of the estimator's own parameters that amount to setting ``params``."""
-        own = super().get_params(deep=False)
-        changes = {key: value for key, value in params.items() if key in own}
-        own |= changes
-        entries = self._entries(own[self._stack])
-        names = {name for name, _ in entries}
-        replaced = {key: value for key, value in params.items() if key in names and key not in own}
-        entries = self._entries([(name, replaced.get(name, layer)) for name, layer in entries])
-        layers = own | self._layer_lists(own) | dict(entries)
+    def _entries(self, stack) -> list[tuple[str, object]]:
+        """Return the entries of the stack with their names."""
+        return named_layers(stack)
 
-        nested = {}
-        for key, value in params.items():
-            if key in own or key in replaced:
-                continue
-            name = max((name for name in layers if key.startswith(f"{name}__")), key=len, default=None)
-            layer, parameter = layers.get(name), key.removeprefix(f"{name}__")
-            if not isinstance(layer, Block):
-                raise ValueError(self._unknown_parameter(key, layers, estimator_name, prefix))
-            nested.setdefault(name, {})[parameter] = value
+    def _named_lists(self, own) -> list[tuple[str, str, list[tuple[str, object]]]]:
+        """Return each parameter that may be a list, the prefix of the names in it, and its named entries."""
+        prefixed = [(name, f"{name}__", named_layers(own.get(name))) for name in self._prefixed_lists]
+        return [(self._stack, "", self._entries(own.get(self._stack))), *prefixed]
 
+    def _found_by_name(self, own) -> dict[str, object]:
+        """Return the own parameters, and the parts where no parameter has their name."""
+        parts = {prefix + name: part for _, prefix, named in self._named_lists(own) for name, part in named}
+        return own | parts | own  # which puts them first, and their values before those of parts
+
+    def _replaced(self, own, values) -> dict[str, object]:
+        """Return the own parameters with some values replaced, and then some of the parts in their lists."""
+        own = {parameter: values.get(parameter, value) for parameter, value in own.items()}
+        parts = {name: part for name, part in values.items() if name not in own}
+        for parameter, prefix, named in self._named_lists(own):
+            if any(prefix + name in parts for name, _ in named):
+                own[parameter] = [(name, parts.get(prefix + name, part)) for name, part in named]
+        return own
+
+    def _changed(self, params, estimator_name, path="") -> dict[str, object]:
+        """Return the own parameters with ``params`` set: first what is given whole, then what is within it.
+
+        Messages are about the estimator that the user has called, and the path from there to this one.
+        """
+        own = self._replaced(super().get_params(deep=False), params)
+        for parameter, prefix, named in self._named_lists(own):
+            if prefix and any(key.startswith(prefix) for key in params):
+                check_names(named, parameter)  # or it is open which entry is meant
+        found, nested = self._found_by_name(own), {}
+        for key in [key for key in params if key not in found]:
+            name = owner_of(key, found)
+            if not isinstance(found.get(name), BaseEstimator):
+                raise ValueError(self._unknown_parameter(key, found, estimator_name, path))
+            nested.setdefault(name, {})[key.removeprefix(f"{name}__")] = params[key]
         for name, values in nested.items():
-            if isinstance(layers[name], LayerParametersMixin):
-                values = layers[name]._changes(values, estimator_name, f"{prefix}{name}__")
-                layers[name] = copy(layers[name]).set_params(**values)
-                continue
-            layers[name] = clone(layers[name])
-            for is_nested in (False, True):  # a new activation first, then its parameters
-                given = {key: value for key, value in values.items() if ("__" in key) is is_nested}
-                unknown = given.keys() - layers[name].get_params()
-                if unknown:
-                    key = f"{name}__{min(unknown)}"
-                    raise ValueError(self._unknown_parameter(key, layers, estimator_name, prefix))
-                layers[name].set_params(**given)
-        changes |= {name: layers[name] for name in nested.keys() - names}
-        if replaced or nested.keys() & names:
-            changes[self._stack] = [
-                (name, layers[name] if name in nested else layer) for name, layer in entries
-            ]
-        return changes
+            found[name] = self._copy_with_params(name, values, found, estimator_name, path)
+        return self._replaced(own, {name: found[name] for name in nested})
 
-    def _unknown_parameter(self, key, layers, estimator_name, prefix):
+    def _copy_with_params(self, name, values, found, estimator_name, path) -> BaseEstimator:
+        """Return a copy of the part of a name, with new values for some of its parameters."""
+        part = found[name]
+        if isinstance(part, NamedPartsMixin):
+            return copy(part).set_params(**part._changed(values, estimator_name, f"{path}{name}__"))
+        part = clone(part)
+        for key in sorted(values, key=lambda key: key.count("__")):  # a new activation before its parameters
+            if key not in part.get_params():
+                found = found | {name: part}
+                raise ValueError(self._unknown_parameter(f"{name}__{key}", found, estimator_name, path))
+            part.set_params(**{key: values[key]})
+        return part
+
+    def _unknown_parameter(self, key, found, estimator_name, path) -> str:
         """Return the message for a parameter that does not exist."""
-        name = key.partition("__")[0]
-        invalid = f"Invalid parameter {prefix + key!r} for estimator {estimator_name}"
-        if isinstance(layers.get(name), str):
-            return f"{invalid}: {prefix + name!r} is {layers[name]!r}, which has no parameters."
-        if layers[self._stack] is None and "__" in key:
+        invalid = f"Invalid parameter {path + key!r} for estimator {estimator_name}"
+        parameter, owner = key.partition("__")[0], owner_of(key, found)
+        prefix = f"{parameter}__" if parameter in self._prefixed_lists and parameter in found else ""
+        valid = [name.removeprefix(prefix) for name in nested_params(found) if name.startswith(prefix)]
+        if prefix and not valid:
+            return (
+                f"{invalid}: {parameter} is not a list with entries to set parameters of; "
+                f"{path + parameter!r} is {found[parameter]!r}."
+            )
+        if isinstance(found.get(owner), str):
+            return f"{invalid}: {path + owner!r} is {found[owner]!r}, which has no parameters."
+        if owner is None and "__" in key and found.get(self._stack, ()) is None:
             return (
                 f"{invalid}: with {self._stack}=None there are no layers to set parameters of; give them as "
                 f"{self._stack}=[...]."
             )
-        valid = list(layers)
-        for layer_name, layer in layers.items():
-            if isinstance(layer, Block):
-                valid.extend(f"{layer_name}__{parameter}" for parameter in layer.get_params())
-        return f"{invalid}. {suggestion(key, valid, prefix)}"
-
-
-class NamedListsMixin:
-    """``get_params`` and ``set_params`` that reach into parameters that are lists of estimators.
-
-    Entries are found by the names of the parameter and of the entry, given in a pair or made from class and
-    position: ``augmentation__cutout_1__size``. Whole entries are replaced by name, too, by "passthrough" for
-    none. As for layers, the first ``set_params`` by name rewrites the list to pairs of name and entry.
-    """
-
-    _named_lists: tuple[str, ...] = ()
-    """Names of the parameters that may be such lists."""
-
-    def get_params(self, deep=True):
-        """Get parameters of the estimator and, if deep, of the entries of its lists."""
-        params = super().get_params(deep=deep)
-        if not deep:
-            return params
-        for parameter in self._named_lists:
-            for name, entry in named_layers(params[parameter]):
-                params[f"{parameter}__{name}"] = entry
-                if isinstance(entry, BaseEstimator):
-                    nested = entry.get_params().items()
-                    params.update({f"{parameter}__{name}__{key}": value for key, value in nested})
-        return params
-
-    def set_params(self, **params):
-        """Set parameters of the estimator or of the entries of its lists; on an error, none is set."""
-        nested = {parameter: {} for parameter in self._named_lists}
-        others = {}
-        for key, value in params.items():
-            parameter, _, name = key.partition("__")
-            if name and parameter in nested:
-                nested[parameter][name] = value
-            else:
-                others[key] = value
-        lists = {
-            parameter: self._with_changes(parameter, others.get(parameter, getattr(self, parameter)), changes)
-            for parameter, changes in nested.items()
-            if changes
-        }
-        super().set_params(**others)
-        for parameter, entries in lists.items():
-            setattr(self, parameter, entries)
-        return self
-
-    def _with_changes(self, parameter, entries, changes):
-        """Return a list of pairs with some entries replaced, and then with some of their parameters set."""
-        named = named_layers(entries)
-        check_names(named, parameter)  # or it is open which entry is meant
-        entries = dict(named)
-        for key in sorted(changes, key=lambda key: "__" in key):
-            name, _, hyperparameter = key.partition("__")
-            if not hyperparameter and name in entries:
-                entries[name] = changes[key]
-                continue
-            entry = entries.get(name)
-            if not (isinstance(entry, BaseEstimator) and hyperparameter in entry.get_params()):
-                raise ValueError(self._unknown_entry(parameter, key, entries))
-            entries[name] = clone(entry).set_params(**{hyperparameter: changes[key]})
-        return list(entries.items())
-
-    def _unknown_entry(self, parameter, key, entries):
-        """Return the message for a parameter of an entry that does not exist."""
-        valid = list(entries)
-        for name, entry in entries.items():
-            if isinstance(entry, BaseEstimator):
-                valid += [f"{name}__{hyperparameter}" for hyperparameter in entry.get_params()]
-        invalid = f"Invalid parameter '{parameter}__{key}' for estimator {type(self).__name__}"
-        if not valid:
-            return f"{invalid}: {parameter} is not a list with entries to set parameters of."
-        return f"{invalid}. {suggestion(key, valid, f'{parameter}__')}"
+        return f"{invalid}. {suggestion(key.removeprefix(prefix), valid, path + prefix)}"

@@ -10,7 +10,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from skcnn import ConvNetClassifier, Cutout, Mixup, RandomFlip, RandomShift
-from skcnn.layers.naming import NamedListsMixin
+from skcnn.layers.naming import NamedPartsMixin
 
 X = generator(0).normal(size=(30, 8, 8, 1)).astype(np.float32)
 Y = np.arange(30) % 3
@@ -152,7 +152,7 @@ def test_a_search_within_a_pipeline_reaches_them():
 
 
 def test_lists_without_entries_have_nothing_to_find():
-    class Plain(NamedListsMixin, RandomShift):
+    class Plain(NamedPartsMixin, RandomShift):
         pass
 
     assert Plain(3).get_params() == RandomShift(3).get_params()
