@@ -35,6 +35,7 @@ __all__ = [
     "check_feature_names_in",
     "check_hyperparameters",
     "fit_context",
+    "response_method",
     "routing_enabled",
     "safe_indexing",
     "show_parameters",
@@ -72,6 +73,11 @@ def callback_context(estimator, *, task_name: str, n_subtasks: int):
 def check_hyperparameters(estimator) -> None:
     """Raise a ValueError unless the hyperparameters of an estimator or layer are valid."""
     estimator._validate_params()
+
+
+def response_method(scorer) -> str | None:
+    """Return the method whose result a scorer looks at, if it was made from a name; else None."""
+    return getattr(scorer, "_response_method", None)
 
 
 def show_parameters(block, estimator) -> None:

@@ -16,7 +16,7 @@ from skcnn.data.samples import (
     class_weights,
     encode_labels,
 )
-from skcnn.estimator import BaseConvNet
+from skcnn.estimator import BaseConvNet, ReadFrom
 from skcnn.network.losses import LOSSES, LogLoss
 
 
@@ -282,6 +282,8 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         "class_weight": [dict, StrOptions({"balanced"}), None],
     }
 
+    classes_ = ReadFrom("model_", "classes")
+
     def __init__(
         self,
         layers=None,
@@ -425,7 +427,8 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
             finds no smaller loss though the gradient is larger than ``tol``.
         """
         given = {"X_val": X_val, "y_val": y_val, "sample_weight_val": sample_weight_val}
-        return self._fit(X, y, sample_weight, given_validation=given)
+        mode = self._begin_call(given_validation=given)
+        return self._fit(X, y, sample_weight, mode, given_validation=given)
 
     @available_if(is_stochastic)
     @fit_context(prefer_skip_nested_validation=True)
@@ -460,14 +463,14 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         TypeError
             If X is sparse or holds objects that are not numbers.
         """
-        is_first = not hasattr(self, "model_")
-        if is_first and classes is None:
+        mode = self._begin_call(is_partial=True)
+        if mode.is_fresh and classes is None:
             raise ValueError("classes must be passed on the first call to partial_fit")
         if classes is not None:
             classes = check_classes(check_labels(classes, None, name="classes"), type(self).__name__)
-            if not is_first and not np.array_equal(classes, self.classes_):
+            if not mode.is_fresh and not np.array_equal(classes, self.classes_):
                 raise ValueError(f"classes={classes} is not the same as on the first call: {self.classes_}")
-        return self._fit(X, y, sample_weight, is_partial=True, classes=classes)
+        return self._fit(X, y, sample_weight, mode, classes=classes)
 
     def predict(self, X):
         """Predict class labels.
@@ -580,6 +583,24 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         """Return the factors of ``class_weight``; see :class:`BaseConvNet`."""
         rows = samples.rows
         return class_weights(self.class_weight, classes, samples.codes[rows], samples.weights[rows])
+
+    def _smoothing(self, loss):
+        """Return the label smoothing, nil where targets are margins; see :class:`BaseConvNet`."""
+        return float(self.label_smoothing) if loss.gives_probabilities else 0.0
+
+    def _aim(self, loss):
+        """Return all that the losses of epochs depend on but the data; see :class:`BaseConvNet`."""
+        parts = (self.loss, vars(loss), self.label_smoothing, self.class_weight, self.alpha, self.solver)
+        return repr(parts)
+
+    def _check_needs_no_foresight(self):
+        """Refuse balanced classes, too; see :class:`BaseConvNet`."""
+        if isinstance(self.class_weight, str) and self.class_weight == "balanced":
+            raise ValueError(
+                "class_weight='balanced' is not supported by partial_fit, which does not see all samples: "
+                "give the weights as a dict"
+            )
+        super()._check_needs_no_foresight()
 
     def _count_outputs(self, X, y):
         """Return the number of classes; see :class:`BaseConvNet`."""

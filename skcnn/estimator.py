@@ -50,15 +50,29 @@ from skcnn.versions import VersionedMixin, versions
 FLOAT32 = np.dtype(np.float32)
 
 
-def read_from(holder: str, name: str):
-    """Return a property of what an object that ``fit`` sets as an attribute holds, or computes, by a name."""
+class ReadFrom:
+    """A fitted attribute that is read from an object which ``fit`` sets, unless somebody has set it.
 
-    def get(estimator):
-        if holder not in vars(estimator):
-            raise AttributeError(f"{type(estimator).__name__} has no {name!r} before fit")
-        return attrgetter(name)(getattr(estimator, holder))
+    Parameters
+    ----------
+    holder : str
+        Attribute with the object.
+    path : str
+        Where in the object the value is.
+    """
 
-    return property(get)
+    def __init__(self, holder: str, path: str):
+        self._holder, self._path = holder, path
+
+    def __set_name__(self, owner, name):
+        self._name = name
+
+    def __get__(self, estimator, owner=None):
+        if estimator is None:
+            return self
+        if self._holder not in vars(estimator):
+            raise AttributeError(f"{type(estimator).__name__!r} object has no attribute {self._name!r}")
+        return attrgetter(self._path)(vars(estimator)[self._holder])
 
 
 class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEstimator, ABC):
@@ -75,24 +89,23 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
 
     _prefixed_lists = ("augmentation", "tta")
 
-    classes_ = read_from("model_", "classes")
-    image_shape_ = read_from("model_", "format.image_shape")
-    n_features_in_ = read_from("model_", "format.n_features")
-    layers_ = read_from("model_", "layers")
-    network_ = read_from("model_", "network")
-    n_params_ = read_from("model_", "network.n_params")
-    n_outputs_ = read_from("model_", "network.n_outputs")
-    out_activation_ = read_from("model_", "loss.out_activation")
+    image_shape_ = ReadFrom("model_", "format.image_shape")
+    n_features_in_ = ReadFrom("model_", "format.n_features")
+    layers_ = ReadFrom("model_", "layers")
+    network_ = ReadFrom("model_", "network")
+    n_params_ = ReadFrom("model_", "network.n_params")
+    n_outputs_ = ReadFrom("model_", "network.n_outputs")
+    out_activation_ = ReadFrom("model_", "loss.out_activation")
 
-    history_ = read_from("_history", "history")
-    loss_curve_ = read_from("_history", "loss_curve")
-    batch_losses_ = read_from("_history", "batch_losses")
-    validation_scores_ = read_from("_history", "validation_scores")
-    best_validation_score_ = read_from("_history", "best_validation_score")
-    best_loss_ = read_from("_history", "best_loss")
-    loss_ = read_from("_history", "loss")
-    n_iter_ = read_from("_history", "n_iter")
-    t_ = read_from("_history", "t")
+    history_ = ReadFrom("_history", "history")
+    loss_curve_ = ReadFrom("_history", "loss_curve")
+    batch_losses_ = ReadFrom("_history", "batch_losses")
+    validation_scores_ = ReadFrom("_history", "validation_scores")
+    best_validation_score_ = ReadFrom("_history", "best_validation_score")
+    best_loss_ = ReadFrom("_history", "best_loss")
+    loss_ = ReadFrom("_history", "loss")
+    n_iter_ = ReadFrom("_history", "n_iter")
+    t_ = ReadFrom("_history", "t")
 
     _parameter_constraints: dict = {
         "layers": [list, tuple, None],
@@ -171,32 +184,45 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
         """Return the factor of the loss for each class."""
 
     @abstractmethod
+    def _smoothing(self, loss):
+        """Return the label smoothing of a loss."""
+
+    @abstractmethod
+    def _aim(self, loss):
+        """Return what decides whether losses can be compared, as a string."""
+
+    @abstractmethod
     def _count_outputs(self, X, y):
         """Return the number of scores that y asks for, checked as in ``fit``, of images X or None."""
 
     # A fit
 
-    def _fit(self, X, y, sample_weight, *, is_partial=False, classes=None, given_validation=None):
+    def _fit(self, X, y, sample_weight, mode, *, classes=None, given_validation=None):
         """Validate, build, train, and take over what came of it if all went well."""
-        mode = self._mode(is_partial)
-        self._check_call(mode, given_validation)
-        draft = copy_without_callbacks(self)  # which takes what scikit-learn sets while nothing is certain
-        images = check_images(draft, X, y, reset=mode.is_fresh)
-        if mode.is_fresh:
-            format = self._format_of(images.shape, images.dtype)
-        else:
-            format, classes = self.model_.format, self.model_.classes
-            check_image_layout(images.shape, format, estimator=self)
+        draft = copy_without_callbacks(self)  # has the names of these features, while nothing is certain yet
+        previous = None if mode.is_fresh else self.model_
+        images = check_images(draft, X, y, reset=mode.is_fresh, format=previous and previous.format)
         samples, classes = self._check_samples(
-            images, y, sample_weight, classes, may_be_empty=mode is Mode.CHUNK
+            images,
+            y,
+            sample_weight,
+            previous.classes if previous else classes,
+            may_be_empty=mode is Mode.CHUNK,
         )
         class_weight = self._class_weights(samples, classes)
         state = self._next_state(mode)
         if mode is Mode.CHUNK and not samples.loss_weights(class_weight).any():
             return self  # there is nothing to learn from
+        format = previous.format if previous else self._format_of(images.shape, images.dtype)
         samples, held_out = draft._split(samples, classes, format, given_validation, state.seed)
-        history = self._next_history(mode, samples, class_weight)
-        model = draft._next_model(mode, samples, classes, format, state.seed)
+        if mode is Mode.CHUNK:  # calls share one scale, or the weights of a chunk would be lost
+            mean_weight = self._history.mean_weight
+        else:
+            mean_weight = mean_of_weights(samples.loss_weights(class_weight))
+        model = self._next_model(mode, samples, classes, format, state.seed)
+        history = self._next_history(mode, model.loss, mean_weight)
+        data = self._training_data(samples, model, class_weight, mean_weight, state.seed)
+        validation = draft._validation(model, history, held_out, class_weight)
         objective = self._objective(model, len(samples), 1 if mode.is_partial else None)
         watch = begin_fit(
             self,
@@ -208,8 +234,8 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
         fit = Fit(
             mode,
             model,
-            self._training_data(samples, model, class_weight, history.mean_weight, state.seed),
-            draft._validation(model, held_out, class_weight),
+            data,
+            validation,
             objective,
             state,
             history,
@@ -226,7 +252,7 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
             fit.run()
             fit.watch.end(fit.result.copy)
         except KeyboardInterrupt:
-            if fit.has_progressed:
+            if fit.has_progressed and fit.result is not None:
                 self._take_over(draft._with_result(fit.mode, fit.result))
                 warn_user("Training was interrupted; the weights of the last complete step are kept")
             raise
@@ -237,19 +263,25 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
     def _with_result(self, mode, result):
         """Return a copy of a draft that is fitted with a result."""
         fitted = copy.copy(self)
+        fitted._drop_fitted(keep=("feature_names_in_",))
         fitted.model_, fitted._history = result.model, result.history
-        vars(fitted).pop("_training_state", None)
         if mode.is_partial or self.warm_start:
             fitted._training_state = result.state
         return fitted
 
     def _take_over(self, fitted):
         """Take over the fitted attributes of a copy."""
-        for name in ("feature_names_in_", "_training_state"):
-            if not hasattr(fitted, name):
-                vars(self).pop(name, None)
         names = ("model_", "_history", "_training_state", "feature_names_in_")
-        vars(self).update({name: value for name, value in vars(fitted).items() if name in names})
+        taken = {name: value for name, value in vars(fitted).items() if name in names}
+        self._drop_fitted(keep=taken)
+        vars(self).update(taken)
+
+    def _drop_fitted(self, *, keep):
+        """Remove what a fit has left, and what others have set in the place of what is read from it."""
+        for name in list(vars(self)):
+            is_fitted = name in ("_training_state", "feature_names_in_")
+            if name not in keep and (is_fitted or isinstance(getattr(type(self), name, None), ReadFrom)):
+                delattr(self, name)
 
     def _warn_of(self, fit):
         """Warn where training diverged, or an average was wanted and none was taken."""
@@ -272,13 +304,6 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
             )
 
     # What a fit is made of
-
-    def _mode(self, is_partial):
-        """Return which call it is."""
-        is_fitted = hasattr(self, "model_")
-        if is_partial:
-            return Mode.CHUNK if is_fitted else Mode.FIRST_CHUNK
-        return Mode.WARM_FIT if is_fitted and self.warm_start else Mode.FIT
 
     def _format_of(self, shape, dtype=FLOAT32):
         """Return how images of an array of a shape and dtype become inputs, scaling left out."""
@@ -311,17 +336,10 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
             state.slots["average"] = self.network_.vector.copy()
         return state
 
-    def _next_history(self, mode, samples, class_weight):
+    def _next_history(self, mode, loss, mean_weight):
         """Return the history of the calls before, with the scale of the weights and losses of this one."""
-        if mode is Mode.CHUNK:  # they share one scale, or the weights of a chunk would be lost
-            mean_weight = self._history.mean_weight
-        else:
-            mean_weight = mean_of_weights(samples.loss_weights(class_weight))
-        loss = self._make(LOSSES[self.loss])
-        aim = (self.loss, vars(loss), self.label_smoothing, self.class_weight, self.alpha, self.solver)
-        if mode.is_fresh:
-            return History(mean_weight, repr(aim))
-        return self._history.with_aim(mean_weight, repr(aim))
+        aim = self._aim(loss)
+        return History(mean_weight, aim) if mode.is_fresh else self._history.with_aim(mean_weight, aim)
 
     def _split(self, samples, classes, format, given, seed):
         """Return training samples, and validation samples or None."""
@@ -329,8 +347,7 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
             return samples, None
         if given["X_val"] is None:
             return split_validation(samples, self.validation_fraction, seed)
-        X = check_images(self, given["X_val"])
-        check_image_layout(X.shape, format, estimator=self)
+        X = check_images(self, given["X_val"], format=format)
         y, weights = given["y_val"], given["sample_weight_val"]
         return samples, self._check_samples(X, y, weights, classes, suffix="_val")[0]
 
@@ -387,12 +404,12 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
             data.augmenter = Augmenter(augmentations, seed, data.weights)
         return data
 
-    def _validation(self, model, samples, class_weight):
+    def _validation(self, model, history, samples, class_weight):
         """Return what scores a network on validation samples, None where there are none."""
         if samples is None:
             return None
         scored = copy.copy(self)
-        scored.model_ = model
+        scored.model_, scored._history = model, history
         vars(scored).pop("feature_names_in_", None)  # arrays of samples have none any more
         return Validation(scored, model, samples, class_weight, self._smoothing(model.loss))
 
@@ -452,10 +469,6 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
             return min(64, n_samples) if n_samples <= 10_000 else 128
         return min(self.batch_size, n_samples)
 
-    def _smoothing(self, loss):
-        """Return the label smoothing, nil where targets are margins."""
-        return float(self.label_smoothing) if loss.gives_probabilities else 0.0
-
     def _n_epochs(self, n_samples):
         """Return the largest number of epochs, a function of the parameter and n_samples alone."""
         if self.max_iter is None:
@@ -464,15 +477,20 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
 
     # Parameters that do not go together
 
-    def _check_call(self, mode, given_validation):
-        """Raise a ValueError for parameters that do not suit a call, or one another."""
+    def _begin_call(self, *, is_partial=False, given_validation=None):
+        """Return which call it is, if its parameters suit it and one another."""
+        is_fitted = hasattr(self, "model_")
+        if is_partial:
+            mode = Mode.CHUNK if is_fitted else Mode.FIRST_CHUNK
+        else:
+            mode = Mode.WARM_FIT if is_fitted and self.warm_start else Mode.FIT
+            self._check_validation_arguments(given_validation)
         if mode is Mode.CHUNK:
             check_hyperparameters(self)  # which scikit-learn does in the first call only
-        if mode.is_partial:
-            self._check_needs_no_foresight()
-        else:
-            self._check_validation_arguments(given_validation)
         self._check_parameters()
+        if is_partial:
+            self._check_needs_no_foresight()
+        return mode
 
     def _check_validation_arguments(self, given):
         """Raise a ValueError unless validation data are complete and wanted."""
@@ -504,11 +522,6 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
 
     def _check_needs_no_foresight(self):
         """Raise a ValueError for what needs to know more than partial_fit can."""
-        if isinstance(self.class_weight, str) and self.class_weight == "balanced":
-            raise ValueError(
-                "class_weight='balanced' is not supported by partial_fit, which does not see all samples: "
-                "give the weights as a dict"
-            )
         if SCHEDULES[self.learning_rate].has_horizon:
             raise ValueError(
                 f"learning_rate={self.learning_rate!r} is not supported by partial_fit, which does not know "
@@ -526,8 +539,7 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
         """Return the model, which another thread may replace meanwhile, and its scores of images."""
         check_is_fitted(self, "model_")
         model = self.model_
-        X = check_images(self, X)
-        check_image_layout(X.shape, model.format, estimator=self)
+        X = check_images(self, X, format=model.format)
         return model, model.scores(X, changes_of_views(self.tta))
 
     # Pictures of the layers
@@ -571,8 +583,7 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
         if not hasattr(self, "model_"):
             return self._planned_summary(X, y)
         if X is not None:
-            X = check_images(self, X)
-            check_image_layout(X.shape, self.model_.format, estimator=self)
+            X = check_images(self, X, format=self.model_.format)
         if y is not None:
             self._count_outputs(X, y)
         return summary_of_network(self.network_)
@@ -619,10 +630,32 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
         return tags
 
 
-def check_images(estimator: BaseConvNet, X, y="no_validation", *, reset: bool = False) -> np.ndarray:
-    """Return X as an array of images, with feature names checked, or with ``reset`` set."""
+def check_images(estimator: BaseConvNet, X, y="no_validation", *, reset=False, format=None) -> np.ndarray:
+    """Return X as an array of images.
+
+    Parameters
+    ----------
+    estimator : BaseConvNet
+    X : array-like of shape (n_samples, ...)
+    y : array-like, default="no_validation"
+        Checked to be there, where it is given.
+    reset : bool, default=False
+        Whether the estimator takes over the names of features, rather than being asked for them.
+    format : ImageFormat, default=None
+        What images must fit. None: any.
+
+    Raises
+    ------
+    ValueError
+        If X is not made of such images.
+    TypeError
+        If X is sparse or holds objects that are not numbers.
+    """
     validate_data(estimator, X, y, reset=reset, skip_check_array=True, ensure_2d=False)
-    return as_image_array(X, estimator=estimator)
+    X = as_image_array(X, estimator=estimator)
+    if format is not None:
+        check_image_layout(X.shape, format, estimator=estimator)
+    return X
 
 
 def planned_graph(estimator: BaseConvNet, shape: tuple[int, ...] | None) -> Graph | None:

@@ -10,7 +10,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
-from skcnn.data.images import ImageFormat, as_image_array, check_image_layout, resolve_image_shape
+from skcnn.data.images import ImageFormat, as_image_array, resolve_image_shape
 from skcnn.estimator import BaseConvNet, check_images
 from skcnn.network.named_steps import penultimate_step, result_step
 
@@ -194,7 +194,7 @@ class Route:
         ValueError
             If X does not fit ``image_shape``, or nothing says where the channels of its rows are.
         """
-        if not self.transformers:
+        if not self.transformers and self._stored == (None, None):
             return self.model.format
         return stored_format(self.X.shape, self.model.format, *self._stored)
 
@@ -234,9 +234,7 @@ class Route:
         """Return what reaches the network of images as the estimator takes them."""
         for _, transformer in self.transformers:
             X = transformer.transform(X)
-        X = check_images(self.classifier, X)
-        check_image_layout(X.shape, self.model.format, estimator=self.classifier)
-        return X
+        return check_images(self.classifier, X, format=self.model.format)
 
 
 def has_columns(X) -> bool:

@@ -3,7 +3,7 @@
 import sys
 import warnings
 
-BETWEEN = {"skcnn", "sklearn", "scipy", "joblib", "pickle"}
+BETWEEN = {"skcnn", "sklearn", "scipy", "joblib", "pickle", "threading", "multiprocessing", "concurrent"}
 """Packages whose functions may stand between the user's line and the reason of a warning."""
 
 

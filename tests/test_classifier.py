@@ -16,6 +16,7 @@ from seeds import SEED, generator
 from sklearn.exceptions import ConvergenceWarning, DataConversionWarning
 from sklearn.metrics import accuracy_score, log_loss
 from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.utils.validation import validate_data
 
 from skcnn import Conv2D, ConvNetClassifier, Dense, Flatten, Layer
 
@@ -882,6 +883,17 @@ def test_interrupt_keeps_weights_that_are_not_averaged(interrupt_at_step):
     assert_same_weights(net, make_net(**params, max_iter=3).fit(X, Y))
 
 
+def test_interrupt_while_weights_are_averaged_keeps_those_that_are_not(monkeypatch):
+    def interrupted_averaging(*arguments, **options):
+        raise KeyboardInterrupt
+
+    expected = make_net(averaging=None, max_iter=2).fit(X, Y)
+    monkeypatch.setattr("skcnn.training.fit.averaged_network", interrupted_averaging)
+    net = make_net(averaging="ema", max_iter=2)
+    interrupted(lambda: net.fit(X, Y))
+    assert_same_weights(net, expected)
+
+
 def test_interrupt_within_an_epoch_keeps_the_steps_before(interrupt_at_step):
     params = {"layers": [Conv2D(4), Interrupt(), Dense(8)], "shuffle": False}
     net = make_net(**params, max_iter=20)
@@ -1227,3 +1239,21 @@ def test_training_goes_on_from_the_last_weights_though_validation_failed_before_
         net.fit(X, Y, X_val=X / np.abs(X).max() * 1.7e308, y_val=Y)
     assert not np.array_equal(net.network_.vector, last)
     assert_array_equal(net._training_state.trained, last)
+
+
+def test_fitted_attributes_may_be_set_until_the_next_fit():
+    """As those of other estimators, by users and by subclasses that validate themselves."""
+
+    class Validating(ConvNetClassifier):
+        def fit(self, X, y):
+            validate_data(self, X, y)
+            return super().fit(X, y)
+
+    net = make_net().fit(X, Y)
+    net.classes_ = NAMES
+    assert_array_equal(net.classes_, NAMES)
+    assert_array_equal(net.fit(X, Y).classes_, np.unique(Y))
+    rows = X.reshape(N_SAMPLES, -1)
+    assert Validating(image_shape=IMAGE_SHAPE, max_iter=1).fit(rows, Y).n_features_in_ == rows.shape[1]
+    with pytest.raises(AttributeError, match="'ConvNetClassifier' object has no attribute 'image_shape_'"):
+        make_net().image_shape_  # noqa: B018, that it is read is what is tested

@@ -178,12 +178,14 @@ def fitted_to_colours(func, images, *others, **params):
     return make_pipeline(*transformers, make_classifier(**params)).fit(images, COLOURED_Y)
 
 
-def test_without_transformers_the_network_knows_how_images_are_stored():
-    """Whatever else is said."""
-    classifier = make_classifier(data_format="channels_first").fit(FIRST, COLOURED_Y)
-    for options in ({}, {"image_shape": (4, 5, 3), "data_format": "channels_last"}):
-        route = Route(classifier, flattened(FIRST), **options)
-        assert_array_equal(route.as_images(route.X), COLOURED)
+def test_without_transformers_the_network_knows_how_images_are_stored_unless_one_says_otherwise():
+    classifier, rows = make_classifier(data_format="channels_first").fit(FIRST, COLOURED_Y), flattened(FIRST)
+    route = Route(classifier, rows)
+    assert_array_equal(route.as_images(route.X), COLOURED)
+    other = Route(classifier, rows, image_shape=(5, 4, 3), data_format="channels_last")
+    assert_array_equal(other.as_images(rows), rows.reshape(-1, 5, 4, 3))
+    with pytest.raises(ValueError, match=r"does not fit image_shape=\(4, 4\)"):
+        Route(classifier, rows, image_shape=(4, 4)).as_images(rows)
 
 
 @pytest.mark.parametrize(

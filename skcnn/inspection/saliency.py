@@ -274,9 +274,11 @@ def baseline_images(route: Route, X: np.ndarray, baseline) -> np.ndarray:
             f"baseline must be a number or an image of shape {X.shape[1:]}, got one of shape "
             f"{np.shape(baseline)}"
         ) from error
-    if X.dtype.kind in "iu":
-        limits = np.iinfo(X.dtype)
-        images = np.clip(np.rint(images), limits.min, limits.max)
+    if X.dtype.kind in "iub":
+        if not np.isfinite(images).all():
+            raise ValueError(f"baseline must be finite where X is of dtype {X.dtype}, got {baseline!r}")
+        smallest, largest = (0, 1) if X.dtype.kind == "b" else (np.iinfo(X.dtype).min, np.iinfo(X.dtype).max)
+        images = np.clip(np.rint(images), smallest, largest)
     return images.astype(X.dtype)
 
 

@@ -11,7 +11,7 @@ from skcnn.layers.normalization import ChannelAffine
 from skcnn.network.executor import Batch, Executor
 from skcnn.network.losses import LinearLoss
 from skcnn.network.model import Model, predicted
-from skcnn.network.network import Network
+from skcnn.network.network import Network, network_with
 from skcnn.network.threads import worker_pool
 
 
@@ -49,7 +49,7 @@ def frozen(network: Network) -> Network:
             layer = clone(layer).set_params(rate=0.0)
         steps.append(replace(step, layer=layer))
         params[step.name] = of_layer
-    return Network(tuple(steps), params, network.dtype)
+    return network_with(tuple(steps), params, network.dtype)
 
 
 class ScoreGradients:

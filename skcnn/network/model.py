@@ -15,7 +15,7 @@ from skcnn.network.threads import worker_pool
 
 
 class Model:
-    """A fitted network with all that prediction needs of it, and nothing else.
+    """A fitted network with all that prediction needs of it.
 
     Estimators replace their model as a whole, so whoever holds one has parts that belong together.
 
@@ -113,7 +113,7 @@ class Model:
         network, format = self.network, self.format
         return {
             "layers": self.layers,
-            "params": {name: dict(own) for name, own in network.params.items()},
+            "network": network.parts(),
             "format": vars(format) | {"dtype": format.dtype.name},
             "classes": self.classes,
             "loss": next(name for name, kind in LOSSES.items() if kind is type(self.loss)),
@@ -127,7 +127,7 @@ class Model:
         steps = tuple(compile_graph(state["layers"], format.image_shape).steps)
         self.__init__(
             state["layers"],
-            Network(steps, state["params"], format.dtype),
+            Network(steps, format.dtype, **state["network"]),
             format,
             state["classes"],
             LOSSES[state["loss"]](**state["loss_parameters"]),

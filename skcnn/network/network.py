@@ -22,48 +22,44 @@ class Network:
     Parameters
     ----------
     steps : tuple of Step
-        As returned by :func:`compile_steps`.
-    params : mapping of str to mapping of str to ndarray
-        Parameters by layer name and parameter name, which are copied; others are left out.
+        As :func:`skcnn.network.graph.compile_steps` returns them.
     dtype : numpy.dtype
         Type of parameters and activations, float32 or float64.
+    vector : ndarray of shape (n_params,)
+        All parameters with a gradient, those that weight decay applies to first. Optimizers, snapshots and
+        norms work on it as a whole.
+    layout : list of (str, str, tuple of int)
+        Layer name, parameter name and shape of each of them, in the order of ``vector``.
+    n_decayed : int
+        Number of leading elements of ``vector`` that weight decay applies to.
+    others : mapping of str to mapping of str to ndarray
+        Parameters without a gradient by layer name and parameter name.
 
     Attributes
     ----------
-    steps : tuple of Step
-    dtype : numpy.dtype
+    steps, dtype, vector, n_decayed
+        As given.
     params : dict of str to dict of str to ndarray
         Parameters by layer name and parameter name. Those with a gradient are views of ``vector``, so write
         into them, ``params["conv1"]["weight"][...] = 0``; they cannot be replaced.
-    vector : ndarray of shape (n_params,)
-        All parameters with a gradient, those that weight decay applies to first. Optimizers,
-        snapshots and norms work on it as a whole.
-    n_decayed : int
-        Number of leading elements of ``vector`` that weight decay applies to.
     """
 
-    def __init__(self, steps: tuple[Step, ...], params: Params, dtype):
-        self.steps = steps
-        self.dtype = np.dtype(dtype)
-        trained, others, self._state_names = [], {}, []
-        for step in steps[1:]:
-            for key, value in params.get(step.name, {}).items():
-                if key in step.layer.state_params:
-                    self._state_names.append((step.name, key))
-                    others[step.name, key] = np.array(value)
-                elif key in step.layer.constant_params:
-                    others[step.name, key] = np.array(value)
-                else:
-                    trained.append((key in step.layer.decayed_params, step.name, key, value))
-        trained.sort(key=lambda entry: not entry[0])
-        self.n_decayed = sum(value.size for is_decayed, *_, value in trained if is_decayed)
-        values = [value.ravel().astype(self.dtype, copy=False) for *_, value in trained]
-        self.vector = np.concatenate([np.empty(0, self.dtype), *values])
-        self._layout = [(name, key, value.shape) for _, name, key, value in trained]
-        by_layer = self.views_of(self.vector)
-        for (name, key), value in others.items():
-            by_layer.setdefault(name, {})[key] = value
-        self.params = MappingProxyType({name: MappingProxyType(own) for name, own in by_layer.items()})
+    def __init__(
+        self, steps: tuple[Step, ...], dtype, vector: np.ndarray, layout, n_decayed: int, others: Params
+    ):
+        self.steps, self.dtype, self.vector, self.n_decayed = steps, np.dtype(dtype), vector, n_decayed
+        self._layout, self._others = layout, others
+        layers = {step.name: step.layer for step in steps[1:]}
+        self._state_names = [
+            (layer, name)
+            for layer, own in others.items()
+            for name in own
+            if layer in layers and name in layers[layer].state_params
+        ]
+        params = self.views_of(vector)
+        for layer, own in others.items():
+            params[layer] = params.get(layer, {}) | dict(own)
+        self.params = MappingProxyType({layer: MappingProxyType(own) for layer, own in params.items()})
 
     @property
     def n_params(self) -> int:
@@ -96,13 +92,18 @@ class Network:
         """Return the parameters without a gradient that training changes, by (layer name, parameter name)."""
         return {(name, key): self.params[name][key] for name, key in self._state_names}
 
+    def parts(self) -> dict:
+        """Return what the constructor takes but for steps and dtype: arrays, names and numbers."""
+        layout, others = self._layout, {layer: dict(own) for layer, own in self._others.items()}
+        return {"vector": self.vector, "layout": layout, "n_decayed": self.n_decayed, "others": others}
+
     def up_to(self, index: int) -> "Network":
-        """Return a network that ends with a step, whose result is flattened; the parameters are copied."""
+        """Return a network that ends with a step, whose result is flattened; the parameters are shared."""
         steps = self.steps[: index + 1]
         shape = steps[-1].output_shape
         if len(shape) == 3:
             steps = (*steps, Step("", Flatten(), (index,), (shape,), (prod(shape),)))
-        return Network(steps, self.params, self.dtype)
+        return Network(steps, self.dtype, **self.parts())
 
     def behind(self, index: int) -> "Network":
         """Return a network of the steps behind one, which reads its results; the parameters are copied.
@@ -121,11 +122,14 @@ class Network:
                     "is in front of it"
                 )
             steps.append(replace(step, inputs=tuple(source - index for source in step.inputs)))
-        return Network(tuple(steps), self.params, self.dtype)
+        return network_with(tuple(steps), self.params, self.dtype)
 
     def copy(self) -> "Network":
-        """Return a network of the same steps with parameters of its own."""
-        return Network(self.steps, self.params, self.dtype)
+        """Return a network of the same steps with parameters of its own, but for constants."""
+        parts = self.parts() | {"vector": self.vector.copy()}
+        for layer, name in self._state_names:
+            parts["others"][layer][name] = self.params[layer][name].copy()
+        return Network(self.steps, self.dtype, **parts)
 
     def snapshot(self):
         """Return a copy of all parameters that training changes, for :meth:`restore`."""
@@ -152,8 +156,32 @@ class Network:
         return sum(step.layer.multiply_adds(step.input_shape) for step in self.steps[1:])
 
     def __reduce__(self):
-        params = {name: dict(own) for name, own in self.params.items()}
-        return Network, (self.steps, params, self.dtype)
+        return Network, (self.steps, self.dtype, *self.parts().values())
+
+
+def network_with(steps: tuple[Step, ...], params: Params, dtype) -> Network:
+    """Return a network with a copy of parameters, those of layers that are not there left out.
+
+    Parameters
+    ----------
+    steps : tuple of Step
+    params : mapping of str to mapping of str to ndarray
+        Parameters by layer name and parameter name.
+    dtype : numpy.dtype
+    """
+    trained, others = [], {}
+    for step in steps[1:]:
+        for name, value in params.get(step.name, {}).items():
+            if name in (*step.layer.state_params, *step.layer.constant_params):
+                others.setdefault(step.name, {})[name] = np.array(value)
+            else:
+                trained.append((name in step.layer.decayed_params, step.name, name, value))
+    trained.sort(key=lambda entry: not entry[0])
+    n_decayed = sum(value.size for is_decayed, *_, value in trained if is_decayed)
+    values = [value.ravel().astype(dtype, copy=False) for *_, value in trained]
+    vector = np.concatenate([np.empty(0, dtype), *values])
+    layout = [(layer, name, value.shape) for _, layer, name, value in trained]
+    return Network(steps, dtype, vector, layout, n_decayed, others)
 
 
 def init_network(steps: tuple[Step, ...], *, dtype, seed: int) -> Network:
@@ -162,7 +190,7 @@ def init_network(steps: tuple[Step, ...], *, dtype, seed: int) -> Network:
     Parameters
     ----------
     steps : tuple of Step
-        As returned by :func:`compile_steps`.
+        As :func:`skcnn.network.graph.compile_steps` returns them.
     dtype : numpy.dtype
         Type of parameters and activations, float32 or float64.
     seed : int
@@ -184,7 +212,7 @@ def init_network(steps: tuple[Step, ...], *, dtype, seed: int) -> Network:
             )
         except MemoryError as error:
             raise step.memory_error(error) from error
-    return Network(steps, params, dtype)
+    return network_with(steps, params, dtype)
 
 
 def following_activation(steps: tuple[Step, ...], index: int) -> Activation | None:

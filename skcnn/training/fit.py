@@ -72,7 +72,7 @@ class Result(NamedTuple):
     history: History
 
     def copy(self) -> "Result":
-        """Return a copy that shares no array."""
+        """Return a copy whose parameters and state may change without the other's."""
         return Result(
             self.model.with_parts(network=self.model.network.copy()), self.state.copy(), self.history
         )
@@ -104,7 +104,7 @@ class Fit:
         Whether to print a line for each epoch.
     outcome : Outcome or None
         None until training has ended.
-    divergence : DivergenceError or None
+    divergence : str or None
         What happened where training diverged.
     result : Result or None
         None until training has ended.
@@ -122,7 +122,7 @@ class Fit:
     max_time: float | None = None
     verbose: bool = False
     outcome: Outcome | None = None
-    divergence: DivergenceError | None = None
+    divergence: str | None = None
     result: Result | None = None
 
     def __post_init__(self):
@@ -141,24 +141,37 @@ class Fit:
         self._monitor = Monitor(self.objective, self.state, deadline=self._deadline, verbose=self.verbose)
         with worker_pool() as self._pool:
             try:
-                self._start()
-                self._minimize()
-                self.outcome = Outcome.COMPLETE
-            except DivergenceError as error:
-                self.outcome, self.divergence = Outcome.DIVERGED, error
-            except BaseException:  # by the user, or an error of a callback, a scorer or a layer
-                self.outcome = Outcome.INTERRUPTED
+                self._end(self._train())
+            except KeyboardInterrupt:
+                self._end(Outcome.INTERRUPTED)
                 raise
-            finally:
-                self.result = self.ended()
             self.watch.end_epochs()
+
+    def _train(self) -> Outcome:
+        """Train until there is a reason to end, and return how it ended."""
+        try:
+            self._start()
+            self._minimize()
+        except DivergenceError as error:
+            self.divergence = str(error)
+            return Outcome.DIVERGED
+        return Outcome.COMPLETE
+
+    def _end(self, outcome: Outcome) -> None:
+        """Set outcome and result, of the network and the state that were trained."""
+        self.outcome = outcome
+        self.result = self._result(self.model.network, self.state)
 
     def ended(self) -> Result:
         """Return what stays if training ends now."""
-        network, state = self.model.network.copy(), self.state.copy()
+        return self._result(self.model.network.copy(), self.state.copy())
+
+    def _result(self, network: Network, state: TrainingState) -> Result:
+        """Return what stays, in a network and a state to write into."""
         if self.objective.averaging and state.trained is None:
             state.trained = network.vector.copy()  # training goes on from the last weights
-        network.restore(self._monitor.best or self._kept_network().snapshot())
+        kept = self._monitor.best or self._kept_network().snapshot()
+        network.restore(kept)
         history = self.history.extended(self._monitor, state.n_samples_seen)
         return Result(self.model.with_parts(network=network), state, history)
 

@@ -10,6 +10,7 @@ from numbers import Real
 import numpy as np
 from sklearn.metrics import check_scoring
 
+from skcnn._sklearn import response_method
 from skcnn.data.samples import Samples, mean_of_weights
 from skcnn.network.executor import Batch, Executor
 from skcnn.network.losses import dense_targets
@@ -255,7 +256,7 @@ class Validation:
             return
         self._scorer = check_scoring(estimator, scoring=self._scoring)
         # scorers made from names say what they call; any other raises an error of its own
-        needs_probabilities = getattr(self._scorer, "_response_method", None) == "predict_proba"
+        needs_probabilities = response_method(self._scorer) == "predict_proba"
         if needs_probabilities and not model.loss.gives_probabilities:
             raise ValueError(
                 f"scoring={self._scoring!r} needs probabilities, which loss={estimator.loss!r} does not give"

@@ -1,5 +1,6 @@
 """What solver, schedule and averaging mean for the estimator: when it ends, what it keeps, how it goes on."""
 
+import gc
 import pickle
 import time
 from dataclasses import replace
@@ -14,6 +15,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import log_loss
 
 from skcnn import BatchNorm, Conv2D, ConvNetClassifier, Dropout, GlobalAvgPool2D, ReLU, Residual
+from skcnn.training.fit import Fit
 
 X, Y = load_digits(return_X_y=True)
 X, Y = X[:300], Y[:300]
@@ -623,3 +625,31 @@ def test_a_call_that_diverges_at_once_changes_nothing(options, factor, after_par
     assert_array_equal(net.network_.vector, vector)
     for where, value in net.network_.state().items():
         assert_array_equal(value, state[where])
+
+
+def test_a_fit_that_diverges_leaves_nothing_to_the_garbage_collector():
+    """Which an error does that is kept, by its traceback."""
+    net = make_net(solver="sgd", learning_rate_init=1e18, input_scaling=None)
+    gc.collect()
+    gc.disable()
+    try:
+        with pytest.warns(ConvergenceWarning, match="diverged"):
+            net.fit(X, Y)
+        assert not any(isinstance(thing, Fit) for thing in gc.get_objects())
+    finally:
+        gc.enable()
+
+
+def test_a_scorer_sees_the_history_of_the_calls_before():
+    seen = []
+
+    def scorer(estimator, X, y):
+        seen.append((estimator.n_iter_, len(estimator.history_), estimator.t_))
+        return 0.5
+
+    net = make_net(early_stopping=True, scoring=scorer, max_iter=2, warm_start=True).fit(X, Y)
+    assert set(seen) == {(0, 0, 0)}
+    seen.clear()
+    n_iter, t = net.n_iter_, net.t_
+    net.fit(X, Y)
+    assert set(seen) == {(n_iter, n_iter, t)}
