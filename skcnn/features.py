@@ -108,7 +108,7 @@ class ConvNetFeatures(MetaEstimatorMixin, TransformerMixin, BaseEstimator):
                 f"prefit=True trains nothing that could use {sorted(fit_params)}: leave them out"
             )
         trained = deepcopy(self.estimator) if self.prefit else self._trained(X, y, fit_params)
-        feature_step(trained, self.layer)
+        feature_step(unwrapped(trained)[1].model_, self.layer)
         self.estimator_ = trained
         return self
 
@@ -164,16 +164,16 @@ class ConvNetFeatures(MetaEstimatorMixin, TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self, "estimator_")
         check_feature_names_in(self, input_features, generate_names=False)
-        _, classifier = unwrapped(self.estimator_)
-        index = feature_step(self.estimator_, self.layer)
-        layer = self.layer or names_of_steps(classifier.model_.graph)[index]
-        places = np.ndindex(classifier.network_.steps[index].output_shape)
+        model = unwrapped(self.estimator_)[1].model_
+        index = feature_step(model, self.layer)
+        layer = self.layer or names_of_steps(model.graph)[index]
+        places = np.ndindex(model.network.steps[index].output_shape)
         return np.array([f"{layer}_{'_'.join(map(str, place))}" for place in places], dtype=object)
 
     @property
     def _n_features_out(self):
-        _, classifier = unwrapped(self.estimator_)
-        return prod(classifier.network_.steps[feature_step(self.estimator_, self.layer)].output_shape)
+        model = unwrapped(self.estimator_)[1].model_
+        return prod(model.network.steps[feature_step(model, self.layer)].output_shape)
 
     @property
     def n_features_in_(self):

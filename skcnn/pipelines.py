@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skcnn.data.images import ImageFormat, as_image_array, resolve_image_shape
 from skcnn.estimator import BaseConvNet, check_images
+from skcnn.network.model import Model
 from skcnn.network.named_steps import penultimate_step, result_step
 
 
@@ -98,13 +99,13 @@ def layer_features(estimator, layer: str | None, X) -> np.ndarray:
         Images, as the estimator takes them.
     """
     route = Route(estimator, X)
-    features = route.model.results(route.inner, feature_step(estimator, layer))
+    features = route.model.results(route.inner, feature_step(route.model, layer))
     return features.reshape(len(features), -1)
 
 
-def feature_step(estimator, layer: str | None) -> int:
-    """Return the step of a fitted network whose results are the features of a layer."""
-    graph = unwrapped(estimator)[1].model_.graph
+def feature_step(model: Model, layer: str | None) -> int:
+    """Return the step whose results are the features of a layer; None is the one before the output layer."""
+    graph = model.graph
     return penultimate_step(graph) if layer is None else result_step(graph, layer)
 
 

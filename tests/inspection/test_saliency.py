@@ -302,6 +302,32 @@ def test_the_baseline_is_the_mean_image_of_the_network_carried_back():
     assert_allclose(found, np.broadcast_to(fall[:, None, None], (3, 6, 10)), rtol=0, atol=1e-10)
 
 
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+def test_without_input_scaling_the_baseline_is_zero(data_format):
+    classifier = fitted_classifier(input_scaling=None, image_shape=(6, 5, 2), data_format="channels_last")
+    if data_format == "channels_first":
+        classifier = fitted_classifier(
+            X=X.transpose(0, 3, 1, 2), y=Y, input_scaling=None, data_format="channels_first"
+        )
+    images = X[:2] if data_format == "channels_last" else X[:2].transpose(0, 3, 1, 2)
+    expected = saliency_maps(classifier, images, method="occlusion", target=0, baseline=0.0)
+    assert_array_equal(saliency_maps(classifier, images, method="occlusion", target=0), expected)
+
+
+def test_images_of_bools_before_transformers_are_covered_by_a_bool():
+    images = X.reshape(len(X), -1) > 2
+    pipeline = make_pipeline(FunctionTransformer(), make_classifier(image_shape=(6, 10))).fit(images, Y)
+    maps = [
+        saliency_maps(pipeline, images[:2], method="occlusion", target=0, baseline=baseline)
+        for baseline in (0.3, False, 0.7, True)
+    ]
+    assert_array_equal(maps[0], maps[1])
+    assert_array_equal(maps[2], maps[3])
+    assert np.abs(maps[0] - maps[2]).max() > 0
+    with pytest.raises(ValueError, match="baseline must be finite where X is of dtype bool, got nan"):
+        saliency_maps(pipeline, images[:2], method="occlusion", baseline=np.nan)
+
+
 def test_a_step_without_a_way_back_needs_a_baseline():
     pipeline = fitted_pipeline(Normalizer(), image_shape=(6, 10))
     with pytest.raises(ValueError, match=r"step 'normalizer', Normalizer\(\), cannot be .*: give baseline$"):
