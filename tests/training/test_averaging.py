@@ -30,7 +30,7 @@ from skcnn.layers import BatchNorm, Dense, Dropout, Flatten
 from skcnn.network.executor import Executor
 from skcnn.network.losses import LOSSES, LogLoss
 from skcnn.network.threads import worker_pool
-from skcnn.training.averaged import averaged_network
+from skcnn.training.averaged import averaged_network, evenly_chosen
 from skcnn.training.averaging import AVERAGING, Averaging, ExponentialAverage, StochasticWeightAverage
 from skcnn.training.loop import DivergenceError, make_batch
 from skcnn.training.optimizers import Adam
@@ -415,6 +415,17 @@ def test_minibatches_are_cut_from_the_samples_in_the_order_given():
         for where in statistics[0]
     }
     assert_statistics(averaged.state(), expected)
+
+
+@pytest.mark.parametrize(
+    ("n_samples", "chosen"),
+    [(None, range(6)), (12, range(6)), (11, range(6)), (7, [0, 1, 3, 5]), (6, [0, 2, 5]), (1, [0, 5])],
+)
+def test_minibatches_are_chosen_at_even_distances(n_samples, chosen):
+    """Two at least, the first and the last; of six with two samples each."""
+    minibatches = np.array_split(np.arange(12), 6)
+    found = [int(rows[0]) // 2 for rows in evenly_chosen(minibatches, n_samples)]
+    assert found == list(chosen)
 
 
 def test_random_layers_draw_from_the_seed_of_the_training():
