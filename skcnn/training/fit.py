@@ -136,7 +136,13 @@ class Fit:
         return self.state.step > self._first_step
 
     def run(self) -> None:
-        """Train until there is a reason to end; set outcome and result, also where an error is raised."""
+        """Train until there is a reason to end; set outcome and result.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            On Ctrl-C. Outcome and result are set, unless it comes twice.
+        """
         self._deadline = math.inf if self.max_time is None else time.perf_counter() + self.max_time
         self._monitor = Monitor(self.objective, self.state, deadline=self._deadline, verbose=self.verbose)
         with worker_pool() as self._pool:
