@@ -435,7 +435,9 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
     def partial_fit(self, X, y, classes=None, sample_weight=None):
         """Train for one epoch, going on where the last call stopped.
 
-        Layers, image shape, scaling and dtype are those of the first call. ``early_stopping``, ``max_iter``
+        Layers, image shape and dtype are those of the first call. A chunk of fewer than 8 samples, or of one
+        class, does not stand for the stream that it comes from: batch normalization uses running statistics
+        for it, which take it in, see :class:`~skcnn.layers.BatchNorm`. ``early_stopping``, ``max_iter``
         and ``tol`` do not apply, ``max_time`` does. After ``fit`` the optimizer begins anew, while an average
         goes on from the fitted weights, slowly: a smaller ``averaging_decay``, or ``averaging=None``, lets
         predictions follow new samples faster.

@@ -222,6 +222,7 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
         model = self._next_model(mode, samples, classes, format, state.seed)
         history = self._next_history(mode, model.loss, mean_weight)
         data = self._training_data(samples, model, class_weight, mean_weight, state.seed)
+        data.is_representative = not (mode.is_partial and samples.are_one_sided)
         validation = draft._validation(model, history, held_out, class_weight)
         objective = self._objective(model, len(samples), 1 if mode.is_partial else None)
         watch = begin_fit(

@@ -17,6 +17,9 @@ from skcnn.data.images import ImageSource
 from skcnn.random_streams import RandomStreams
 from skcnn.user_warnings import warn_user
 
+FEW_SAMPLES = 8
+"""Smallest number of samples whose statistics stand for those of a stream."""
+
 NO_WEIGHT = "{} is zero for every sample: at least one must be positive"
 
 
@@ -199,6 +202,8 @@ class TrainingData:
         Sample weights; None where all are equal.
     augmenter : Augmenter or None
         Changes the images that are trained on.
+    is_representative : bool
+        Whether statistics over a minibatch stand for all samples there will be.
     """
 
     images: ImageSource
@@ -206,6 +211,7 @@ class TrainingData:
     loss_weights: np.ndarray
     weights: np.ndarray | None
     augmenter: Augmenter | None = None
+    is_representative: bool = True
 
     def reader(self, rows: np.ndarray) -> Callable:
         """Return a function ``read(part, out)`` of the images of a slice of some rows."""
@@ -236,6 +242,11 @@ class Samples:
 
     def __len__(self):
         return len(self.rows)
+
+    @property
+    def are_one_sided(self) -> bool:
+        """Whether they are too few, or of too few classes, to stand for the stream that they come from."""
+        return len(self) < FEW_SAMPLES or np.ptp(self.codes[self.rows]) == 0
 
     def part(self, rows: np.ndarray) -> "Samples":
         """Return the samples of some rows."""

@@ -96,6 +96,9 @@ class Layer(Block):
     state_params: tuple[str, ...] = ()
     """Names of the parameters without a gradient that training changes, such as running statistics."""
 
+    count_params: tuple[str, ...] = ()
+    """Those of ``state_params`` that count: over minibatches they add up, where others are averaged."""
+
     constant_params: tuple[str, ...] = ()
     """Names of the parameters that training does not change, such as those that come from the data."""
 
@@ -300,8 +303,18 @@ class MergingLayer(Layer):
         """Return the partial statistics of a unit, for ``merge``, and keep what the other passes need."""
 
     @abstractmethod
-    def merge(self, params: Params, partials: list):
+    def merge(self, params: Params, partials: list, *, part: float | None = None):
         """Combine partial statistics, given in an order that never changes.
+
+        Parameters
+        ----------
+        params : dict of str to ndarray
+        partials : list
+            What ``statistics`` returned.
+        part : float, default=None
+            None: the minibatch stands for all samples. A number in (0, 1]: it is the small or one-sided chunk
+            of a stream, and so large a part of a usual minibatch. Then running statistics are to be used in
+            the place of its own.
 
         Returns
         -------

@@ -40,6 +40,15 @@ class BatchNorm(MergingLayer):
     for their zero start; prediction uses them in place of the minibatch's. A minibatch with a single value
     for each channel is normalized to zero, so nothing in front of the layer learns from it.
 
+    A chunk of ``partial_fit`` that says too little about others, of fewer than 8 samples or of one class, is
+    normalized by the running statistics. They first take in its mean :math:`m` and variance :math:`v`, which
+    count as a mixture, and as a part :math:`u = \min(1, \text{samples} / 64)` of an update. After
+    :math:`n` updates, this one included,
+
+    .. math:: s = \frac{1 - \text{momentum}^u}{1 - \text{momentum}^n}, \quad
+        \bar m \leftarrow (1 - s) \bar m + s m, \quad
+        \bar v \leftarrow (1 - s) \bar v + s v + s (1 - s) (m - \bar m)^2.
+
     References
     ----------
     Ioffe and Szegedy (2015), "Batch normalization: accelerating deep network training by reducing
@@ -53,6 +62,7 @@ class BatchNorm(MergingLayer):
     """
 
     state_params = ("running_mean", "running_variance", "n_updates")
+    count_params = ("n_updates",)
     _parameter_constraints: dict = {
         "momentum": [Interval(Real, 0, 1, closed="left")],
         "epsilon": [Interval(Real, 0, None, closed="neither")],
@@ -70,7 +80,7 @@ class BatchNorm(MergingLayer):
             "shift": np.zeros(channels, dtype),
             "running_mean": np.zeros(channels, dtype),
             "running_variance": np.ones(channels, dtype),
-            "n_updates": np.zeros((), np.int64),
+            "n_updates": np.zeros(()),
         }
 
     def param_shapes(self, input_shape):
@@ -103,17 +113,28 @@ class BatchNorm(MergingLayer):
         """Return the memory of the mean of a unit and of the deviations from it."""
         return unit.buffer("center", shape[-1:]), unit.buffer("deviations", shape)
 
-    def merge(self, params, partials):
-        """Combine the statistics of the units; see :func:`~skcnn.kernels.reductions.merge_moments`."""
+    def merge(self, params, partials, *, part=None):
+        """Combine the statistics of the units; see :func:`~skcnn.kernels.reductions.merge_moments`.
+
+        Those of a chunk of a stream go into the running statistics as a mixture, so that what differs between
+        chunks counts as variance, too. The running statistics are constants of the backward pass.
+        """
         total, mean, squares = merge_moments(partials)
         variance = np.maximum(squares / total, 0)
-        n_updates = params["n_updates"] + 1
-        step = (1 - self.momentum) / (1 - self.momentum ** float(n_updates))
+        share = 1 if part is None else part
+        n_updates = params["n_updates"] + share
+        step = (1 - self.momentum**share) / (1 - self.momentum ** float(n_updates))
+        difference = mean - params["running_mean"]
+        between = 0 if part is None else step * (1 - step) * difference**2
         state = {
-            "running_mean": params["running_mean"] + step * (mean - params["running_mean"]),
-            "running_variance": params["running_variance"] + step * (variance - params["running_variance"]),
+            "running_mean": params["running_mean"] + step * difference,
+            "running_variance": params["running_variance"]
+            + step * (variance - params["running_variance"])
+            + between,
             "n_updates": n_updates,
         }
+        if part is not None:
+            mean, variance, total = state["running_mean"], state["running_variance"], np.inf
         return {"mean": mean, "inverse": self._inverse(variance), "total": total}, state
 
     def _inverse(self, variance):

@@ -41,6 +41,9 @@ class Batch:
         Sample weights, for statistics over the minibatch; None where all are equal.
     number : int
         Number of the training step, the key of random draws.
+    part : float or None
+        Where the minibatch does not stand for all samples, which part of a usual one it is; see
+        :meth:`skcnn.layers.MergingLayer.merge`.
     """
 
     n_rows: int
@@ -49,6 +52,7 @@ class Batch:
     loss_weights: np.ndarray | None = None
     weights: np.ndarray | None = None
     number: int = 0
+    part: float | None = None
 
 
 class Executor:
@@ -174,7 +178,7 @@ class Executor:
     def _begin(self, batch):
         """Give the shards their rows of a minibatch."""
         self._prepare()
-        self.state = {}
+        self.state, self._part = {}, batch.part
         bounds = self.pool.cut.shard_bounds(batch.n_rows, self._multiply_adds)
         while len(self._shards) < len(bounds):
             scratch = self._scratch[len(self._shards) % len(self._scratch)]
@@ -273,7 +277,9 @@ class Executor:
 
     def _merge(self, index):
         step, context = self.program.steps[index], self._context
-        context.merged[index], state = step.layer.merge(context.params[index], self._partials())
+        context.merged[index], state = step.layer.merge(
+            context.params[index], self._partials(), part=self._part
+        )
         self.state.update({(step.name, key): value for key, value in state.items()})
 
     def _backward_merge(self, index):

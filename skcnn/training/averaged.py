@@ -85,12 +85,15 @@ def average_statistics(executor: Executor, batches: Iterator[Batch], weights: Se
     """Give a network the average of the statistics of some minibatches, by their weights; counts add up."""
     network = executor.network
     blank = {where: np.zeros_like(value) for where, value in network.state().items()}
+    counted = {(step.name, name) for step in network.steps[1:] for name in step.layer.count_params}
     sums = dict.fromkeys(blank, 0.0)
-    counts = {where: value for where, value in blank.items() if value.dtype.kind in "iu"}
     for batch, weight in zip(batches, weights, strict=True):
         network.set_state(blank)  # running statistics that start at zero become those of the minibatch
         latest = executor.statistics(batch)
-        sums = {where: total + weight * latest[where] for where, total in sums.items()}
-        counts = {where: count + latest[where] for where, count in counts.items()}
-    floats = [where for where, value in blank.items() if value.dtype.kind == "f"]
-    network.set_state(latest | counts | {where: sums[where] / math.fsum(weights) for where in floats})
+        sums = {
+            where: total + (latest[where] if where in counted else weight * latest[where])
+            for where, total in sums.items()
+        }
+    total = math.fsum(weights)
+    averages = {where: sums[where] / total for where, value in blank.items() if value.dtype.kind == "f"}
+    network.set_state(latest | averages | {where: sums[where] for where in counted})

@@ -22,6 +22,9 @@ from skcnn.training.state import Objective, TrainingState
 EXPLODING_LOSS = 1e3
 """Mean loss of an epoch above which it is checked whether the weights still give finite scores."""
 
+USUAL_BATCH = 64
+"""Samples of the minibatch that a small or one-sided chunk of a stream is a part of."""
+
 
 class DivergenceError(ArithmeticError):
     """The loss or the weights ceased to be finite."""
@@ -217,6 +220,7 @@ def make_batch(
         loss_weights=(data.loss_weights[rows] / len(rows)).astype(network.dtype),
         weights=None if data.weights is None else near_one(data.weights[rows]),
         number=number,
+        part=None if data.is_representative else min(1.0, len(rows) / USUAL_BATCH),
     )
 
 

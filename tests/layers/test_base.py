@@ -49,7 +49,7 @@ class Center(MergingLayer):
         np.copyto(unit.buffer("X", X.shape), X)
         return X.sum(axis=0), len(X)
 
-    def merge(self, params, partials):
+    def merge(self, params, partials, *, part=None):
         return sum(total for total, _ in partials) / sum(n for _, n in partials), {}
 
     def forward(self, params, X, unit, *, training, out):

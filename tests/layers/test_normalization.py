@@ -144,6 +144,33 @@ def test_running_statistics_are_exponential_averages(momentum):
     assert params["n_updates"] == 4
 
 
+@pytest.mark.parametrize("parts", [[1 / 64, 1 / 64], [0.25, 1.0], [1.0, 1 / 64]], ids=str)
+def test_chunks_of_a_stream_are_normalized_by_running_statistics(parts):
+    """Which are those of a mixture of all chunks, with the weights of an exponential average."""
+    momentum, shape = 0.6, (4, 3, 2)
+    layer, params = BatchNorm(momentum=momentum), fresh_params(BatchNorm(), shape)
+    chunks = [random_batch(shape, seed=seed) + 3 * seed for seed in range(len(parts))]
+    for X, part in zip(chunks, parts, strict=True):
+        unit = NaiveUnit(X)
+        merged, state = layer.merge(params, [layer.statistics(X, unit)], part=part)
+        params |= state
+    shares = np.array([(1 - momentum ** parts[0]) * momentum ** parts[1], 1 - momentum ** parts[1]])
+    shares /= shares.sum()
+    means, squares = (np.array([(X**power).mean(axis=(0, 1, 2)) for X in chunks]) for power in (1, 2))
+    mean = shares @ means
+    assert_close(params["running_mean"], mean)
+    assert_close(params["running_variance"], shares @ squares - mean**2)
+    assert params["n_updates"] == sum(parts)
+    unit.merged = merged
+    out = layer.forward(params, None, unit, training=True, out=np.empty_like(X))
+    predicted, _ = run_forward(layer, params, X, training=False)
+    assert_close(out, predicted)
+    dY = random_batch(shape, seed=9)
+    unit.input, unit.output = X, out
+    dX = run_backward(layer, params, unit, dY)
+    assert_close(dX, dY * params["scale"] / np.sqrt(params["running_variance"] + layer.epsilon))
+
+
 @each_dtype
 @each_shape
 def test_prediction_after_one_step_is_the_result_of_this_step(shape, dtype):

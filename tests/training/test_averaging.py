@@ -227,7 +227,7 @@ def test_the_averaged_network_is_another_one_with_the_average(dtype):
     assert not np.shares_memory(averaged.vector, state.slots["average"])
     assert averaged.vector.dtype == dtype
     np.testing.assert_array_equal(averaged.vector, state.slots["average"])
-    assert {value.dtype for value in averaged.state().values()} == {np.dtype(dtype), np.dtype(np.int64)}
+    assert {value.dtype for value in averaged.state().values()} == {np.dtype(dtype), np.dtype(np.float64)}
     assert (averaged.vector != network.vector).any()
 
 

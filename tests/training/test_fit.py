@@ -226,8 +226,9 @@ def test_a_few_samples_do_not_spoil_the_statistics_of_an_average(method, options
         net.partial_fit(X, Y, CLASSES)
     before = net.network_.params["norm1"]["running_mean"].copy()
     net.partial_fit(X[:2], Y[:2])
-    n_updates = 1 + (10 if method == "ten calls" else 1) * N_BATCHES
-    share = (1 - 0.9) / (1 - 0.9**n_updates)
+    part = 2 / 64  # of an update, which two samples are worth
+    n_updates = part + (10 if method == "ten calls" else 1) * N_BATCHES
+    share = (1 - 0.9**part) / (1 - 0.9**n_updates)
     mean, _ = statistics_by_hand(net, X[:2])
     assert_allclose(net.network_.params["norm1"]["running_mean"], before + share * (mean - before))
 
@@ -559,6 +560,30 @@ def test_the_default_network_goes_on_and_is_pickled_bit_by_bit():
     assert_same_bits(whole, halves)
     again = pickle.loads(pickle.dumps(whole))
     assert_array_equal(again.predict_proba(X), whole.predict_proba(X))
+
+
+BRIGHT_OR_DARK = generator(3).integers(0, 2, 240)
+
+
+@pytest.mark.parametrize(
+    ("chunks", "n_passes"),
+    [
+        (np.arange(240)[:, np.newaxis], 2),
+        (np.arange(240).reshape(-1, 2), 2),
+        ([np.flatnonzero(BRIGHT_OR_DARK == k % 2)[k // 2 :: 10] for k in range(20)], 10),
+    ],
+    ids=["single samples", "two samples", "classes in turn"],
+)
+def test_chunks_that_say_nothing_about_others_teach_brightness(chunks, n_passes):
+    """Which normalization over such a chunk alone would take away."""
+    images = generator(4).normal(size=(240, 3, 3)) + 1.4 * BRIGHT_OR_DARK[:, np.newaxis, np.newaxis]
+    net = ConvNetClassifier(
+        conv_layer_sizes=(16,), kernel_size=1, pooling=None, hidden_layer_sizes=(32,), random_state=SEED
+    )
+    for _ in range(n_passes):
+        for rows in chunks:
+            net.partial_fit(images[rows], BRIGHT_OR_DARK[rows], [0, 1])
+    assert net.score(images, BRIGHT_OR_DARK) > 0.9
 
 
 def test_the_default_network_learns_more_with_partial_fit():
