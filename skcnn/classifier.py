@@ -88,7 +88,8 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
     data_format : {"channels_last", "channels_first"}, default="channels_last"
         Where the channels of a stored image are.
     input_scaling : {"standardize"} or None, default="standardize"
-        "standardize": subtract the mean of each channel of the training data and divide by its deviation.
+        "standardize": subtract the mean of each channel of the training data and divide by its deviation, in
+        float64 where the training data are of a dtype whose digits are too many for ``dtype``.
     init_scaling : {"unit_variance"} or None, default=None
         Scale of initial weights. None: by the number of inputs and the activation. "unit_variance": so that
         the results of each layer with such weights have a variance of one over a minibatch of the training

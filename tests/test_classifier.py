@@ -18,7 +18,7 @@ from sklearn.metrics import accuracy_score, log_loss
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.validation import validate_data
 
-from skcnn import Conv2D, ConvNetClassifier, Dense, Flatten, Layer
+from skcnn import Conv2D, ConvNetClassifier, Dense, Flatten, Layer, MaxPool2D, Mixup, PatchWhitening
 
 N_SAMPLES, IMAGE_SHAPE, N_CLASSES = 45, (6, 5, 1), 3
 
@@ -1149,9 +1149,37 @@ def test_warm_start_refuses_other_layers():
         net.set_params(a__units=5).fit(X, Y)
 
 
-def test_huge_weights_are_as_good_as_small_ones():
-    huge = make_net().fit(X, Y, sample_weight=np.full(N_SAMPLES, 1e307))
-    assert_same_weights(huge, make_net().fit(X, Y))
+@pytest.mark.parametrize("factor", [2.0**-1000, 2.0**1021])
+@pytest.mark.parametrize(
+    "params",
+    [
+        {},
+        {"class_weight": "balanced"},
+        {"augmentation": [Mixup(0.3)]},
+        {"early_stopping": True, "validation_fraction": 0.3},
+        {"layers": [PatchWhitening(), MaxPool2D()], "init_scaling": "unit_variance"},
+    ],
+    ids=str,
+)
+def test_only_the_ratios_of_weights_count_however_large(params, factor):
+    """A power of two changes no digit."""
+    weights = 1 + np.arange(N_SAMPLES) % 3
+    net = make_net(**params).fit(X, Y, sample_weight=factor * weights)
+    assert_same_weights(net, make_net(**params).fit(X, Y, sample_weight=weights))
+
+
+def test_weights_whose_sum_a_scorer_cannot_take_are_refused():
+    net = make_net(early_stopping=True, validation_fraction=0.3, scoring="accuracy")
+    with pytest.raises(ValueError, match="sum of sample_weight .*scoring='accuracy'"):
+        net.fit(X, Y, sample_weight=np.full(N_SAMPLES, 1e308))
+
+
+@pytest.mark.parametrize(("first", "then"), [(1.0, 1e39), (1e-20, 1e20), (5e-324, 1.0)])
+def test_weights_of_a_chunk_that_are_too_large_beside_the_first_are_refused(first, then):
+    net = make_net(dtype="float32")
+    net.partial_fit(X, Y, classes=[0, 1, 2], sample_weight=np.full(N_SAMPLES, first))
+    with pytest.raises(ValueError, match="sample_weight is too large beside .* not finite in float32"):
+        net.partial_fit(X, Y, sample_weight=np.full(N_SAMPLES, then))
 
 
 def test_the_inapplicable_record_is_none_after_a_change_of_early_stopping():

@@ -12,6 +12,7 @@ from seeds import SEED, generator
 from sklearn.base import clone
 
 from skcnn import BatchNorm, Conv2D, ConvNetClassifier, Dense, MaxPool2D
+from skcnn.inspection import saliency_maps
 
 HEIGHT, WIDTH, N_CLASSES = 6, 5, 3
 PREDICTIONS = ("predict", "predict_proba", "predict_log_proba", "decision_function")
@@ -188,12 +189,35 @@ def test_foreign_byte_order_equals_native(images, dtype):
     assert_same_model(net, X, other_net, other)
 
 
-@pytest.mark.parametrize("dtype", ["uint8", "int64", "float16"])
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "float16"])
 def test_small_types_equal_float32(images, dtype):
     X, y = images
     X = np.clip(np.round(30 * X + 120), 0, 255).astype("float32")
     other = X.astype(dtype)
     assert_same_model(make_net().fit(X, y), X, make_net().fit(other, y), other)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "pedestal"), [("int64", 0), ("int64", 10**9), ("uint32", 4 * 10**9), ("float64", 3e8)]
+)
+def test_a_pedestal_of_wide_types_does_not_matter(images, dtype, pedestal):
+    X, y = images
+    X = np.clip(np.round(30 * X + 120), 0, 255).astype("float32")
+    other = X.astype(dtype) + np.array(pedestal, dtype)
+    expected = make_net().fit(X, y).predict_proba(X)
+    net = pickle.loads(pickle.dumps(make_net(dtype="float32").fit(other, y)))
+    assert_allclose(net.predict_proba(other), expected, rtol=1e-3)
+
+
+def test_saliency_of_images_on_a_pedestal_is_that_without(images):
+    """The baseline, the mean of float64, is as exact as the images."""
+    X, y = images
+    X = np.round(30 * X)
+    net, other = (make_net(dtype="float32").fit(each, y) for each in (X, X + 1e9))
+    for method in ("gradient", "integrated_gradients", "occlusion"):
+        expected = saliency_maps(net, X[:3], method=method, target=0)
+        found = saliency_maps(other, X[:3] + 1e9, method=method, target=0)
+        assert_allclose(found, expected, rtol=1e-2, atol=1e-2 * np.abs(expected).max(), err_msg=method)
 
 
 def test_lists_and_object_arrays_equal_arrays(images):

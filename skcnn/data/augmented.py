@@ -7,6 +7,7 @@ import numpy as np
 
 from skcnn._sklearn import check_hyperparameters
 from skcnn.augmentation import Augmentation, Mixing, RandomFlip, auto_augmentation
+from skcnn.kernels.reductions import near_one
 from skcnn.layers.naming import check_names, is_passthrough, named_layers
 from skcnn.random_streams import RandomStreams
 
@@ -30,7 +31,10 @@ class Augmenter:
         self._changes = [each for each in augmentations if isinstance(each, Augmentation)]
         self._mixings = [each for each in augmentations if isinstance(each, Mixing)]
         self._streams = RandomStreams(seed)
-        self._cumulated = None if weights is None else np.cumsum(weights) / np.sum(weights)
+        self._cumulated = None
+        if weights is not None:
+            weights = near_one(weights)  # so that the sum is finite
+            self._cumulated = np.cumsum(weights) / np.sum(weights)
 
     def minibatch(self, source, rows: np.ndarray, epoch: int, targets_of: Callable):
         """Return reader and targets of a minibatch.

@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.utils import check_array
 
 from skcnn.kernels.channelwise import channelwise
-from skcnn.kernels.reductions import merge_moments
+from skcnn.kernels.reductions import merge_moments, near_one
 
 BLOCK_BYTES = 4_000_000
 """Memory of the images that are read at a time for statistics."""
@@ -28,7 +28,8 @@ class ImageFormat:
     dtype : numpy.dtype
         Type to compute in.
     mean, deviation : ndarray of shape (channels,) or None
-        Subtracted from and divided out of each channel; None for no scaling.
+        Subtracted from and divided out of each channel, in their own dtype: float64 where ``dtype`` would
+        cut off digits of the images that were trained on, else ``dtype``. None for no scaling.
     """
 
     image_shape: tuple[int, int, int]
@@ -87,7 +88,7 @@ class ImageSource:
         return len(self.X if self.subset is None else self.subset)
 
     def read(self, rows, out: np.ndarray) -> np.ndarray:
-        """Read images: cast, turned to the layout of kernels, and scaled.
+        """Read images: turned to the layout of kernels, scaled in the dtype of the mean, and cast.
 
         Parameters
         ----------
@@ -102,18 +103,22 @@ class ImageSource:
         Raises
         ------
         ValueError
-            If a value is not finite in the dtype of ``out``.
+            If a value is not finite in the dtype of ``out``, after scaling.
         """
+        mean, deviation = self.format.mean, self.format.deviation
+        scaled = out if mean is None or mean.dtype == out.dtype else np.empty(out.shape, mean.dtype)
         images = self.X[rows if self.subset is None else self.subset[rows]]
         images = images.reshape(len(images), *self.format.stored_shape)
         order = (2, 3, 0, 1) if self.format.channels_first else (1, 2, 0, 3)
         with np.errstate(over="ignore", invalid="ignore"):
-            np.copyto(out, images.transpose(order), casting="same_kind")
+            np.copyto(scaled, images.transpose(order), casting="same_kind")
+            if mean is not None:
+                channelwise(np.subtract, scaled, mean, out=scaled)
+                channelwise(np.divide, scaled, deviation, out=scaled)
+            if scaled is not out:
+                np.copyto(out, scaled, casting="same_kind")
             if self.X.dtype.kind == "f" and not np.isfinite(out.sum()) and not np.isfinite(out).all():
                 raise ValueError(NOT_FINITE.format(out.dtype))
-        if self.format.mean is not None:
-            channelwise(np.subtract, out, self.format.mean, out=out)
-            channelwise(np.divide, out, self.format.deviation, out=out)
         return out
 
 
@@ -138,13 +143,16 @@ def standardized(
     Raises
     ------
     ValueError
-        If a value of X is not finite in the dtype of the format, or too large to be squared.
+        If a value of X is too large to be squared.
 
     Notes
     -----
-    Reads cast blocks of a few megabytes and adds up in float64, so neither the memory layout of X nor
-    its size matters. A channel that is constant but for rounding is not divided.
+    Reads blocks of a few megabytes and adds up in float64, so neither the memory layout of X nor its size
+    matters. A channel that is constant but for rounding is not divided. Digits beyond those of float64, as
+    large integers and long doubles may have, are cut off.
     """
+    if weights is not None:
+        weights = near_one(weights)  # so that sums are finite
     with np.errstate(over="ignore", invalid="ignore"):
         total, mean, squares = merge_moments(_block_moments(source, weights, block_bytes))
         deviation = np.sqrt(squares / total)
@@ -152,6 +160,8 @@ def standardized(
     if not is_finite:
         raise ValueError("X has values whose squares are not finite in float64: they cannot be standardized")
     dtype = source.format.dtype
+    if not np.can_cast(source.X.dtype, dtype):
+        dtype = np.dtype(np.float64)
     rounding = np.maximum(np.finfo(dtype).eps * np.abs(mean), np.finfo(dtype).tiny)
     deviation[deviation <= rounding] = 1.0
     return replace(source.format, mean=mean.astype(dtype), deviation=deviation.astype(dtype))
@@ -164,11 +174,13 @@ def _block_moments(source, weights, block_bytes):
     for start in range(0, len(source), n_rows):
         rows = slice(start, min(start + n_rows, len(source)))
         n_images = rows.stop - rows.start
-        images = source.read(rows, np.empty((height, width, n_images, channels), source.format.dtype))
-        pixels = images.astype(np.float64).reshape(height * width, n_images, channels)
+        block_weights = np.ones(n_images) if weights is None else weights[rows]
+        if not block_weights.any():  # too small beside the others
+            continue
+        images = source.read(rows, np.empty((height, width, n_images, channels)))
+        pixels = images.reshape(height * width, n_images, channels)
         origin = pixels[0, 0].copy()
         pixels -= origin  # so that sums of a constant channel are zero, whatever the weights
-        block_weights = np.ones(n_images) if weights is None else weights[rows]
         total = block_weights.sum() * height * width
         mean = block_weights @ pixels.sum(axis=0) / total
         yield total, origin + mean, block_weights @ ((pixels - mean) ** 2).sum(axis=0)

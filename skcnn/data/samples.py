@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_consistent_length
 from skcnn._sklearn import safe_indexing
 from skcnn.data.augmented import Augmenter
 from skcnn.data.images import ImageSource
+from skcnn.kernels.reductions import near_one
 from skcnn.random_streams import RandomStreams
 from skcnn.user_warnings import warn_user
 
@@ -169,7 +170,7 @@ def class_weights(
     if class_weight is None:
         return np.ones(len(classes))
     if isinstance(class_weight, str):
-        totals = np.bincount(codes, weights=sample_weight, minlength=len(classes))
+        totals = np.bincount(codes, weights=near_one(sample_weight), minlength=len(classes))
         totals[totals == 0] = totals.sum()  # a class without samples: any finite weight will do
         return totals.sum() / (len(classes) * totals)
     unknown = [label for label in class_weight if label not in classes.tolist()]
@@ -271,12 +272,25 @@ class Samples:
         return products
 
     def training_data(self, format, class_weight: np.ndarray, mean_weight: float) -> TrainingData:
-        """Return the samples with the factors of their losses, whose mean over training is one."""
+        """Return the samples with the factors of their losses, whose mean over training is one.
+
+        Raises
+        ------
+        ValueError
+            If a factor is not finite in the dtype of the format.
+        """
         weights = self.weights[self.rows]
+        with np.errstate(over="ignore"):
+            loss_weights = self.loss_weights(class_weight) / mean_weight
+        if loss_weights.max() > np.finfo(format.dtype).max:
+            raise ValueError(
+                f"sample_weight is too large beside {mean_weight}, the mean of sample_weight times "
+                f"class_weight that losses are relative to: their ratio is not finite in {format.dtype}"
+            )
         return TrainingData(
             images=ImageSource(self.X, format, None if len(self) == len(self.X) else self.rows),
             codes=self.codes[self.rows],
-            loss_weights=self.loss_weights(class_weight) / mean_weight,
+            loss_weights=loss_weights,
             weights=None if np.ptp(weights) == 0 else weights,
         )
 

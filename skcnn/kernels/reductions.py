@@ -53,6 +53,20 @@ def image_sums(X: np.ndarray) -> np.ndarray:
     return row_sums(X.reshape(X.shape[0] * X.shape[1], -1)).reshape(X.shape[2:])
 
 
+def near_one(weights: np.ndarray) -> np.ndarray:
+    """Return weights times a power of two, which is exact, so that the largest is at most one.
+
+    Weights that are too small beside the largest become zero.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> near_one(np.array([3.0, 6.0]))
+    array([0.375, 0.75 ])
+    """
+    return np.ldexp(weights, -np.frexp(weights.max())[1])
+
+
 def merge_moments(
     parts: Iterable[tuple[float, np.ndarray, np.ndarray]],
 ) -> tuple[float, np.ndarray, np.ndarray]:

@@ -11,6 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from skcnn.data.samples import TrainingData
+from skcnn.kernels.reductions import near_one
 from skcnn.network.cut import blocks
 from skcnn.network.executor import Batch, Executor
 from skcnn.network.losses import dense_targets
@@ -222,17 +223,6 @@ def make_batch(
         number=number,
         part=None if data.is_representative else min(1.0, len(rows) / USUAL_BATCH),
     )
-
-
-def near_one(weights: np.ndarray) -> np.ndarray:
-    """Return weights times a power of two, which is exact, so that the largest is at most one.
-
-    Examples
-    --------
-    >>> near_one(np.array([3.0, 6.0]))
-    array([0.375, 0.75 ])
-    """
-    return np.ldexp(weights, -np.frexp(weights.max())[1])
 
 
 class Trusted:

@@ -297,7 +297,14 @@ class Validation:
         )
         if not (samples.given_weights and takes_weights):
             return {}
-        return {"sample_weight": samples.weights[samples.rows]}
+        weights = samples.weights[samples.rows]
+        with np.errstate(over="ignore"):
+            if not np.isfinite(weights.sum()):
+                raise ValueError(
+                    f"the sum of sample_weight is not finite, which scoring={self._scoring!r} takes of the "
+                    "validation samples: divide the weights by their largest"
+                )
+        return {"sample_weight": weights}
 
     def _loss(self, network, pool):
         data = self._data

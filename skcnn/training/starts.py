@@ -6,10 +6,10 @@ from math import prod, sqrt
 import numpy as np
 
 from skcnn.data.samples import TrainingData
+from skcnn.kernels.reductions import near_one
 from skcnn.network.executor import Batch, Executor
 from skcnn.network.network import Network
 from skcnn.random_streams import RandomStreams
-from skcnn.training.loop import near_one
 
 
 def start_from_data(

@@ -237,7 +237,7 @@ def test_a_weight_equals_repetition_in_standardization():
     np.testing.assert_allclose(weighted.deviation, repeated.std(axis=(0, 1, 2)), rtol=1e-13)
 
 
-@pytest.mark.parametrize("factor", [1e-6, 3.0, 1e9])
+@pytest.mark.parametrize("factor", [1e-300, 1e-6, 3.0, 1e9, 4e307])
 def test_the_scale_of_weights_does_not_matter_in_standardization(factor):
     images = generator(0).gamma(2.0, 30.0, (12, 5, 4, 3))
     weights = generator(1).uniform(0.5, 2, 12)
@@ -245,6 +245,14 @@ def test_the_scale_of_weights_does_not_matter_in_standardization(factor):
     once, scaled = standardized(source, weights), standardized(source, factor * weights)
     np.testing.assert_allclose(scaled.mean, once.mean, rtol=1e-13)
     np.testing.assert_allclose(scaled.deviation, once.deviation, rtol=1e-13)
+
+
+def test_a_block_whose_weights_are_nothing_beside_the_others_is_left_out():
+    images = generator(0).gamma(2.0, 30.0, (6, 5, 4, 3))
+    weights = np.array([1e-300, 1e-300, 1e308, 1e308, 1e-300, 1e-300])
+    source, block_bytes = ImageSource(images, image_format((5, 4, 3))), 2 * images[0].nbytes
+    format = standardized(source, weights, block_bytes=block_bytes)
+    np.testing.assert_allclose(format.mean, images[2:4].mean(axis=(0, 1, 2)), rtol=1e-13)
 
 
 @pytest.mark.parametrize("weighted", [False, True])
@@ -317,9 +325,73 @@ def test_values_that_are_not_finite_in_float32_are_refused(values):
     X[1, : len(values)] = values
     with pytest.raises(ValueError, match="float32, the compute dtype"):
         read(X, image_format(dtype="float32"))
-    with pytest.raises(ValueError, match="float32, the compute dtype"):
+    with pytest.raises(ValueError, match="squares are not finite in float64"):
         standardized(ImageSource(X, image_format(dtype="float32")), None)
     assert np.isfinite(read(X, image_format(dtype="float64"))).all()
+
+
+def test_values_that_are_not_finite_in_float32_may_be_so_when_they_are_scaled():
+    images = generator(0).normal(1e60, 1e50, (20, HEIGHT, WIDTH, CHANNELS))
+    format = standardized(ImageSource(images, image_format(dtype="float32")), None)
+    np.testing.assert_allclose(read(images, format).std(axis=(0, 1, 2)), 1, rtol=1e-5)
+    with pytest.raises(ValueError, match="float32, the compute dtype"):
+        read(images * 1e50, format)
+
+
+WIDE = [
+    ("int32", 2e9),
+    ("uint32", 4e9),
+    ("int64", -1e15),
+    ("uint64", 1e15),
+    ("float64", 1e12),
+    (">f8", 3e8),
+    ("longdouble", 1e9),
+]
+
+
+@pytest.mark.parametrize(("stored", "pedestal"), WIDE)
+def test_images_wider_than_the_compute_dtype_keep_their_digits(stored, pedestal):
+    images = random_images(20)
+    wide = (images + np.array(pedestal).astype(np.int64)).astype(stored)
+    format = standardized(ImageSource(wide, image_format(dtype="float32")), None)
+    deviations = images - images.mean(axis=(0, 1, 2))
+    np.testing.assert_allclose(format.deviation, images.std(axis=(0, 1, 2)), rtol=1e-6)
+    out = read(wide, format)
+    assert out.dtype == np.float32
+    expected = naive_turn(deviations / deviations.std(axis=(0, 1, 2)))
+    np.testing.assert_allclose(out, expected, rtol=1e-6, atol=1e-3)
+
+
+@pytest.mark.parametrize("stored", ["bool", "uint8", "int16", "uint16", "float16", "float32", ">f4"])
+def test_images_that_the_compute_dtype_holds_are_scaled_in_it(stored):
+    images = random_images(20) % 2 if stored == "bool" else random_images(20)
+    format = standardized(ImageSource(images.astype(stored), image_format(dtype="float32")), None)
+    assert format.mean.dtype == format.deviation.dtype == np.float32
+    expected = (naive_turn(images).astype(np.float32) - format.mean) / format.deviation
+    np.testing.assert_array_equal(read(images.astype(stored), format), expected)
+
+
+@pytest.mark.parametrize("fitted", ["float32", "int32", "float64"])
+@pytest.mark.parametrize("stored", ["uint8", "int64", "float64"])
+def test_images_of_other_dtypes_than_those_fitted_are_read_alike(fitted, stored):
+    images = random_images(20)
+    format = standardized(ImageSource(images.astype(fitted), image_format(dtype="float32")), None)
+    expected = read(images.astype(fitted), format)
+    np.testing.assert_array_equal(read(images.astype(stored), format), expected)
+
+
+def test_reading_wide_images_allocates_blocks(tmp_path):
+    mapped = np.lib.format.open_memmap(tmp_path / "images.npy", "w+", np.int64, (2000, 16, 16, 1))
+    mapped[...] = 10**9 + np.arange(16)[:, np.newaxis]
+    source = ImageSource(mapped, image_format((16, 16, 1), dtype="float32"))
+    out = np.empty((16, 16, 20, 1), np.float32)
+    tracemalloc.start()
+    format = standardized(source, None, block_bytes=50_000)
+    ImageSource(mapped, format).read(slice(0, 20), out)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    np.testing.assert_allclose(out[0, :, 0, 0] * format.deviation, np.arange(16) - 7.5, rtol=1e-6)
+    assert peak < mapped.nbytes / 10
 
 
 @pytest.mark.parametrize("values", [1e200, [1e200, 0.0]], ids=["constant", "varying"])
