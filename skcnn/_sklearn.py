@@ -5,6 +5,8 @@ public ones from scikit-learn. Two names stand elsewhere, since scikit-learn loo
 ``_parameter_constraints``, the valid values of hyperparameters, and ``_sk_visual_block_``, which draws.
 """
 
+from collections.abc import Callable
+
 from sklearn.base import _fit_context as fit_context
 from sklearn.utils import _safe_indexing as safe_indexing
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions, validate_params
@@ -35,6 +37,7 @@ __all__ = [
     "check_feature_names_in",
     "check_hyperparameters",
     "fit_context",
+    "metric",
     "response_method",
     "routing_enabled",
     "safe_indexing",
@@ -76,8 +79,13 @@ def check_hyperparameters(estimator) -> None:
 
 
 def response_method(scorer) -> str | None:
-    """Return the method whose result a scorer looks at, if it was made from a name; else None."""
+    """Return the method whose result a scorer of scikit-learn looks at; None of any other scorer."""
     return getattr(scorer, "_response_method", None)
+
+
+def metric(scorer) -> Callable:
+    """Return the function that a scorer of scikit-learn calls with labels and responses; else the scorer."""
+    return getattr(scorer, "_score_func", scorer)
 
 
 def show_parameters(block, estimator) -> None:

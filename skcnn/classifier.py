@@ -178,11 +178,13 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         Whether the validation score decides when to end, and which weights are kept. The validation data
         are those given to ``fit``, or split off the training data.
     validation_fraction : float, default=0.1
-        Share of the training data to split off, in (0, 1), stratified by class. Data too small for that
-        are trained without early stopping, with a warning.
+        Share of the training data to split off, in (0, 1), stratified by class; a class of two samples or
+        more is in both parts. Data too small for that are trained without early stopping, with a warning.
     scoring : str, callable or None, default=None
         Validation score. None: the negative loss, weighted by sample and class weights; else the name of a
-        scorer such as "accuracy", or a callable ``scorer(estimator, X, y)``.
+        scorer such as "accuracy", or a callable ``scorer(estimator, X, y)``. Scorers of scikit-learn, also
+        from ``make_scorer``, are tried once before training; one that fails is refused, as "neg_log_loss" is
+        where a class is not among the validation samples. Other callables are called after each epoch only.
     max_time : float or None, default=None
         Seconds of training after which ``fit`` ends with the minibatch under way, or with "lbfgs" the
         iteration, and what ``averaging`` takes. Results then depend on the speed of the machine.

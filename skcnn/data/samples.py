@@ -312,7 +312,7 @@ def mean_of_weights(weights: np.ndarray) -> float:
 def split_validation(samples: Samples, fraction: float, seed: int) -> tuple[Samples, Samples | None]:
     """Split off validation samples, stratified by class.
 
-    Samples that are alone in their class stay with the training samples.
+    Samples that are alone in their class stay with the training samples; any other class is on both sides.
 
     Parameters
     ----------
@@ -341,5 +341,26 @@ def split_validation(samples: Samples, fraction: float, seed: int) -> tuple[Samp
     training, validation = train_test_split(
         samples.rows[splittable], test_size=fraction, stratify=codes[splittable], random_state=random_state
     )
+    give_each_class(validation, training, samples.codes)
+    give_each_class(training, validation, samples.codes)
     training = np.sort(np.concatenate([training, samples.rows[~splittable]]))
     return samples.part(training), samples.part(np.sort(validation))
+
+
+def give_each_class(rows: np.ndarray, others: np.ndarray, codes: np.ndarray) -> None:
+    """Swap rows, in place, until some have a row of each class that others have.
+
+    For each class that is missing, a row of the most frequent one goes the other way.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rows, others = np.array([1, 0]), np.array([2, 3, 4])
+    >>> give_each_class(rows, others, np.array([0, 0, 0, 1, 1]))
+    >>> rows, others
+    (array([3, 0]), array([2, 1, 4]))
+    """
+    for missing in np.setdiff1d(codes[others], codes[rows]):
+        frequent = np.bincount(codes[rows]).argmax()
+        given, taken = (codes[rows] == frequent).argmax(), (codes[others] == missing).argmax()
+        rows[given], others[taken] = others[taken], rows[given]

@@ -10,7 +10,7 @@ from numbers import Real
 import numpy as np
 from sklearn.metrics import check_scoring
 
-from skcnn._sklearn import response_method
+from skcnn._sklearn import metric, response_method
 from skcnn.data.samples import Samples, mean_of_weights
 from skcnn.network.executor import Batch, Executor
 from skcnn.network.losses import dense_targets
@@ -224,6 +224,25 @@ def column(number: float) -> str:
     return f"{number:11.5f}" if number == 0 or 1e-3 <= abs(number) < 9999 else f"{number:11.3e}"
 
 
+class ModelWithScores(Model):
+    """A model that has given scores for whatever images it is asked about.
+
+    Parameters
+    ----------
+    model : Model
+        All other parts.
+    scores : ndarray of shape (n_samples, n_outputs)
+    """
+
+    def __init__(self, model: Model, scores: np.ndarray):
+        super().__init__(**vars(model))
+        self._scores = scores
+
+    def scores(self, X, changes=()):
+        """Return the given scores."""
+        return self._scores
+
+
 class Validation:
     """Scores a network on validation samples after each epoch.
 
@@ -240,7 +259,8 @@ class Validation:
     Raises
     ------
     ValueError
-        If the scorer needs probabilities and the loss gives none.
+        If the scorer needs probabilities and the loss gives none, or if it is one of scikit-learn and has no
+        number even for a model that is right about all samples. Others are not called before training.
     """
 
     def __init__(
@@ -255,15 +275,17 @@ class Validation:
         if self._scoring is None:
             return
         self._scorer = check_scoring(estimator, scoring=self._scoring)
-        # scorers made from names say what they call; any other raises an error of its own
-        needs_probabilities = response_method(self._scorer) == "predict_proba"
-        if needs_probabilities and not model.loss.gives_probabilities:
+        # scikit-learn's scorers say what they call; any other raises an error of its own
+        method = response_method(self._scorer)
+        if method == "predict_proba" and not model.loss.gives_probabilities:
             raise ValueError(
                 f"scoring={self._scoring!r} needs probabilities, which loss={estimator.loss!r} does not give"
             )
         self._X = samples.rows_of(samples.X)
         self._y = model.classes[self._data.codes]
         self._scorer_weights = self._weights_for_scorer(samples)
+        if method is not None:
+            self._rehearse()
 
     def score(self, network: Network, pool) -> float:
         """Return the score of the model with this network, the larger the better.
@@ -277,8 +299,12 @@ class Validation:
         """
         if self._scoring is None:
             return -self._loss(network, pool)
+        return self._score_of(self._model.with_parts(network=network))
+
+    def _score_of(self, model):
+        """Return what the scorer says of a model; a ValueError if it is no number."""
         probe = copy.copy(self._estimator)
-        probe.model_ = self._model.with_parts(network=network)
+        probe.model_ = model
         with self._users_numpy_state():
             score = self._scorer(probe, self._X, self._y, **self._scorer_weights)
         message = f"scoring={self._scoring!r} gave {score!r} on the validation samples, not a number"
@@ -288,9 +314,23 @@ class Validation:
             raise ValueError(message)
         return float(score)
 
+    def _rehearse(self):
+        """Raise a ValueError if the scorer fails even for a model that is right about all samples."""
+        codes, classes = self._data.codes, self._model.classes
+        try:
+            self._score_of(ModelWithScores(self._model, np.eye(len(classes))[codes]))
+        except Exception as error:  # whatever it is, it would end training after the first epoch
+            missing = np.delete(classes, codes).tolist()
+            others = f" and {len(missing) - 1} others" if len(missing) > 1 else ""
+            lacking = f", which lack class {missing[0]!r}{others}" if missing else ""
+            raise ValueError(
+                f"scoring={self._scoring!r} cannot score the validation samples{lacking}: "
+                f"{' '.join(str(error).split())}"
+            ) from error
+
     def _weights_for_scorer(self, samples):
         """Return the weights as a keyword, where they were given and the scorer takes them."""
-        parameters = signature(self._scorer).parameters.values()
+        parameters = signature(metric(self._scorer)).parameters.values()
         takes_weights = any(
             parameter.name == "sample_weight" or parameter.kind == parameter.VAR_KEYWORD
             for parameter in parameters

@@ -276,6 +276,37 @@ def test_the_split_takes_only_rows_that_count():
     np.testing.assert_array_equal(np.sort(np.concatenate([training.rows, validation.rows])), rows)
 
 
+RARE = {  # enough for a tenth or nine with one of each class
+    "pairs": [40, 2, 2],
+    "three": [50, 3, 30],
+    "many pairs": [100, *[2] * 9],
+    "rare and alone": [30, 1, 2, 3, 1],
+}
+
+
+@pytest.mark.parametrize("counts", RARE.values(), ids=RARE)
+@pytest.mark.parametrize("fraction", [0.1, 0.3, 0.5, 0.9])
+def test_every_class_of_two_samples_is_on_both_sides(counts, fraction):
+    """In parts as large as if rare classes were not there."""
+    codes = np.repeat(np.arange(len(counts)), counts)
+    splittable = [count for count in counts if count > 1]
+    n_validation = int(np.ceil(fraction * sum(splittable)))
+    for seed in range(5):
+        training, validation = split_validation(samples_of(codes), fraction, SEED + seed)
+        held = np.bincount(codes[validation.rows], minlength=len(counts))
+        kept = np.bincount(codes[training.rows], minlength=len(counts))
+        np.testing.assert_array_equal(held + kept, counts)
+        np.testing.assert_array_equal(held > 0, np.array(counts) > 1)
+        assert (kept > 0).all()
+        assert held.sum() == n_validation
+
+
+def test_what_rare_classes_take_is_drawn_by_the_seed():
+    codes = np.repeat([0, 1], [40, 2])
+    held = [split_validation(samples_of(codes), 0.1, SEED + change)[1].rows[-1] for change in range(20)]
+    assert set(held) == {40, 41}
+
+
 def test_samples_alone_in_their_class_stay_in_training():
     codes = np.concatenate([np.repeat([0, 2], 20), [1, 3]])
     for seed in range(5):

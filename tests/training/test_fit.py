@@ -12,7 +12,7 @@ from seeds import SEED, generator
 from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.metrics import log_loss
+from sklearn.metrics import fbeta_score, log_loss, make_scorer
 
 from skcnn import BatchNorm, Conv2D, ConvNetClassifier, Dropout, GlobalAvgPool2D, ReLU, Residual
 from skcnn.training.fit import Fit
@@ -455,6 +455,92 @@ def test_scores_of_probabilities_are_refused_with_a_hinge_before_training(scorin
     with pytest.raises(ValueError, match=rf"scoring='{scoring}' needs probabilities, which loss='hinge'"):
         net.fit(X, Y)
     assert capsys.readouterr().out == ""
+
+
+# scorers and rare classes
+
+
+def with_rare_class(n_rare, *, label=9):
+    """Return digits of whose class with this label only so many are left."""
+    rows = np.concatenate([np.flatnonzero(label != Y), np.flatnonzero(label == Y)[:n_rare]])
+    return X[rows], Y[rows]
+
+
+@pytest.mark.parametrize("n_rare", [2, 3])
+@pytest.mark.parametrize("scoring", ["neg_log_loss", "roc_auc_ovr", "roc_auc_ovo", "top_k_accuracy"])
+def test_scorers_of_probabilities_work_with_a_rare_class(scoring, n_rare):
+    net = make_net(early_stopping=True, scoring=scoring, max_iter=2).fit(*with_rare_class(n_rare))
+    assert np.isfinite(net.validation_scores_).all()
+
+
+NEEDS_ALL = r"cannot score the validation samples, which lack class 9: .*[Cc]lasses"
+
+
+@pytest.mark.parametrize("scoring", ["neg_brier_score", "roc_auc_ovr_weighted", "top_k_accuracy"])
+@pytest.mark.parametrize("given", [False, True])
+def test_scorers_that_need_a_class_that_is_missing_are_refused_before_training(scoring, given, capsys):
+    """Since it has a single sample, or since the user's validation data lack it."""
+    net = make_net(early_stopping=True, scoring=scoring, verbose=True)
+    images, labels = with_rare_class(1)
+    validation = {"X_val": images[:-1], "y_val": labels[:-1]} if given else {}
+    with pytest.raises(ValueError, match=f"scoring='{scoring}' {NEEDS_ALL}"):
+        net.fit(images, labels, **validation)
+    assert capsys.readouterr().out == ""
+    assert not hasattr(net, "model_")
+    net.set_params(scoring=None, max_iter=1).fit(images, labels, **validation)
+
+
+HOPELESS = {
+    "no average": ("precision", Y, "Target is multiclass but average='binary'"),
+    "no way for several": ("roc_auc", Y, "multi_class must be in"),
+    "made": (make_scorer(fbeta_score, beta=2), Y, "Target is multiclass but average='binary'"),
+    "no number": (make_scorer(lambda labels, predicted: np.nan), Y, "gave nan on the validation samples, "),
+    "no such label": ("recall", Y > 4, "pos_label=1 is not a valid label"),
+    "one class": ("roc_auc", Y < 0, "which lack class 'True': "),
+    "no numbers": ("r2", Y > 4, "could not convert string to float"),
+    "several missing": ("neg_log_loss", np.minimum(Y, 2) + 7, "which lack class 0 and 6 others: "),
+}
+
+
+@pytest.mark.filterwarnings("ignore:Only one class is present")
+@pytest.mark.parametrize(("scoring", "y_val", "pattern"), HOPELESS.values(), ids=HOPELESS)
+def test_scorers_that_cannot_work_are_refused_before_training(scoring, y_val, pattern):
+    labels = Y
+    if y_val.dtype == bool:
+        labels, y_val = (Y > 4).astype(str), y_val.astype(str)
+    net = make_net(early_stopping=True, scoring=scoring)
+    with pytest.raises(ValueError, match=f"scoring=.* cannot score the validation samples.*{pattern}"):
+        net.fit(X, labels, X_val=X, y_val=y_val)
+    assert not hasattr(net, "model_")
+
+
+def test_only_scorers_of_scikit_learn_are_tried_before_training():
+    """Which see a model that is right about all samples, so that nothing is ill-defined by accident."""
+    seen = []
+
+    def score(estimator, images, labels):
+        seen.append(estimator)
+        return 0.5
+
+    def correlation(labels, predicted):
+        seen.append((labels == predicted).all())
+        return np.corrcoef(labels, predicted)[0, 1]
+
+    make_net(early_stopping=True, scoring=score).fit(X, Y)
+    assert len(seen) == 4
+    seen.clear()
+    make_net(early_stopping=True, scoring=make_scorer(correlation)).fit(X, Y)
+    assert len(seen) == 5
+    assert seen[0]
+
+
+def test_metrics_without_sample_weights_get_none():
+    weights = generator(0).uniform(0.5, 2.0, len(X))
+    net = make_net(early_stopping=True, scoring="adjusted_rand_score", max_iter=2)
+    assert len(net.fit(X, Y, weights).validation_scores_) == 2
+    net.set_params(scoring="roc_auc_ovo")
+    with pytest.raises(ValueError, match="scoring='roc_auc_ovo' .* sample_weight is not supported"):
+        net.fit(X, Y, weights)
 
 
 # the record of several calls
