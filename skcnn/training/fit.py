@@ -2,9 +2,12 @@
 
 import math
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
+
+import numpy as np
 
 from skcnn.data.samples import TrainingData
 from skcnn.network.model import Model
@@ -14,7 +17,12 @@ from skcnn.random_streams import RandomStreams
 from skcnn.training.averaged import VALIDATED_SAMPLES, averaged_network
 from skcnn.training.callbacks import UnwatchedFit, WatchedFit
 from skcnn.training.lbfgs import minimize_lbfgs
-from skcnn.training.loop import DivergenceError, train_epochs
+from skcnn.training.loop import (
+    DivergenceError,
+    has_finite_parameters,
+    has_finite_scores,
+    train_epochs,
+)
 from skcnn.training.monitoring import History, Monitor, Validation
 from skcnn.training.starts import start_from_data
 from skcnn.training.state import Objective, TrainingState
@@ -129,6 +137,7 @@ class Fit:
         self._first_step = self.state.step
         self._before = None if self.mode.is_fresh else self.model.network.copy()
         self._order = self._order_of_averaging()
+        self._last = None
 
     @property
     def has_progressed(self) -> bool:
@@ -185,19 +194,24 @@ class Fit:
         """Return the network whose weights stay, early stopping left out."""
         if self.outcome is Outcome.INTERRUPTED:
             return self.model.network
-        if self.outcome is Outcome.DIVERGED and self._before is not None and not self.has_progressed:
-            return self._before
-        return self._averaged()
+        if self.outcome is Outcome.DIVERGED:
+            if self._before is not None and not self.has_progressed:
+                return self._before
+            with suppress(DivergenceError):
+                return self._averaged()
+            return self.model.network
+        return self._last or self._averaged()
 
     def _averaged(self, n_samples: int | None = None) -> Network:
         """Return the network to predict with, of averaged weights if that is wanted.
 
         About ``n_samples`` give it running statistics, all if None. In a further ``partial_fit`` they may be
-        too few for statistics of their own, so those before the call are carried on.
+        too few for statistics of their own, so those before the call are carried on. A DivergenceError is
+        raised if the average, unlike the weights that it is of, does not give finite scores.
         """
         if self.objective.averaging is None:
             return self.model.network
-        return averaged_network(
+        averaged = averaged_network(
             self.model.network,
             self.data,
             self.state,
@@ -207,6 +221,14 @@ class Fit:
             n_samples=n_samples,
             statistics=self._before.state() if self.mode is Mode.CHUNK else None,
         )
+        near = (self._before or self.model.network).vector
+        rows = np.arange(len(self.data.images))[: self.objective.batch_size]
+        if not (
+            has_finite_parameters(averaged)
+            and has_finite_scores(averaged, self.data, rows, self._pool, near=near)
+        ):
+            raise DivergenceError("the average of the weights gives no finite scores")
+        return averaged
 
     def _order_of_averaging(self):
         """Return an order of the samples, for sorted ones would make minibatches of one class; else None."""
@@ -236,15 +258,22 @@ class Fit:
         if self.objective.optimizer is None:
             minimize_lbfgs(*problem, pool=self._pool, goes_on=self._end_epoch)
             return
-        for record in train_epochs(*problem, pool=self._pool, deadline=self._deadline):
-            if not self._end_epoch(record):
+        epochs = train_epochs(*problem, pool=self._pool, deadline=self._deadline)
+        for record in epochs:
+            try:
+                goes_on = self._end_epoch(record)
+            except DivergenceError as error:
+                epochs.throw(error)  # which takes network and state back
+            if not goes_on:
                 break
 
     def _end_epoch(self, record: dict) -> bool:
-        """Validate, keep the record, and return whether there is to be another epoch."""
+        """Validate, keep the record, and return whether there is to be another epoch; if not, average."""
         scored = None
         if self.validation is not None:
             scored = self._averaged(n_samples=VALIDATED_SAMPLES)
             record["validation_score"] = self.validation.score(scored, self._pool)
-        goes_on = self._monitor.goes_on(record, scored)
-        return self.watch.end_epoch(goes_on, self.ended)
+        goes_on = self.watch.end_epoch(self._monitor.goes_on(record, scored), self.ended)
+        if not goes_on and self._monitor.best is None:
+            self._last = self._averaged()
+        return goes_on
