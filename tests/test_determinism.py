@@ -1,6 +1,7 @@
 """Same random_state, same call, same bits: on any number of threads, jobs and backends."""
 
 import threading
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 
 import joblib
@@ -130,6 +131,30 @@ def test_number_of_threads_does_not_change_bits(use_threads, variant):
     for n_threads in (2, 8):
         use_threads(n_threads)
         assert_same_bits(trained(variant), one)
+
+
+@pytest.mark.parametrize(("n_threads", "largest"), [(10**7, np.inf), (10**7, 0), (4, 0)])
+def test_threads_start_as_they_are_needed_and_available(use_threads, monkeypatch, n_threads, largest):
+    """However many were asked for: the memory of so many would take minutes to make."""
+    use_threads(1)
+    one = trained("batch normalization")
+    use_threads(n_threads)
+    started, start = [], threading.Thread.start
+
+    def start_some(thread):
+        if len(started) == largest:
+            raise RuntimeError("can't start new thread")
+        started.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start_some)
+    tracemalloc.start()
+    other = trained("batch normalization")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert_same_bits(other, one)
+    assert len(started) <= 2 * Cut().max_shards  # in fit and in prediction
+    assert peak < 5e8
 
 
 @pytest.mark.parametrize("limit", [1, 2])

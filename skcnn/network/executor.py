@@ -103,7 +103,8 @@ class Executor:
             blocks=Blocks(),
         )
         self._shards = []
-        self._scratch = [self._context.arena() for _ in range(pool.n_threads)]
+        n_arenas = min(pool.n_threads, pool.cut.max_shards)
+        self._scratch = [self._context.arena() for _ in range(n_arenas)]
 
     def gradients(self, batch: Batch, loss) -> float:
         """Run a minibatch forward and backward.

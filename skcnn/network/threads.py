@@ -3,9 +3,9 @@
 import os
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
+from queue import SimpleQueue
 
 import joblib
 import numpy as np
@@ -114,13 +114,15 @@ class WorkerPool:
     Parameters
     ----------
     n_threads : int
-        Number of threads, the calling one included. Threads start when they are first needed.
+        Largest number of threads, the calling one included. They start when they are first needed, and no
+        more of them than there are items at a time.
     cut : Cut or None
         In which pieces an executor runs its work here; None for ``default_cut``.
 
     Attributes
     ----------
     n_threads : int
+        Fewer than were asked for where the system starts no more.
     cut : Cut
     """
 
@@ -129,19 +131,20 @@ class WorkerPool:
     def __init__(self, n_threads: int, cut: Cut | None = None):
         self.n_threads = n_threads
         self.cut = self.default_cut if cut is None else cut
-        self._executor = ThreadPoolExecutor(max(1, n_threads - 1), initializer=_configure_numpy)
+        self._threads, self._tasks = [], SimpleQueue()
 
     def run(self, function, items: list) -> None:
         """Call ``function(item)`` for all items; which thread takes which is left open.
 
         An exception stops the handing out of items and is raised once the calls under way are over.
         """
-        if self.n_threads == 1 or len(items) <= 1:
+        n_helpers = self._start(min(self.n_threads, len(items)) - 1)
+        if n_helpers < 1:
             for item in items:
                 function(item)
             return
         remaining = iter(items)
-        lock = threading.Lock()
+        lock, ends = threading.Lock(), SimpleQueue()
 
         def work():
             while True:
@@ -156,17 +159,48 @@ class WorkerPool:
                         list(remaining)
                     raise
 
-        futures = [self._executor.submit(work) for _ in range(min(self.n_threads, len(items)) - 1)]
+        def help():
+            try:
+                work()
+            except BaseException as error:
+                ends.put(error)
+            else:
+                ends.put(None)
+
+        for _ in range(n_helpers):
+            self._tasks.put(help)
         try:
             work()
         finally:
-            wait(futures)
-        for future in futures:
-            future.result()
+            errors = [error for error in (ends.get() for _ in range(n_helpers)) if error is not None]
+        if errors:
+            raise errors[0]
+
+    def _start(self, n_helpers):
+        """Start threads until there are so many, and return how many of these there are."""
+        while len(self._threads) < n_helpers:
+            thread = threading.Thread(target=self._serve, daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:  # the system has no more, or none, such as Python compiled to WebAssembly
+                self.n_threads = len(self._threads) + 1
+                break
+            self._threads.append(thread)
+        return min(n_helpers, len(self._threads))
+
+    def _serve(self):
+        """Carry out tasks until there is to be an end."""
+        _configure_numpy()
+        while (task := self._tasks.get()) is not None:
+            task()
+            del task  # and with it whatever it holds
 
     def close(self) -> None:
         """End the threads."""
-        self._executor.shutdown()
+        for _ in self._threads:
+            self._tasks.put(None)
+        for thread in self._threads:
+            thread.join()
 
 
 def _configure_numpy():

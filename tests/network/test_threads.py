@@ -473,6 +473,46 @@ def test_closing_ends_the_threads():
     assert threading.active_count() == before
 
 
+@pytest.fixture
+def started(monkeypatch):
+    """Return a list of the threads that are started; after as many as its "limit", none is."""
+    threads, start = Threads(), threading.Thread.start
+
+    def count(thread):
+        if len(threads) >= threads.limit:
+            raise RuntimeError("can't start new thread")
+        threads.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", count)
+    return threads
+
+
+class Threads(list):
+    limit = float("inf")
+
+
+@pytest.mark.parametrize("n_items", [1, 2, 5])
+def test_no_more_threads_are_started_than_there_are_items(pool_of, started, n_items):
+    pool, taken = pool_of(10**9), []
+    for _ in range(50):
+        pool.run(taken.append, list(range(n_items)))
+    assert sorted(taken) == sorted(50 * list(range(n_items)))
+    assert len(started) == n_items - 1
+
+
+@pytest.mark.parametrize("limit", [0, 1, 2])
+def test_where_no_more_threads_can_be_started_those_at_hand_do_the_work(pool_of, started, limit):
+    """None in Python that is compiled to WebAssembly."""
+    started.limit = limit
+    pool, taken = pool_of(4), []
+    for _ in range(20):
+        pool.run(taken.append, list(range(7)))
+    assert sorted(taken) == sorted(20 * list(range(7)))
+    assert len(started) == limit
+    assert pool.n_threads == limit + 1
+
+
 def test_worker_pool_holds_the_blas_and_has_the_threads_it_would_have_used(no_variables, two_blas_threads):
     no_variables.setattr(joblib, "cpu_count", lambda: 4)
     with worker_pool() as pool:
