@@ -101,8 +101,8 @@ class ColumnsKernel(ConvolutionKernel):
         shape = self._window_shape(n_images)
         return _Images(
             padded=PaddedImages(padded.transpose(1, 2, 3, 0), windows.padding),
+            by_group=by_group,
             windows=np.lib.stride_tricks.as_strided(by_group, shape, strides, writeable=False),
-            by_position=[by_group[:, :, rows, columns] for rows, columns in windows.positions()],
         )
 
     def _columns(self, scratch, n_images):
@@ -115,7 +115,6 @@ class ColumnsKernel(ConvolutionKernel):
         gathered = columns[:, : self.inputs].reshape(self._window_shape(n_images))
         return _Columns(
             gathered=gathered,
-            by_position=[gathered[:, :, row, column] for row, column in np.ndindex(self.windows.size)],
             ones=columns[:, self.inputs :],
             blocks=columns.reshape(self.groups, rows, n_blocks, -1).transpose(2, 0, 1, 3),
         )
@@ -137,8 +136,11 @@ class ColumnsKernel(ConvolutionKernel):
         """Add every column back to the pixels it was gathered from, the adjoint of ``_gather``."""
         images = scratch.workspace(self._images, dX.shape[2])
         images.padded.memory.fill(0)
-        for pixels, share in zip(images.by_position, columns.by_position, strict=True):
-            np.add(pixels, share, out=pixels)
+        for (row, column), (rows, along) in zip(
+            np.ndindex(self.windows.size), self.windows.positions, strict=True
+        ):
+            pixels = images.by_group[:, :, rows, along]
+            np.add(pixels, columns.gathered[:, :, row, column], out=pixels)
         np.copyto(dX, images.padded.inside)
         return dX
 
@@ -152,10 +154,10 @@ class _Images(NamedTuple):
     """Memory for padded images, and views of it."""
 
     padded: PaddedImages
+    by_group: np.ndarray
+    """The padded images, shape (groups, channels / groups, height, width, n_images)."""
     windows: np.ndarray
     """The windows, shape (groups, channels / groups, kh, kw, out_height, out_width, n_images)."""
-    by_position: list[np.ndarray]
-    """For each position in a window, its pixel in all windows."""
 
 
 class _Columns(NamedTuple):
@@ -163,8 +165,6 @@ class _Columns(NamedTuple):
 
     gathered: np.ndarray
     """The columns with the shape of the windows."""
-    by_position: list[np.ndarray]
-    """For each position in a window, its pixel in all windows."""
     ones: np.ndarray
     """The last row, which the bias is multiplied with; empty without one."""
     blocks: np.ndarray

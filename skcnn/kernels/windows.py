@@ -70,19 +70,22 @@ class Windows:
         """Height and width of the padded image."""
         return tuple(size + sum(pad) for size, pad in zip(self.image_size, self.padding, strict=True))
 
-    def positions(self):
-        """Yield, for each position in a window in row order, the index of that pixel of all windows.
+    @cached_property
+    def positions(self) -> list[tuple[slice, slice]]:
+        """For each position in a window in row order, the index of that pixel of all windows.
 
-        Indexing the first two axes of a padded image with a yielded pair of slices gives the ``counts``
-        pixels that stand at this position, one of each window.
+        Indexing the first two axes of a padded image with a pair of slices gives the ``counts`` pixels that
+        stand at this position, one of each window.
         """
-        for offsets in np.ndindex(self.size):
-            yield tuple(
+        return [
+            tuple(
                 slice(offset * dilation, offset * dilation + (count - 1) * stride + 1, stride)
                 for offset, dilation, count, stride in zip(
                     offsets, self.dilation, self.counts, self.strides, strict=True
                 )
             )
+            for offsets in np.ndindex(self.size)
+        ]
 
     def overlaps(self):
         """Yield, for each position in a window in row order, the windows where it lies on the image.

@@ -68,9 +68,10 @@ class Arena:
         dtype = self._dtype if dtype is None else np.dtype(dtype)
         memory = self._memory.get((name, dtype))
         if memory is None or memory.size < prod(shape):
+            if memory is not None:  # of which there are views
+                self._views = {key: view for key, view in self._views.items() if key[0] != name}
+                self._workspaces = {}
             memory = self._memory[name, dtype] = self._allocate(prod(shape), dtype)
-            self._views = {key: view for key, view in self._views.items() if key[0] != name}
-            self._workspaces = {}
         return memory[: prod(shape)].reshape(shape)
 
     def workspace(self, make, *sizes):

@@ -207,7 +207,7 @@ def test_positions_visit_the_pixels_of_all_windows_in_row_order(geometry):
     size, window, strides, padding, dilation, _ = geometry
     windows = sliding_windows(size, window, strides=strides, padding=padding, dilation=dilation)
     padded = np.pad(np.arange(1, 1 + np.prod(size)).reshape(size), padding)
-    visited = [padded[index] for index in windows.positions()]
+    visited = [padded[index] for index in windows.positions]
     expected = np.full((np.prod(window), *windows.counts), -1)
     (top, _), (left, _) = padding
     for out, tap, (row, column) in NaiveWindows(size, window, strides, padding, dilation=dilation).taps():
