@@ -85,6 +85,16 @@ class Cut:
         cuts = [-(-n_rows * index // n_shards) for index in range(n_shards + 1)]
         return list(zip(cuts, cuts[1:], strict=False))
 
+    def prediction_bounds(self, n_rows: int, chunk_target: int = 1) -> list[tuple[int, int]]:
+        """Cut rows to predict into shards, which are no smaller than a chunk; without one, into the most.
+
+        Examples
+        --------
+        >>> Cut().prediction_bounds(300), Cut().prediction_bounds(300, chunk_target=400)
+        ([(0, 150), (150, 300)], [(0, 300)])
+        """
+        return chunk_bounds(n_rows, max(self.prediction_rows, chunk_target))
+
     def chunk_target(self, image_bytes: int) -> int:
         """Return the number of images of a chunk, by the memory that the hungriest step takes for one.
 

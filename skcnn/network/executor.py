@@ -246,8 +246,7 @@ class Executor:
             out[start:stop] = shard.whole.units[-1].value
             self._shards.append(shard)
 
-        target = max(self.pool.cut.prediction_rows, self._chunk_target)
-        self.pool.run(run, chunk_bounds(batch.n_rows, target))
+        self.pool.run(run, self.pool.cut.prediction_bounds(batch.n_rows, self._chunk_target))
         return out
 
     def _idle_shard(self):

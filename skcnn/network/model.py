@@ -88,7 +88,7 @@ class Model:
         readers = prediction_readers(ImageSource(X, self.format), changes)
         scores = np.zeros((len(X), self.network.n_outputs), self.network.dtype)
         of_view = np.empty_like(scores)
-        with worker_pool() as pool:
+        with worker_pool(n_predicted=len(X)) as pool:
             executor = Executor(self.network, pool, training=False)
             for read in readers:
                 executor.predict(Batch(len(X), read), of_view)
@@ -139,7 +139,7 @@ class Model:
 def predicted(network: Network, read, n_rows: int) -> np.ndarray:
     """Return what a network predicts for the rows that ``read`` reads, shape (n_rows, n_outputs)."""
     out = np.empty((n_rows, network.n_outputs), network.dtype)
-    with worker_pool() as pool:
+    with worker_pool(n_predicted=n_rows) as pool:
         return Executor(network, pool, training=False).predict(Batch(n_rows, read), out)
 
 

@@ -43,7 +43,7 @@ class BlasGuard:
                 self._saved = [library.num_threads for library in self._libraries]
                 self._set([1] * len(self._libraries))
             self._entries += 1
-            return min(self._saved, default=joblib.cpu_count())
+            return min(self._saved) if self._saved else joblib.cpu_count()
 
     def __exit__(self, *exception):
         with self._lock:
@@ -76,7 +76,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=blas_guard.reset_after_fork)
 
 
-def thread_count(blas_limit: int) -> int:
+def thread_count(blas_limit: int, n_items: int | None = None) -> int:
     """Return the number of threads to compute on.
 
     Parameters
@@ -84,6 +84,9 @@ def thread_count(blas_limit: int) -> int:
     blas_limit : int
         The limit in force for the BLAS, which threadpoolctl, environment variables or a loky worker
         may have lowered.
+    n_items : int or None, default=None
+        How many pieces of work there are at most; None if nobody knows. For one, cores are not counted, which
+        takes as long as a small network takes to predict.
 
     Returns
     -------
@@ -103,7 +106,7 @@ def thread_count(blas_limit: int) -> int:
             raise ValueError(f"{THREADS_VARIABLE} must be a positive integer, got {requested!r}")
         return int(requested)
     in_worker = (get_active_backend()[0].nesting_level or 0) > 0
-    if in_worker and not any(variable in os.environ for variable in LIMIT_VARIABLES):
+    if n_items == 1 or in_worker and not any(variable in os.environ for variable in LIMIT_VARIABLES):
         return 1
     return max(1, min(blas_limit, joblib.cpu_count()))
 
@@ -231,20 +234,24 @@ def current_numpy_state() -> Callable[[], AbstractContextManager]:
 
 
 @contextmanager
-def worker_pool(cut: Cut | None = None):
+def worker_pool(cut: Cut | None = None, *, n_predicted: int | None = None):
     """Hold the BLAS at one thread and yield a pool of the threads that it would have used.
 
     Parameters
     ----------
     cut : Cut or None
         As for :class:`WorkerPool`.
+    n_predicted : int or None, default=None
+        Rows to predict, where nothing else is done, which may be too few for several threads.
 
     Yields
     ------
     pool : WorkerPool
     """
     with blas_guard as blas_limit, working_numpy_state():
-        pool = WorkerPool(thread_count(blas_limit), cut)
+        cut = WorkerPool.default_cut if cut is None else cut
+        n_items = None if n_predicted is None else len(cut.prediction_bounds(n_predicted))
+        pool = WorkerPool(thread_count(blas_limit, n_items), cut)
         try:
             yield pool
         finally:

@@ -31,6 +31,16 @@ def test_a_number_of_shards_can_be_asked_for(multiply_adds):
     assert cut.shard_bounds(2, multiply_adds) == [(0, 1), (1, 2)]
 
 
+@pytest.mark.parametrize("chunk_target", [1, 3, 9, 10, 11, 15, 50, 1000])
+def test_longer_chunks_never_make_more_shards_of_rows_to_predict(chunk_target):
+    """So threads enough for the most shards are enough."""
+    cut = Cut(prediction_rows=10)
+    for n_rows in range(1, 200):
+        bounds = cut.prediction_bounds(n_rows, chunk_target)
+        assert_covers(bounds, n_rows)
+        assert len(bounds) <= len(cut.prediction_bounds(n_rows))
+
+
 @pytest.mark.parametrize("target", [1, 2, 3, 7, 20, 1000])
 def test_chunks_cover_all_rows_once_and_are_close_to_the_target(target):
     for n_rows in range(1, 100):

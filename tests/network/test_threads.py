@@ -272,6 +272,30 @@ def test_the_number_of_threads_is_the_limit_of_the_blas_up_to_the_number_of_core
     assert [thread_count(limit) for limit in (1, 2, 4, 64)] == [1, 2, 4, 4]
 
 
+@pytest.mark.parametrize("n_rows", [1, 8, 130])
+def test_where_one_thread_has_all_rows_to_predict_no_cores_are_counted(no_variables, n_rows):
+    """It would take as long as the prediction."""
+    no_variables.setattr(joblib, "cpu_count", None)
+    with worker_pool(n_predicted=n_rows) as pool:
+        assert pool.n_threads == 1
+
+
+def test_threads_predict_together_where_there_are_rows_for_them(no_variables, two_blas_threads):
+    no_variables.setattr(joblib, "cpu_count", lambda: 4)
+    for n_predicted, cut in [(1000, None), (3, Cut(prediction_rows=2))]:
+        with worker_pool(cut, n_predicted=n_predicted) as pool:
+            assert pool.n_threads == 2
+
+
+def test_our_variable_is_read_whatever_there_is_to_do(no_variables):
+    no_variables.setenv(THREADS_VARIABLE, "3")
+    with worker_pool(n_predicted=1) as pool:
+        assert pool.n_threads == 3
+    no_variables.setenv(THREADS_VARIABLE, "two")
+    with pytest.raises(ValueError, match=f"{THREADS_VARIABLE} must be a positive integer, got 'two'"):
+        worker_pool(n_predicted=1).__enter__()
+
+
 @pytest.mark.parametrize("variable", LIMIT_VARIABLES)
 def test_variables_of_the_blas_do_not_raise_the_number(no_variables, variable):
     """They have acted on the limit already."""
