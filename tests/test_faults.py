@@ -1,6 +1,7 @@
 """Tests of what an estimator goes through in production: threads, forks, little memory, a long life."""
 
 import os
+import pickle
 import re
 import sys
 import threading
@@ -37,6 +38,41 @@ def test_sixteen_threads_predict_with_one_estimator():
         assert all(pool.map(predict, range(16)))
     assert joblib.hash(net) == before
     assert blas_limits() == limits
+
+
+def write_into_layer(net):
+    net.network_.params["conv2d_2"]["weight"][0, 0] = 0
+
+
+def write_into_statistics(net):
+    net.network_.params["batchnorm_1"]["running_variance"][0] *= 2
+
+
+CHANGES = {
+    "a fit": lambda net: net.set_params(random_state=SEED + 1).fit(X, Y),
+    "a warm fit": lambda net: net.set_params(warm_start=True).fit(X, Y),
+    "a fit that stops early": lambda net: net.set_params(early_stopping=True).fit(X, Y),
+    "a chunk": lambda net: net.partial_fit(X, Y),
+    "views": lambda net: net.set_params(tta="flip"),
+    "a weight": write_into_layer,
+    "a running statistic": write_into_statistics,
+    "all weights": lambda net: np.multiply(net.network_.vector, 2, out=net.network_.vector),
+    "another's weights": lambda net: net.network_.restore(make_net(max_iter=1).fit(X, Y).network_.snapshot()),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_a_row_is_predicted_with_what_the_estimator_is_now(change):
+    """Not with what earlier predictions have prepared; what a pickle predicts has nothing prepared."""
+    net = make_net().fit(X, Y)
+    before = net.predict_proba(X[:1])
+    for _ in range(2):
+        change(net)
+        pickled = pickle.dumps(net)
+        for part in (X[:1], X):
+            assert_array_equal(net.predict_proba(part), pickle.loads(pickled).predict_proba(part))
+        assert len(pickle.dumps(net)) == len(pickled)
+    assert not np.array_equal(net.predict_proba(X[:1]), before)
 
 
 class Noting(Layer):

@@ -240,7 +240,16 @@ class Layer(Block):
         """Work out what follows from the shape alone, the ``plan`` of all units; called once a network."""
 
     def prepare(self, params: Params, plan, *, training: bool):
-        """Compute what follows from the parameters, ``prepared`` of all units; called once a step."""
+        """Compute what follows from the parameters, ``prepared`` of all units.
+
+        Called once a step of training, and for predictions when parameters of the layer have changed. Nothing
+        may be written to it.
+        """
+
+    @property
+    def prepares(self) -> bool:
+        """Whether the class has a ``prepare`` of its own."""
+        return type(self).prepare is not Layer.prepare
 
     @abstractmethod
     def forward(self, params: Params, X, unit, *, training: bool, out: np.ndarray):

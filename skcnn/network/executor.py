@@ -8,17 +8,15 @@ their order, so results do not depend on the number of threads.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import prod
+from functools import cached_property
 
 import numpy as np
 
 from skcnn.network.context import Context
 from skcnn.network.cut import blocks, chunk_bounds
-from skcnn.network.graph import Step
 from skcnn.network.memory import Blocks
 from skcnn.network.network import Network
-from skcnn.network.program import Program
-from skcnn.network.rewriting import folded, fuse
+from skcnn.network.setup import Setup, prediction_setup
 from skcnn.network.shards import Shard
 from skcnn.network.threads import WorkerPool
 from skcnn.random_streams import RandomStreams
@@ -61,8 +59,8 @@ class Executor:
     Parameters
     ----------
     network : Network
-        In training, changes of its parameters are seen. Prediction folds some of them, see
-        :func:`skcnn.network.rewriting.folded`, as they are at this moment.
+        In training, changes of its parameters are seen. Prediction prepares some of them as they are at this
+        moment, see :class:`skcnn.network.setup.PredictionSetup`.
     pool : WorkerPool
         On how many threads, and cut in which pieces, work runs.
     training : bool
@@ -83,23 +81,24 @@ class Executor:
         input_gradient: bool = False,
     ):
         self.network, self.pool = network, pool
-        steps, params = network.steps, network.params
-        if not training:
-            steps, params = folded(steps, params)
-        trained = network.trained if training else None
-        self.program = Program(fuse(steps), trained, input_gradient=input_gradient)
+        if training:
+            setup = Setup(
+                network.steps, network.params, network.dtype, network.trained, input_gradient=input_gradient
+            )
+        else:
+            setup = prediction_setup(network)
+        self.program, self._setup = setup.program, setup
         self.state = {}
-        self._multiply_adds = network.multiply_adds()
-        self._chunk_target = pool.cut.chunk_target(image_bytes(steps, network.dtype))
+        self._chunk_target = pool.cut.chunk_target(setup.image_bytes)
         self._context = Context(
             network,
             self.program,
             training=training,
             streams=None if seed is None else RandomStreams(seed),
-            params=[params.get(step.name, {}) for step in self.program.steps],
-            plans=[None] + [step.layer.plan(step.input_shape) for step in self.program.steps[1:]],
-            prepared=[None] * len(steps),
-            merged=[None] * len(steps),
+            params=setup.params,
+            plans=setup.plans,
+            prepared=[] if training else setup.prepared,
+            merged=[None] * len(self.program.steps),
             blocks=Blocks(),
         )
         self._shards = []
@@ -178,7 +177,7 @@ class Executor:
 
     def _begin(self, batch):
         """Give the shards their rows of a minibatch."""
-        self._prepare()
+        self._context.prepared[:] = self._setup.prepare(training=True)
         self.state, self._part = {}, batch.part
         bounds = self.pool.cut.shard_bounds(batch.n_rows, self._multiply_adds)
         while len(self._shards) < len(bounds):
@@ -187,6 +186,10 @@ class Executor:
         self._active = self._shards[: len(bounds)]
         for shard, (start, stop) in zip(self._active, bounds, strict=True):
             shard.begin(batch, start, stop, self._chunks(stop - start))
+
+    @cached_property
+    def _multiply_adds(self):
+        return self.network.multiply_adds()
 
     def _run_merging_phases(self):
         """Run the forward phases that end in a merge of statistics, all but the last."""
@@ -235,7 +238,6 @@ class Executor:
         -------
         out : ndarray
         """
-        self._prepare()
         (phase,) = self.program.forward
 
         def run(bounds):
@@ -268,13 +270,6 @@ class Executor:
         ]
         return np.concatenate([piece.units[0].gradient for piece in pieces], axis=2 if on_images else 0)
 
-    def _prepare(self):
-        context = self._context
-        for index, step in enumerate(self.program.steps[1:], start=1):
-            context.prepared[index] = step.layer.prepare(
-                context.params[index], context.plans[index], training=context.training
-            )
-
     def _merge(self, index):
         step, context = self.program.steps[index], self._context
         context.merged[index], state = step.layer.merge(
@@ -291,13 +286,3 @@ class Executor:
     def _partials(self):
         """Return the partial statistics of the last phase, of all shards in their order."""
         return [partial for shard in self._active for partial in shard.partials]
-
-
-def image_bytes(steps: tuple[Step, ...], dtype: np.dtype) -> int:
-    """Return the memory that the hungriest step takes for an image: inputs, result and scratch."""
-    return dtype.itemsize * max(
-        sum(map(prod, step.input_shapes))
-        + prod(step.output_shape)
-        + step.layer.scratch_size(step.input_shape)
-        for step in steps[1:]
-    )

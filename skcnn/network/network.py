@@ -42,6 +42,9 @@ class Network:
     params : dict of str to dict of str to ndarray
         Parameters by layer name and parameter name. Those with a gradient are views of ``vector``, so write
         into them, ``params["conv1"]["weight"][...] = 0``; they cannot be replaced.
+    prediction_setup : PredictionSetup or None
+        What the last prediction has worked out and the next one need not, see
+        :func:`skcnn.network.setup.prediction_setup`. Neither copied nor pickled.
     """
 
     def __init__(
@@ -60,6 +63,7 @@ class Network:
         for layer, own in others.items():
             params[layer] = params.get(layer, {}) | dict(own)
         self.params = MappingProxyType({layer: MappingProxyType(own) for layer, own in params.items()})
+        self.prediction_setup = None
 
     @property
     def n_params(self) -> int:

@@ -27,11 +27,12 @@ from skcnn.layers import (
 )
 from skcnn.layers.containers import Add, Concatenate
 from skcnn.network.cut import Cut
-from skcnn.network.executor import Batch, Executor, image_bytes
+from skcnn.network.executor import Batch, Executor
 from skcnn.network.graph import compile_steps
 from skcnn.network.losses import LogLoss
 from skcnn.network.network import init_network
 from skcnn.network.program import Place, Program
+from skcnn.network.setup import image_bytes
 from skcnn.network.threads import worker_pool
 
 N_THREADS = (1, 2, 3, 8)
@@ -113,17 +114,6 @@ def threads(monkeypatch):
 
 
 # --- cuts ---
-
-
-def test_the_hungriest_step_needs_the_memory_of_its_images_and_its_scratch():
-    """A convolution of 3 * 3 * 2 columns for each of 5x6 pixels, padded to 7x8, with its input and result.
-
-    One column more is for the bias.
-    """
-    steps = chain(Conv2D(4), Flatten(), Dense(3)).steps
-    elements = 30 * 2 + 30 * 4 + 30 * (18 + 1) + 56 * 2
-    assert image_bytes(steps, np.dtype("float64")) == 8 * elements
-    assert image_bytes(steps, np.dtype("float32")) == 4 * elements
 
 
 def test_the_cuts_do_not_depend_on_the_threads(threads):

@@ -118,7 +118,7 @@ def test_training_gives_the_same_bits(name, dtype, monkeypatch):
     layers, _ = FUSED[name]
     results = []
     for rewrite in (fuse, tuple):
-        monkeypatch.setattr("skcnn.network.executor.fuse", rewrite)
+        monkeypatch.setattr("skcnn.network.setup.fuse", rewrite)
         results.append(trained(layers, dtype))
     assert results[0] == results[1]
 
@@ -259,8 +259,8 @@ def scores_of(network, n_samples=9):
 def assert_same_scores(network, monkeypatch):
     """Hold scores against those of the network as it is, to rounding of the largest."""
     scores = scores_of(network)
-    monkeypatch.setattr("skcnn.network.executor.folded", lambda steps, params: (steps, params))
-    expected = scores_of(network)
+    monkeypatch.setattr("skcnn.network.setup.folded", lambda steps, params: (steps, params))
+    expected = scores_of(network.copy())  # for which nothing is prepared
     tolerance = 1e-12 if network.dtype == np.float64 else 1e-5
     np.testing.assert_allclose(scores, expected, rtol=0, atol=tolerance * np.abs(expected).max())
 
