@@ -201,7 +201,7 @@ class Layer(Block):
         """
         dtype, rng = np.dtype(np.float32), np.random.default_rng(0)
         params = self.init_params(input_shape, activation=None, dtype=dtype, rng=rng)
-        return {name: np.shape(value) for name, value in params.items()}
+        return {name: np.shape(value) for name, value in dict(params).items()}
 
     def init_from_data(self, params: Params, inputs) -> None:
         """Set parameters by what the layer sees of the training data.

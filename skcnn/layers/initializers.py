@@ -1,6 +1,7 @@
 """Initial weights whose scale follows from the activation behind the layer."""
 
 import math
+from numbers import Real
 
 import numpy as np
 
@@ -36,6 +37,8 @@ def initial_weight(
 
     Raises
     ------
+    ValueError
+        If the gain is no positive number.
     MemoryError
         If there is no memory for so many weights.
 
@@ -60,6 +63,8 @@ def initial_weight(
     >>> round(float(weight.std()), 2)
     0.1
     """
+    if gain is not None and not (isinstance(gain, Real) and 0 < gain < math.inf):
+        raise ValueError(f"the gain of the activation behind must be a number > 0 or None, got {gain!r}")
     try:
         if gain is None:
             bound = math.sqrt(6.0 / (fan_in + fan_out))

@@ -110,15 +110,21 @@ class ShardContext:
         """Return the accumulator of a step, for the caller to add to or, if the flag is true, to write."""
         if key not in self._accumulators:
             self._accumulators[key] = np.empty(shape, self._dtype)
+        total = self._accumulators[key]
+        if total.shape != tuple(shape):
+            raise ValueError(f"the accumulator {key[1]!r} has shape {total.shape}, asked for is {shape}")
         is_first = key not in self._written
         self._written.add(key)
-        return self._accumulators[key], is_first
+        return total, is_first
 
     def gradient_of(self, layer: str, name: str) -> tuple[np.ndarray, bool]:
         """Return the gradient of a parameter, for the caller to add to or, if the flag is true, to write."""
+        own = self._gradients.get(layer, {})
+        if name not in own:
+            raise ValueError(f"it has no parameter {name!r} with a gradient, only {list(own)}")
         is_first = (layer, name) not in self._written
         self._written.add((layer, name))
-        return self._gradients[layer][name], is_first
+        return own[name], is_first
 
     def fill_gradients(self) -> None:
         """Let gradients be zero that no unit has written."""

@@ -12,6 +12,7 @@ from functools import cached_property
 
 import numpy as np
 
+from skcnn.layers.contract import check_merged
 from skcnn.network.context import Context
 from skcnn.network.cut import blocks, chunk_bounds
 from skcnn.network.memory import Blocks
@@ -272,16 +273,18 @@ class Executor:
 
     def _merge(self, index):
         step, context = self.program.steps[index], self._context
-        context.merged[index], state = step.layer.merge(
-            context.params[index], self._partials(), part=self._part
-        )
+        with step.named_errors():
+            result = step.layer.merge(context.params[index], self._partials(), part=self._part)
+            check_merged(result, step.layer.state_params, context.params[index])
+        context.merged[index], state = result
         self.state.update({(step.name, key): value for key, value in state.items()})
 
     def _backward_merge(self, index):
-        layer, context = self.program.steps[index].layer, self._context
-        context.merged[index] = layer.backward_merge(
-            context.params[index], context.merged[index], self._partials()
-        )
+        step, context = self.program.steps[index], self._context
+        with step.named_errors():
+            context.merged[index] = step.layer.backward_merge(
+                context.params[index], context.merged[index], self._partials()
+            )
 
     def _partials(self):
         """Return the partial statistics of the last phase, of all shards in their order."""

@@ -1,9 +1,15 @@
 """Layers become a flat list of steps."""
 
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import NoReturn
 
 from skcnn._sklearn import check_hyperparameters
-from skcnn.layers.base import Block, Layer, MergingLayer, Shape
+from skcnn.layers.base import Block, Layer, MergingLayer, Shape, is_integer
+from skcnn.layers.contract import check_declarations, checked_shape
+
+LAYER_ERRORS = (MemoryError, ValueError, TypeError, LookupError)
+"""What comes out of a layer that does not fit in memory or has a mistake in it."""
 
 
 @dataclass(frozen=True)
@@ -45,9 +51,26 @@ class Step:
         """Whether the step works on images, a few at a time, rather than on vectors."""
         return len(self.output_shape if self.layer is None else self.input_shapes[0]) == 3
 
-    def memory_error(self, error: MemoryError) -> MemoryError:
-        """Return an error of this layer's memory that names it."""
-        return MemoryError(f"layer {self.name!r}, {' '.join(repr(self.layer).split())}: {error}")
+    def raise_named(self, error: Exception) -> NoReturn:
+        """Raise an error that has come out of this layer with its name; one of reading images as it is."""
+        if self.layer is None:
+            raise error
+        kind = next(kind for kind in LAYER_ERRORS if isinstance(error, kind))
+        what = repr(error) if kind is LookupError else error  # a KeyError says nothing but the key
+        raise kind(f"{labelled(self.name, self.layer)}: {what}") from error
+
+    @contextmanager
+    def named_errors(self):
+        """Name this layer in errors that come out of it during a block."""
+        try:
+            yield
+        except LAYER_ERRORS as error:
+            self.raise_named(error)
+
+
+def labelled(name: str, block: Block) -> str:
+    """Return how messages call a block: by its name in the stack and how one would write it."""
+    return f"layer {name!r}, {' '.join(repr(block).split())}"
 
 
 class MisfitError(ValueError):
@@ -95,15 +118,17 @@ class Graph:
         Raises
         ------
         ValueError
-            If the layer does not fit the shapes of its inputs, makes images out of vectors, or the name is
-            taken.
+            If the layer does not fit the shapes of its inputs, makes images out of vectors, says of itself
+            what no layer can be, or the name is taken.
         """
         if any(step.name == name for step in self.steps):
             raise ValueError(
                 f"layer names must be unique, got {name!r} twice (an activation is named after its layer)"
             )
         shapes = tuple(self.shape(source) for source in sources)
-        output_shape = tuple(layer.output_shape(shapes[0] if len(shapes) == 1 else shapes))
+        input_shape = shapes[0] if len(shapes) == 1 else shapes
+        output_shape = checked_shape(layer.output_shape(input_shape))
+        check_declarations(layer, input_shape)
         if len(output_shape) == 3 and not any(len(shape) == 3 for shape in shapes):
             raise ValueError(
                 f"it makes images of shape {output_shape} out of vectors, for which there is no memory: "
@@ -124,14 +149,15 @@ class Graph:
         n_steps = len(self.steps)
         try:
             check_hyperparameters(block)
-            self.ends[name] = block.connect(self, name, source)
+            end = block.connect(self, name, source)
+            if not is_integer(end) or not 0 <= end < len(self.steps):
+                raise ValueError(f"connect must return the index of a step, got {end!r}")
         except MisfitError:
             raise  # by a block within this one, which is named
-        except ValueError as error:
-            shown = " ".join(repr(block).split())
-            raise MisfitError(
-                f"layer {name!r}, {shown}, on input of shape {self.shape(source)}: {error}"
-            ) from error
+        except (ValueError, TypeError, LookupError) as error:
+            where = f"{labelled(name, block)}, on input of shape {self.shape(source)}"
+            raise MisfitError(f"{where}: {error}") from error
+        self.ends[name] = end
         if len(self.steps) == n_steps:
             self.idle.add(name)
         return self.ends[name]

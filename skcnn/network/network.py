@@ -8,6 +8,7 @@ from types import MappingProxyType
 import numpy as np
 
 from skcnn.layers.base import Activation
+from skcnn.layers.contract import check_params
 from skcnn.layers.reshape import Flatten
 from skcnn.network.graph import Step
 from skcnn.random_streams import RandomStreams
@@ -182,7 +183,7 @@ def network_with(steps: tuple[Step, ...], params: Params, dtype) -> Network:
                 trained.append((name in step.layer.decayed_params, step.name, name, value))
     trained.sort(key=lambda entry: not entry[0])
     n_decayed = sum(value.size for is_decayed, *_, value in trained if is_decayed)
-    values = [value.ravel().astype(dtype, copy=False) for *_, value in trained]
+    values = [np.asarray(value).ravel().astype(dtype, copy=False) for *_, value in trained]
     vector = np.concatenate([np.empty(0, dtype), *values])
     layout = [(layer, name, value.shape) for _, layer, name, value in trained]
     return Network(steps, dtype, vector, layout, n_decayed, others)
@@ -204,18 +205,19 @@ def init_network(steps: tuple[Step, ...], *, dtype, seed: int) -> Network:
     ------
     MemoryError
         If there is no memory for the parameters of a layer; the message names it.
+    ValueError
+        If a layer makes something else than arrays of numbers by name; the message names it, too.
     """
     params, streams = {}, RandomStreams(seed)
     for index, step in enumerate(steps[1:], start=1):
-        try:
-            params[step.name] = step.layer.init_params(
+        with step.named_errors():
+            own = params[step.name] = step.layer.init_params(
                 step.input_shape,
                 activation=following_activation(steps, index),
                 dtype=np.dtype(dtype),
                 rng=streams.generator("initialization", index),
             )
-        except MemoryError as error:
-            raise step.memory_error(error) from error
+            check_params(own)
     return network_with(steps, params, dtype)
 
 

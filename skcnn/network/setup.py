@@ -44,13 +44,16 @@ class Setup:
     ):
         self.program = Program(fuse(steps), trained, input_gradient=input_gradient)
         self.params = [params.get(step.name, {}) for step in self.program.steps]
-        self.plans = [None] + [step.layer.plan(step.input_shape) for step in self.program.steps[1:]]
+        self.plans = [None] + list(map(plan_of, self.program.steps[1:]))
         self.image_bytes = image_bytes(steps, dtype)
 
     def prepare(self, *, training: bool) -> list:
         """Return what ``prepare`` of each layer returns for the parameters as they are now."""
-        of_steps = zip(self.program.steps[1:], self.params[1:], self.plans[1:], strict=True)
-        return [None] + [step.layer.prepare(own, plan, training=training) for step, own, plan in of_steps]
+        prepared = [None]
+        for step, own, plan in zip(self.program.steps[1:], self.params[1:], self.plans[1:], strict=True):
+            with step.named_errors():
+                prepared.append(step.layer.prepare(own, plan, training=training))
+        return prepared
 
 
 class PredictionSetup(Setup):
@@ -100,6 +103,12 @@ def prediction_setup(network: Network) -> PredictionSetup:
     if setup is None or not setup.is_of(network):
         setup = network.prediction_setup = PredictionSetup(network)
     return setup
+
+
+def plan_of(step: Step):
+    """Return the plan of a step's layer."""
+    with step.named_errors():
+        return step.layer.plan(step.input_shape)
 
 
 def image_bytes(steps: tuple[Step, ...], dtype: np.dtype) -> int:

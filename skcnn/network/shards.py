@@ -3,6 +3,7 @@
 import numpy as np
 
 from skcnn.network.context import Context, PieceContext, ShardContext
+from skcnn.network.graph import LAYER_ERRORS
 from skcnn.network.memory import Arena
 from skcnn.network.units import Unit
 
@@ -98,18 +99,19 @@ class Shard:
 
         Raises
         ------
-        MemoryError
-            If there is no memory for a layer; the message names it.
+        MemoryError, ValueError, TypeError, LookupError
+            If there is no memory for a layer, or a mistake in it; the message names it.
         """
         self._own.partials = []
+        steps = self._context.program.steps
         for segment in phase:
             for piece in self.chunks if segment.on_images else (self.whole,):
                 units = piece.units
                 for operation, index in segment.operations:
                     try:
                         getattr(units[index], operation)()
-                    except MemoryError as error:
-                        raise self._context.program.steps[index].memory_error(error) from error
+                    except LAYER_ERRORS as error:
+                        steps[index].raise_named(error)
 
     def take_loss(self, loss) -> None:
         """Compute the loss of the rows and its gradient with respect to the scores."""
@@ -120,6 +122,7 @@ class Shard:
 
     def finish(self) -> None:
         """Let every layer turn its accumulators into gradients; what none has written is zero."""
-        for unit in self.whole.units[1:]:
-            unit.finish()
+        for step, unit in zip(self._context.program.steps[1:], self.whole.units[1:], strict=True):
+            with step.named_errors():
+                unit.finish()
         self._own.fill_gradients()

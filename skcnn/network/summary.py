@@ -292,10 +292,8 @@ def summary_of_steps(steps: tuple[Step, ...], dtype: np.dtype) -> NetworkSummary
     """
     records = []
     for step in steps:
-        try:
+        with step.named_errors():  # some layers make parameters to tell their shapes
             shapes = {} if step.layer is None else step.layer.param_shapes(step.input_shape)
-        except MemoryError as error:  # of a layer that makes parameters to tell their shapes
-            raise step.memory_error(error) from error
         records.append(record_of(step, steps, shapes, dtype))
     return NetworkSummary(records, dtype.name)
 

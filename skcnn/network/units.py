@@ -4,6 +4,7 @@ from functools import cached_property
 
 import numpy as np
 
+from skcnn.layers.contract import check_array
 from skcnn.network.context import Context, PieceContext, ShardContext
 
 
@@ -117,22 +118,29 @@ class Unit:
         Raises
         ------
         ValueError
-            If the value does not have the shape of the parameter.
+            If the layer has no such parameter, or the value is not of its shape.
         """
         gradient, is_first = self._shard.gradient_of(self._name, name)
-        if np.shape(value) != gradient.shape:
-            raise ValueError(
-                f"layer {self._name!r}: the gradient of {name!r} must have shape {gradient.shape}, "
-                f"got {np.shape(value)}"
-            )
+        check_array(value, gradient, f"the gradient of {name!r} must be")
         if is_first:
             np.copyto(gradient, value, casting="same_kind")
         else:
             np.add(gradient, value, out=gradient)
 
     def add_gradient_product(self, name: str, A: np.ndarray, B: np.ndarray) -> None:
-        """Add the product of two matrices to the gradient of a parameter; the first is written there."""
+        """Add the product of two matrices to the gradient of a parameter; the first is written there.
+
+        Raises
+        ------
+        ValueError
+            As :meth:`add_gradient`.
+        """
         gradient, is_first = self._shard.gradient_of(self._name, name)
+        if (*np.shape(A)[:-1], *np.shape(B)[1:]) != gradient.shape:
+            raise ValueError(
+                f"the gradient of {name!r} must be of shape {gradient.shape}, got the product of "
+                f"{np.shape(A)} and {np.shape(B)}"
+            )
         if is_first:
             np.matmul(A, B, out=gradient)
         else:
@@ -176,7 +184,7 @@ class Unit:
         out = self.value
         result = self._layer.forward(self.params, X, self, training=self._context.training, out=out)
         if result is not out:
-            self._copy(result, out, "result")
+            self._copy(result, out, "forward")
 
     def statistics(self) -> None:
         """Take the partial statistics of a merging step."""
@@ -198,7 +206,7 @@ class Unit:
             if out is None:
                 continue
             if dX is not out:
-                self._copy(dX, out, "gradient of the input")
+                self._copy(dX, out, "backward")
             if self._shares[position] == "further":
                 total = self._sources[position].gradient
                 np.add(total, out, out=total)
@@ -211,10 +219,7 @@ class Unit:
         """Let the layer turn its accumulators into gradients."""
         self._layer.finish(self.params, self)
 
-    def _copy(self, result, out, what):
+    def _copy(self, result, out, method):
         """Copy a result that stands elsewhere to where others look for it."""
-        if np.shape(result) != out.shape:
-            raise ValueError(
-                f"layer {self._name!r}: expected a {what} of shape {out.shape}, got {np.shape(result)}"
-            )
+        check_array(result, out, f"{method} must return")
         np.copyto(out, result)

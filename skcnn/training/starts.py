@@ -56,11 +56,8 @@ def start_from_data(
     for index, step in enumerate(network.steps[1:], start=1):
         params = network.params.get(step.name, {})
         if len(step.inputs) == 1 and step.layer.starts_from_data:
-            try:
+            with step.named_errors():
                 step.layer.init_from_data(params, Results(network, step.inputs[0], data, seed, pool))
-            except ValueError as error:
-                shown = " ".join(repr(step.layer).split())
-                raise ValueError(f"layer {step.name!r}, {shown}: {error}") from error
         if unit_variance and step.layer.decayed_params:
             results = Results(network, index, data, seed, pool).of(rows)
             divide_weights(params, step.layer.decayed_params, sqrt(variance(results, weights)))

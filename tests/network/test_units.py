@@ -317,7 +317,7 @@ def test_the_first_gradient_is_written_and_further_ones_are_added():
     for functions in [
         (lambda unit, _: unit.add_gradient_product("weight", A, B),),
         (
-            lambda unit, _: unit.add_gradient("weight", [[5.0]]),
+            lambda unit, _: unit.add_gradient("weight", np.array([[5.0]])),
             lambda unit, _: unit.add_gradient_product("weight", A, B),
         ),
     ]:

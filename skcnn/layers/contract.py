@@ -1,0 +1,110 @@
+"""What the methods of a layer must return: a mistake in a layer of one's own is named where it happens."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from skcnn.layers.base import Layer, MergingLayer, Shape, is_integer
+
+NAMES_OF_PARAMS = ("decayed_params", "state_params", "count_params", "constant_params")
+"""Attributes that list names of parameters."""
+
+
+def kind_of(value) -> str:
+    """Return what a value is, without its contents.
+
+    Examples
+    --------
+    >>> kind_of(None), kind_of([1.0]), kind_of(np.zeros((2, 3)))
+    ('None', 'list', 'array of float64 of shape (2, 3)')
+    """
+    if isinstance(value, np.ndarray | np.generic):
+        return f"array of {value.dtype} of shape {value.shape}"
+    return "None" if value is None else type(value).__name__
+
+
+def check_declarations(layer: Layer, input_shape: Shape | tuple[Shape, ...]) -> None:
+    """Raise a ValueError unless a layer says what can be of its parameters, what it reads and its costs."""
+    declared = {name: getattr(layer, name) for name in NAMES_OF_PARAMS}
+    declared["backward_reads"] = reads = layer.reads_in_backward(input_shape)
+    for attribute, names in declared.items():
+        if not isinstance(names, tuple | list) or not all(isinstance(name, str) for name in names):
+            raise ValueError(f"{attribute} must be a tuple of names, got {names!r}")
+    if not {"X", "Y"}.issuperset(reads):
+        raise ValueError(f"backward_reads may name 'X' and 'Y', got {reads!r}")
+    if layer.state_params and not isinstance(layer, MergingLayer):
+        raise ValueError(
+            f"state_params={layer.state_params!r} are for a MergingLayer, whose merge changes them; "
+            "what training does not change belongs into constant_params"
+        )
+    for method in ("multiply_adds", "scratch_size"):
+        size = getattr(layer, method)(input_shape)
+        if not is_integer(size) or size < 0:
+            raise ValueError(f"{method} must return an int >= 0, got {size!r}")
+
+
+def checked_shape(shape) -> Shape:
+    """Return what ``output_shape`` returned as a tuple of ints.
+
+    Raises
+    ------
+    ValueError
+        If it is not the shape of an image or a vector.
+    """
+    sizes = tuple(shape) if isinstance(shape, tuple | list | np.ndarray) else ()
+    if len(sizes) not in (1, 3) or not all(is_integer(size) and size >= 1 for size in sizes):
+        raise ValueError(
+            f"output_shape must return (height, width, channels) or (features,), ints >= 1, got {shape!r}"
+        )
+    return tuple(map(int, sizes))
+
+
+def check_params(params) -> None:
+    """Raise a ValueError unless what ``init_params`` returned are arrays of real numbers by name."""
+    if not isinstance(params, Mapping):
+        raise ValueError(f"init_params must return a dict of arrays by name, got {kind_of(params)}")
+    for name, value in params.items():
+        if not isinstance(name, str):
+            raise ValueError(f"init_params must name parameters by text, got {name!r}")
+        if not isinstance(value, np.ndarray | np.generic) or value.dtype.kind not in "buif":
+            raise ValueError(
+                f"init_params must return an array of real numbers as {name!r}, got {kind_of(value)}"
+            )
+
+
+def check_merged(result, state_params, params) -> None:
+    """Raise a ValueError unless what ``merge`` returned is a pair with a new value of each state parameter.
+
+    Parameters
+    ----------
+    result : object
+    state_params : tuple of str
+    params : mapping of str to ndarray
+        The parameters that the layer has.
+    """
+    if not isinstance(result, tuple) or len(result) != 2 or not isinstance(result[1], Mapping):
+        raise ValueError(f"merge must return a pair (merged, state), state a dict, got {kind_of(result)}")
+    expected = {name: params[name] for name in state_params if name in params}
+    state = result[1]
+    if state.keys() != expected.keys():
+        raise ValueError(
+            f"merge must return new values of the state_params {[*expected]}, got {list(map(str, state))}"
+        )
+    for name, value in state.items():
+        check_array(value, expected[name], f"merge must return as {name!r}")
+
+
+def check_array(value, like: np.ndarray, what: str) -> None:
+    """Raise a ValueError unless a value can be copied to where others look for it.
+
+    Parameters
+    ----------
+    value : object
+    like : ndarray
+        Where it goes.
+    what : str
+        Begins the message, "forward must return".
+    """
+    fits = not isinstance(value, list | tuple) and np.shape(value) == like.shape
+    if not fits or not np.can_cast(np.asarray(value).dtype, like.dtype, "same_kind"):
+        raise ValueError(f"{what} {kind_of(like)}, got {kind_of(value)}")

@@ -1,0 +1,335 @@
+"""Mistakes in layers of one's own: an error names the layer, what was expected and what came instead."""
+
+import re
+
+import numpy as np
+import pytest
+from seeds import SEED, generator
+
+from skcnn import Conv2D, ConvNetClassifier, Dense, Flatten, Sequential
+from skcnn.layers import Activation, Block, Layer, MergingLayer
+from skcnn.layers.contract import check_array, check_params, checked_shape
+from skcnn.network.executor import Batch, Executor
+from skcnn.network.graph import compile_steps
+from skcnn.network.network import init_network
+from skcnn.network.threads import worker_pool
+
+X = generator(0).normal(size=(12, 4, 3, 1)).astype(np.float32)
+Y = np.arange(12) % 3
+
+
+class Own(Layer):
+    """A layer that is right, with a parameter of two numbers."""
+
+    def init_params(self, input_shape, *, activation, dtype, rng):
+        return {"factor": np.ones(2, dtype)}
+
+    def forward(self, params, X, unit, *, training, out):
+        return np.multiply(X, 2, out=out)
+
+    def backward(self, params, dY, unit, *, need_dX, out):
+        return np.multiply(dY, 2, out=out)
+
+
+class OwnMerging(MergingLayer):
+    """A layer that is right and counts."""
+
+    state_params = ("count",)
+
+    def init_params(self, input_shape, *, activation, dtype, rng):
+        return {"count": np.zeros(2, dtype)}
+
+    def statistics(self, X, unit):
+        np.copyto(unit.buffer("X", X.shape), X)
+        return 1
+
+    def merge(self, params, partials, *, part=None):
+        return None, {"count": params["count"] + 1}
+
+    def forward(self, params, X, unit, *, training, out):
+        return unit.buffer("X", out.shape) if training else X
+
+    def backward_statistics(self, params, dY, unit):
+        return 1
+
+    def backward_merge(self, params, merged, partials):
+        return None
+
+    def backward(self, params, dY, unit, *, need_dX, out):
+        return dY
+
+
+def wrong(base, **own):
+    """Return a layer of a class with other attributes, by name; a method returns what is given for it."""
+    return type("Wrong", (base,), own)()
+
+
+def returning(value):
+    return lambda self, *arguments, **options: value
+
+
+def adding(name, *values):
+    """Return a backward that adds to the gradient of a parameter, one value or a product of two."""
+
+    def backward(self, params, dY, unit, *, need_dX, out):
+        add = unit.add_gradient if len(values) == 1 else unit.add_gradient_product
+        add(name, *values)
+        return dY
+
+    return backward
+
+
+def net_with(layer, *, on_images):
+    before = Conv2D(2) if on_images else Dense(5)
+    return ConvNetClassifier(
+        [before, ("mine", layer)], normalization=None, max_iter=1, averaging=None, random_state=SEED
+    )
+
+
+def assert_refused(layer, match, *, on_images=True):
+    net = net_with(layer, on_images=on_images)
+    before = dict(vars(net))
+    with pytest.raises((ValueError, TypeError, LookupError), match=r"layer 'mine', Wrong\(\)") as caught:
+        net.fit(X, Y)
+    assert re.search(match, str(caught.value))
+    assert vars(net) == before
+
+
+@pytest.mark.parametrize("layer", [Own(), OwnMerging()], ids=["layer", "merging layer"])
+@pytest.mark.parametrize("on_images", [True, False], ids=["images", "vectors"])
+def test_layers_without_mistakes_pass(layer, on_images):
+    assert np.isfinite(net_with(layer, on_images=on_images).fit(X, Y).loss_)
+
+
+@pytest.mark.parametrize("on_images", [True, False], ids=["images", "vectors"])
+@pytest.mark.parametrize(
+    "shape",
+    [
+        None,
+        7,
+        "abc",
+        (),
+        (4, 3),
+        (4, 3, 2, 1),
+        (4, 3, -2),
+        (0,),
+        (4, 3, 2.0),
+        (True,),
+        (4, None, 2),
+        {4, 3, 2},
+    ],
+    ids=repr,
+)
+def test_shapes_that_are_none_are_refused(shape, on_images):
+    layer = wrong(Own, output_shape=returning(shape))
+    match = rf"output_shape must return \(height, width, channels\) or .*, got {re.escape(repr(shape))}"
+    assert_refused(layer, match, on_images=on_images)
+
+
+@pytest.mark.parametrize("shape", [[4, 3, 2], np.array([4, 3, 2]), tuple(np.array([4, 3, 2]))], ids=type)
+def test_shapes_of_other_types_become_tuples_of_ints(shape):
+    assert checked_shape(shape) == (4, 3, 2)
+    assert {type(size) for size in checked_shape(shape)} == {int}
+
+
+@pytest.mark.parametrize(
+    ("params", "match"),
+    [
+        (None, "dict of arrays by name, got None"),
+        ([np.ones(2)], "dict of arrays by name, got list"),
+        (np.ones(2), r"dict of arrays by name, got array of float64 of shape \(2,\)"),
+        ({1: np.ones(2)}, "name parameters by text, got 1"),
+        ({None: np.ones(2)}, "name parameters by text, got None"),
+        ({"factor": [1.0, 2.0]}, "real numbers as 'factor', got list"),
+        ({"factor": 1.0}, "real numbers as 'factor', got float"),
+        ({"factor": "one"}, "real numbers as 'factor', got str"),
+        ({"factor": np.array("one")}, "real numbers as 'factor', got array of <U3"),
+        ({"factor": np.ones(2, complex)}, "real numbers as 'factor', got array of complex128"),
+        ({"factor": np.array(None)}, "real numbers as 'factor', got array of object"),
+        ({"factor": np.array(["2020"], "M8[Y]")}, "real numbers as 'factor', got array of datetime64"),
+    ],
+    ids=str,
+)
+def test_parameters_that_are_none_are_refused(params, match):
+    assert_refused(wrong(Own, init_params=returning(params)), match)
+
+
+@pytest.mark.parametrize("value", [np.array(2.0), np.float32(2), np.ma.ones(2), np.ones(2, bool)], ids=type)
+def test_parameters_may_be_any_real_numbers(value):
+    check_params({"factor": value})
+    layer = wrong(Own, init_params=returning({"factor": value}))
+    fitted = net_with(layer, on_images=True).fit(X, Y)
+    assert type(fitted.network_.vector) is np.ndarray
+    np.testing.assert_array_equal(fitted.network_.params["mine"]["factor"], value)
+
+
+@pytest.mark.parametrize("on_images", [True, False], ids=["images", "vectors"])
+@pytest.mark.parametrize(
+    ("change", "got"),
+    [
+        (lambda values: None, "None"),
+        (lambda values: values[:2], r"array of float32 of shape \(2, .*\)"),
+        (lambda values: values.sum(), r"array of float32 of shape \(\)"),
+        (lambda values: values.tolist(), "list"),
+        (lambda values: (values, values[:1]), "tuple"),
+        (lambda values: values * 1j, "array of complex64"),
+        (lambda values: values.astype(str), "array of <U32"),
+        (lambda values: np.full(values.shape, None), "array of object"),
+    ],
+    ids=["None", "fewer", "scalar", "list", "tuple", "complex", "text", "object"],
+)
+def test_results_and_gradients_that_are_none_are_refused(change, got, on_images):
+    def forward(self, params, X, unit, *, training, out):
+        return change(X)
+
+    def backward(self, params, dY, unit, *, need_dX, out):
+        return change(dY)
+
+    for method in (forward, backward):
+        match = rf"{method.__name__} must return array of float32 of shape \(.*\), got {got}"
+        assert_refused(wrong(Own, **{method.__name__: method}), match, on_images=on_images)
+
+
+@pytest.mark.parametrize(
+    ("backward", "match"),
+    [
+        (adding("weight", np.ones(2)), r"no parameter 'weight' with a gradient, only \['factor'\]"),
+        (adding("weight", np.ones((2, 3)), np.ones((3, 2))), "no parameter 'weight' with a gradient"),
+        (
+            adding("factor", np.ones(3)),
+            r"of 'factor' must be array of float32 of shape \(2,\), got .* \(3,\)",
+        ),
+        (adding("factor", 1.0), "of 'factor' must be .*, got float"),
+        (adding("factor", None), "of 'factor' must be .*, got None"),
+        (adding("factor", [1.0, 2.0]), "of 'factor' must be .*, got list"),
+        (adding("factor", np.ones(2) * 1j), "of 'factor' must be .*, got array of complex128"),
+        (
+            adding("factor", np.ones((2, 3)), np.ones((3, 4))),
+            r"of 'factor' must .* got .*\(2, 3\) and \(3, 4\)",
+        ),
+    ],
+)
+def test_gradients_of_parameters_that_there_are_not_are_refused(backward, match):
+    assert_refused(wrong(Own, backward=backward), match)
+
+
+def test_memory_of_another_shape_is_refused():
+    def backward(self, params, dY, unit, *, need_dX, out):
+        unit.add_share("total", np.ones(3))
+        unit.accumulator("total", (4,))
+        return dY
+
+    assert_refused(wrong(Own, backward=backward), r"accumulator 'total' has shape \(3,\), .* \(4,\)")
+
+
+@pytest.mark.parametrize(
+    ("own", "match"),
+    [
+        ({"decayed_params": "factor"}, "decayed_params must be a tuple of names, got 'factor'"),
+        ({"constant_params": None}, "constant_params must be a tuple of names, got None"),
+        ({"state_params": (1,)}, r"state_params must be a tuple of names, got \(1,\)"),
+        ({"state_params": ("factor",)}, "MergingLayer.* constant_params"),
+        ({"backward_reads": "X"}, "backward_reads must be a tuple of names, got 'X'"),
+        ({"backward_reads": ("x",)}, r"backward_reads may name 'X' and 'Y', got \('x',\)"),
+        ({"reads_in_backward": returning(None)}, "backward_reads must be a tuple of names, got None"),
+        ({"multiply_adds": returning(None)}, "multiply_adds must return an int >= 0, got None"),
+        ({"multiply_adds": returning(1.5)}, "multiply_adds must return an int >= 0, got 1.5"),
+        ({"scratch_size": returning(-1)}, "scratch_size must return an int >= 0, got -1"),
+    ],
+)
+def test_declarations_that_mean_nothing_are_refused(own, match):
+    assert_refused(wrong(Own, **own), match)
+
+
+@pytest.mark.parametrize(
+    ("result", "match"),
+    [
+        (None, r"pair \(merged, state\), state a dict, got None"),
+        ((None, ["count"]), r"pair \(merged, state\), state a dict, got tuple"),
+        ((None, {}), r"state_params \['count'\], got \[\]"),
+        ((None, {"counts": np.ones(2)}), r"state_params \['count'\], got \['counts'\]"),
+        ((None, {"count": np.ones(3)}), r"as 'count' array of float32 of shape \(2,\), got .* \(3,\)"),
+        ((None, {"count": None}), "as 'count' array of .*, got None"),
+        ((None, {"count": np.array(["a", "b"])}), "as 'count' array of .*, got array of <U1"),
+    ],
+    ids=str,
+)
+def test_merges_that_return_no_state_are_refused(result, match):
+    assert_refused(wrong(OwnMerging, merge=returning(result)), match)
+
+
+@pytest.mark.parametrize(
+    ("method", "base"),
+    [
+        *((method, Own) for method in ("output_shape", "init_params", "forward", "backward", "finish")),
+        *((method, Own) for method in ("plan", "prepare", "init_from_data", "multiply_adds")),
+        *(
+            (method, OwnMerging)
+            for method in ("statistics", "merge", "backward_statistics", "backward_merge")
+        ),
+    ],
+)
+def test_errors_within_a_layer_name_it(method, base):
+    """Of the kinds that wrong shapes, types and names end in; the layer's own line is the cause."""
+
+    def fail(self, *arguments, **options):
+        for value in arguments:
+            if isinstance(value, np.ndarray):
+                return value @ np.ones((7, 7))
+        return (4, 3) + [2]
+
+    assert_refused(wrong(base, **{method: fail}), "core dimension|can only concatenate tuple")
+
+
+def test_a_parameter_that_there_is_not_is_named_with_the_layer():
+    def forward(self, params, X, unit, *, training, out):
+        return np.multiply(X, params["weight"][0], out=out)
+
+    assert_refused(wrong(Own, forward=forward), r"KeyError\('weight'\)")
+
+
+def test_errors_of_reading_images_are_none_of_a_layer():
+    def read(rows, out):
+        raise ValueError("the disk is gone")
+
+    steps = compile_steps([("mine", Own()), ("flatten", Flatten())], (4, 3, 1))
+    with worker_pool() as pool:
+        executor = Executor(init_network(steps, dtype="f4", seed=SEED), pool, training=False)
+        with pytest.raises(ValueError, match=r"^the disk is gone$"):
+            executor.predict(Batch(3, read), np.empty((3, 12), "f4"))
+
+
+def test_layers_in_containers_are_named_with_them():
+    layer = wrong(Own, output_shape=returning(None))
+    net = ConvNetClassifier([("block", Sequential([("mine", layer)]))], random_state=SEED)
+    with pytest.raises(ValueError, match=r"layer 'block__mine', Wrong\(\), on input of shape \(4, 3, 1\)"):
+        net.fit(X, Y)
+
+
+def test_a_summary_names_them_too():
+    net = net_with(wrong(Own, init_params=returning(None)), on_images=True)
+    with pytest.raises(TypeError, match=r"layer 'mine', Wrong\(\)"):
+        net.summary(X, Y)
+
+
+@pytest.mark.parametrize("step", [None, -1, 99, "a", 1.0, True], ids=repr)
+def test_blocks_that_end_nowhere_are_refused(step):
+    block = type("Wrong", (Block,), {"connect": returning(step)})()
+    assert_refused(block, f"connect must return the index of a step, got {step!r}")
+
+
+@pytest.mark.parametrize("gain", ["big", -1, 0, np.nan, np.inf, [1]], ids=repr)
+def test_gains_that_no_weights_can_have_are_refused(gain):
+    activation = type("Wrong", (Own, Activation), {"gain": gain})()
+    net = ConvNetClassifier([("conv", Conv2D(2, activation=activation))], random_state=SEED)
+    match = rf"layer 'conv', Conv2D\(.*gain .* must be a number > 0 or None, got {re.escape(repr(gain))}"
+    with pytest.raises(ValueError, match=match):
+        net.fit(X, Y)
+
+
+def test_other_real_types_may_be_copied():
+    """float64 into float32, ints and bools into floats, but not floats into counts."""
+    for dtype in (np.float64, np.int64, bool):
+        check_array(np.zeros(2, dtype), np.zeros(2, np.float32), "it must be")
+    with pytest.raises(ValueError, match="it must be array of int64 .*, got array of float64"):
+        check_array(np.zeros(2), np.zeros(2, np.int64), "it must be")
