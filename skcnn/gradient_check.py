@@ -1,12 +1,16 @@
 """Is my layer's backward right? Analytic gradients against finite differences."""
 
+from numbers import Integral, Real
+
 import numpy as np
 
-from skcnn.layers import Flatten, Layer
+from skcnn._sklearn import Interval, validate_params
+from skcnn.layers import Block, Flatten, Layer
+from skcnn.layers.contract import checked_shape, kind_of
 from skcnn.network.cut import Cut
 from skcnn.network.executor import Batch, Executor
 from skcnn.network.graph import compile_steps
-from skcnn.network.losses import LinearLoss
+from skcnn.network.losses import LinearLoss, Loss
 from skcnn.network.network import init_network
 from skcnn.network.threads import worker_pool
 
@@ -26,6 +30,7 @@ class _Witness(_Front):
     """Notices if the layer behind writes into the images, which it must not when they are read later."""
 
     backward_reads = ("Y",)
+    is_intact = True
 
     def forward(self, params, X, unit, *, training, out):
         np.copyto(unit.buffer("copy", X.shape), X)
@@ -33,10 +38,24 @@ class _Witness(_Front):
 
     def backward(self, params, dY, unit, *, need_dX, out):
         if not np.array_equal(unit.Y, unit.buffer("copy", dY.shape)):
-            raise ValueError("the layer writes into its input, which forward must leave as it is")
+            self.is_intact = False
         return dY
 
 
+COUNT, SEED = Interval(Integral, 1, None, closed="left"), Interval(Integral, 0, None, closed="left")
+
+
+@validate_params(
+    {
+        "layer": [Block],
+        "n_samples": [COUNT],
+        "weights": ["array-like", None],
+        "n_directions": [COUNT],
+        "step": [Interval(Real, 0, None, closed="neither")],
+        "random_state": [SEED],
+    },
+    prefer_skip_nested_validation=True,
+)
 def layer_gradient_error(
     layer: Layer,
     input_shape: tuple[int, ...],
@@ -72,7 +91,7 @@ def layer_gradient_error(
     Raises
     ------
     ValueError
-        If the layer does not fit the shape, or writes into its input.
+        If a parameter is invalid, or the layer does not fit the shape, or writes into its input.
 
     Notes
     -----
@@ -90,7 +109,11 @@ def layer_gradient_error(
     >>> layer_gradient_error(Conv2D(4), (6, 5, 2)) < 1e-7
     True
     """
-    fronts = [_Witness()]
+    input_shape = checked_shape(input_shape, "input_shape must be")
+    if weights is not None:
+        weights = _checked_weights(weights, n_samples)
+    witness = _Witness()
+    fronts = [witness]
     if isinstance(layer, Layer) and layer.declares("works_in_place"):
         fronts.append(_Front())
     errors = [
@@ -105,7 +128,19 @@ def layer_gradient_error(
         )
         for front in fronts
     ]
+    if not witness.is_intact:
+        raise ValueError(f"{layer!r} writes into its input, which forward must leave as it is")
     return float(np.max(errors))  # nan if one is
+
+
+def _checked_weights(weights, n_samples):
+    """Return sample weights as an array; raise a ValueError if they are none."""
+    weights = np.asarray(weights)
+    if weights.shape != (n_samples,) or weights.dtype.kind not in "buif":
+        raise ValueError(f"weights must be {n_samples} numbers, got {kind_of(weights)}")
+    if not (weights.min() >= 0 and 0 < weights.sum() < np.inf):
+        raise ValueError(f"weights must be finite, not negative and not all zero, got {weights}")
+    return weights.astype(float)
 
 
 def _gradient_error(layers, input_shape, *, n_samples, weights, n_directions, step, random_state):
@@ -145,6 +180,10 @@ def _gradient_error(layers, input_shape, *, n_samples, weights, n_directions, st
     return np.max(errors)
 
 
+@validate_params(
+    {"loss": [Loss], "n_samples": [COUNT], "n_outputs": [COUNT], "random_state": [SEED]},
+    prefer_skip_nested_validation=True,
+)
 def loss_gradient_error(loss, *, n_samples: int = 7, n_outputs: int = 4, random_state: int = 0) -> float:
     """Return the largest relative error of the gradient of a loss in random directions, in float64.
 
@@ -159,6 +198,11 @@ def loss_gradient_error(loss, *, n_samples: int = 7, n_outputs: int = 4, random_
     -------
     error : float
         Below 1e-7 for a right gradient.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is invalid, or the loss returns no number.
 
     Examples
     --------
@@ -176,7 +220,9 @@ def loss_gradient_error(loss, *, n_samples: int = 7, n_outputs: int = 4, random_
     def value():
         return loss.gradient(scores, targets, weights, out=np.empty_like(scores))
 
-    loss.gradient(scores, targets, weights, out=gradient)
+    total = loss.gradient(scores, targets, weights, out=gradient)
+    if not isinstance(total, Real):
+        raise ValueError(f"gradient of {type(loss).__name__} must return a number, got {kind_of(total)}")
     return float(np.max([_direction_error(value, scores, gradient, rng, 1e-5) for _ in range(3)]))
 
 

@@ -309,7 +309,7 @@ def test_layers_that_write_into_their_input_are_named():
             np.multiply(X, 2, out=X)
             return np.maximum(X, 0, out=out)
 
-    with pytest.raises(ValueError, match="writes into its input"):
+    with pytest.raises(ValueError, match=r"^Doubling\(\) writes into its input"):
         layer_gradient_error(Doubling(), (4, 5, 2), random_state=SEED)
 
 
@@ -354,3 +354,53 @@ class ScaledTanh(Tanh):
 def test_what_backward_reads_is_not_overwritten():
     assert error_away_from_kinks(ScaledTanh(), (3, 4, 2), random_state=SEED) < 1e-7
     assert error_away_from_kinks(Sequential([Dense(4), ScaledTanh()]), (3,), random_state=SEED) < 1e-7
+
+
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [
+        ({"layer": Conv2D}, "'layer' .* must be .* Got <class"),
+        ({"layer": "relu"}, "'layer' .* must be .* Got 'relu'"),
+        ({"input_shape": None}, "input_shape must be .*, got None"),
+        ({"input_shape": (4, 4)}, r"input_shape must be .*, got \(4, 4\)"),
+        ({"input_shape": (4, 0, 1)}, r"input_shape must be .*, got \(4, 0, 1\)"),
+        ({"input_shape": (4.0,)}, r"input_shape must be .*, got \(4.0,\)"),
+        ({"n_samples": 0}, "'n_samples' .* must be .* Got 0"),
+        ({"n_samples": 2.5}, "'n_samples' .* must be .* Got 2.5"),
+        ({"n_directions": 0}, "'n_directions' .* must be .* Got 0"),
+        ({"step": 0}, "'step' .* must be .* Got 0"),
+        ({"step": np.nan}, "'step' .* must be .* Got nan"),
+        ({"random_state": None}, "'random_state' .* must be .* Got None"),
+        ({"weights": "equal"}, "'weights' .* must be .* Got 'equal'"),
+        ({"weights": [1, 2]}, r"weights must be 5 numbers, got .* \(2,\)"),
+        ({"weights": ["a"] * 5}, "weights must be 5 numbers, got array of <U1"),
+        ({"weights": [0] * 5}, "weights must be .* not all zero"),
+        ({"weights": [-1, 1, 1, 1, 1]}, "weights must be .* not negative"),
+        ({"weights": [np.nan, 1, 1, 1, 1]}, "weights must be finite"),
+    ],
+    ids=str,
+)
+def test_nonsense_is_refused(arguments, match):
+    with pytest.raises(ValueError, match=match):
+        layer_gradient_error(**({"layer": Conv2D(2), "input_shape": (4, 4, 1)} | arguments))
+
+
+class NoValueLoss(LogLoss):
+    def gradient(self, scores, targets, weights, out):
+        super().gradient(scores, targets, weights, out)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [
+        ({"loss": LogLoss}, "'loss' .* must be .* Got <class"),
+        ({"loss": NoValueLoss()}, "NoValueLoss must return a number, got None"),
+        ({"n_samples": 0}, "'n_samples' .* must be .* Got 0"),
+        ({"n_outputs": "4"}, "'n_outputs' .* must be .* Got '4'"),
+        ({"random_state": -1}, "'random_state' .* must be .* Got -1"),
+    ],
+    ids=str,
+)
+def test_nonsense_about_losses_is_refused(arguments, match):
+    with pytest.raises(ValueError, match=match):
+        loss_gradient_error(**({"loss": LogLoss()} | arguments))

@@ -43,8 +43,14 @@ def check_declarations(layer: Layer, input_shape: Shape | tuple[Shape, ...]) -> 
             raise ValueError(f"{method} must return an int >= 0, got {size!r}")
 
 
-def checked_shape(shape) -> Shape:
-    """Return what ``output_shape`` returned as a tuple of ints.
+def checked_shape(shape, what: str) -> Shape:
+    """Return the shape of a sample as a tuple of ints.
+
+    Parameters
+    ----------
+    shape : object
+    what : str
+        Begins the message, "output_shape must return".
 
     Raises
     ------
@@ -53,9 +59,7 @@ def checked_shape(shape) -> Shape:
     """
     sizes = tuple(shape) if isinstance(shape, tuple | list | np.ndarray) else ()
     if len(sizes) not in (1, 3) or not all(is_integer(size) and size >= 1 for size in sizes):
-        raise ValueError(
-            f"output_shape must return (height, width, channels) or (features,), ints >= 1, got {shape!r}"
-        )
+        raise ValueError(f"{what} (height, width, channels) or (features,), ints >= 1, got {shape!r}")
     return tuple(map(int, sizes))
 
 

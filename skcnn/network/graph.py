@@ -127,7 +127,7 @@ class Graph:
             )
         shapes = tuple(self.shape(source) for source in sources)
         input_shape = shapes[0] if len(shapes) == 1 else shapes
-        output_shape = checked_shape(layer.output_shape(input_shape))
+        output_shape = checked_shape(layer.output_shape(input_shape), "output_shape must return")
         check_declarations(layer, input_shape)
         if len(output_shape) == 3 and not any(len(shape) == 3 for shape in shapes):
             raise ValueError(

@@ -128,8 +128,9 @@ def test_shapes_that_are_none_are_refused(shape, on_images):
 
 @pytest.mark.parametrize("shape", [[4, 3, 2], np.array([4, 3, 2]), tuple(np.array([4, 3, 2]))], ids=type)
 def test_shapes_of_other_types_become_tuples_of_ints(shape):
-    assert checked_shape(shape) == (4, 3, 2)
-    assert {type(size) for size in checked_shape(shape)} == {int}
+    sizes = checked_shape(shape, "it must be")
+    assert sizes == (4, 3, 2)
+    assert {type(size) for size in sizes} == {int}
 
 
 @pytest.mark.parametrize(
