@@ -1,13 +1,17 @@
 """Minibatches whose images are changed at random, and predictions from several views of an image."""
 
 from collections.abc import Callable
+from contextlib import contextmanager
 from itertools import product
+from numbers import Real
 
 import numpy as np
 
 from skcnn._sklearn import check_hyperparameters
 from skcnn.augmentation import Augmentation, Mixing, RandomFlip, auto_augmentation
 from skcnn.kernels.reductions import near_one
+from skcnn.layers.base import is_integer
+from skcnn.layers.contract import ERRORS, check_array, kind_of, named
 from skcnn.layers.naming import check_names, is_passthrough, named_layers
 from skcnn.random_streams import RandomStreams
 
@@ -60,7 +64,8 @@ class Augmenter:
             draws = self._streams.uniforms("augmentation", epoch, rows, 1 + mixing.n_draws, lane=1 + number)
             others = self._others(draws[:, 0], len(source))
             draws = draws[:, 1:]
-            shares = mixing.shares(draws, source.format.image_shape[:2]).astype(targets.dtype)[:, np.newaxis]
+            shares = shares_of(mixing, draws, source.format.image_shape[:2])
+            shares = shares.astype(targets.dtype)[:, np.newaxis]
             targets = shares * targets + (1 - shares) * targets_of(others)
             mixtures.append((mixing, others, draws))
 
@@ -68,7 +73,7 @@ class Augmenter:
             self._read(source, rows[part], epoch, out)
             for mixing, others, draws in mixtures:
                 other_images = self._read(source, others[part], epoch, np.empty_like(out))
-                mixing.apply(out, other_images, draws[part])
+                mix(mixing, out, other_images, draws[part])
             return out
 
         return read, targets
@@ -95,18 +100,73 @@ class Augmenter:
         draws = drawn(epoch)
         first = drawn(0) if alternating else []
         for index in alternating:
-            draws[index] = self._changes[index].moved_on(first[index], epoch)
+            with named_errors(self._changes[index]):
+                draws[index] = self._changes[index].moved_on(first[index], epoch)
+                check_array(draws[index], first[index], "moved_on must return")
         return draws
 
 
+@contextmanager
+def named_errors(augmentation):
+    """Name an augmentation in errors that come out of it during a block."""
+    try:
+        yield
+    except ERRORS as error:
+        raise named(error, f"augmentation {augmentation!r}") from error
+
+
 def changed(images: np.ndarray, changes: list[Augmentation], draws: list[np.ndarray]) -> np.ndarray:
-    """Change images in place, by several augmentations with their draws."""
+    """Change images in place, by several augmentations with their draws.
+
+    Raises
+    ------
+    ValueError
+        If an augmentation returns something else than images of this shape; the message names it.
+    """
     result = images
     for change, own in zip(changes, draws, strict=True):
-        result = change.apply(result, own)
+        with named_errors(change):
+            latest = change.apply(result, own)
+            check_array(latest, images, "apply must return")
+        if latest.dtype == images.dtype:
+            result = latest
+        else:
+            np.copyto(images, latest)
+            result = images
     if result is not images:
         np.copyto(images, result)
     return images
+
+
+def shares_of(mixing: Mixing, draws: np.ndarray, image_size: tuple[int, int]) -> np.ndarray:
+    """Return the shares of their own targets that samples keep.
+
+    Raises
+    ------
+    ValueError
+        If the augmentation returns something else than a number from [0, 1] for each; the message names it.
+    """
+    with named_errors(mixing):
+        shares = mixing.shares(draws, image_size)
+        check_array(shares, np.empty(len(draws)), "shares must return")
+        outside = ~((shares >= 0) & (shares <= 1))
+        if outside.any():
+            raise ValueError(f"shares must return numbers from 0 to 1, got {shares[outside][0]}")
+    return shares
+
+
+def mix(mixing: Mixing, images: np.ndarray, others: np.ndarray, draws: np.ndarray) -> None:
+    """Mix others into images, in place.
+
+    Raises
+    ------
+    ValueError
+        If the augmentation returns other images instead; the message names it.
+    """
+    with named_errors(mixing):
+        result = mixing.apply(images, others, draws)
+        if result is not None and result is not images:
+            raise ValueError(f"apply must change images in place and return None, got {kind_of(result)}")
 
 
 def entries_of(augmentations, kinds, *, parameter: str) -> list:
@@ -139,6 +199,8 @@ def entries_of(augmentations, kinds, *, parameter: str) -> list:
             )
         try:
             check_hyperparameters(entry)
+            if not is_integer(entry.n_draws) or entry.n_draws < 0:
+                raise ValueError(f"n_draws must be an int >= 0, got {entry.n_draws!r}")
         except ValueError as error:
             raise ValueError(f"{parameter}[{position}], {entry!r}: {error}") from error
     return [entry for _, entry in named if not is_passthrough(entry)]
@@ -189,9 +251,24 @@ def changes_of_views(tta) -> list[Augmentation]:
         raise ValueError(f"tta must be None, 'flip' or a list of augmentations, got {tta!r}")
     changes = entries_of(tta, Augmentation, parameter="tta")
     for change in changes:
-        if not change.views():
+        views = change.views()
+        if not views:
             raise ValueError(f"tta has {change!r}, which offers no views to predict with")
+        if not isinstance(views, list | tuple) or not all(is_view(view, change.n_draws) for view in views):
+            raise ValueError(
+                f"tta has {change!r}, whose views must be a list of tuples of {change.n_draws} number(s) "
+                f"from [0, 1), got {views!r}"
+            )
     return changes
+
+
+def is_view(draws, n_draws: int) -> bool:
+    """Whether an entry of the views of an augmentation is draws for an image."""
+    return (
+        isinstance(draws, tuple | list)
+        and len(draws) == n_draws
+        and all(isinstance(draw, Real) and 0 <= draw < 1 for draw in draws)
+    )
 
 
 def prediction_readers(source, changes: list[Augmentation]) -> list[Callable]:

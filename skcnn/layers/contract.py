@@ -1,4 +1,4 @@
-"""What the methods of a layer must return: a mistake in a layer of one's own is named where it happens."""
+"""What methods of layers must return: a mistake in a class of one's own is named where it happens."""
 
 from collections.abc import Mapping
 
@@ -6,8 +6,18 @@ import numpy as np
 
 from skcnn.layers.base import Layer, MergingLayer, Shape, is_integer
 
+ERRORS = (MemoryError, ValueError, TypeError, LookupError)
+"""What comes out of a layer that does not fit in memory or has a mistake in it."""
+
 NAMES_OF_PARAMS = ("decayed_params", "state_params", "count_params", "constant_params")
 """Attributes that list names of parameters."""
+
+
+def named(error: Exception, label: str) -> Exception:
+    """Return one of ``ERRORS`` with a message that begins with what it comes out of."""
+    kind = next(kind for kind in ERRORS if isinstance(error, kind))
+    what = repr(error) if kind is LookupError else error  # a KeyError says nothing but the key
+    return kind(f"{label}: {what}")
 
 
 def kind_of(value) -> str:

@@ -6,10 +6,7 @@ from typing import NoReturn
 
 from skcnn._sklearn import check_hyperparameters
 from skcnn.layers.base import Block, Layer, MergingLayer, Shape, is_integer
-from skcnn.layers.contract import check_declarations, checked_shape
-
-LAYER_ERRORS = (MemoryError, ValueError, TypeError, LookupError)
-"""What comes out of a layer that does not fit in memory or has a mistake in it."""
+from skcnn.layers.contract import ERRORS, check_declarations, checked_shape, named
 
 
 @dataclass(frozen=True)
@@ -55,16 +52,14 @@ class Step:
         """Raise an error that has come out of this layer with its name; one of reading images as it is."""
         if self.layer is None:
             raise error
-        kind = next(kind for kind in LAYER_ERRORS if isinstance(error, kind))
-        what = repr(error) if kind is LookupError else error  # a KeyError says nothing but the key
-        raise kind(f"{labelled(self.name, self.layer)}: {what}") from error
+        raise named(error, labelled(self.name, self.layer)) from error
 
     @contextmanager
     def named_errors(self):
         """Name this layer in errors that come out of it during a block."""
         try:
             yield
-        except LAYER_ERRORS as error:
+        except ERRORS as error:
             self.raise_named(error)
 
 

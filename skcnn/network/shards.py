@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from skcnn.layers.contract import ERRORS
 from skcnn.network.context import Context, PieceContext, ShardContext
-from skcnn.network.graph import LAYER_ERRORS
 from skcnn.network.memory import Arena
 from skcnn.network.units import Unit
 
@@ -110,7 +110,7 @@ class Shard:
                 for operation, index in segment.operations:
                     try:
                         getattr(units[index], operation)()
-                    except LAYER_ERRORS as error:
+                    except ERRORS as error:
                         steps[index].raise_named(error)
 
     def take_loss(self, loss) -> None:

@@ -19,7 +19,7 @@ from skcnn import (
     RandomFlip,
     RandomShift,
 )
-from skcnn.augmentation import Augmentation
+from skcnn.augmentation import Augmentation, Mixing
 from skcnn.data.augmented import Augmenter
 from skcnn.data.images import ImageFormat, ImageSource
 
@@ -281,3 +281,102 @@ def test_scores_are_means_over_views():
     np.testing.assert_allclose(shares.argmax(axis=1), clf.decision_function(images).argmax(axis=1))
     clf.set_params(tta=[])
     np.testing.assert_array_equal(clf.decision_function(images), plain)
+
+
+class OwnMixing(Mixing):
+    """Keeps half of each target, and all of each image."""
+
+    def shares(self, draws, image_size):
+        return np.full(len(draws), 0.5)
+
+    def apply(self, images, others, draws):
+        pass
+
+
+def own(base, **attributes):
+    """Return an augmentation of a class with other attributes, by name."""
+    return type("Own", (base,), attributes)()
+
+
+def applying(change):
+    return own(Blank, apply=lambda self, images, draws: change(images))
+
+
+@pytest.mark.parametrize("company", [[], [RandomShift(1)]], ids=["alone", "before another"])
+@pytest.mark.parametrize(
+    ("change", "got"),
+    [
+        (lambda images: None, "None"),
+        (lambda images: images[1:], r"array of float32 of shape \(7, 8, \d+, 1\)"),
+        (lambda images: images[..., 0], r"array of float32 of shape \(8, 8, \d+\)"),
+        (lambda images: images.mean(), r"array of float32 of shape \(\)"),
+        (lambda images: images.tolist(), "list"),
+        (lambda images: images * 1j, "array of complex64"),
+        (lambda images: images.astype(str), "array of <U"),
+    ],
+    ids=["None", "smaller", "grey", "scalar", "list", "complex", "text"],
+)
+def test_results_of_own_augmentations_that_are_no_such_images_are_refused(change, got, company):
+    match = rf"augmentation Own\(\): apply must return array of float32 of shape \(8, 8, \d+, 1\), got {got}"
+    augmentations = [applying(change), *company]
+    with pytest.raises(ValueError, match=match):
+        make_net(augmentation=augmentations).fit(X, Y)
+    with pytest.raises(ValueError, match=match):
+        make_net(max_iter=1).fit(X, Y).set_params(tta=augmentations).predict(X)
+
+
+def test_results_of_another_real_type_are_taken_over_before_the_next_augmentation():
+    """Which is given images of the type to compute in, whatever the one before has made of them."""
+    seen = []
+
+    def note(images):
+        seen.append(images.dtype)
+        return images
+
+    for dtype in (np.float64, np.int64, bool):
+        make_net(augmentation=[applying(lambda images: images.astype(dtype)), applying(note)]).fit(X, Y)  # noqa: B023
+    assert set(seen) == {np.dtype(np.float32)}
+
+
+def test_errors_within_own_augmentations_name_them():
+    with pytest.raises(ValueError, match=r"augmentation Own\(\): .* core dimension"):
+        make_net(augmentation=[applying(lambda images: images @ np.ones((7, 7)))]).fit(X, Y)
+    with pytest.raises(LookupError, match=r"augmentation Own\(\): IndexError\('index 99 "):
+        make_net(augmentation=[applying(lambda images: images[99])]).fit(X, Y)
+
+
+@pytest.mark.parametrize(
+    ("augmentation", "match"),
+    [
+        (own(Blank, n_draws=None), r"augmentation\[0\], Own\(\): n_draws must be an int >= 0, got None"),
+        (own(Blank, n_draws=-1), "n_draws must be an int >= 0, got -1"),
+        (own(OwnMixing, n_draws=2.5), "n_draws must be an int >= 0, got 2.5"),
+        (own(OwnMixing, n_draws="3"), "n_draws must be an int >= 0, got '3'"),
+        (own(Blank, alternate=True, moved_on=lambda *_: None), r"Own\(\): moved_on must return .*, got None"),
+        (own(Blank, alternate=True, moved_on=lambda *_: np.ones(3)), r"moved_on .* \(32, 1\), got .* \(3,\)"),
+        (own(OwnMixing, shares=lambda *_: None), r"Own\(\): shares must return .* \(32,\), got None"),
+        (own(OwnMixing, shares=lambda *_: 0.5), r"shares must return .*, got float"),
+        (own(OwnMixing, shares=lambda *_: np.ones((32, 1))), r"shares must return .*, got .* \(32, 1\)"),
+        (own(OwnMixing, shares=lambda *_: np.ones(32, complex)), "shares must return .*, got .*complex128"),
+        (own(OwnMixing, shares=lambda *_: np.full(32, -0.5)), "shares must return .* 0 to 1, got -0.5"),
+        (own(OwnMixing, shares=lambda *_: np.full(32, np.nan)), "shares must return .* 0 to 1, got nan"),
+        (
+            own(OwnMixing, apply=lambda self, images, *_: images / 2),
+            r"Own\(\): apply must change .* in place",
+        ),
+    ],
+)
+def test_what_own_augmentations_say_wrongly_is_refused(augmentation, match):
+    net = make_net(augmentation=[augmentation])
+    with pytest.raises(ValueError, match=match):
+        net.fit(X, Y)
+    assert not hasattr(net, "network_")
+
+
+@pytest.mark.parametrize("views", [1, ["a"], [0.5], [(0.5, 0.2)], [(None,)], [(1.0,)], [(np.nan,)]], ids=repr)
+def test_views_that_are_no_draws_are_refused(views):
+    clf = make_net(max_iter=1).fit(X, Y).set_params(tta=[own(Blank, views=lambda self: views)])
+    with pytest.raises(
+        ValueError, match=r"tta has Own\(\), whose views must be a list of tuples of 1 number"
+    ):
+        clf.predict(X)

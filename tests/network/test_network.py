@@ -201,7 +201,7 @@ def test_set_state_casts_and_overwrites():
     network.set_state({("norm", "running_mean"): [1.0, 2.0, 3.0], ("norm", "n_updates"): 4})
     np.testing.assert_array_equal(network.params["norm"]["running_mean"], [1, 2, 3])
     assert network.params["norm"]["running_mean"].dtype == np.float32
-    assert network.params["norm"]["n_updates"].dtype == np.int64
+    assert network.params["norm"]["n_updates"].dtype == np.float64
     assert network.params["norm"]["n_updates"] == 4
 
 
