@@ -494,7 +494,7 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         NotFittedError
             Before ``fit``.
         ValueError
-            If X is not made of such images, or so large that a score is not finite.
+            If X is empty, not made of such images, or so large that a score is not finite.
         """
         model, scores = self._scored(X)
         return model.classes[scores.argmax(axis=1)]
@@ -518,7 +518,7 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         NotFittedError
             Before ``fit``.
         ValueError
-            If X is not made of such images, or so large that a score is not finite.
+            If X is empty, not made of such images, or so large that a score is not finite.
         """
         model, scores = self._scored(X)
         return model.loss.probabilities(scores)
@@ -544,7 +544,7 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         NotFittedError
             Before ``fit``.
         ValueError
-            If X is not made of such images, or so large that a score is not finite.
+            If X is empty, not made of such images, or so large that a score is not finite.
         """
         model, scores = self._scored(X)
         return model.loss.log_probabilities(scores)
@@ -567,7 +567,7 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         NotFittedError
             Before ``fit``.
         ValueError
-            If X is not made of such images, or so large that a score is not finite.
+            If X is empty, not made of such images, or so large that a score is not finite.
         """
         model, scores = self._scored(X)
         return scores[:, 1] - scores[:, 0] if len(model.classes) == 2 else scores

@@ -708,6 +708,14 @@ BAD_CLASS_WEIGHTS = {
 }
 
 
+def test_zero_images_are_refused_by_every_prediction_and_score(fitted):
+    for call in (fitted.predict, fitted.predict_proba, fitted.decision_function, fitted.predict_log_proba):
+        with refused(fitted, r"0 sample\(s\) \(shape=\(0,\)\) while a minimum of 1"):
+            call([])
+    with refused(fitted, r"0 sample\(s\)"):
+        fitted.score(X[:0], Y[:0])
+
+
 @pytest.mark.parametrize(
     ("class_weight", "patterns"),
     [pytest.param(row[0], row[1:], id=name) for name, row in BAD_CLASS_WEIGHTS.items()],

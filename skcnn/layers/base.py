@@ -56,7 +56,7 @@ class Layer(Block):
 
     Shapes given to and returned by :meth:`output_shape` are those of one sample: ``(h, w, c)`` for
     images, ``(f,)`` for vectors. Arrays are C-contiguous, of shape ``(h, w, n, c)`` for n images and
-    ``(n, f)`` for n vectors.
+    ``(n, f)`` for n vectors, of which there is at least one: the executor refuses an empty minibatch.
 
     The unit of work offers a layer
 

@@ -43,6 +43,11 @@ class Batch:
     part : float or None
         Where the minibatch does not stand for all samples, which part of a usual one it is; see
         :meth:`skcnn.layers.MergingLayer.merge`.
+
+    Raises
+    ------
+    ValueError
+        If there are no rows: layers and kernels are never run on zero images.
     """
 
     n_rows: int
@@ -52,6 +57,10 @@ class Batch:
     weights: np.ndarray | None = None
     number: int = 0
     part: float | None = None
+
+    def __post_init__(self):
+        if self.n_rows < 1:
+            raise ValueError(f"a minibatch must have at least one row, got {self.n_rows}")
 
 
 class Executor:

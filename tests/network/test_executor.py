@@ -648,6 +648,12 @@ def test_gradients_and_predictions_leave_network_and_batch_as_they_are():
         np.testing.assert_array_equal(getattr(problem, name), value)
 
 
+@pytest.mark.parametrize("n_rows", [0, -1])
+def test_a_minibatch_without_rows_is_refused_whatever_runs(n_rows):
+    with pytest.raises(ValueError, match=f"a minibatch must have at least one row, got {n_rows}"):
+        Batch(n_rows, lambda rows, out: out)
+
+
 @pytest.mark.parametrize("number", N_THREADS)
 def test_a_failed_step_surfaces_leaves_the_network_and_does_not_spoil_the_next(threads, number):
     threads(number)
