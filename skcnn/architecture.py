@@ -72,13 +72,14 @@ def compact_layers(
     layers = []
     height, width = input_shape[:2]
     window = as_pair(pool_size, "pool_size")
+    kernel = kernel_size if is_integer(kernel_size) else as_pair(kernel_size, "kernel_size")
     if isinstance(conv_layer_sizes, str):  # "auto"
         conv_layer_sizes = auto_conv_layer_sizes(input_shape, (1, 1) if pooling is None else window)
     for number, filters in enumerate(_sizes(conv_layer_sizes, "conv_layer_sizes"), start=1):
         if normalization is None:
-            layers.append((f"conv{number}", Conv2D(filters, kernel_size, activation=_copy_of(activation))))
+            layers.append((f"conv{number}", Conv2D(filters, kernel, activation=_copy_of(activation))))
         else:
-            layers.append((f"conv{number}", Conv2D(filters, kernel_size, use_bias=False)))
+            layers.append((f"conv{number}", Conv2D(filters, kernel, use_bias=False)))
             layers.append((f"norm{number}", NORMALIZATION[normalization]()))
             layer = as_activation(_copy_of(activation))
             if layer is not None:
@@ -140,10 +141,11 @@ def _copy_of(activation):
 
 
 def _sizes(sizes, name):
-    sizes = tuple(sizes) if isinstance(sizes, tuple | list) else (sizes,)
-    if not all(is_integer(size) and size >= 1 for size in sizes):
+    values = sizes.tolist() if isinstance(sizes, np.ndarray) else sizes
+    values = tuple(values) if isinstance(values, tuple | list) else (values,)
+    if not all(is_integer(size) and size >= 1 for size in values):
         raise ValueError(f"{name} must be a sequence of integers >= 1, got {sizes!r}")
-    return sizes
+    return values
 
 
 def explicit_layers(layers, parameter_names) -> NamedBlocks:

@@ -16,7 +16,7 @@ from skcnn.data.samples import (
     class_weights,
     encode_labels,
 )
-from skcnn.estimator import BaseConvNet, ReadFrom
+from skcnn.estimator import NOT_NEGATIVE, BaseConvNet, ReadFrom
 from skcnn.network.losses import LOSSES, LogLoss
 
 
@@ -60,7 +60,7 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         built from the parameters from ``conv_layer_sizes`` to ``dropout``, which are not used otherwise. As
         elsewhere in scikit-learn, estimators that are given the same Layer object share it; ``fit`` works on
         copies.
-    conv_layer_sizes : tuple of int or "auto", default="auto"
+    conv_layer_sizes : int, array-like of int or "auto", default="auto"
         Filters of each block of convolution, normalization, activation and pooling. "auto": (32, 64) for
         images whose longer side has less than 16 pixels, (32, 64, 128) up to 31, (32, 64, 128, 256) up to
         63, (32, 64, 128, 256, 512) from there on; fewer with a larger ``pool_size``, two without pooling.
@@ -72,7 +72,7 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         Kind of pooling at the end of each block.
     normalization : {"batch"} or None, default="batch"
         Kind of normalization between convolution and activation.
-    hidden_layer_sizes : tuple of int, default=(128,)
+    hidden_layer_sizes : int or array-like of int, default=(128,)
         Units of each fully connected layer behind the blocks.
     activation : str or layer, default="relu"
         Activation behind each convolution and fully connected layer: "relu", "leaky_relu", "prelu", "elu",
@@ -170,8 +170,9 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         included, but at least 10 and at most 50.
     tol : float, default=1e-4
         Improvement of the loss, or of the validation score, that counts.
-    n_iter_no_change : int, default=10
-        Training ends when more epochs than this in a row brought no improvement.
+    n_iter_no_change : int or inf, default=10
+        Training ends when more epochs than this in a row brought no improvement; with ``np.inf``, it does
+        not end for this reason.
     shuffle : bool, default=True
         Whether each epoch has a new order of the samples.
     early_stopping : bool, default=False
@@ -280,7 +281,7 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
     _parameter_constraints: dict = {
         **BaseConvNet._parameter_constraints,
         "loss": [StrOptions(set(LOSSES))],
-        "focal_gamma": [Interval(Real, 0, None, closed="left")],
+        "focal_gamma": [NOT_NEGATIVE],
         "label_smoothing": [Interval(Real, 0, 1, closed="left")],
         "class_weight": [dict, StrOptions({"balanced"}), None],
     }

@@ -7,6 +7,7 @@ from functools import cache, partial
 from itertools import zip_longest
 from numbers import Integral, Real
 from operator import attrgetter
+from sys import float_info
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -16,7 +17,14 @@ from sklearn.utils import check_random_state
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skcnn._sklearn import CallbackSupportMixin, Interval, StrOptions, VisualBlock, check_hyperparameters
+from skcnn._sklearn import (
+    CallbackSupportMixin,
+    Interval,
+    Options,
+    StrOptions,
+    VisualBlock,
+    check_hyperparameters,
+)
 from skcnn.architecture import NORMALIZATION, POOLING, compact_layers, complete_layers, explicit_layers
 from skcnn.data.augmented import Augmenter, augmentations_of, changes_of_views
 from skcnn.data.images import (
@@ -48,6 +56,11 @@ from skcnn.user_warnings import warn_user
 from skcnn.versions import VersionedMixin, versions
 
 FLOAT32 = np.dtype(np.float32)
+
+NOT_NEGATIVE = Interval(Real, 0, float_info.max, closed="both")
+POSITIVE = Interval(Real, 0, float_info.max, closed="right")
+COUNT = Interval(Integral, 1, None, closed="left")
+SIZES = [list, tuple, np.ndarray, COUNT]
 
 
 class ReadFrom:
@@ -109,17 +122,12 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
 
     _parameter_constraints: dict = {
         "layers": [list, tuple, None],
-        "conv_layer_sizes": [
-            StrOptions({"auto"}),
-            list,
-            tuple,
-            Interval(Integral, 1, None, closed="left"),
-        ],
-        "kernel_size": [list, tuple, Interval(Integral, 1, None, closed="left")],
-        "pool_size": [list, tuple, Interval(Integral, 1, None, closed="left")],
+        "conv_layer_sizes": [StrOptions({"auto"}), *SIZES],
+        "kernel_size": SIZES,
+        "pool_size": SIZES,
         "pooling": [StrOptions(set(POOLING)), None],
         "normalization": [StrOptions(set(NORMALIZATION)), None],
-        "hidden_layer_sizes": [list, tuple, Interval(Integral, 1, None, closed="left")],
+        "hidden_layer_sizes": SIZES,
         "activation": [StrOptions({*ACTIVATIONS, "identity"} - {"softmax"}), Activation],
         "dropout": [Interval(Real, 0, 1, closed="left")],
         "image_shape": [list, tuple, None],
@@ -130,30 +138,30 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
         "augmentation": [StrOptions({"auto"}), list, tuple, None],
         "tta": [StrOptions({"flip"}), list, tuple, None],
         "solver": [StrOptions({*OPTIMIZERS, "lbfgs"})],
-        "alpha": [Interval(Real, 0, None, closed="left")],
-        "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+        "alpha": [NOT_NEGATIVE],
+        "batch_size": [StrOptions({"auto"}), COUNT],
         "learning_rate": [StrOptions(set(SCHEDULES))],
-        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
-        "warmup": [Interval(Real, 0, None, closed="left")],
-        "step_size": [Interval(Integral, 1, None, closed="left")],
+        "learning_rate_init": [POSITIVE],
+        "warmup": [NOT_NEGATIVE],
+        "step_size": [COUNT],
         "step_factor": [Interval(Real, 0, 1, closed="right")],
         "momentum": [Interval(Real, 0, 1, closed="left")],
         "nesterovs_momentum": ["boolean"],
         "beta_1": [Interval(Real, 0, 1, closed="left")],
         "beta_2": [Interval(Real, 0, 1, closed="left")],
-        "epsilon": [Interval(Real, 0, None, closed="neither")],
-        "clip_norm": [Interval(Real, 0, None, closed="neither"), None],
+        "epsilon": [POSITIVE],
+        "clip_norm": [POSITIVE, None],
         "averaging": [StrOptions(set(AVERAGING)), None],
         "averaging_decay": [Interval(Real, 0, 1, closed="left")],
         "averaging_start": [Interval(Real, 0, 1, closed="left")],
-        "max_iter": [Interval(Integral, 1, None, closed="left"), None],
-        "tol": [Interval(Real, 0, None, closed="left")],
-        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "max_iter": [COUNT, None],
+        "tol": [NOT_NEGATIVE],
+        "n_iter_no_change": [COUNT, Options(Real, {np.inf})],
         "shuffle": ["boolean"],
         "early_stopping": ["boolean"],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "scoring": [StrOptions(set(get_scorer_names())), callable, None],
-        "max_time": [Interval(Real, 0, None, closed="neither"), None],
+        "max_time": [POSITIVE, None],
         "warm_start": ["boolean"],
         "random_state": ["random_state"],
         "verbose": ["verbose"],

@@ -160,7 +160,14 @@ def test_automatic_blocks_are_as_many_as_pooling_leaves_pixels_for(shape, params
 def test_single_numbers_stand_for_one_layer():
     one = compact(conv_layer_sizes=16, hidden_layer_sizes=64)
     assert repr(one) == repr(compact(conv_layer_sizes=[16], hidden_layer_sizes=(64,)))
+    assert repr(one) == repr(compact(conv_layer_sizes=np.array([16]), hidden_layer_sizes=np.array(64)))
     assert repr(dict(compact(conv_layer_sizes=np.int64(16)))["conv1"].filters) == repr(np.int64(16))
+
+
+@pytest.mark.parametrize("size", [[4, 2], np.array([4, 2]), np.array([4, 2], "int8")], ids=repr)
+def test_windows_are_pairs_of_any_kind(size):
+    expected = compact(kernel_size=(4, 2), pool_size=(4, 2))
+    assert repr(compact(kernel_size=size, pool_size=size)) == repr(expected)
 
 
 def test_no_hidden_layers():

@@ -97,8 +97,16 @@ def parametrize(argnames, table):
 # hyperparameters
 
 NOT_A_SIZE = ["3", 0, -1, 2.5, None, True, np.nan]
-NOT_SIZES = [*NOT_A_SIZE, (0,), (-1,), (3.0,), ("3",), (None,), (True,), ((3,),)]
-NOT_A_PAIR = [*NOT_A_SIZE, (), (3,), (3, 3, 3), (0, 3), (3, -1), (3, 2.5), (3, "3"), (3, None), {3}]
+NOT_SIZES = [
+    *NOT_A_SIZE,
+    *[(0,), (-1,), (3.0,), ("3",), (None,), (True,), ((3,),)],
+    *[np.array([0]), np.array([3.0]), np.array([[3]]), np.array([True]), np.array("3")],
+]
+NOT_A_PAIR = [
+    *NOT_A_SIZE,
+    *[(), (3,), (3, 3, 3), (0, 3), (3, -1), (3, 2.5), (3, "3"), (3, None), {3}],
+    *[np.array([3]), np.array([3, 0]), np.array([3.0, 3.0]), np.array([[3, 3]])],
+]
 NOT_A_NUMBER = ["0.5", None, (0.5,), np.nan]
 NOT_POSITIVE = [*NOT_A_NUMBER, 0, -1.0, np.inf]
 NOT_A_SHARE = [*NOT_A_NUMBER, -0.1, 1.0, 1.5, np.inf]
@@ -158,7 +166,7 @@ BAD_VALUES = {
     "averaging_start": NOT_A_SHARE,
     "max_iter": [value for value in NOT_A_COUNT if value is not None],
     "tol": [*NOT_A_NUMBER, -1e-4, np.inf],
-    "n_iter_no_change": NOT_A_COUNT,
+    "n_iter_no_change": [*NOT_A_COUNT, -np.inf],
     "shuffle": NOT_A_FLAG,
     "early_stopping": NOT_A_FLAG,
     "validation_fraction": [*NOT_A_SHARE, 0.0],
@@ -198,6 +206,16 @@ def test_parameter_is_refused_by_the_first_partial_fit(name, value):
     net = make_net(**{name: value})
     with refused(net, *said_of(name, value)):
         net.partial_fit(X, Y, classes=[0, 1, 2])
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["alpha", "learning_rate_init", "warmup", "epsilon", "clip_norm", "tol", "max_time", "focal_gamma"],
+)
+def test_an_int_that_is_too_large_for_a_float_is_refused(name):
+    net = make_net(loss="focal", **{name: 10**400})
+    with refused(net, rf"\b{name}\b", "must be a float"):
+        net.fit(X, Y)
 
 
 OF_FIT = [row for row in BAD_PARAMETERS if row.values[0] != "tta"]  # which predictions read

@@ -418,6 +418,16 @@ def test_training_ends_after_epochs_without_improvement():
     assert net.n_iter_ == 5  # the first one improves, then more than three do not
 
 
+@pytest.mark.parametrize(
+    "params",
+    [{}, {"solver": "lbfgs", "tol": 0.0}, {"learning_rate": "adaptive"}, {"early_stopping": True}],
+    ids=str,
+)
+def test_infinite_patience_ends_no_training(params):
+    net = make_net(**({"tol": 1e3} | params), n_iter_no_change=np.inf, max_iter=15).fit(X, Y)
+    assert net.n_iter_ == 15
+
+
 def test_reaching_max_iter_does_not_warn():
     with warnings.catch_warnings():
         warnings.simplefilter("error")

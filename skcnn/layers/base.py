@@ -393,14 +393,15 @@ def as_size(value, name: str) -> int:
 
 
 def as_pair(value, name: str) -> tuple[int, int]:
-    """Return a positive integer as a pair of equal ints, and a pair of them as a tuple.
+    """Return a positive integer as a pair of equal ints; a pair of them, also an array, as a tuple.
 
     Raises
     ------
     ValueError
         If it is neither.
     """
-    pair = tuple(value) if isinstance(value, tuple | list) else (value, value)
+    sizes = value.tolist() if isinstance(value, np.ndarray) else value
+    pair = tuple(sizes) if isinstance(sizes, tuple | list) else (sizes, sizes)
     if len(pair) != 2 or not all(is_integer(entry) and entry >= 1 for entry in pair):
         raise ValueError(f"{name} must be an int >= 1 or a pair of such ints, got {value!r}")
     return int(pair[0]), int(pair[1])

@@ -28,7 +28,7 @@ class Progress:
     ----------
     tol : float
         Improvement that counts.
-    patience : int
+    patience : int or inf
         Epochs without improvement after which training has stopped to improve.
 
     Attributes
@@ -37,7 +37,7 @@ class Progress:
         Largest value so far.
     """
 
-    def __init__(self, tol: float, patience: int):
+    def __init__(self, tol: float, patience: float):
         self.tol = tol
         self.patience = patience
         self.best = -math.inf

@@ -90,7 +90,7 @@ class Objective:
     tol : float
         Improvement of the loss, or of the score, that counts; for full-batch training also the largest
         component of the gradient at which it has converged.
-    patience : int
+    patience : int or inf
         Epochs without improvement after which training has stopped to improve.
     """
 
@@ -105,4 +105,4 @@ class Objective:
     batch_size: int = 64
     shuffle: bool = True
     tol: float = 1e-4
-    patience: int = 10
+    patience: float = 10

@@ -246,9 +246,12 @@ def test_gradients_of_the_shards_are_added(events):
     assert named(events, "gradient") == [(36,)]
 
 
-@pytest.mark.parametrize(("value", "pair"), [(3, (3, 3)), ((2, 5), (2, 5)), ([4, 1], (4, 1))])
+@pytest.mark.parametrize(
+    ("value", "pair"), [(3, (3, 3)), ((2, 5), (2, 5)), ([4, 1], (4, 1)), (np.array([4, 1]), (4, 1))]
+)
 def test_as_pair(value, pair):
     assert as_pair(value, "size") == pair
+    assert [type(size) for size in as_pair(value, "size")] == [int, int]
     assert as_pair(np.int64(3), "size") == (3, 3)
 
 
