@@ -205,9 +205,11 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
     classes_ : ndarray of shape (n_classes,)
         Class labels.
     n_features_in_ : int
-        Height times width times channels of an image.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of features, defined where X has names that are all strings.
+        Height times width times channels of an image. Packages that compare it with ``X.shape[1]``, as MAPIE
+        does, need flat rows: set ``image_shape`` and give them these.
+    feature_names_in_ : ndarray of shape (n_columns,)
+        Names of the columns of X, defined where they are all strings: one for each feature, or the one of a
+        column of images.
     image_shape_ : tuple of int
         ``(height, width, channels)``.
     layers_ : list of (str, Layer)
@@ -397,7 +399,8 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         ----------
         X : array-like of shape (n_samples, n_features), (n, h, w), (n, h, w, c) or (n, c, h, w)
             Images, of any real dtype. Arrays and memory maps are read batch by batch and not converted
-            as a whole.
+            as a whole. Lists, object arrays, Series and data frames of one column, of images of one shape,
+            are stacked.
         y : array-like of shape (n_samples,)
             Class labels.
         sample_weight : array-like of shape (n_samples,), default=None

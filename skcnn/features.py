@@ -17,6 +17,7 @@ from skcnn._sklearn import (
     fit_context,
     routing_enabled,
 )
+from skcnn.data.arrays import stacked
 from skcnn.estimator import BaseConvNet, planned_graph
 from skcnn.network.named_steps import names_of_steps, result_step
 from skcnn.pipelines import check_network, feature_step, layer_features, unwrapped
@@ -148,8 +149,8 @@ class ConvNetFeatures(MetaEstimatorMixin, TransformerMixin, BaseEstimator):
         Parameters
         ----------
         input_features : array-like of str, default=None
-            Names of the features of X, which must be those that ``fit`` was given. They do not show in the
-            result.
+            Names of the features of X, which must be those that ``fit`` was given; of a column of images, its
+            name. They do not show in the result.
 
         Returns
         -------
@@ -163,7 +164,10 @@ class ConvNetFeatures(MetaEstimatorMixin, TransformerMixin, BaseEstimator):
             If ``input_features`` are other ones.
         """
         check_is_fitted(self, "estimator_")
-        check_feature_names_in(self, input_features, generate_names=False)
+        known = getattr(self, "feature_names_in_", input_features)
+        is_column = np.size(input_features) == 1 and np.array_equal(known, input_features)
+        if not is_column:  # of images, which has one name for all features
+            check_feature_names_in(self, input_features, generate_names=False)
         model = unwrapped(self.estimator_)[1].model_
         index = feature_step(model, self.layer)
         layer = self.layer or names_of_steps(model.graph)[index]
@@ -219,8 +223,8 @@ def check_planned_layer(estimator, layer: str, X) -> None:
     if not isinstance(network, BaseConvNet):
         return
     try:
-        shape = np.shape(X) if network is estimator else None
-    except ValueError:  # images of several shapes
+        shape = np.shape(stacked(X)) if network is estimator else None
+    except ValueError:  # no images, or of several shapes
         return
     if shape is None or (2 <= len(shape) <= 4 and 0 not in shape[1:]):
         graph = planned_graph(network, shape)

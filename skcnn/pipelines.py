@@ -10,6 +10,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
+from skcnn.data.arrays import stacked
 from skcnn.data.images import ImageFormat, as_image_array, resolve_image_shape
 from skcnn.estimator import BaseConvNet, check_images
 from skcnn.network.model import Model
@@ -159,12 +160,13 @@ class Route:
         Raises
         ------
         ValueError
-            If X holds several images.
+            If X holds several images, or none.
         """
         stored = {"image_shape": image_shape, "data_format": data_format}
         layouts = unwrapped(estimator)[1].model_.format.layouts
         if np.ndim(image_shape) == 1:
             layouts = [(prod(image_shape),), tuple(image_shape)]
+        X = X if has_columns(X) else stacked(X)
         shape = np.shape(X)
         is_image = shape in layouts and len(shape) != 2  # a row of pixels is the same as a flat image
         if len(shape) > 1 and shape[0] == 1 and not is_image:
@@ -207,8 +209,10 @@ class Route:
     def forward(self, images: np.ndarray) -> np.ndarray:
         """Return what reaches the network of other images in the layout of X."""
         if has_columns(self._given):
-            columns = zip(self._given.columns, images.reshape(len(images), -1).T, strict=True)
-            images = type(self._given)(dict(columns))
+            names = self._given.columns
+            is_row = images[0].size == len(names)
+            columns = images.reshape(len(images), -1).T if is_row else [list(images)]
+            images = type(self._given)(dict(zip(names, columns, strict=True)))
         return self._transformed(images)
 
     def inverted(self, inner: np.ndarray) -> np.ndarray:

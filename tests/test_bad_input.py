@@ -409,7 +409,7 @@ BAD_IMAGES = {
     "None in an array": (with_pixel(None, object), ValueError, "Input X contains NaN"),
     "infinity": (with_pixel(np.inf), ValueError, "Input X contains infinity"),
     "minus infinity": (with_pixel(-np.inf), ValueError, "Input X contains infinity"),
-    "complex": (X + 1j, ValueError, "X is not an array of images: Complex data not supported"),
+    "complex": (X + 1j, ValueError, "X is not an array of images: Complex data not supported$"),
     "complex list": ((X + 1j).tolist(), ValueError, "Complex data not supported"),
     "text": (np.full(X.shape, "a"), ValueError, "X is not an array of images: .*strings"),
     "text object": (with_pixel("a", object), ValueError, "X is not an array of images: .* float: 'a'"),
@@ -425,10 +425,20 @@ BAD_IMAGES = {
     "no height": (X[:, :0], ValueError, r"0 feature\(s\) \(shape=\(24, 0, 5, 1\)\) while a minimum of 1"),
     "five axes": (X[..., np.newaxis], ValueError, r"X must have shape .* 5 axes, shape \(24, 6, 5, 1, 1\)"),
     "one axis": (FLAT[:, 0], ValueError, r"batch axis.* shape \(24,\)"),
-    "ragged list": (ragged((4, 5, 1))[0], ValueError, "X is ragged: all images must have the same shape"),
-    "ragged array": (ragged((4, 5, 1))[1], ValueError, "X is ragged: all images must have the same shape"),
-    "ragged widths": (ragged((6, 4, 1))[1], ValueError, "X is ragged: all images must have the same shape"),
-    "ragged axes": (ragged((30,))[0], ValueError, "X is ragged: all images must have the same shape"),
+    "ragged list": (ragged((4, 5, 1))[0], ValueError, r"X is ragged: .* entry 1 is \(4, 5, 1\)"),
+    "ragged array": (ragged((4, 5, 1))[1], ValueError, r"X is ragged: .* entry 1 is \(4, 5, 1\)"),
+    "ragged widths": (ragged((6, 4, 1))[1], ValueError, r"X is ragged: .* entry 1 is \(6, 4, 1\)"),
+    "ragged axes": (ragged((30,))[0], ValueError, r"X is ragged: .* entry 1 is \(30,\)"),
+    "pairs": (list(zip(X, Y, strict=True)), ValueError, "entry 0 of X is a pair, not an image"),
+    "missing image": (pd.Series([*X[:3], None, *X[4:]]), ValueError, "entry 3 of X is None"),
+    "masked": (np.ma.masked_greater(X, 1), ValueError, "X has masked values"),
+    "masked NaN": (np.ma.masked_invalid(with_pixel(np.nan)), ValueError, "X has masked values"),
+    "masked list": (list(np.ma.masked_greater(X, 1)), ValueError, "X has masked values"),
+    "dict": ({"data": X}, ValueError, "X must be an array of images, got an object of type dict$"),
+    "set": ({1, 2}, ValueError, "X must be an array of images, got an object of type set$"),
+    "dict values": ({0: X}.values(), ValueError, "X must be .* got an object of type dict_values$"),
+    "path": ("train.npy", ValueError, "X must be an array of images, got 'train.npy'$"),
+    "large ints": ([[10**400] * 30] * N_SAMPLES, ValueError, "X is not an array of images: int too large"),
 }
 
 
@@ -534,10 +544,20 @@ def test_values_too_large_to_standardize_are_refused():
 
 
 WRONG_SHAPES = {
-    "fewer features": (FLAT[:, 1:], "X has 29 features, but ConvNetClassifier is expecting 30 features"),
+    "fewer features": (
+        FLAT[:, 1:],
+        r"X has 29 features, but ConvNetClassifier is expecting 30 features as input\. .* shape \(29,\),",
+    ),
     "more features": (np.hstack([FLAT, FLAT]), "X has 60 features, but ConvNetClassifier is expecting 30"),
-    "smaller images": (X[:, 1:], "X has 25 features, but ConvNetClassifier is expecting 30 features"),
-    "more channels": (X.repeat(3, axis=3), "X has 90 features, but ConvNetClassifier is expecting 30"),
+    "smaller images": (
+        X[:, 1:],
+        r"X has 25 features, .* shape \(5, 5, 1\), expected .*\(6, 5, 1\), \(6, 5\)\]",
+    ),
+    "more channels": (
+        X.repeat(3, axis=3),
+        r"X has 90 features, .* shape \(6, 5, 3\), .*\(6, 5, 1\)",
+    ),
+    "smaller pictures": (list(X[:, :4]), r"X has 20 features, .* shape \(4, 5, 1\), expected .*\(6, 5, 1\)"),
     "transposed": (X.transpose(0, 2, 1, 3), r"shape \(24, 5, 6, 1\) .*wrong layout.*\(6, 5, 1\)"),
     "channels first": (X.transpose(0, 3, 1, 2), r"shape \(24, 1, 6, 5\) .*wrong layout.*\(6, 5, 1\)"),
     "single image": (X[0], r"expecting 30 features .*add the batch axis: X\[np\.newaxis\]"),

@@ -10,6 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.sparse import csr_array
 from sklearn import config_context
 from sklearn.base import clone
+from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_digits
 from sklearn.decomposition import TruncatedSVD
 from sklearn.exceptions import NotFittedError, UnsetMetadataPassedError
@@ -239,6 +240,35 @@ def test_names_of_columns_are_those_of_the_data_frame():
     assert out.index.tolist() == [0, 2, 4]
     with pytest.raises(ValueError, match="Feature names must be in the same order"):
         features.transform(frame[frame.columns[::-1]])
+
+
+@pytest.mark.parametrize("column", [["image"], "image"], ids=["data frame", "Series"])
+def test_a_column_of_images_beside_others_becomes_columns_of_features(column):
+    frame = pd.DataFrame({"image": list(X.reshape(-1, 8, 8)), "age": np.arange(200.0)})
+    transformer = ColumnTransformer(
+        [("net", ConvNetFeatures(make_net(), "dense1"), column), ("rest", "passthrough", ["age"])]
+    )
+    out = transformer.set_output(transform="pandas").fit_transform(frame, Y)
+    assert out.columns.tolist() == [*(f"net__dense1_{number}" for number in range(5)), "rest__age"]
+    expected = ConvNetFeatures(make_net(), "dense1").fit(X, Y).transform(X)
+    assert_array_equal(out.to_numpy()[:, :5], expected)
+
+
+def test_other_names_of_columns_are_refused():
+    frame = pd.DataFrame({"image": list(X.reshape(-1, 8, 8))})
+    features = ConvNetFeatures(make_net()).fit(frame, Y)
+    for names in (["other"], ["image", "other"]):
+        with pytest.raises(ValueError, match="input_features"):
+            features.get_feature_names_out(names)
+
+
+@pytest.mark.parametrize("image_shape", [None, (8, 8)])
+@pytest.mark.parametrize("collected", [list, pd.Series, lambda images: pd.DataFrame({"image": images})])
+def test_layers_are_planned_for_the_images_in_a_collection(collected, image_shape):
+    """Not for the shape of the collection, which looks like images of one pixel."""
+    net = make_net(layers=[("conv1", Conv2D(2, 5, padding="valid"))], image_shape=image_shape)
+    images = collected(list(X.reshape(-1, 8, 8)))
+    assert ConvNetFeatures(net, "conv1").fit(images, Y).transform(images).shape == (200, 4 * 4 * 2)
 
 
 def test_without_names_there_are_none():

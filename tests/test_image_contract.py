@@ -8,8 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from PIL import Image
 from seeds import SEED, generator
 from sklearn.base import clone
+from sklearn.model_selection import cross_val_score
 
 from skcnn import BatchNorm, Conv2D, ConvNetClassifier, Dense, MaxPool2D
 from skcnn.inspection import saliency_maps
@@ -225,6 +227,52 @@ def test_lists_and_object_arrays_equal_arrays(images):
     net = make_net().fit(X, y)
     for other in (X.tolist(), X.astype(object)):
         assert_same_model(net, X, make_net().fit(other, y), other)
+
+
+@pytest.mark.parametrize(
+    "collected",
+    [
+        list,
+        tuple,
+        pd.Series,
+        lambda images: pd.DataFrame({"image": images}),
+        lambda images: np.fromiter(images, dtype=object),
+        lambda images: list(map(Image.fromarray, images)),
+        lambda images: pd.Series(list(map(Image.fromarray, images))),
+    ],
+    ids=["list", "tuple", "Series", "data frame", "object array", "pictures", "Series of pictures"],
+)
+def test_collections_of_images_equal_arrays(images, collected):
+    X, y = images
+    X = np.clip(np.round(30 * X + 120), 0, 255).astype("uint8")
+    X = X[..., 0] if X.shape[-1] == 1 else X
+    net, other = make_net().fit(X, y), collected(list(X))
+    other_net = make_net().fit(other, y)
+    assert_same_model(net, X, other_net, other)
+    chunks = make_net().partial_fit(other, y, classes=np.unique(y))
+    assert_array_equal(
+        chunks.predict_proba(other), make_net().partial_fit(X, y, np.unique(y)).predict_proba(X)
+    )
+
+
+def test_a_column_of_images_is_searched_and_split_by_scikit_learn(images):
+    X, y = images
+    frame = pd.DataFrame({"image": list(X)}, index=np.arange(len(X)) + 7)
+    net = make_net(early_stopping=True, scoring="accuracy", validation_fraction=0.2)
+    scores = cross_val_score(net, frame, y, cv=3)
+    assert_array_equal(scores, cross_val_score(net, X, y, cv=3))
+    fitted = net.fit(frame, y)
+    assert fitted.feature_names_in_ == ["image"]
+    assert fitted.n_features_in_ == X[0].size
+    with pytest.raises(ValueError, match="feature names should match"):
+        fitted.predict(frame.rename(columns={"image": "other"}))
+
+
+def test_masked_arrays_equal_arrays_where_nothing_is_masked(images):
+    X, y = images
+    masked, weights = np.ma.masked_invalid(X), np.ma.masked_array(np.ones(len(y)))
+    other_net = make_net().fit(masked, np.ma.masked_array(y), sample_weight=weights)
+    assert_same_model(make_net().fit(X, y), X, other_net, masked)
 
 
 @pytest.mark.parametrize(

@@ -401,6 +401,28 @@ def test_transformers_see_the_names_of_columns(frame):
         assert_array_equal(route.forward(X[:2] + 1), Route(pipeline, frame[:2] + 1).inner)
 
 
+def unpacked(frame):
+    """Return the rows of the images in the only column, which has to be called by its name."""
+    return np.stack(frame["image"].tolist()).reshape(len(frame), -1)
+
+
+def test_transformers_see_a_column_of_images():
+    column = pd.DataFrame({"image": list(X.reshape(-1, 2, 2, 5))})
+    pipeline = fitted_pipeline(FunctionTransformer(unpacked), images=column)
+    route = Route(pipeline, column)
+    assert_array_equal(route.X, X.reshape(-1, 2, 2, 5))
+    assert_array_equal(route.forward(route.X[:2] + 1), X[:2] + 1)
+    assert_array_equal(Route.of_one(pipeline, column[:1]).inner, X[:1])
+
+
+@pytest.mark.parametrize("collected", [list, pd.Series])
+def test_one_image_is_told_from_a_collection(collected):
+    pipeline, images = fitted_pipeline(images=X), collected(list(X))
+    assert_array_equal(Route.of_one(pipeline, images[:1]).inner, X[:1])
+    with pytest.raises(ValueError, match=r"X must be one image, got 2 of them, an array of shape \(2, 20\)"):
+        Route.of_one(pipeline, images[:2])
+
+
 def test_other_names_are_an_error_as_everywhere(frame):
     for pipeline in (fitted_pipeline(images=frame), fitted_pipeline(StandardScaler(), images=frame)):
         with pytest.raises(ValueError, match="Feature names must be in the same order"):

@@ -7,6 +7,7 @@ from numbers import Integral
 import numpy as np
 from sklearn.utils import check_array
 
+from skcnn.data.arrays import stacked
 from skcnn.kernels.channelwise import channelwise
 from skcnn.kernels.reductions import merge_moments, near_one
 
@@ -192,6 +193,7 @@ def as_image_array(X, *, estimator, allow_nan=False) -> np.ndarray:
     Parameters
     ----------
     X : array-like of shape (n_samples, n_features), (n, h, w), (n, h, w, c) or (n, c, h, w)
+        Or a list, object array, Series or data frame of one column, of arrays of one shape.
     estimator : estimator
         Named in messages.
     allow_nan : bool, default=False
@@ -204,13 +206,12 @@ def as_image_array(X, *, estimator, allow_nan=False) -> np.ndarray:
     Raises
     ------
     ValueError
-        If X is empty, ragged, complex, text or a single image, or contains infinity or NaN that is not
-        allowed.
+        If X is no array, empty, ragged, masked, complex, text or a single image, or contains infinity or
+        NaN that is not allowed.
     TypeError
         If X is sparse.
     """
-    if X is None or np.isscalar(X) or getattr(X, "ndim", None) == 0:
-        raise ValueError(f"X must be an array of images, got {X!r}")
+    X = stacked(X)
     kept = isinstance(X, np.ndarray) and X.dtype.kind in "buif"
     try:
         with np.errstate(invalid="ignore"):  # the sum of large values of both signs, looked at for finiteness
@@ -223,11 +224,13 @@ def as_image_array(X, *, estimator, allow_nan=False) -> np.ndarray:
                 input_name="X",
                 estimator=estimator,
             )
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         if "setting an array element with a sequence" in str(error):
-            raise ValueError("X is ragged: all images must have the same shape") from error
-        if "X" not in str(error):
-            raise ValueError(f"X is not an array of images: {error}") from error
+            raise ValueError(
+                f"X of shape {np.shape(X)} has arrays in several columns: give one column or array of images"
+            ) from error
+        if "X" not in str(error):  # the lines behind the first are what X holds
+            raise ValueError(f"X is not an array of images: {str(error).splitlines()[0]}") from error
         raise
     if X.dtype.kind not in "buif":
         raise ValueError(f"X must hold real numbers, got dtype {X.dtype}")
@@ -335,7 +338,10 @@ def check_image_layout(shape: tuple[int, ...], format: ImageFormat, *, estimator
         message = f"X has {prod(shape[1:])} features, but {name} is expecting {expected} features as input."
         single = shape in format.layouts
         hint = " For a single image, add the batch axis: X[np.newaxis]." if single else ""
-        raise ValueError(f"{message}{hint}")
+        raise ValueError(
+            f"{message} One image of X has shape {shape[1:]}, expected one of the shapes {format.layouts}."
+            f"{hint}"
+        )
     raise ValueError(
         f"X of shape {shape} has the right number of features but the wrong layout: {name} is expecting one "
         f"image to have one of the shapes {format.layouts}"

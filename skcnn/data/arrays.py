@@ -1,0 +1,134 @@
+"""From what users give to arrays: images of a list or a column are stacked, what is no array is refused."""
+
+from reprlib import Repr
+
+import numpy as np
+from scipy.sparse import issparse
+
+_SHORT = Repr()
+_SHORT.maxlist = _SHORT.maxdict = 20
+
+
+def shortened(value) -> str:
+    """Return a scalar, list or dict as text for a message, long ones without what is in the middle.
+
+    Examples
+    --------
+    >>> shortened([1.5, "a"]), shortened(10**99)
+    ("[1.5, 'a']", '100000000000000000...0000000000000000000')
+    """
+    return _SHORT.repr(value)
+
+
+def described(value) -> str:
+    """Return what a value is for a message: a scalar as it is, anything else by its type.
+
+    Examples
+    --------
+    >>> described(None), described("no"), described({"data": [1, 2]})
+    ('None', "'no'", 'an object of type dict')
+    """
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        value = value.item()
+    if value is None or np.isscalar(value):
+        return shortened(value)
+    return f"an object of type {type(value).__name__}"
+
+
+def refuse_masked(values, name: str) -> None:
+    """Raise a ValueError if an array, or one in a list, has masked values; it may be a masked array."""
+    for array in values if isinstance(values, list | tuple) else (values,):
+        if isinstance(array, np.ma.MaskedArray) and np.ma.is_masked(array):
+            raise ValueError(
+                f"{name} has masked values, and masks are not supported: put other values in their place, "
+                "with .filled(...), or leave these samples out"
+            )
+
+
+def stacked(X):
+    """Return X; as one array, if it is a list, or a column or vector with an array of numbers in each entry.
+
+    Parameters
+    ----------
+    X : array-like
+        Numeric arrays, and what has several columns, are returned as they are.
+
+    Returns
+    -------
+    X : ndarray or array-like
+
+    Raises
+    ------
+    ValueError
+        If X is no array-like, its entries differ in shape, or one is no array; or if values are masked.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> vector = np.empty(2, dtype=object)
+    >>> vector[:] = [np.zeros((6, 5)), np.ones((6, 5))]
+    >>> stacked(vector).shape
+    (2, 6, 5)
+    """
+    refuse_masked(X, "X")
+    if not _is_column(X):
+        return X
+    try:
+        array = np.asarray(X)
+    except ValueError:  # entries of several shapes
+        array = np.fromiter(X, dtype=object)
+    if array.ndim == 0:
+        raise ValueError(f"X must be an array of images, got {described(X)}")
+    if array.dtype.kind == "O" and _is_column(array) and any(map(_has_entries, array.flat)):
+        return np.stack(list(_images_of(array.flat)))
+    return X if hasattr(X, "dtype") or hasattr(X, "columns") else array
+
+
+def _is_column(X):
+    """Whether X has no more than a column, and is not made of numbers; or is of no known shape, as lists."""
+    if issparse(X):
+        return False
+    if isinstance(X, np.ndarray) and X.dtype.kind != "O" and X.ndim:
+        return False
+    shape = getattr(X, "shape", None)
+    return not isinstance(shape, tuple) or len(shape) < 2 or shape[1:] == (1,)
+
+
+def _has_entries(value):
+    """Whether a value is no scalar but array-like: an array, a list, or an image of another package."""
+    marks = ("__len__", "__array__", "__array_interface__")
+    return not np.isscalar(value) and any(hasattr(value, mark) for mark in marks)
+
+
+def _images_of(entries):
+    """Yield the entries of X as arrays of one shape."""
+    shape = None
+    for index, entry in enumerate(entries):
+        image = _as_image(entry, index)
+        shape = shape or image.shape
+        if image.shape != shape:
+            raise ValueError(
+                f"X is ragged: all images must have the same shape, but that of entry 0 is {shape}, and that "
+                f"of entry {index} is {image.shape}"
+            )
+        yield image
+
+
+def _as_image(entry, index):
+    """Return an entry of X as an array."""
+    refuse_masked(entry, f"entry {index} of X")
+    try:
+        image = np.asarray(entry)
+    except ValueError as error:
+        is_list = isinstance(entry, list) and np.isscalar(entry[-1])
+        if (is_list or isinstance(entry, tuple)) and len(entry) == 2:
+            raise ValueError(
+                f"entry {index} of X is a pair, not an image: of pairs (image, label), give "
+                "X=[image for image, label in pairs] and y=[label for image, label in pairs]"
+            ) from error
+        raise ValueError(
+            f"X is ragged: all images must have the same shape, but entry {index} has parts of several shapes"
+        ) from error
+    if image.ndim == 0:
+        raise ValueError(f"entry {index} of X is {described(entry)}, expected an image, an array of numbers")
+    return image

@@ -1,0 +1,178 @@
+"""Tests of what is stacked to an array of images, and of what is said of everything else."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_array_equal
+from PIL import Image
+from scipy import sparse
+from seeds import generator
+
+from skcnn.data.arrays import refuse_masked, stacked
+
+IMAGES = generator(0).integers(0, 256, (4, 6, 5)).astype("uint8")
+
+
+class Picture:
+    """An image of another package, which becomes an array if it is asked to, and nothing else."""
+
+    def __init__(self, pixels):
+        self.pixels = pixels
+
+    def __array__(self, dtype=None, copy=None):
+        return np.array(self.pixels, dtype=dtype)
+
+
+class Dataset:
+    """Pairs of an image and a label, read by index, as torch has them."""
+
+    def __len__(self):
+        return len(IMAGES)
+
+    def __getitem__(self, index):
+        return IMAGES[index], index % 2
+
+
+def vector(entries):
+    """Return an object array with these entries, whatever they are."""
+    return np.fromiter(entries, dtype=object)
+
+
+def swapped(entry, index=2):
+    """Return a list of images with another entry in the place of one."""
+    return [*IMAGES[:index], entry, *IMAGES[index + 1 :]]
+
+
+@pytest.mark.parametrize(
+    "X",
+    [
+        list(IMAGES),
+        tuple(IMAGES),
+        IMAGES.tolist(),
+        list(map(Image.fromarray, IMAGES)),
+        list(map(Picture, IMAGES)),
+        list(map(pd.DataFrame, IMAGES)),
+        vector(IMAGES),
+        vector(IMAGES)[:, np.newaxis],
+        vector(IMAGES.tolist()),
+        vector(map(Image.fromarray, IMAGES)),
+        vector(map(Picture, IMAGES)),
+        pd.Series(list(IMAGES), index=range(10, 14)),
+        pd.Series(list(map(Image.fromarray, IMAGES))),
+        pd.DataFrame({"image": list(IMAGES)}),
+        pd.DataFrame({"image": IMAGES.tolist()}),
+        pd.DataFrame({"image": list(map(Picture, IMAGES))}),
+        Picture(IMAGES),
+        np.ma.masked_array(IMAGES),
+    ],
+    ids=lambda X: f"{type(X).__name__} {np.shape(X)}",
+)
+def test_images_of_one_shape_become_an_array(X):
+    assert_array_equal(np.asarray(stacked(X)), IMAGES)
+
+
+@pytest.mark.parametrize(
+    "X",
+    [
+        IMAGES,
+        IMAGES.astype(object),
+        np.asfortranarray(IMAGES[..., 0]),
+        IMAGES[:, :1, 0],
+        np.ma.masked_array(IMAGES),
+        pd.DataFrame(IMAGES[..., 0]),
+        pd.DataFrame({"pixel": pd.array([1, None, 3], dtype="Int64")}),
+        sparse.csr_array(IMAGES[..., 0]),
+        sparse.csr_array(IMAGES[:, :1, 0]),
+    ],
+    ids=lambda X: f"{type(X).__name__} {X.shape}",
+)
+def test_what_holds_numbers_is_passed_on_as_it_is(X):
+    assert stacked(X) is X
+
+
+def test_values_missing_in_a_column_of_numbers_are_not_taken_for_missing_images():
+    X = np.array([[1.0], [None], [3.0]], dtype=object)
+    assert stacked(X) is X
+    assert stacked(X.tolist()).tolist() == X.tolist()
+
+
+SMALL = IMAGES[0, :4]
+
+NOT_STACKED = {
+    "smaller": (SMALL, r"X is ragged: .* entry 0 is \(6, 5\), and that of entry 2 is \(4, 5\)"),
+    "narrower": (IMAGES[0, :, :4], r"entry 0 is \(6, 5\), and that of entry 2 is \(6, 4\)"),
+    "row": (IMAGES[0].ravel(), r"entry 0 is \(6, 5\), and that of entry 2 is \(30,\)"),
+    "coloured": (np.stack([IMAGES[0]] * 3, axis=-1), r"that of entry 2 is \(6, 5, 3\)"),
+    "picture": (Image.fromarray(SMALL), r"that of entry 2 is \(4, 5\)"),
+    "ragged itself": ([[1, 2], [3]], "X is ragged: .* entry 2 has parts of several shapes"),
+    "pair": (
+        (IMAGES[0], 1),
+        r"entry 2 of X is a pair, not an image: .*X=\[image for image, label in",
+    ),
+    "None": (None, "entry 2 of X is None, expected an image"),
+    "NaN": (np.nan, "entry 2 of X is nan, expected an image"),
+    "missing": (pd.NA, "entry 2 of X is an object of type NAType, expected an image"),
+    "path": ("images/cat.png", "entry 2 of X is 'images/cat.png', expected an image"),
+    "dict": ({"image": IMAGES[0]}, "entry 2 of X is an object of type dict, expected an image"),
+    "masked": (np.ma.masked_less(IMAGES[0], 99), "X has masked values"),
+}
+
+
+@pytest.mark.parametrize(("entry", "message"), NOT_STACKED.values(), ids=NOT_STACKED)
+@pytest.mark.parametrize(
+    "make",
+    [list, tuple, vector, pd.Series, lambda entries: pd.DataFrame({"image": entries})],
+    ids=["list", "tuple", "vector", "Series", "column"],
+)
+def test_an_entry_that_does_not_fit_is_named_with_what_it_is(make, entry, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        stacked(make(swapped(entry)))
+    assert len(str(caught.value)) < 250
+
+
+@pytest.mark.parametrize(
+    "X",
+    [
+        Dataset(),
+        list(Dataset()),
+        vector(Dataset()),
+        pd.Series(list(Dataset())),
+        [[image, "cat"] for image in IMAGES],
+        [(Image.fromarray(image), np.array(1)) for image in IMAGES],
+        [(image, np.eye(3)[0]) for image in IMAGES],
+    ],
+    ids=["dataset", "list", "vector", "Series", "lists", "pictures", "one-hot"],
+)
+def test_pairs_of_image_and_label_are_told_so(X):
+    with pytest.raises(ValueError, match=r"entry 0 of X is a pair.*y=\[label for image, label in pairs\]"):
+        stacked(X)
+
+
+NO_ARRAYS = {
+    "dict": {"data": IMAGES},
+    "set": {1, 2},
+    "dict_values": {0: IMAGES}.values(),
+    "generator": (image for image in IMAGES),
+    "zip": zip(IMAGES, range(4), strict=True),
+    "map": map(np.asarray, IMAGES),
+    "list_iterator": iter(list(IMAGES)),
+    "type": np.ndarray,
+    "None": None,
+    "'train.npy'": "train.npy",
+    "3": np.array(3),
+}
+
+
+@pytest.mark.parametrize(("name", "X"), NO_ARRAYS.items(), ids=NO_ARRAYS)
+def test_what_is_no_array_is_named_without_what_it_holds(name, X):
+    with pytest.raises(ValueError, match=f"X must be an array of images, got (an object of type )?{name}$"):
+        stacked(X)
+
+
+def test_masks_are_refused_where_they_hide_something():
+    masked = np.ma.masked_greater(IMAGES, 200)
+    for values in (masked, list(masked), [1, np.ma.masked], np.ma.masked):
+        with pytest.raises(ValueError, match=r"^weights has masked values, .*\.filled\("):
+            refuse_masked(values, "weights")
+    refuse_masked(np.ma.masked_greater(IMAGES, 255), "weights")
+    refuse_masked([masked.filled(0), 1, "a", None], "weights")
