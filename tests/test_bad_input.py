@@ -470,6 +470,31 @@ def test_images_are_refused_as_validation_data(images, exception, pattern):
         net.fit(X, Y, X_val=images, y_val=Y)
 
 
+@pytest.mark.parametrize("other", [Y, list(X)], ids=["labels", "images"])
+def test_a_column_of_images_beside_another_is_refused(other):
+    net, frame = make_net(), pd.DataFrame({"image": list(X), "other": other})
+    with refused(net, r"X of shape \(24, 2\) has arrays in several columns: give one column"):
+        net.fit(frame, Y)
+
+
+ITERATORS = {
+    "generator": lambda values: (value for value in values),
+    "map": lambda values: map(np.asarray, values),
+    "zip": lambda values: zip(values, values, strict=True),
+}
+
+
+@pytest.mark.parametrize(("name", "make"), ITERATORS.items(), ids=ITERATORS)
+def test_iterators_are_refused(fitted, name, make):
+    for net in (make_net(), fitted):
+        with refused(net, f"X must be an array of images, got an object of type {name}$"):
+            net.fit(make(X), Y)
+        with refused(net, f"y must be an array of labels, got an object of type {name}$"):
+            net.fit(X, make(Y))
+        with refused(net, f"sample_weight must hold finite numbers: .* not '{name}'$"):
+            net.fit(X, Y, sample_weight=make(Y))
+
+
 def test_text_columns_are_refused():
     frame = pd.DataFrame(FLAT).add_prefix("pixel")
     bad = frame.astype({"pixel3": object})
@@ -625,7 +650,7 @@ BAD_LABELS = {
     "infinity": (np.where(Y == 0, np.inf, Y), "Input y(_val)? contains infinity"),
     "missing": (np.where(Y == 0, None, "a"), "[Uu]nknown|all (be )?numbers or all (be )?strings"),
     "mixed": (np.where(Y == 0, "a", Y.astype(object)), "[Uu]nknown|all (be )?numbers or all (be )?strings"),
-    "complex": (Y + 1j, "Complex data not supported"),
+    "complex": (Y + 1j, r"\by(_val)? must be an array of labels: Complex data not supported$"),
     "one-hot": (
         np.eye(3)[Y],
         r"y(_val)? must be one label a sample, got shape \(24, 3\)\. .*y(_val)?\.argmax",
@@ -635,8 +660,20 @@ BAD_LABELS = {
     "too short": (Y[:-1], r"inconsistent numbers of samples: \[24, 23\]"),
     "too long": (np.append(Y, 0), r"inconsistent numbers of samples: \[24, 25\]"),
     "empty": ([], r"inconsistent numbers of samples: \[24, 0\]"),
-    "number": (1, "y"),
-    "ragged": ([[0], [0, 1]] * 12, "y|inhomogeneous"),
+    "number": (1, r"\by(_val)? must be an array of labels, got 1$"),
+    "ragged": ([[0], [0, 1]] * 12, r"\by(_val)? must be an array of labels: .*inhomogeneous"),
+    "bytes": (np.array([b"cat", b"dog", b"elk"])[Y], r"labels in y(_val)? are bytes.*label\.decode\(\)"),
+    "wide bytes": (np.array([b"a", b"b", b"c"], "S9")[Y], r"labels in y(_val)? are bytes"),
+    "bytes as objects": (pd.Series([b"cat", b"dog", b"elk"] * 8), r"labels in y(_val)? are bytes"),
+    "some bytes": (np.array(["cat", "dog", b"elk"], object)[Y], "labels in y(_val)? are bytes"),
+    "dict": (dict(enumerate(Y)), r"\by(_val)? must be an array of labels, got an object of type dict$"),
+    "set": ({0, 1, 2}, r"\by(_val)? must be an array of labels, got an object of type set$"),
+    "dict values": ({0: 1}.values(), r"\by(_val)? must be .* an object of type dict_values$"),
+    "text": ("label", r"\by(_val)? must be an array of labels, got 'label'$"),
+    "dicts": ([{"label": 1}] * N_SAMPLES, r"\by(_val)? must be an array of labels: Unknown label type"),
+    "masked": (np.ma.masked_equal(Y, 1), "y(_val)? has masked values"),
+    "masked text": (np.ma.masked_equal(Y.astype(str), "1"), "y(_val)? has masked values"),
+    "masked list": (list(np.ma.masked_equal(Y, 1)), "y(_val)? has masked values"),
 }
 
 
@@ -671,6 +708,14 @@ def test_one_class_is_refused(fitted, label):
             net.fit(X, np.full(N_SAMPLES, label))
 
 
+def test_zero_images_are_refused_by_every_prediction_and_score(fitted):
+    for call in (fitted.predict, fitted.predict_proba, fitted.decision_function, fitted.predict_log_proba):
+        with refused(fitted, r"0 sample\(s\) \(shape=\(0,\)\) while a minimum of 1"):
+            call([])
+    with refused(fitted, r"0 sample\(s\)"):
+        fitted.score(X[:0], Y[:0])
+
+
 def test_one_class_left_by_weights_is_refused(fitted):
     for net in (make_net(), fitted):
         with refused(net, "1 class"):
@@ -681,6 +726,18 @@ def test_new_labels_are_refused_by_warm_start(fitted):
     fitted.set_params(warm_start=True)
     with refused(fitted, r"y contains labels \[3\]", r"classes \[0, 1, 2\]"):
         fitted.fit(X, Y + 1)
+
+
+def test_a_message_about_many_labels_is_short(fitted):
+    fitted.set_params(warm_start=True)
+    for labels in (np.arange(N_SAMPLES) + 3, [f"name {number}" for number in range(N_SAMPLES)]):
+        with pytest.raises(ValueError, match="y contains labels") as caught:
+            fitted.fit(np.repeat(X, 20, axis=0), np.repeat(labels, 20))
+        assert len(str(caught.value)) < 400
+    net = make_net(class_weight=dict.fromkeys(range(1000), -1.0))
+    with pytest.raises(ValueError, match="class_weight must hold finite weights >= 0") as caught:
+        net.fit(X, Y)
+    assert len(str(caught.value)) < 400
 
 
 def test_new_validation_labels_are_refused():
@@ -700,7 +757,16 @@ BAD_WEIGHTS = {
     "text": (["heavy"] * 24, "could not convert string to float: .*'heavy'"),
     "zero": (np.zeros(24), "is zero for every sample: at least one must be positive"),
     "negative number": (-1.0, "must not be negative, got -1.0"),
-    "complex": (np.ones(24) + 1j, "Complex data not supported"),
+    "complex": (np.ones(24) + 1j, "Complex data not supported$"),
+    "dict": (dict(enumerate(Y)), "must hold finite numbers: .* not 'dict'"),
+    "set": ({1, 2}, "must hold finite numbers: .* not 'set'"),
+    "dict values": ({0: 1.0}.values(), "must hold finite numbers: .* not 'dict_values'"),
+    "word": ("balanced", "must hold finite numbers: .*'balanced'"),
+    "large int": (10**400, "must hold finite numbers: int too large"),
+    "large ints": ([10**400] * 24, "must hold finite numbers: int too large"),
+    "dates": (np.arange(24).astype("M8[D]"), "must hold finite numbers, got dtype datetime64"),
+    "masked": (np.ma.masked_less(np.arange(24), 3), "has masked values"),
+    "masked list": (list(np.ma.masked_less(np.arange(24), 3)), "has masked values"),
 }
 
 
@@ -731,7 +797,7 @@ def test_validation_weights_are_refused(weights, pattern):
         net.fit(X, Y, X_val=X, y_val=Y, sample_weight_val=weights)
 
 
-@pytest.mark.parametrize("name", ["negative", "NaN", "infinity", "too short", "two axes", "text", "zero"])
+@pytest.mark.parametrize("name", BAD_WEIGHTS)
 @pytest.mark.parametrize("argument", ["sample_weight", "sample_weight_val"])
 def test_messages_name_the_weights(name, argument):
     net = make_net(early_stopping=True)
@@ -743,15 +809,8 @@ BAD_CLASS_WEIGHTS = {
     "unknown label": ({0: 1.0, 7: 2.0}, r"\[7\]", r"classes \[0, 1, 2\]"),
     "label of another type": ({"0": 1.0}, r"\['0'\]", r"classes \[0, 1, 2\]"),
     "all zero": ({0: 0, 1: 0, 2: 0}, "zero for every class"),
+    "too large": ({0: 10**400}, r"finite weights >= 0, got \{0: 1000+\.\.\.0+\}"),
 }
-
-
-def test_zero_images_are_refused_by_every_prediction_and_score(fitted):
-    for call in (fitted.predict, fitted.predict_proba, fitted.decision_function, fitted.predict_log_proba):
-        with refused(fitted, r"0 sample\(s\) \(shape=\(0,\)\) while a minimum of 1"):
-            call([])
-    with refused(fitted, r"0 sample\(s\)"):
-        fitted.score(X[:0], Y[:0])
 
 
 @pytest.mark.parametrize(
@@ -850,7 +909,13 @@ BAD_CLASSES = {
     "mixed": (np.array([0, "a"], object), "[Uu]nknown|all (be )?numbers or all (be )?strings"),
     "without some": ([0, 1], r"labels \[2\]", r"classes \[0, 1\]"),
     "two axes": ([[0, 1, 2], [0, 1, 2]], "classes"),
-    "a number": (3, "classes"),
+    "a number": (3, "^classes must be an array of labels, got 3$"),
+    "a set": ({0, 1, 2}, "^classes must be an array of labels, got an object of type set$"),
+    "a dict": ({0: "a", 1: "b"}, "^classes must be an array of labels, got an object of type dict$"),
+    "a generator": ((label for label in [0, 1, 2]), "^classes must be .* an object of type generator$"),
+    "no axis": (np.array(3), "^classes must be an array of labels, got 3$"),
+    "bytes": ([b"a", b"b"], "^the labels in classes are bytes"),
+    "masked": (np.ma.masked_equal([0, 1, 2, 3], 3), "^classes has masked values"),
 }
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from math import ceil
 from numbers import Real
+from sys import float_info
 
 import numpy as np
 from sklearn.model_selection import train_test_split
@@ -12,6 +13,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length
 
 from skcnn._sklearn import safe_indexing
+from skcnn.data.arrays import described, refuse_masked, shortened
 from skcnn.data.augmented import Augmenter
 from skcnn.data.images import ImageSource
 from skcnn.kernels.reductions import near_one
@@ -42,26 +44,44 @@ def check_labels(y, n_samples: int | None, *, name: str = "y") -> np.ndarray:
     Raises
     ------
     ValueError
-        If labels are continuous, missing, multilabel or one-hot, or of the wrong length.
+        If labels are continuous, missing, masked, bytes, multilabel or one-hot, or of the wrong length.
     """
-    if np.isscalar(y):
-        raise ValueError(f"{name} must be one label a sample, got {y!r}")
-    y = check_array(y, ensure_2d=False, dtype=None, input_name=name, ensure_min_samples=0)
-    if n_samples is not None:
-        check_consistent_length(np.empty(n_samples), y)
-    if y.ndim == 2 and y.shape[1] > 1:
-        raise ValueError(
-            f"{name} must be one label a sample, got shape {y.shape}. Multilabel and multioutput targets are "
-            f"not supported; if {name} is one-hot, use {name}.argmax(axis=1)."
-        )
-    y = column_or_1d(y, warn=True)
+    refuse_masked(y, name)
     try:
-        check_classification_targets(y)
+        labels = check_array(y, ensure_2d=False, dtype=None, input_name=name, ensure_min_samples=0)
+    except ValueError as error:  # the lines behind the first are what y holds
+        raise ValueError(f"{name} must be an array of labels: {str(error).splitlines()[0]}") from error
+    if labels.ndim == 0:
+        raise ValueError(f"{name} must be an array of labels, got {described(y)}")
+    if n_samples is not None:
+        check_consistent_length(np.empty(n_samples), labels)
+    if labels.ndim == 2 and labels.shape[1] > 1:
+        raise ValueError(
+            f"{name} must be one label a sample, got shape {labels.shape}. Multilabel and multioutput "
+            f"targets are not supported; if {name} is one-hot, use {name}.argmax(axis=1)."
+        )
+    labels = column_or_1d(labels, warn=True)
+    _check_kind(labels, name)
+    return labels
+
+
+def _check_kind(labels, name):
+    """Raise a ValueError unless labels are of a kind that classes can be made of."""
+    if labels.dtype.kind == "S" or (
+        labels.dtype.kind == "O" and any(isinstance(label, bytes) for label in labels)
+    ):
+        raise ValueError(
+            f"the labels in {name} are bytes, which are not supported: convert them to strings, "
+            f"{name}=[label.decode() for label in {name}]"
+        )
+    try:
+        check_classification_targets(labels)
     except TypeError as error:
         raise ValueError(
             f"the labels in {name} must all be numbers or all be strings, and none may be missing"
         ) from error
-    return y
+    except ValueError as error:
+        raise ValueError(f"{name} must be an array of labels: {error}") from error
 
 
 def encode_labels(y: np.ndarray, classes: np.ndarray, *, name: str = "y") -> np.ndarray:
@@ -81,7 +101,8 @@ def encode_labels(y: np.ndarray, classes: np.ndarray, *, name: str = "y") -> np.
     unknown = np.setdiff1d(y, classes)
     if unknown.size:
         raise ValueError(
-            f"{name} contains labels {unknown.tolist()} that are not among the classes {classes.tolist()}"
+            f"{name} contains labels {shortened(unknown.tolist())} that are not among the classes "
+            f"{shortened(classes.tolist())}"
         )
     return np.searchsorted(classes, y)
 
@@ -119,16 +140,19 @@ def check_sample_weight(sample_weight, n_samples: int, *, name: str = "sample_we
     Raises
     ------
     ValueError
-        If a weight is negative or not finite, or the shape is wrong.
+        If a weight is negative, masked or not finite, or the shape is wrong.
     """
+    refuse_masked(sample_weight, name)
     if sample_weight is None or isinstance(sample_weight, Real):
         sample_weight = np.full(n_samples, 1.0 if sample_weight is None else sample_weight)
+    if getattr(getattr(sample_weight, "dtype", None), "kind", None) in ("m", "M"):
+        raise ValueError(f"{name} must hold finite numbers, got dtype {sample_weight.dtype}")
     try:
         sample_weight = check_array(
             sample_weight, ensure_2d=False, dtype=np.float64, input_name=name, ensure_min_samples=0
         )
-    except ValueError as error:
-        raise ValueError(f"{name} must hold finite numbers: {error}") from error
+    except (ValueError, TypeError, OverflowError) as error:  # lines behind the first are what was given
+        raise ValueError(f"{name} must hold finite numbers: {str(error).splitlines()[0]}") from error
     if sample_weight.shape != (n_samples,):
         raise ValueError(
             f"{name} must have shape ({n_samples},), one weight a sample, got {sample_weight.shape}"
@@ -177,14 +201,14 @@ def class_weights(
     missing = [label for label in classes.tolist() if label not in class_weight]
     if unknown and missing:  # as in scikit-learn: a fold may lack a class, but a mistyped label shows
         raise ValueError(
-            f"class_weight has keys {unknown} that are not among the classes {classes.tolist()}, "
-            f"and none for {missing}"
+            f"class_weight has keys {shortened(unknown)} that are not among the classes "
+            f"{shortened(classes.tolist())}, and none for {shortened(missing)}"
         )
     weights = [class_weight.get(label, 1) for label in classes.tolist()]
-    if not all(isinstance(weight, Real) and 0 <= weight < np.inf for weight in weights):
-        raise ValueError(f"class_weight must hold finite weights >= 0, got {class_weight}")
+    if not all(isinstance(weight, Real) and 0 <= weight <= float_info.max for weight in weights):
+        raise ValueError(f"class_weight must hold finite weights >= 0, got {shortened(class_weight)}")
     if not any(weights):
-        raise ValueError(f"class_weight is zero for every class, got {class_weight}")
+        raise ValueError(f"class_weight is zero for every class, got {shortened(class_weight)}")
     return np.array(weights, dtype=np.float64)
 
 

@@ -358,9 +358,9 @@ def test_whatever_does_not_warn_can_be_split(fraction):
 
 
 def test_a_single_label_is_refused_by_its_name():
-    with pytest.raises(ValueError, match="^y must be one label a sample, got 3$"):
+    with pytest.raises(ValueError, match="^y must be an array of labels, got 3$"):
         check_labels(3, 1)
-    with pytest.raises(ValueError, match="^y_val must be one label a sample, got 'cat'$"):
+    with pytest.raises(ValueError, match="^y_val must be an array of labels, got 'cat'$"):
         check_labels("cat", 1, name="y_val")
 
 
