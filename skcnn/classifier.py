@@ -442,12 +442,15 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
     def partial_fit(self, X, y, classes=None, sample_weight=None):
         """Train for one epoch, going on where the last call stopped.
 
-        Layers, image shape and dtype are those of the first call. A chunk of fewer than 8 samples, or of one
-        class, does not stand for the stream that it comes from: batch normalization uses running statistics
-        for it, which take it in, see :class:`~skcnn.layers.BatchNorm`. ``early_stopping``, ``max_iter``
-        and ``tol`` do not apply, ``max_time`` does. After ``fit`` the optimizer begins anew, while an average
-        goes on from the fitted weights, slowly: a smaller ``averaging_decay``, or ``averaging=None``, lets
-        predictions follow new samples faster.
+        Layers, image shape and dtype are those of the first call. ``input_scaling`` follows the mean and the
+        deviation of all samples so far, those of a ``fit`` before included. A chunk of fewer than 8 samples,
+        or of one class, does not stand for the stream that it comes from: batch normalization uses running
+        statistics for it, which take it in, see :class:`~skcnn.layers.BatchNorm`. What layers take from the
+        data before training, they take from the first chunk.
+
+        ``early_stopping``, ``max_iter`` and ``tol`` do not apply, ``max_time`` does. After ``fit`` the optimizer
+        begins anew, while an average goes on from the fitted weights, slowly: a smaller ``averaging_decay``, or
+        ``averaging=None``, lets predictions follow new samples faster.
 
         Parameters
         ----------

@@ -227,7 +227,7 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
             mean_weight = self._history.mean_weight
         else:
             mean_weight = mean_of_weights(samples.loss_weights(class_weight))
-        model = self._next_model(mode, samples, classes, format, state.seed)
+        model = self._next_model(mode, samples, classes, format, mean_weight, state.seed)
         history = self._next_history(mode, model.loss, mean_weight)
         data = self._training_data(samples, model, class_weight, mean_weight, state.seed)
         data.is_representative = not (mode.is_partial and samples.are_one_sided)
@@ -249,6 +249,7 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
             state,
             history,
             watch,
+            previous,
             unit_variance=self.init_scaling == "unit_variance",
             max_time=self.max_time,
             verbose=self.verbose,
@@ -360,21 +361,28 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
         y, weights = given["y_val"], given["sample_weight_val"]
         return samples, self._check_samples(X, y, weights, classes, suffix="_val")[0]
 
-    def _next_model(self, mode, samples, classes, format, seed):
+    def _next_model(self, mode, samples, classes, format, mean_weight, seed):
         """Return a model to train: with initial weights, or a copy of that of the last call."""
         loss = self._make(LOSSES[self.loss])
         if not mode.is_fresh:
             if not mode.is_partial:  # each partial_fit is to be cheap
                 self._check_architecture()
+            if mode is Mode.CHUNK and format.mean is not None:
+                format = self._scaled(samples, format, mean_weight)
             network = self.network_.copy()
-            return self.model_.with_parts(network=network, loss=loss, made_with=versions())
+            return self.model_.with_parts(network=network, format=format, loss=loss, made_with=versions())
         layers, steps = self._layers(format.image_shape, len(classes))
         if self.input_scaling == "standardize":
-            weights = samples.weights[samples.rows]
-            source = ImageSource(samples.X, format, samples.rows)
-            format = standardized(source, None if np.ptp(weights) == 0 else weights)
+            format = self._scaled(samples, format, mean_weight)
         network = init_network(steps, dtype=format.dtype, seed=seed)
         return Model(layers, network, format, classes, loss, seed=seed, made_with=versions())
+
+    def _scaled(self, samples, format, mean_weight):
+        """Return a format scaled by samples and, in a stream, by all samples before them."""
+        weights = samples.weights[samples.rows]
+        total = min((weights / mean_weight).sum(), 1e100)  # however large, it is finite
+        source = ImageSource(samples.X, format, samples.rows)
+        return standardized(source, None if np.ptp(weights) == 0 else weights, total=total)
 
     def _layers(self, image_shape, n_outputs):
         """Return the complete layers that the hyperparameters describe, and their steps."""

@@ -31,6 +31,9 @@ class ImageFormat:
     mean, deviation : ndarray of shape (channels,) or None
         Subtracted from and divided out of each channel, in their own dtype: float64 where ``dtype`` would
         cut off digits of the images that were trained on, else ``dtype``. None for no scaling.
+    moments : ndarray of shape (3, channels), float64, or None
+        What these were computed of, so that further images can count: total weight of the pixels, mean, and
+        sum of squared deviations from it.
     """
 
     image_shape: tuple[int, int, int]
@@ -38,6 +41,7 @@ class ImageFormat:
     dtype: np.dtype
     mean: np.ndarray | None = None
     deviation: np.ndarray | None = None
+    moments: np.ndarray | None = None
 
     @property
     def stored_shape(self) -> tuple[int, int, int]:
@@ -124,16 +128,23 @@ class ImageSource:
 
 
 def standardized(
-    source: ImageSource, weights: np.ndarray | None, *, block_bytes: int = BLOCK_BYTES
+    source: ImageSource,
+    weights: np.ndarray | None,
+    *,
+    total: float | None = None,
+    block_bytes: int = BLOCK_BYTES,
 ) -> ImageFormat:
     """Return the format of a source with the weighted mean and deviation of each channel.
+
+    Images that the source's own format was made of count, too.
 
     Parameters
     ----------
     source : ImageSource
-        Images without scaling.
     weights : ndarray of shape (n_samples,) or None
         Weights of the images; None for equal ones.
+    total : float, default=None
+        As how many images they count beside others. None: their number.
     block_bytes : int
         Memory of the images that are read at a time.
 
@@ -154,18 +165,34 @@ def standardized(
     """
     if weights is not None:
         weights = near_one(weights)  # so that sums are finite
+    format = replace(source.format, mean=None, deviation=None)
+    unscaled = ImageSource(source.X, format, source.subset)
     with np.errstate(over="ignore", invalid="ignore"):
-        total, mean, squares = merge_moments(_block_moments(source, weights, block_bytes))
-        deviation = np.sqrt(squares / total)
+        weight, mean, squares = merge_moments(_block_moments(unscaled, weights, block_bytes))
+        deviation = np.sqrt(squares / weight)
+        n_pixels = format.image_shape[0] * format.image_shape[1]
+        share = (len(source) if total is None else total) * n_pixels / weight
+        weight, squares = weight * share, squares * share
+        if format.moments is not None:
+            (before, *_), *others = format.moments
+            weight, mean, squares = merge_moments([(before, *others), (weight, mean, squares)])
+            deviation = np.sqrt(squares / weight)
         is_finite = np.isfinite(deviation + mean**2).all()
     if not is_finite:
         raise ValueError("X has values whose squares are not finite in float64: they cannot be standardized")
-    dtype = source.format.dtype
+    dtype = format.dtype
     if not np.can_cast(source.X.dtype, dtype):
         dtype = np.dtype(np.float64)
+    if source.format.mean is not None:
+        dtype = max(dtype, source.format.mean.dtype)
     rounding = np.maximum(np.finfo(dtype).eps * np.abs(mean), np.finfo(dtype).tiny)
     deviation[deviation <= rounding] = 1.0
-    return replace(source.format, mean=mean.astype(dtype), deviation=deviation.astype(dtype))
+    return replace(
+        format,
+        mean=mean.astype(dtype),
+        deviation=deviation.astype(dtype),
+        moments=np.array([np.full_like(mean, weight), mean, squares]),
+    )
 
 
 def _block_moments(source, weights, block_bytes):

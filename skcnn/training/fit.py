@@ -104,6 +104,8 @@ class Fit:
         Of the calls before.
     watch : UnwatchedFit or WatchedFit
         Tells the callbacks.
+    previous : Model or None
+        The model of the calls before, None where training begins with initial weights.
     unit_variance : bool
         Whether initial weights are scaled by the data.
     max_time : float or None
@@ -126,6 +128,7 @@ class Fit:
     state: TrainingState
     history: History
     watch: UnwatchedFit | WatchedFit
+    previous: Model | None = None
     unit_variance: bool = False
     max_time: float | None = None
     verbose: bool = False
@@ -135,7 +138,6 @@ class Fit:
 
     def __post_init__(self):
         self._first_step = self.state.step
-        self._before = None if self.mode.is_fresh else self.model.network.copy()
         self._order = self._order_of_averaging()
         self._last = None
 
@@ -185,9 +187,10 @@ class Fit:
         """Return what stays, in a network and a state to write into."""
         if self.objective.averaging and state.trained is None:
             state.trained = network.vector.copy()  # training goes on from the last weights
-        kept = self._monitor.best or self._kept_network().snapshot()
-        network.restore(kept)
         history = self.history.extended(self._monitor, state.n_samples_seen)
+        if self.outcome is Outcome.DIVERGED and self.previous is not None and not self.has_progressed:
+            return Result(self.previous, state, history)
+        network.restore(self._monitor.best or self._kept_network().snapshot())
         return Result(self.model.with_parts(network=network), state, history)
 
     def _kept_network(self):
@@ -195,8 +198,6 @@ class Fit:
         if self.outcome is Outcome.INTERRUPTED:
             return self.model.network
         if self.outcome is Outcome.DIVERGED:
-            if self._before is not None and not self.has_progressed:
-                return self._before
             with suppress(DivergenceError):
                 return self._averaged()
             return self.model.network
@@ -219,9 +220,9 @@ class Fit:
             pool=self._pool,
             order=self._order,
             n_samples=n_samples,
-            statistics=self._before.state() if self.mode is Mode.CHUNK else None,
+            statistics=self.previous.network.state() if self.mode is Mode.CHUNK else None,
         )
-        near = (self._before or self.model.network).vector
+        near = (self.previous or self.model).network.vector
         rows = np.arange(len(self.data.images))[: self.objective.batch_size]
         if not (
             has_finite_parameters(averaged)

@@ -208,7 +208,7 @@ def test_standardized_equals_mean_and_deviation_of_each_channel(dtype, channels_
     assert format.mean.dtype == format.deviation.dtype == np.dtype(dtype)
     np.testing.assert_allclose(format.mean, exact.mean(axis=(0, 1, 2)), rtol=rtol)
     np.testing.assert_allclose(format.deviation, exact.std(axis=(0, 1, 2)), rtol=rtol)
-    assert replace(format, mean=None, deviation=None) == source.format
+    assert replace(format, mean=None, deviation=None, moments=None) == source.format
 
 
 def test_standardized_images_have_zero_mean_and_unit_deviation():

@@ -13,6 +13,7 @@ from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import fbeta_score, log_loss, make_scorer
+from sklearn.preprocessing import StandardScaler
 
 from skcnn import BatchNorm, Conv2D, ConvNetClassifier, Dropout, GlobalAvgPool2D, ReLU, Residual
 from skcnn.training.fit import Fit
@@ -648,6 +649,36 @@ def test_the_default_network_goes_on_and_is_pickled_bit_by_bit():
     assert_array_equal(again.predict_proba(X), whole.predict_proba(X))
 
 
+def test_the_scaling_of_images_follows_a_stream():
+    """As that of StandardScaler does, by weights that are relative to those of the first call."""
+    stream = [0.01 * X[:50], X[50:200] + 100, X[200:]]
+    weights = [np.full(50, 2.0), generator(5).uniform(0, 4, 150), np.full(100, 6.0)]
+    net, scaler = make_net(), StandardScaler()
+    for images, labels, weight in zip(stream, np.split(Y, [50, 200]), weights, strict=True):
+        net.partial_fit(images, labels, CLASSES, sample_weight=weight)
+        n_pixels = images[0].size
+        scaler.partial_fit(images.reshape(-1, 1), sample_weight=np.repeat(weight, n_pixels))
+    assert_allclose(net.model_.format.mean, scaler.mean_)
+    assert_allclose(net.model_.format.deviation, scaler.scale_)
+    fitted = make_net().fit(np.concatenate(stream), Y)
+    fitted.partial_fit(stream[0], Y[:50])
+    scaler = StandardScaler().fit(np.concatenate([*stream, stream[0]]).reshape(-1, 1))
+    assert_allclose(fitted.model_.format.mean, scaler.mean_)
+    assert_allclose(fitted.model_.format.deviation, scaler.scale_)
+
+
+@pytest.mark.parametrize("first", [0 * X[:50], X[:1], 1e-3 * X[:50]], ids=["black", "one image", "dim"])
+def test_a_first_chunk_unlike_the_others_does_not_spoil_a_stream(first):
+    net = ConvNetClassifier(
+        conv_layer_sizes=(8,), hidden_layer_sizes=(32,), normalization=None, random_state=SEED
+    )
+    net.partial_fit(first, np.arange(len(first)) % 3, CLASSES)
+    for _ in range(12):
+        for rows in np.array_split(np.arange(300), 5):
+            net.partial_fit(X[rows], Y[rows])
+    assert net.score(X, Y) > 0.9
+
+
 BRIGHT_OR_DARK = generator(3).integers(0, 2, 240)
 
 
@@ -727,7 +758,7 @@ def test_an_average_goes_on_from_the_weights_of_any_fit(first):
 def test_a_call_that_diverges_at_once_changes_nothing(options, factor, after_partial_fit):
     """Neither weights nor running statistics, whether there is an average to go on from or not."""
     images = X.astype(np.float32)
-    net = ConvNetClassifier(max_iter=2, random_state=SEED).fit(images, Y)
+    net = ConvNetClassifier(max_iter=2, input_scaling=None, random_state=SEED).fit(images, Y)
     if after_partial_fit:
         net.partial_fit(images, Y)
     vector, state = net.network_.snapshot()
