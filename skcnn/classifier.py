@@ -160,7 +160,8 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         Average of the weights to predict with. "ema": exponential moving average over steps. "swa": equal
         average over the ends of the last epochs, not for ``partial_fit``. The running statistics of batch
         normalization are computed anew for it, by a pass over the training data, or over some 10,000 samples
-        of it for each validation; ``partial_fit`` carries them on from call to call.
+        of it for each validation, less if ``max_time`` is short; ``partial_fit`` carries them on from call to
+        call.
     averaging_decay : float, default=0.999
         Share of the average that a step of "ema" keeps, in [0, 1); less during the first steps.
     averaging_start : float, default=0.75
@@ -187,8 +188,11 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         from ``make_scorer``, are tried once before training; one that fails is refused, as "neg_log_loss" is
         where a class is not among the validation samples. Other callables are called after each epoch only.
     max_time : float or None, default=None
-        Seconds of training after which ``fit`` ends with the minibatch under way, or with "lbfgs" the
-        iteration, and what ``averaging`` takes. Results then depend on the speed of the machine.
+        Seconds that a call of ``fit`` or ``partial_fit`` may take, from its beginning on. Training ends with
+        the minibatch under way, early enough for a validation and for the running statistics of an average
+        from some 1,000 samples, or as many as there is time for. Not cut short are what comes before training
+        (``input_scaling``, starts from the data), one minibatch, an iteration of "lbfgs", a validation, and
+        two minibatches of statistics. Results then depend on the speed of the machine.
     warm_start : bool, default=False
         Whether ``fit`` goes on with the network, optimizer and random draws of the last call.
     random_state : int, RandomState instance or None, default=None
@@ -448,9 +452,9 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         statistics for it, which take it in, see :class:`~skcnn.layers.BatchNorm`. What layers take from the
         data before training, they take from the first chunk.
 
-        ``early_stopping``, ``max_iter`` and ``tol`` do not apply, ``max_time`` does. After ``fit`` the optimizer
-        begins anew, while an average goes on from the fitted weights, slowly: a smaller ``averaging_decay``, or
-        ``averaging=None``, lets predictions follow new samples faster.
+        ``early_stopping``, ``max_iter`` and ``tol`` do not apply, ``max_time`` does. After ``fit`` the
+        optimizer begins anew, while an average goes on from the fitted weights, slowly: a smaller
+        ``averaging_decay``, or ``averaging=None``, lets predictions follow new samples faster.
 
         Parameters
         ----------

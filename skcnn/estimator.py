@@ -1,6 +1,8 @@
 """The abstract estimator: what all estimators of this package share, from hyperparameters to a fit."""
 
 import copy
+import math
+import time
 from abc import ABC, abstractmethod
 from dataclasses import replace
 from functools import cache, partial
@@ -207,6 +209,7 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
 
     def _fit(self, X, y, sample_weight, mode, *, classes=None, given_validation=None):
         """Validate, build, train, and take over what came of it if all went well."""
+        deadline = math.inf if self.max_time is None else time.perf_counter() + self.max_time
         draft = copy_without_callbacks(self)  # has the names of these features, while nothing is certain yet
         previous = None if mode.is_fresh else self.model_
         images = check_images(draft, X, y, reset=mode.is_fresh, format=previous and previous.format)
@@ -251,7 +254,7 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
             watch,
             previous,
             unit_variance=self.init_scaling == "unit_variance",
-            max_time=self.max_time,
+            deadline=deadline,
             verbose=self.verbose,
         )
         return self._carry_out(fit, draft)

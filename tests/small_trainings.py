@@ -19,6 +19,7 @@ from skcnn.training.loop import loss_and_gradient, train_epochs, update
 from skcnn.training.optimizers import SGD
 from skcnn.training.schedules import ConstantRate
 from skcnn.training.state import Objective, TrainingState
+from skcnn.training.time_limit import TimeLimit
 
 SHAPE, N_CLASSES = (3, 4, 2), 3
 
@@ -124,7 +125,7 @@ def train(network, data, goal, n_epochs, state=None, *, deadline=np.inf, **chang
     goal = replace(goal, **changes)
     state = TrainingState(seed=SEED) if state is None else state
     with worker_pool() as pool:
-        epochs = train_epochs(network, data, state, goal, pool=pool, deadline=deadline)
+        epochs = train_epochs(network, data, state, goal, pool=pool, limit=TimeLimit(deadline))
         return [next(epochs) for _ in range(n_epochs)]
 
 

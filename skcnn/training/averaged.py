@@ -1,7 +1,7 @@
 """The network that an average of weights predicts with, and its running statistics."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
@@ -10,6 +10,10 @@ from skcnn.network.executor import Batch, Executor
 from skcnn.network.network import Network
 from skcnn.training.loop import make_batch
 from skcnn.training.state import Objective, TrainingState
+from skcnn.training.time_limit import TimeLimit
+
+FEWEST_MINIBATCHES = 2
+"""How many minibatches give running statistics, however short time is."""
 
 VALIDATED_SAMPLES = 10_000
 """About how many samples give the running statistics of an average that is validated after an epoch."""
@@ -25,6 +29,7 @@ def averaged_network(
     order: np.ndarray | None = None,
     n_samples: int | None = None,
     statistics: dict | None = None,
+    limit: TimeLimit | None = None,
 ) -> Network:
     """Return a network with the average of the weights and running statistics that belong to it.
 
@@ -44,6 +49,8 @@ def averaged_network(
     statistics : dict of (str, str) to ndarray, default=None
         Running statistics to go on from, as training does, where these samples are not all there are. None:
         the statistics of the minibatches are averaged.
+    limit : TimeLimit, default=None
+        May end the statistics early. None: they have the time they take.
 
     References
     ----------
@@ -59,35 +66,49 @@ def averaged_network(
         executor = Executor(averaged, pool, training=True, seed=state.seed)
         order = np.arange(len(data.images)) if order is None else order
         minibatches = evenly_chosen(np.array_split(order, -(-len(order) // objective.batch_size)), n_samples)
+        weights = np.ones(len(data.images)) if data.weights is None else data.weights / data.weights.max()
         batches = (
-            make_batch(data, rows, averaged, objective, number=int(rows[0]), epoch=state.epoch)
-            for rows in minibatches
+            (
+                make_batch(data, rows, averaged, objective, number=int(rows[0]), epoch=state.epoch),
+                weights[rows].sum(),
+            )
+            for rows in in_time(minibatches, limit)
         )
         if statistics is None:
-            weights = np.ones(len(data.images)) if data.weights is None else data.weights / data.weights.max()
-            average_statistics(executor, batches, [weights[rows].sum() for rows in minibatches])
+            average_statistics(executor, batches)
         else:
             averaged.set_state(statistics)
-            for batch in batches:
+            for batch, _ in batches:
                 averaged.set_state(executor.statistics(batch))
     return averaged
 
 
+def in_time(minibatches: Iterable[np.ndarray], limit: TimeLimit | None) -> Iterator[np.ndarray]:
+    """Yield minibatches until time is up, the first few in any case."""
+    for index, rows in enumerate(minibatches):
+        if index >= FEWEST_MINIBATCHES and limit is not None and limit.ends_statistics():
+            return
+        yield rows
+
+
 def evenly_chosen(minibatches: list[np.ndarray], n_samples: int | None) -> list[np.ndarray]:
     """Return minibatches of about so many samples at even distances, from the first to the last."""
-    n_chosen = len(minibatches) if n_samples is None else max(2, -(-n_samples // len(minibatches[0])))
+    n_wanted = len(minibatches) if n_samples is None else -(-n_samples // len(minibatches[0]))
+    n_chosen = max(FEWEST_MINIBATCHES, n_wanted)
     if len(minibatches) <= n_chosen:
         return minibatches
     return [minibatches[i] for i in np.linspace(0, len(minibatches) - 1, n_chosen).astype(int)]
 
 
-def average_statistics(executor: Executor, batches: Iterator[Batch], weights: Sequence[float]) -> None:
-    """Give a network the average of the statistics of some minibatches, by their weights; counts add up."""
+def average_statistics(executor: Executor, batches: Iterable[tuple[Batch, float]]) -> None:
+    """Give a network the average of the statistics of minibatches, by the weight of each; counts add up."""
     network = executor.network
     blank = {where: np.zeros_like(value) for where, value in network.state().items()}
     counted = {(step.name, name) for step in network.steps[1:] for name in step.layer.count_params}
     sums = dict.fromkeys(blank, 0.0)
-    for batch, weight in zip(batches, weights, strict=True):
+    weights = []
+    for batch, weight in batches:
+        weights.append(weight)
         network.set_state(blank)  # running statistics that start at zero become those of the minibatch
         latest = executor.statistics(batch)
         sums = {

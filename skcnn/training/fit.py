@@ -1,7 +1,6 @@
 """One call of ``fit`` or ``partial_fit``: from the validated data to the weights that stay."""
 
 import math
-import time
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
@@ -26,6 +25,12 @@ from skcnn.training.loop import (
 from skcnn.training.monitoring import History, Monitor, Validation
 from skcnn.training.starts import start_from_data
 from skcnn.training.state import Objective, TrainingState
+from skcnn.training.time_limit import TimeLimit
+
+TIMED_SAMPLES = 1_000
+"""How many samples training leaves time for, to give an average running statistics; there may be time for more.
+By the second reference of :func:`skcnn.training.averaged.averaged_network`, a thousand are about enough.
+"""
 
 
 class Mode(Enum):
@@ -108,8 +113,8 @@ class Fit:
         The model of the calls before, None where training begins with initial weights.
     unit_variance : bool
         Whether initial weights are scaled by the data.
-    max_time : float or None
-        Seconds after which training ends.
+    deadline : float
+        Value of ``time.perf_counter`` at which it is to end.
     verbose : bool
         Whether to print a line for each epoch.
     outcome : Outcome or None
@@ -130,7 +135,7 @@ class Fit:
     watch: UnwatchedFit | WatchedFit
     previous: Model | None = None
     unit_variance: bool = False
-    max_time: float | None = None
+    deadline: float = math.inf
     verbose: bool = False
     outcome: Outcome | None = None
     divergence: str | None = None
@@ -139,6 +144,7 @@ class Fit:
     def __post_init__(self):
         self._first_step = self.state.step
         self._order = self._order_of_averaging()
+        self._limit = self._limit_of_time()
         self._last = None
 
     @property
@@ -154,8 +160,7 @@ class Fit:
         KeyboardInterrupt
             On Ctrl-C. Outcome and result are set, unless it comes twice.
         """
-        self._deadline = math.inf if self.max_time is None else time.perf_counter() + self.max_time
-        self._monitor = Monitor(self.objective, self.state, deadline=self._deadline, verbose=self.verbose)
+        self._monitor = Monitor(self.objective, self.state, limit=self._limit, verbose=self.verbose)
         with worker_pool() as self._pool:
             try:
                 self._end(self._train())
@@ -206,9 +211,10 @@ class Fit:
     def _averaged(self, n_samples: int | None = None) -> Network:
         """Return the network to predict with, of averaged weights if that is wanted.
 
-        About ``n_samples`` give it running statistics, all if None. In a further ``partial_fit`` they may be
-        too few for statistics of their own, so those before the call are carried on. A DivergenceError is
-        raised if the average, unlike the weights that it is of, does not give finite scores.
+        About ``n_samples`` give it running statistics, all if None, or as many as time allows. In a further
+        ``partial_fit`` they may be too few for statistics of their own, so those before the call are carried
+        on. A DivergenceError is raised if the average, unlike the weights that it is of, does not give finite
+        scores.
         """
         if self.objective.averaging is None:
             return self.model.network
@@ -221,6 +227,7 @@ class Fit:
             order=self._order,
             n_samples=n_samples,
             statistics=self.previous.network.state() if self.mode is Mode.CHUNK else None,
+            limit=self._limit,
         )
         near = (self.previous or self.model).network.vector
         rows = np.arange(len(self.data.images))[: self.objective.batch_size]
@@ -230,6 +237,15 @@ class Fit:
         ):
             raise DivergenceError("the average of the weights gives no finite scores")
         return averaged
+
+    def _limit_of_time(self):
+        """Return the limit with what has to follow training."""
+        has_statistics = self.objective.averaging is not None and self.model.network.state()
+        return TimeLimit(
+            self.deadline,
+            n_validated=0 if self.validation is None else self.validation.n_samples,
+            n_averaged=min(len(self.data.images), TIMED_SAMPLES) if has_statistics else 0,
+        )
 
     def _order_of_averaging(self):
         """Return an order of the samples, for sorted ones would make minibatches of one class; else None."""
@@ -259,7 +275,7 @@ class Fit:
         if self.objective.optimizer is None:
             minimize_lbfgs(*problem, pool=self._pool, goes_on=self._end_epoch)
             return
-        epochs = train_epochs(*problem, pool=self._pool, deadline=self._deadline)
+        epochs = train_epochs(*problem, pool=self._pool, limit=self._limit)
         for record in epochs:
             try:
                 goes_on = self._end_epoch(record)

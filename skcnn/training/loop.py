@@ -19,6 +19,7 @@ from skcnn.network.network import Network
 from skcnn.random_streams import RandomStreams
 from skcnn.training.schedules import Position
 from skcnn.training.state import Objective, TrainingState
+from skcnn.training.time_limit import TimeLimit
 
 FAR = 0.1
 """How far a weight has moved from where scores were finite when it is tried whether they still are. Whole
@@ -39,7 +40,7 @@ def train_epochs(
     objective: Objective,
     *,
     pool,
-    deadline: float,
+    limit: TimeLimit,
 ) -> Iterator[dict]:
     """Train a network epoch by epoch, without end.
 
@@ -54,8 +55,8 @@ def train_epochs(
         Updated in place.
     objective : Objective
     pool : WorkerPool
-    deadline : float
-        Value of ``time.perf_counter`` after which the epoch ends early, with the minibatch under way.
+    limit : TimeLimit
+        May end the epoch early, with the minibatch under way.
 
     Yields
     ------
@@ -94,7 +95,8 @@ def train_epochs(
             losses.append(loss)
             loss_sum += loss * len(rows)
             n_seen += len(rows)
-            if time.perf_counter() >= deadline:
+            limit.measure(time.perf_counter() - start_time, n_seen)
+            if limit.ends_training():
                 break
         with trusted.restored_on_divergence():
             if not has_finite_scores(network, data, rows, pool, near=trusted.weights):

@@ -2,7 +2,6 @@
 
 import copy
 import math
-import time
 from dataclasses import dataclass, field, replace
 from inspect import signature
 from numbers import Real
@@ -19,6 +18,7 @@ from skcnn.network.network import Network
 from skcnn.network.threads import current_numpy_state
 from skcnn.training.loop import DivergenceError
 from skcnn.training.state import Objective, TrainingState
+from skcnn.training.time_limit import TimeLimit
 
 
 class Progress:
@@ -68,8 +68,7 @@ class Monitor:
     ----------
     objective : Objective
     state : TrainingState
-    deadline : float
-        Value of ``time.perf_counter`` at which training ends.
+    limit : TimeLimit
     verbose : bool
         Whether to print a line for each epoch.
 
@@ -85,13 +84,13 @@ class Monitor:
         Its score.
     """
 
-    def __init__(self, objective: Objective, state: TrainingState, *, deadline: float, verbose: bool):
+    def __init__(self, objective: Objective, state: TrainingState, *, limit: TimeLimit, verbose: bool):
         self.records, self.batch_losses = [], []
         self.best = self.best_score = None
         self._objective = objective
         self._state = state
         self._progress = Progress(objective.tol, objective.patience)
-        self._deadline = deadline
+        self._limit = limit
         self._verbose = verbose
         self._n_digits = len(str(state.epoch + objective.n_epochs))
 
@@ -124,7 +123,7 @@ class Monitor:
                 return False
             self._state.n_plateaus += 1
             self._progress.reset()
-        return len(self.records) < self._objective.n_epochs and time.perf_counter() < self._deadline
+        return len(self.records) < self._objective.n_epochs and not self._limit.ends_training()
 
 
 @dataclass(frozen=True)
@@ -256,6 +255,10 @@ class Validation:
     label_smoothing : float
         As that of the training loss.
 
+    Attributes
+    ----------
+    n_samples : int
+
     Raises
     ------
     ValueError
@@ -270,6 +273,7 @@ class Validation:
         self._scoring = estimator.scoring
         mean_weight = mean_of_weights(samples.loss_weights(class_weight))
         self._data = samples.training_data(model.format, class_weight, mean_weight)
+        self.n_samples = len(samples)
         self._label_smoothing = label_smoothing
         self._users_numpy_state = current_numpy_state()  # which scorers see, not that of training
         if self._scoring is None:

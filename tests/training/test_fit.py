@@ -16,6 +16,10 @@ from sklearn.metrics import fbeta_score, log_loss, make_scorer
 from sklearn.preprocessing import StandardScaler
 
 from skcnn import BatchNorm, Conv2D, ConvNetClassifier, Dropout, GlobalAvgPool2D, ReLU, Residual
+from skcnn import estimator as estimator_module
+from skcnn.network.executor import Batch, Executor
+from skcnn.training import fit as fit_module
+from skcnn.training import lbfgs, loop, time_limit
 from skcnn.training.fit import Fit
 
 X, Y = load_digits(return_X_y=True)
@@ -257,12 +261,86 @@ def test_an_average_that_is_validated_takes_statistics_of_some_samples(monkeypat
 
 @pytest.mark.parametrize("options", [{}, {"early_stopping": True}], ids=str)
 def test_the_end_of_the_time_leaves_an_average_with_statistics(options):
-    """Of the minibatches that the time did not suffice for, too."""
+    """Of two minibatches, however short it was."""
     net = make_net(averaging="ema", max_time=1e-9, **options).fit(X, Y)
     assert net.n_iter_ == 1
     assert net.t_ == (90 if options else 100)
-    n_samples = 270 if options else 300
-    assert net.network_.params["norm1"]["n_updates"] == -(-n_samples // 100)
+    assert net.network_.params["norm1"]["n_updates"] == 2
+
+
+class Clock:
+    """Shows how much was computed."""
+
+    now = 0.0
+
+    def perf_counter(self):
+        return self.now
+
+    def slow_down(self, owner, name, seconds, monkeypatch):
+        """Let a function take some seconds, or so many for each sample of its minibatch."""
+        whole = getattr(owner, name)
+
+        def slow(*arguments, **options):
+            n_rows = sum(one.n_rows for one in arguments if isinstance(one, Batch))
+            self.now += seconds * (n_rows or 1)
+            return whole(*arguments, **options)
+
+        monkeypatch.setattr(owner, name, slow)
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A second for each sample that passes forward, two more for its way back, and 300 before training."""
+    clock = Clock()
+    for module in (estimator_module, loop, time_limit, lbfgs):
+        monkeypatch.setattr(module, "time", clock)
+    for name, seconds in {"gradients": 3, "statistics": 1, "predict": 1, "results": 1}.items():
+        clock.slow_down(Executor, name, seconds, monkeypatch)
+    clock.slow_down(estimator_module, "standardized", 200, monkeypatch)
+    clock.slow_down(fit_module, "start_from_data", 100, monkeypatch)
+    return clock
+
+
+TIMED = {
+    "plain": {},
+    "average": {"averaging": "ema"},
+    "average of epochs": {"averaging": "swa", "averaging_start": 0.0},
+    "validation": {"early_stopping": True, "validation_fraction": 0.3},
+    "scorer": {"early_stopping": True, "validation_fraction": 0.3, "scoring": "accuracy"},
+    "average and validation": {"averaging": "ema", "early_stopping": True, "validation_fraction": 0.3},
+}
+
+
+@pytest.mark.parametrize("params", TIMED.values(), ids=TIMED)
+@pytest.mark.parametrize("max_time", [900, 2000, 5000])
+def test_a_fit_ends_in_time(clock, params, max_time):
+    """With all that comes before and after training, give or take a minibatch of thirty seconds."""
+    params = {"n_iter_no_change": 1000, **params}
+    net = make_net(**params, batch_size=10, max_iter=1000, max_time=max_time).fit(X, Y)
+    assert max_time - 100 < clock.now < max_time + 100
+    assert net.t_ > 20
+
+
+@pytest.mark.parametrize(("max_time", "n_updates"), [(1, 2), (1230, 3), (1600, 4), (10_000, 30)])
+def test_statistics_of_an_average_take_the_time_there_is(clock, monkeypatch, max_time, n_updates):
+    """Ten seconds a sample, so that training leaves too little."""
+    clock.slow_down(Executor, "statistics", 9, monkeypatch)
+    net = make_net(averaging="ema", batch_size=10, max_iter=1, max_time=max_time).fit(X, Y)
+    assert net.network_.params["norm1"]["n_updates"] == n_updates
+
+
+@pytest.mark.parametrize("averaging", [None, "ema"])
+def test_a_further_partial_fit_ends_in_time(clock, averaging):
+    net = make_net(averaging=averaging, batch_size=10).fit(X, Y)
+    clock.now = 0.0
+    net.set_params(max_time=600).partial_fit(X, Y)
+    assert 500 < clock.now < 700
+
+
+def test_lbfgs_ends_with_the_iteration_in_which_the_time_is_over(clock):
+    net = make_net(solver="lbfgs", max_iter=1000, max_time=300 + 10 * 900).fit(X, Y)
+    assert clock.now >= 300 + 10 * 900
+    assert 1 < net.n_iter_ <= 10
 
 
 @pytest.mark.parametrize("averaging", ["ema", "swa"])

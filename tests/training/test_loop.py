@@ -46,6 +46,7 @@ from skcnn.training.loop import (
 from skcnn.training.optimizers import OPTIMIZERS, SGD, Adam, AdamW
 from skcnn.training.schedules import AdaptiveRate, CosineRate, InverseScalingRate, OneCycleRate, StepRate
 from skcnn.training.state import TrainingState
+from skcnn.training.time_limit import TimeLimit
 
 
 @pytest.fixture
@@ -370,9 +371,10 @@ def test_a_schedule_without_a_horizon_counts_from_the_start_of_training(options)
 
 def stop_the_clock_after(n_minibatches, monkeypatch):
     """Let an epoch begin at zero, and the time be one from the end of some of its minibatches on."""
-    times = iter([0.0] * n_minibatches)
+    times = iter([0.0] * 2 * n_minibatches)  # looked at to measure and to compare
     clock = SimpleNamespace(perf_counter=lambda: next(times, 1.0))
     monkeypatch.setattr("skcnn.training.loop.time", clock)
+    monkeypatch.setattr("skcnn.training.time_limit.time", clock)
 
 
 def test_a_deadline_ends_an_epoch_after_the_minibatch_under_way(monkeypatch):
@@ -474,7 +476,7 @@ def test_divergence_names_the_step_and_restores_the_start_of_the_epoch(value):
             TrainingState(seed=SEED),
             objective(loss=LossThatFails(7, value)),
             pool=pool,
-            deadline=math.inf,
+            limit=TimeLimit(math.inf),
         )
         next(epochs)
         expected = network.snapshot()
@@ -496,7 +498,7 @@ def test_what_divergence_restores_lives_once():
             TrainingState(seed=SEED),
             goal,
             pool=pool,
-            deadline=math.inf,
+            limit=TimeLimit(math.inf),
         )
         next(epochs)
         tracemalloc.start()
@@ -716,7 +718,7 @@ def test_divergence_that_is_found_elsewhere_takes_an_epoch_back_too():
     network, data, state = full_network(), make_data(), TrainingState(seed=SEED)
     with worker_pool() as pool:
         goal = objective(optimizer=Adam())
-        epochs = train_epochs(network, data, state, goal, pool=pool, deadline=math.inf)
+        epochs = train_epochs(network, data, state, goal, pool=pool, limit=TimeLimit(math.inf))
         next(epochs)
         expected = all_bits(network, state)
         next(epochs)

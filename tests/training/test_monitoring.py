@@ -18,6 +18,7 @@ from skcnn.training.loop import DivergenceError
 from skcnn.training.monitoring import Monitor, Progress, Validation, line_of
 from skcnn.training.schedules import AdaptiveRate
 from skcnn.training.state import TrainingState
+from skcnn.training.time_limit import TimeLimit
 
 # --- progress ---
 
@@ -79,7 +80,7 @@ def make_monitor(
     state = TrainingState(seed=SEED, epoch=first_epoch)
     schedule = schedule or constant(0.1)
     goal = objective(schedule=schedule, n_epochs=n_epochs, tol=tol, patience=patience)
-    return Monitor(goal, state, deadline=deadline, verbose=verbose), state
+    return Monitor(goal, state, limit=TimeLimit(deadline), verbose=verbose), state
 
 
 def epochs_until_the_end(monitor, network, losses, scores=None, rate=lambda: 0.1):
