@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from skcnn.data.arrays import stacked
 from skcnn.data.images import ImageFormat, as_image_array, resolve_image_shape
 from skcnn.estimator import BaseConvNet, check_images
+from skcnn.layers.base import is_integer
 from skcnn.network.model import Model
 from skcnn.network.named_steps import penultimate_step, result_step
 
@@ -139,14 +140,7 @@ class Route:
     """
 
     def __init__(self, estimator, X, *, image_shape=None, data_format=None):
-        if image_shape is not None and np.shape(image_shape) not in ((2,), (3,)):
-            raise ValueError(
-                f"image_shape must be None or two or three positive integers, got {image_shape!r}"
-            )
-        if data_format not in (None, "channels_last", "channels_first"):
-            raise ValueError(
-                f"data_format must be None, 'channels_last' or 'channels_first', got {data_format!r}"
-            )
+        check_stored(image_shape, data_format)
         self.transformers, self.classifier = unwrapped(estimator)
         self.model = self.classifier.model_
         self._given = X
@@ -160,11 +154,12 @@ class Route:
         Raises
         ------
         ValueError
-            If X holds several images, or none.
+            If X holds several images, none, or is ragged, or ``image_shape`` or ``data_format`` is invalid.
         """
+        check_stored(image_shape, data_format)
         stored = {"image_shape": image_shape, "data_format": data_format}
         layouts = unwrapped(estimator)[1].model_.format.layouts
-        if np.ndim(image_shape) == 1:
+        if image_shape is not None:
             layouts = [(prod(image_shape),), tuple(image_shape)]
         X = X if has_columns(X) else stacked(X)
         shape = np.shape(X)
@@ -240,6 +235,20 @@ class Route:
         for _, transformer in self.transformers:
             X = transformer.transform(X)
         return check_images(self.classifier, X, format=self.model.format)
+
+
+def check_stored(image_shape, data_format) -> None:
+    """Raise a ValueError unless shape and layout of stored images are valid; see :func:`stored_format`."""
+    is_sequence = isinstance(image_shape, tuple | list) or getattr(image_shape, "ndim", 0) == 1
+    is_shape = is_sequence and len(image_shape) in (2, 3) and all(map(is_integer, image_shape))
+    if image_shape is not None and not (is_shape and min(image_shape) >= 1):
+        raise ValueError(f"image_shape must be None or two or three positive integers, got {image_shape!r}")
+    if data_format is not None and not (
+        isinstance(data_format, str) and data_format in ("channels_last", "channels_first")
+    ):
+        raise ValueError(
+            f"data_format must be None, 'channels_last' or 'channels_first', got {data_format!r}"
+        )
 
 
 def has_columns(X) -> bool:

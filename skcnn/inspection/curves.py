@@ -7,7 +7,7 @@ from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
-from skcnn.inspection.plotting import distinct_colors, import_pyplot, tick_integers
+from skcnn.inspection.plotting import check_drawable, distinct_colors, import_pyplot, tick_integers
 from skcnn.pipelines import unwrapped
 
 X_AXES = {"epoch": "epoch", "step": "minibatch"}
@@ -108,12 +108,12 @@ class TrainingCurveDisplay:
         NotFittedError
             If an estimator is not fitted.
         TypeError
-            If an estimator is another one.
+            If an estimator is another one, or ``axes`` are something else.
         ValueError
             If ``x`` is another value, the number of axes is not that of the quantities, or there is no
             estimator.
         """
-        check_drawable(cls, x)
+        check_plot(cls, x, axes)
         named = estimator if isinstance(estimator, dict) else {type(estimator).__name__: estimator}
         if not named:
             raise ValueError("estimator must hold at least one estimator, got {}")
@@ -138,7 +138,7 @@ class TrainingCurveDisplay:
         -------
         display : TrainingCurveDisplay
         """
-        check_drawable(cls, x)
+        check_plot(cls, x, axes)
         if not (hasattr(search, "estimator") and hasattr(search, "refit")):
             raise TypeError(f"search must be a search such as GridSearchCV, got {search!r}")
         check_is_fitted(search, "cv_results_")
@@ -161,7 +161,7 @@ class TrainingCurveDisplay:
         -------
         self : TrainingCurveDisplay
         """
-        check_drawable(type(self), x)
+        check_plot(type(self), x, axes)
         labels = self._labels()
         self.axes_ = self._new_axes(len(labels)) if axes is None else np.ravel(axes)
         if len(self.axes_) != len(labels):
@@ -227,8 +227,10 @@ def name_of(params: dict, estimator) -> str:
     return ", ".join(f"{name}={value}" for name, value in shown.items())
 
 
-def check_drawable(display: type, x) -> None:
-    """Raise an ImportError without matplotlib, or a ValueError if there is nothing to draw over."""
+def check_plot(display: type, x, axes) -> None:
+    """Raise an ImportError without matplotlib, or what is wrong with what to draw over and where."""
     import_pyplot(display.__name__)
-    if x not in X_AXES:
+    if not isinstance(x, str) or x not in X_AXES:
         raise ValueError(f"x must be one of {list(X_AXES)}, got {x!r}")
+    for axis in [] if axes is None else np.ravel(axes).tolist():
+        check_drawable(axis, "Axes", "each of axes", optional=False)

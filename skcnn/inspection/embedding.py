@@ -4,7 +4,7 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.decomposition import PCA
 
-from skcnn.inspection.plotting import distinct_colors, import_pyplot
+from skcnn.inspection.plotting import as_labels, check_drawable, distinct_colors, import_pyplot
 from skcnn.pipelines import layer_features
 
 LEGEND_ROWS = 20
@@ -75,18 +75,17 @@ class EmbeddingDisplay:
         NotFittedError
             If the estimator is not fitted.
         TypeError
-            If it is another one.
+            If it is another one, or the reducer or ``ax`` is something else.
         ValueError
-            If the layer does not exist, y has another length, there are fewer than two images or features, or
+            If the layer does not exist, y has another length or labels that are missing or of several types,
+            there are fewer than two images or features, or
             the reducer does not give two dimensions.
         """
         import_pyplot(cls.__name__)
+        check_drawable(ax, "Axes", "ax")
+        check_reducer(reducer)
         features = layer_features(estimator, layer, X)
-        labels = None if y is None else np.asarray(y)
-        if labels is not None and labels.shape != (len(features),):
-            raise ValueError(
-                f"y must have a label for each of {len(features)} images, got shape {labels.shape}"
-            )
+        labels = None if y is None else as_labels(y, len(features))
         if min(features.shape) < 2:
             raise ValueError(
                 "X must hold two images and layer give two features at least, got features of shape "
@@ -110,6 +109,7 @@ class EmbeddingDisplay:
         self : EmbeddingDisplay
         """
         plt = import_pyplot(type(self).__name__)
+        check_drawable(ax, "Axes", "ax")
         if ax is None:
             _, ax = plt.subplots(layout="constrained")
         self.figure_, self.ax_, self.scatters_ = ax.figure, ax, {}
@@ -124,3 +124,10 @@ class EmbeddingDisplay:
             ax.legend(markerscale=2, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5), ncols=n_columns)
         ax.set(xticks=[], yticks=[])
         return self
+
+
+def check_reducer(reducer) -> None:
+    """Raise a TypeError unless a reducer is None or an estimator with ``fit_transform``."""
+    is_estimator = not isinstance(reducer, type) and hasattr(reducer, "get_params")
+    if reducer is not None and not (is_estimator and hasattr(reducer, "fit_transform")):
+        raise TypeError(f"reducer must be a transformer such as TSNE(), with fit_transform, got {reducer!r}")

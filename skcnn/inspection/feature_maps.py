@@ -2,7 +2,14 @@
 
 import numpy as np
 
-from skcnn.inspection.plotting import check_count, draw_image, import_pyplot, limits_of
+from skcnn.inspection.plotting import (
+    as_names,
+    check_count,
+    check_drawable,
+    draw_image,
+    import_pyplot,
+    limits_of,
+)
 from skcnn.network.named_steps import image_layers, image_step
 from skcnn.pipelines import Route
 
@@ -75,20 +82,20 @@ class FeatureMapDisplay:
         NotFittedError
             If the estimator is not fitted.
         TypeError
-            If it is another one, or X is sparse.
+            If it is another one, X is sparse, or ``fig`` is something else.
         ValueError
-            If X is not one image, a layer does not exist or gives vectors, a result is not finite, or X does
-            not fit ``image_shape`` or needs ``data_format``.
+            If X is not one image, ``layers`` are no names, a layer does not exist, it or all of them give
+            vectors, a result is not finite, or X does not fit ``image_shape`` or needs ``data_format``.
         """
         import_pyplot(cls.__name__)
         check_count(n_maps, "n_maps")
+        check_drawable(fig, "Figure", "fig")
         route = Route.of_one(estimator, X, image_shape=image_shape, data_format=data_format)
         graph = route.model.graph
-        if layers is None:
-            layers = image_layers(graph)
-        elif isinstance(layers, str):
-            layers = [layers]
-        indices = {name: image_step(graph, name) for name in layers}
+        layers = image_layers(graph) if layers is None else as_names(layers, "layers")
+        if not layers:
+            raise ValueError("the network has no layers whose results are images")
+        indices = {name: image_step(graph, name, parameter="layers") for name in layers}
         maps = {name: route.model.results(route.inner, index)[0] for name, index in indices.items()}
         return cls(route.as_images(route.X)[0], maps).plot(n_maps=n_maps, fig=fig)
 
@@ -106,6 +113,7 @@ class FeatureMapDisplay:
         """
         plt = import_pyplot(type(self).__name__)
         check_count(n_maps, "n_maps")
+        check_drawable(fig, "Figure", "fig")
         rows = {"input": self.image[..., np.newaxis, :]} | {
             name: maps[..., :n_maps, np.newaxis] for name, maps in self.maps.items()
         }

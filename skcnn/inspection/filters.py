@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from skcnn.inspection.plotting import draw_image, grid_of_axes, grid_shape, import_pyplot
+from skcnn.inspection.plotting import check_drawable, draw_image, grid_of_axes, grid_shape, import_pyplot
 from skcnn.layers.convolution import Convolution, DepthwiseConv2D
 from skcnn.network.network import Network, init_network
 from skcnn.pipelines import unwrapped
@@ -70,12 +70,15 @@ class FilterDisplay:
         NotFittedError
             If the estimator is not fitted.
         TypeError
-            If it is another one.
+            If it is another one, or ``fig`` is something else.
         ValueError
-            If there is no convolution of this name, or the filters that training began with depended on the
-            training data, by ``init_scaling``.
+            If there is no convolution of this name, ``initial`` is no bool, or the filters that training
+            began with depended on the training data, by ``init_scaling``.
         """
         import_pyplot(cls.__name__)
+        check_drawable(fig, "Figure", "fig")
+        if not isinstance(initial, bool | np.bool_):
+            raise ValueError(f"initial must be True or False, got {initial!r}")
         _, classifier = unwrapped(estimator)
         step = convolution_named(classifier, layer)
         networks = {"before training": initial_network(classifier, step)} if initial else {}
@@ -96,6 +99,7 @@ class FilterDisplay:
         self : FilterDisplay
         """
         plt = import_pyplot(type(self).__name__)
+        check_drawable(fig, "Figure", "fig")
         n_filters = next(iter(self.filters.values())).shape[-1]
         n_rows, n_columns = grid_shape(n_filters, n_columns)
         if fig is None:
@@ -119,7 +123,7 @@ def convolution_named(classifier, layer: str | None):
     steps = {step.name: step for step in classifier.network_.steps if isinstance(step.layer, Convolution)}
     if not steps:
         raise ValueError("the network has no convolution")
-    if layer is not None and layer not in steps:
+    if layer is not None and (not isinstance(layer, str) or layer not in steps):
         raise ValueError(f"layer must be one of the convolutions {list(steps)}, got {layer!r}")
     return steps[layer or next(iter(steps))]
 

@@ -1,6 +1,8 @@
 """What the displays share: matplotlib when it is needed, grids of axes, and arrays as pictures."""
 
 import math
+from collections.abc import Sequence
+from numbers import Real
 
 import numpy as np
 
@@ -31,6 +33,70 @@ def check_count(value, name: str) -> None:
     """Raise a ValueError unless a value is a positive integer."""
     if not is_integer(value) or value < 1:
         raise ValueError(f"{name} must be an integer of at least 1, got {value!r}")
+
+
+def check_drawable(what, kind: str, name: str, *, optional: bool = True) -> None:
+    """Raise a TypeError unless something is of a kind of matplotlib's, "Figure" or "Axes", or may be None."""
+    import_pyplot("a picture")
+    from matplotlib.axes import Axes
+    from matplotlib.figure import FigureBase
+
+    if not isinstance(what, {"Figure": FigureBase, "Axes": Axes}[kind]) and not (optional and what is None):
+        raise TypeError(f"{name} must be a matplotlib {kind}{' or None' * optional}, got {what!r}")
+
+
+def is_sequence(value) -> bool:
+    """Whether a value is a list, a tuple, a vector or the like, and no text."""
+    is_list = isinstance(value, Sequence) or getattr(value, "ndim", 0) == 1
+    return is_list and not isinstance(value, str)
+
+
+def as_names(value, name: str) -> list[str]:
+    """Return a name, or a sequence of them, as a list.
+
+    Raises
+    ------
+    ValueError
+        If it is neither, or empty.
+    """
+    names = [value] if isinstance(value, str) else value
+    if not is_sequence(names) or len(names) == 0:
+        raise ValueError(f"{name} must be a name, or a sequence of at least one, got {value!r}")
+    return list(names)
+
+
+def as_labels(y, n_images: int) -> np.ndarray:
+    """Return labels as a vector.
+
+    Raises
+    ------
+    ValueError
+        If there is not one for each image, one is missing, or they are of several types.
+    """
+    labels = np.asarray(y)
+    if labels.shape != (n_images,):
+        raise ValueError(f"y must have a label for each of {n_images} images, got shape {labels.shape}")
+    kinds = kinds_of(labels)
+    if len(kinds) > 1 or {"NoneType", "nan"} & set(kinds):
+        raise ValueError(f"y must hold labels of one type, none of them missing, got {' and '.join(kinds)}")
+    return labels
+
+
+def kinds_of(labels: np.ndarray) -> list[str]:
+    """Return of which types labels are; all numbers are of one, but for what is not a number.
+
+    Examples
+    --------
+    >>> kinds_of(np.array([1, 2.5, True, None, "a", np.nan], object))
+    ['NoneType', 'nan', 'number', 'str']
+    """
+    values = labels.tolist()
+    return sorted(
+        {
+            type(value).__name__ if not isinstance(value, Real) else "number" if value == value else "nan"
+            for value in values
+        }
+    )
 
 
 def distinct_colors(n_colors: int) -> list[tuple[float, ...]]:

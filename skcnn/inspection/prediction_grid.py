@@ -5,11 +5,15 @@ from collections.abc import Mapping
 import numpy as np
 
 from skcnn.inspection.plotting import (
+    as_labels,
     check_count,
+    check_drawable,
     draw_image,
     grid_of_axes,
     grid_shape,
     import_pyplot,
+    is_sequence,
+    kinds_of,
     limits_of,
 )
 from skcnn.pipelines import Route
@@ -110,19 +114,20 @@ class PredictionGridDisplay:
         NotFittedError
             If the estimator is not fitted.
         TypeError
-            If it is another one, or X is sparse.
+            If it is another one, X is sparse, or ``fig`` is something else.
         ValueError
-            If X and y do not have the same length, ``n_images`` is not positive, ``class_names`` are not as
-            many as the classes, or X does not fit ``image_shape`` or needs ``data_format``.
+            If X and y do not have the same length, labels are missing or not of the type of the classes,
+            ``n_images`` is not positive, ``class_names`` are not as many as the classes or for other labels,
+            or X does not fit ``image_shape`` or needs ``data_format``.
         """
         import_pyplot(cls.__name__)
         check_count(n_images, "n_images")
-        route, y = Route(estimator, X, image_shape=image_shape, data_format=data_format), np.asarray(y)
-        n_all = len(route.inner)
-        if y.shape != (n_all,):
-            raise ValueError(f"y must have a label for each of {n_all} images, got shape {y.shape}")
-        classes = route.model.classes
-        class_names = names_by_label(class_names, classes)
+        check_drawable(fig, "Figure", "fig")
+        route = Route(estimator, X, image_shape=image_shape, data_format=data_format)
+        classes, y = route.model.classes, as_labels(y, len(route.inner))
+        if kinds_of(y) != kinds_of(classes):
+            raise ValueError(f"y must hold labels like the classes {classes.tolist()}, got {kinds_of(y)[0]}")
+        class_names = names_by_label(class_names, classes, y)
         codes, confidences = confident_predictions(estimator)(X)
         y_pred = classes[codes]
         is_right = y_pred == y
@@ -143,6 +148,7 @@ class PredictionGridDisplay:
         self : PredictionGridDisplay
         """
         plt = import_pyplot(type(self).__name__)
+        check_drawable(fig, "Figure", "fig")
         names = self.class_names or {}
         if fig is None:
             n_rows, n_columns = grid_shape(len(self.images), n_columns)
@@ -162,17 +168,23 @@ class PredictionGridDisplay:
         return self
 
 
-def names_by_label(class_names, classes: np.ndarray) -> dict:
+def names_by_label(class_names, classes: np.ndarray, y: np.ndarray) -> dict:
     """Return what to write for labels, given as a dict, in the order of the classes, or not at all.
 
     Examples
     --------
-    >>> names_by_label(["T-shirt", "dress"], np.array([0, 3]))
+    >>> names_by_label(["T-shirt", "dress"], np.array([0, 3]), np.array([3]))
     {0: 'T-shirt', 3: 'dress'}
     """
-    if class_names is None or isinstance(class_names, Mapping):
-        return dict(class_names or {})
-    if isinstance(class_names, str) or len(class_names) != len(classes):
+    if class_names is None:
+        return {}
+    if isinstance(class_names, Mapping):
+        labels = [*classes.tolist(), *np.unique(y).tolist()]
+        unknown = [label for label in class_names if label not in labels]
+        if unknown:
+            raise ValueError(f"class_names must be for labels among {labels[: len(classes)]}, got {unknown}")
+        return dict(class_names)
+    if not is_sequence(class_names) or len(class_names) != len(classes):
         raise ValueError(
             f"class_names must be a dict, or a name for each of {len(classes)} classes, got {class_names!r}"
         )

@@ -7,6 +7,7 @@ from sklearn.utils import check_random_state
 
 from skcnn._sklearn import Interval, StrOptions, validate_params
 from skcnn.layers.base import as_pair
+from skcnn.layers.contract import kind_of
 from skcnn.network.frozen import ScoreGradients
 from skcnn.network.named_steps import image_step, last_convolved_step
 from skcnn.pipelines import Route
@@ -227,6 +228,7 @@ def saliency_maps(
             "pipeline[:-1].transform(X)), where pipeline is the best_estimator_ of a search, or use "
             "method='occlusion'"
         )
+    check_options(route, layer, baseline, patch_size, strides)
     target = estimator.predict(X) if target is None else target
     coefficients = np.eye(route.model.network.n_outputs)[target_codes(route, target)]
     route.model.scores(route.inner)  # raises a ValueError if one is not finite
@@ -263,20 +265,41 @@ def target_codes(route: Route, target) -> np.ndarray:
     return np.broadcast_to(codes, n_images)
 
 
+def check_options(route: Route, layer, baseline, patch_size, strides) -> None:
+    """Raise a ValueError unless options are valid, those of other methods, too; None is valid for all."""
+    if layer is not None:
+        image_step(route.model.graph, layer)
+    if patch_size is not None:
+        as_pair(patch_size, "patch_size")
+    if strides is not None:
+        as_pair(strides, "strides")
+    if baseline is not None:
+        check_baseline(route, baseline)
+
+
+def check_baseline(route: Route, baseline) -> None:
+    """Raise a ValueError unless a baseline is a number or an image in the layout of X."""
+    X = route.X
+    expected = f"baseline must be a number or an image of shape {X.shape[1:]}"
+    try:
+        values = np.asarray(baseline)
+    except ValueError as error:
+        raise ValueError(f"{expected}, got a ragged {kind_of(baseline)}") from error
+    sizes = zip(reversed(values.shape), reversed(X.shape), strict=False)
+    fits = values.ndim <= X.ndim and all(size in (1, length) for size, length in sizes)
+    if values.dtype.kind not in "buif" or not fits:
+        raise ValueError(f"{expected}, got {kind_of(values)}")
+    may_miss = route.transformers and X.dtype.kind == "f"  # a transformer may fill in what is missing
+    if np.isinf(values).any() or (np.isnan(values).any() and not may_miss):
+        raise ValueError(f"baseline must be finite where X is of dtype {X.dtype}, got {baseline!r}")
+
+
 def baseline_images(route: Route, X: np.ndarray, baseline) -> np.ndarray:
     """Return the baseline in the layout and dtype of X, one for each image; for integers it is rounded."""
     if baseline is None:
         baseline = route.inverted(mean_image(route))
-    try:
-        images = np.broadcast_to(np.asarray(baseline, np.float64), X.shape)
-    except ValueError as error:
-        raise ValueError(
-            f"baseline must be a number or an image of shape {X.shape[1:]}, got one of shape "
-            f"{np.shape(baseline)}"
-        ) from error
+    images = np.broadcast_to(np.asarray(baseline, np.float64), X.shape)
     if X.dtype.kind in "iub":
-        if not np.isfinite(images).all():
-            raise ValueError(f"baseline must be finite where X is of dtype {X.dtype}, got {baseline!r}")
         smallest, largest = (0, 1) if X.dtype.kind == "b" else (np.iinfo(X.dtype).min, np.iinfo(X.dtype).max)
         images = np.clip(np.rint(images), smallest, largest)
     return images.astype(X.dtype)

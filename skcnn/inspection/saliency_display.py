@@ -2,7 +2,15 @@
 
 import numpy as np
 
-from skcnn.inspection.plotting import as_grey, as_picture, draw_image, import_pyplot, limits_of
+from skcnn.inspection.plotting import (
+    as_grey,
+    as_names,
+    as_picture,
+    check_drawable,
+    draw_image,
+    import_pyplot,
+    limits_of,
+)
 from skcnn.inspection.saliency import METHODS, PIXEL_METHODS, saliency_maps, target_codes
 from skcnn.pipelines import Route
 
@@ -89,11 +97,14 @@ class SaliencyDisplay:
         ------
         ImportError
             Without matplotlib.
+        TypeError
+            If ``fig`` is something else.
         ValueError
-            If X does not fit ``image_shape`` or needs ``data_format``.
+            If ``method`` is no name, or X does not fit ``image_shape`` or needs ``data_format``.
         """
         import_pyplot(cls.__name__)
-        methods = list(METHODS) if method == "all" else [method] if isinstance(method, str) else list(method)
+        check_drawable(fig, "Figure", "fig")
+        methods = list(METHODS) if isinstance(method, str) and method == "all" else as_names(method, "method")
         stored = {"image_shape": image_shape, "data_format": data_format}
         route = Route(estimator, X, **stored)
         predicted = estimator.predict(X) if target is None else target
@@ -116,6 +127,7 @@ class SaliencyDisplay:
         self : SaliencyDisplay
         """
         plt = import_pyplot(type(self).__name__)
+        check_drawable(fig, "Figure", "fig")
         n_rows, n_images = 1 + len(self.maps), len(self.images)
         if fig is None:
             fig = plt.figure(figsize=(1.3 * n_images + 1.2, 1.35 * n_rows + 0.2), layout="constrained")

@@ -21,8 +21,8 @@ def result_steps(graph: Graph) -> dict[str, int]:
     return dict(sorted(steps.items(), key=lambda entry: entry[1]))
 
 
-def result_step(graph: Graph, layer: str) -> int:
-    """Return the step with the result of a layer.
+def result_step(graph: Graph, layer: str, *, parameter: str = "layer") -> int:
+    """Return the step with the result of a layer, whose name is the value of a parameter.
 
     Raises
     ------
@@ -30,8 +30,8 @@ def result_step(graph: Graph, layer: str) -> int:
         If there is no layer of this name.
     """
     steps = result_steps(graph)
-    if layer not in steps:
-        raise ValueError(f"layer must be one of {list(steps)}, got {layer!r}")
+    if not isinstance(layer, str) or layer not in steps:
+        raise ValueError(f"{parameter} must be one of {list(steps)}, got {layer!r}")
     return steps[layer]
 
 
@@ -55,19 +55,19 @@ def image_layers(graph: Graph) -> list[str]:
     return [name for index, name in names.items() if index > 0 and is_image(steps[index])]
 
 
-def image_step(graph: Graph, layer: str) -> int:
-    """Return the step with the images of a layer.
+def image_step(graph: Graph, layer: str, *, parameter: str = "layer") -> int:
+    """Return the step with the images of a layer, whose name is the value of a parameter.
 
     Raises
     ------
     ValueError
         If there is no layer of this name, or its results are vectors.
     """
-    index = result_step(graph, layer)
+    index = result_step(graph, layer, parameter=parameter)
     step = graph.steps[index]
     if not is_image(step):
         raise ValueError(
-            f"layer must be one whose results are images, got {layer!r} with results of shape "
+            f"{parameter} must be one whose results are images, got {layer!r} with results of shape "
             f"{step.output_shape}"
         )
     return index

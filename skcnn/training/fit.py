@@ -28,9 +28,8 @@ from skcnn.training.state import Objective, TrainingState
 from skcnn.training.time_limit import TimeLimit
 
 TIMED_SAMPLES = 1_000
-"""How many samples training leaves time for, to give an average running statistics; there may be time for more.
-By the second reference of :func:`skcnn.training.averaged.averaged_network`, a thousand are about enough.
-"""
+"""How many samples training leaves time for, to give an average running statistics; they may be more. By the
+second reference of :func:`skcnn.training.averaged.averaged_network`, a thousand are about enough."""
 
 
 class Mode(Enum):
