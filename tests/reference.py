@@ -159,30 +159,32 @@ def first_maxima(X, windows):
     return best
 
 
-def max_pool(X, window, strides, padding=NO_PADDING, *, ceil_mode=False):
+def max_pool(X, window, strides, padding=NO_PADDING, *, dilation=(1, 1), ceil_mode=False):
     """Maximum of every window; padding is never one."""
     X = np.asarray(X, np.float64)
-    windows = NaiveWindows(X.shape[:2], window, strides, padding, ceil_mode=ceil_mode)
+    windows = NaiveWindows(X.shape[:2], window, strides, padding, dilation=dilation, ceil_mode=ceil_mode)
     Y = np.zeros((*windows.counts, *X.shape[2:]))
     for out, pixel in first_maxima(X, windows).items():
         Y[out] = X[(*pixel, *out[2:])]
     return Y
 
 
-def max_pool_backward(X, dY, window, strides, padding=NO_PADDING, *, ceil_mode=False):
+def max_pool_backward(X, dY, window, strides, padding=NO_PADDING, *, dilation=(1, 1), ceil_mode=False):
     """Gradient of max_pool: all to the first maximum in row order."""
     X = np.asarray(X, np.float64)
-    windows = NaiveWindows(X.shape[:2], window, strides, padding, ceil_mode=ceil_mode)
+    windows = NaiveWindows(X.shape[:2], window, strides, padding, dilation=dilation, ceil_mode=ceil_mode)
     dX = np.zeros_like(X)
     for out, pixel in first_maxima(X, windows).items():
         dX[(*pixel, *out[2:])] += dY[out]
     return dX
 
 
-def avg_pool(X, window, strides, padding=NO_PADDING, *, ceil_mode=False, count_include_pad=False):
+def avg_pool(
+    X, window, strides, padding=NO_PADDING, *, dilation=(1, 1), ceil_mode=False, count_include_pad=False
+):
     """Mean of every window; what lies beyond the padding never counts."""
     X = np.asarray(X, np.float64)
-    windows = NaiveWindows(X.shape[:2], window, strides, padding, ceil_mode=ceil_mode)
+    windows = NaiveWindows(X.shape[:2], window, strides, padding, dilation=dilation, ceil_mode=ceil_mode)
     areas = windows.areas(with_padding=count_include_pad)
     Y = np.zeros((*windows.counts, *X.shape[2:]))
     for out, _, pixel in windows.taps_on_image():
@@ -191,10 +193,10 @@ def avg_pool(X, window, strides, padding=NO_PADDING, *, ceil_mode=False, count_i
 
 
 def avg_pool_backward(
-    X, dY, window, strides, padding=NO_PADDING, *, ceil_mode=False, count_include_pad=False
+    X, dY, window, strides, padding=NO_PADDING, *, dilation=(1, 1), ceil_mode=False, count_include_pad=False
 ):
     """Gradient of avg_pool: an equal share to each pixel of the window."""
-    windows = NaiveWindows(X.shape[:2], window, strides, padding, ceil_mode=ceil_mode)
+    windows = NaiveWindows(X.shape[:2], window, strides, padding, dilation=dilation, ceil_mode=ceil_mode)
     areas = windows.areas(with_padding=count_include_pad)
     dX = np.zeros(X.shape)
     for out, _, pixel in windows.taps_on_image():

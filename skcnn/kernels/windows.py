@@ -20,6 +20,15 @@ def as_padding(padding) -> Padding:
     return tuple((int(before), int(after)) for before, after in pairs)
 
 
+def span_of(size: Pair, dilation: Pair) -> Pair:
+    """Return height and width of windows, from the first pixel to the last.
+
+    >>> span_of((3, 2), (1, 4))
+    (3, 5)
+    """
+    return tuple((length - 1) * step + 1 for length, step in zip(size, dilation, strict=True))
+
+
 def same_padding(image_size: Pair, span: Pair, strides: Pair) -> Padding:
     """Return the zeros that give ``ceil(size / stride)`` windows, the odd one at the end.
 
@@ -64,6 +73,11 @@ class Windows:
     dilation: Pair
     padding: Padding
     counts: Pair
+
+    @property
+    def span(self) -> Pair:
+        """Height and width of a window, from its first pixel to its last."""
+        return span_of(self.size, self.dilation)
 
     @property
     def padded_size(self) -> Pair:
@@ -138,11 +152,12 @@ class Windows:
         lengths = []
         for axis, (before, after) in enumerate(self.padding):
             starts = np.arange(self.counts[axis]) * self.strides[axis] - before
-            stops = starts + self.size[axis]
             first, last = (
                 (-before, self.image_size[axis] + after) if with_padding else (0, self.image_size[axis])
             )
-            lengths.append(np.minimum(stops, last) - np.maximum(starts, first))
+            # positions in a window that lie before the image, and before its end
+            n_before, n_until = (-((starts - bound) // self.dilation[axis]) for bound in (first, last))
+            lengths.append((np.minimum(n_until, self.size[axis]) - np.maximum(n_before, 0)).clip(min=0))
         return np.multiply.outer(*lengths)
 
 
@@ -170,7 +185,7 @@ def sliding_windows(
     -------
     windows : Windows
     """
-    span = tuple((length - 1) * step + 1 for length, step in zip(size, dilation, strict=True))
+    span = span_of(size, dilation)
     if padding == "valid":
         padding = 0
     padding = same_padding(image_size, span, strides) if padding == "same" else as_padding(padding)

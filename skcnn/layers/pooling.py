@@ -19,10 +19,11 @@ class WindowPool2D(Layer):
 
     _parameter_constraints: dict = {"ceil_mode": ["boolean"]}
 
-    def __init__(self, pool_size=2, *, strides=None, padding="valid", ceil_mode=False):
+    def __init__(self, pool_size=2, *, strides=None, padding="valid", dilation=1, ceil_mode=False):
         self.pool_size = pool_size
         self.strides = strides
         self.padding = padding
+        self.dilation = dilation
         self.ceil_mode = ceil_mode
 
     def pixel_strides(self, input_shape):
@@ -38,6 +39,7 @@ class WindowPool2D(Layer):
             size,
             strides=size if self.strides is None else as_pair(self.strides, "strides"),
             padding=self.padding,
+            dilation=as_pair(self.dilation, "dilation"),
             ceil_mode=self.ceil_mode,
         )
 
@@ -45,15 +47,21 @@ class WindowPool2D(Layer):
         """Return ``(h', w', c)``; see :meth:`Layer.output_shape`."""
         require_image(input_shape)
         windows = self.windows(input_shape[:2])
-        if any(max(pad) >= length for pad, length in zip(windows.padding, windows.size, strict=True)):
+        dilated = "" if windows.dilation == (1, 1) else f" with dilation={windows.dilation}"
+        if any(max(pad) >= length for pad, length in zip(windows.padding, windows.span, strict=True)):
             raise ValueError(
-                f"padding={self.padding!r} must be smaller than pool_size={windows.size}, or a window would "
-                "hold nothing but padding"
+                f"padding={self.padding!r} must be smaller than pool_size={windows.size}{dilated}, or a "
+                "window would hold nothing but padding"
             )
         if min(windows.counts) < 1:
             raise ValueError(
-                f"pool_size={windows.size} is larger than the padded image of {windows.padded_size} "
-                "(height, width): nothing would be left"
+                f"pool_size={windows.size}{dilated} is larger than the padded image of "
+                f"{windows.padded_size} (height, width): nothing would be left"
+            )
+        if windows.areas(with_padding=False).min() < 1:
+            raise ValueError(
+                f"pool_size={windows.size}{dilated} and padding={self.padding!r} leave a window nothing but "
+                "padding, on both sides of the image"
             )
         return (*windows.counts, input_shape[2])
 
@@ -80,16 +88,18 @@ class MaxPool2D(WindowPool2D):
     padding : {"valid", "same"}, int or pair, default="valid"
         Pixels around the image, as for :class:`~skcnn.layers.Conv2D` and smaller than the window.
         Padding is never a maximum.
+    dilation : int or pair of int, default=1
+        Steps between neighbouring pixels of a window.
     ceil_mode : bool, default=False
         Whether pixels at the end that fill no window get one that reaches beyond the padding; none begins
         behind the image.
 
     Notes
     -----
-    Input ``(h, w, c)``, result ``(h', w', c)`` with ``h' = (h + padding - ph) // sh + 1``, or rounded up with
-    ``ceil_mode``; padding "same" gives ``h' = ceil(h / sh)``:
+    Input ``(h, w, c)``, result ``(h', w', c)`` with ``h' = (h + padding - (ph - 1) dh - 1) // sh + 1``, or
+    rounded up with ``ceil_mode``; padding "same" gives ``h' = ceil(h / sh)``:
 
-    .. math:: y_{ijc} = \max_{u, v} x_{i s + u, j s + v, c}.
+    .. math:: y_{ijc} = \max_{u, v} x_{i s + u d, j s + v d, c}.
 
     The gradient of a window goes to its first maximum in row order, as in PyTorch.
 
@@ -128,6 +138,8 @@ class AvgPool2D(WindowPool2D):
         ``ceil_mode``, pixels at the end that fill no window are left out.
     padding : {"valid", "same"}, int or pair, default="valid"
         Pixels around the image, as for :class:`~skcnn.layers.Conv2D` and smaller than the window.
+    dilation : int or pair of int, default=1
+        Steps between neighbouring pixels of a window.
     ceil_mode : bool, default=False
         Whether pixels at the end that fill no window get one that reaches beyond the padding; none begins
         behind the image.
@@ -136,10 +148,10 @@ class AvgPool2D(WindowPool2D):
 
     Notes
     -----
-    Input ``(h, w, c)``, result ``(h', w', c)`` with ``h' = (h + padding - ph) // sh + 1``, or rounded up with
-    ``ceil_mode``; padding "same" gives ``h' = ceil(h / sh)``:
+    Input ``(h, w, c)``, result ``(h', w', c)`` with ``h' = (h + padding - (ph - 1) dh - 1) // sh + 1``, or
+    rounded up with ``ceil_mode``; padding "same" gives ``h' = ceil(h / sh)``:
 
-    .. math:: y_{ijc} = \frac{1}{n_{ij}} \sum_{u, v} x_{i s + u, j s + v, c}
+    .. math:: y_{ijc} = \frac{1}{n_{ij}} \sum_{u, v} x_{i s + u d, j s + v d, c}
 
     with :math:`n_{ij}` the pixels of the window that count.
 
@@ -160,9 +172,16 @@ class AvgPool2D(WindowPool2D):
     }
 
     def __init__(
-        self, pool_size=2, *, strides=None, padding="valid", ceil_mode=False, count_include_pad=False
+        self,
+        pool_size=2,
+        *,
+        strides=None,
+        padding="valid",
+        dilation=1,
+        ceil_mode=False,
+        count_include_pad=False,
     ):
-        super().__init__(pool_size, strides=strides, padding=padding, ceil_mode=ceil_mode)
+        super().__init__(pool_size, strides=strides, padding=padding, dilation=dilation, ceil_mode=ceil_mode)
         self.count_include_pad = count_include_pad
 
     def forward(self, params, X, unit, *, training, out):

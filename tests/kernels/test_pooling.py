@@ -15,29 +15,35 @@ from skcnn.kernels.pooling import (
 )
 from skcnn.kernels.windows import sliding_windows
 
-# image size, window, strides, padding, ceil mode, images, channels
+# image size, window, strides, padding, dilation, ceil mode, images, channels
 GEOMETRIES = [
-    ((6, 6), (2, 2), (2, 2), NO_PADDING, False, 3, 2),
-    ((7, 5), (2, 2), (2, 2), NO_PADDING, False, 2, 3),  # a row and a column are left out
-    ((7, 5), (2, 2), (2, 2), NO_PADDING, True, 2, 3),  # ... or get windows of their own
-    ((7, 8), (3, 3), (2, 2), NO_PADDING, False, 2, 2),  # windows overlap
-    ((7, 8), (3, 3), (2, 2), NO_PADDING, True, 2, 2),
-    ((5, 5), (3, 2), (1, 1), NO_PADDING, False, 2, 1),
-    ((8, 9), (2, 3), (3, 5), NO_PADDING, False, 1, 2),  # strides larger than the window skip pixels
-    ((10, 9), (2, 3), (3, 4), NO_PADDING, True, 1, 2),
-    ((9, 9), (2, 2), (3, 3), NO_PADDING, True, 2, 1),  # a window more would begin behind the image
-    ((1, 9), (1, 2), (1, 2), NO_PADDING, False, 4, 2),
-    ((9, 1), (4, 1), (2, 1), NO_PADDING, True, 2, 2),
-    ((4, 5), (4, 5), (4, 5), NO_PADDING, False, 3, 2),  # window as large as the image
-    ((3, 4), (1, 1), (1, 1), NO_PADDING, False, 2, 2),
-    ((5, 6), (1, 1), (2, 3), NO_PADDING, False, 2, 2),
-    ((5, 6), (3, 3), (1, 1), ((1, 1), (1, 1)), False, 2, 2),  # as many windows as pixels
-    ((6, 5), (3, 2), (2, 2), ((2, 0), (0, 1)), False, 2, 3),  # padding on one side only
-    ((6, 5), (3, 2), (2, 2), ((2, 0), (0, 1)), True, 2, 3),
-    ((7, 7), (3, 3), (3, 3), ((1, 1), (2, 2)), True, 2, 1),  # a window beyond padding on both sides
-    ((2, 3), (5, 4), (2, 1), ((4, 3), (2, 3)), True, 2, 2),  # windows larger than the image
-    ((1, 1), (3, 3), (1, 1), ((1, 1), (2, 0)), False, 2, 2),
-    ((1, 7), (1, 3), (1, 2), ((0, 0), (1, 1)), True, 2, 2),
+    ((6, 6), (2, 2), (2, 2), NO_PADDING, (1, 1), False, 3, 2),
+    ((7, 5), (2, 2), (2, 2), NO_PADDING, (1, 1), False, 2, 3),  # a row and a column are left out
+    ((7, 5), (2, 2), (2, 2), NO_PADDING, (1, 1), True, 2, 3),  # ... or get windows of their own
+    ((7, 8), (3, 3), (2, 2), NO_PADDING, (1, 1), False, 2, 2),  # windows overlap
+    ((7, 8), (3, 3), (2, 2), NO_PADDING, (1, 1), True, 2, 2),
+    ((5, 5), (3, 2), (1, 1), NO_PADDING, (1, 1), False, 2, 1),
+    ((8, 9), (2, 3), (3, 5), NO_PADDING, (1, 1), False, 1, 2),  # strides larger than the window skip pixels
+    ((10, 9), (2, 3), (3, 4), NO_PADDING, (1, 1), True, 1, 2),
+    ((9, 9), (2, 2), (3, 3), NO_PADDING, (1, 1), True, 2, 1),  # a window more would begin behind the image
+    ((1, 9), (1, 2), (1, 2), NO_PADDING, (1, 1), False, 4, 2),
+    ((9, 1), (4, 1), (2, 1), NO_PADDING, (1, 1), True, 2, 2),
+    ((4, 5), (4, 5), (4, 5), NO_PADDING, (1, 1), False, 3, 2),  # window as large as the image
+    ((3, 4), (1, 1), (1, 1), NO_PADDING, (1, 1), False, 2, 2),
+    ((5, 6), (1, 1), (2, 3), NO_PADDING, (1, 1), False, 2, 2),
+    ((5, 6), (3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1), False, 2, 2),  # as many windows as pixels
+    ((6, 5), (3, 2), (2, 2), ((2, 0), (0, 1)), (1, 1), False, 2, 3),  # padding on one side only
+    ((6, 5), (3, 2), (2, 2), ((2, 0), (0, 1)), (1, 1), True, 2, 3),
+    ((7, 7), (3, 3), (3, 3), ((1, 1), (2, 2)), (1, 1), True, 2, 1),  # a window beyond padding on both sides
+    ((2, 3), (5, 4), (2, 1), ((4, 3), (2, 3)), (1, 1), True, 2, 2),  # windows larger than the image
+    ((1, 1), (3, 3), (1, 1), ((1, 1), (2, 0)), (1, 1), False, 2, 2),
+    ((1, 7), (1, 3), (1, 2), ((0, 0), (1, 1)), (1, 1), True, 2, 2),
+    ((7, 6), (2, 2), (2, 2), NO_PADDING, (2, 2), False, 2, 2),  # every other pixel
+    ((7, 6), (2, 2), (2, 2), NO_PADDING, (2, 1), True, 2, 2),
+    ((6, 8), (3, 2), (1, 1), ((2, 2), (1, 1)), (2, 3), False, 2, 3),  # padding, and windows that overlap
+    ((5, 9), (2, 3), (3, 2), ((1, 0), (0, 3)), (3, 2), True, 2, 1),
+    ((3, 4), (2, 2), (1, 1), ((1, 1), (2, 2)), (2, 3), False, 2, 2),  # a pixel or two of each on the image
+    ((1, 9), (1, 3), (1, 1), NO_PADDING, (5, 4), False, 2, 2),
 ]
 
 
@@ -59,11 +65,14 @@ def with_padding(request):
 class Problem:
     """Random images and output gradient of a geometry, the kernels on garbage, and the naive answers."""
 
-    def __init__(self, size, window, strides, padding, ceil_mode, n_images, channels, dtype=np.float64):
-        self.where = {"window": window, "strides": strides, "padding": padding, "ceil_mode": ceil_mode}
-        self.windows = sliding_windows(size, window, strides=strides, padding=padding, ceil_mode=ceil_mode)
+    def __init__(
+        self, size, window, strides, padding, dilation, ceil_mode, n_images, channels, dtype=np.float64
+    ):
+        options = {"strides": strides, "padding": padding, "dilation": dilation, "ceil_mode": ceil_mode}
+        self.where = {"window": window} | options
+        self.windows = sliding_windows(size, window, **options)
         self.X = generator(5).standard_normal((*size, n_images, channels)).astype(dtype)
-        naive = reference.NaiveWindows(size, window, strides, padding, ceil_mode=ceil_mode)
+        naive = reference.NaiveWindows(size, window, **options)
         self.areas = {counts: naive.areas(with_padding=counts) for counts in (False, True)}
         self.shape = (*naive.counts, n_images, channels)
         self.dY = generator(6).standard_normal(self.shape).astype(dtype)
@@ -83,7 +92,7 @@ class Problem:
         position = np.zeros(self.shape, int)
         for i, j, image, channel in np.ndindex(self.shape):
             u = int(down[i, j, image, channel])
-            row = i * self.windows.strides[0] + u - self.windows.padding[0][0]
+            row = i * self.windows.strides[0] + u * self.windows.dilation[0] - self.windows.padding[0][0]
             position[i, j, image, channel] = u * self.windows.size[1] + across[row, j, image, channel]
         return position
 
@@ -119,7 +128,7 @@ def problem(geometry, dtype):
 
 def by_hand(X, window, strides, padding=NO_PADDING):
     """A problem on the pixels of one image of one channel."""
-    problem = Problem(X.shape, window, strides, padding, False, 1, 1)
+    problem = Problem(X.shape, window, strides, padding, (1, 1), False, 1, 1)
     problem.X = np.asarray(X, np.float64)[:, :, np.newaxis, np.newaxis]
     return problem
 
@@ -163,7 +172,7 @@ def test_max_pool_position_counts_in_row_order():
 
 def test_max_pool_of_windows_with_more_columns_than_a_byte_counts():
     """Maxima at columns beyond 255 need a wider type."""
-    problem = Problem((2, 520), (2, 260), (2, 260), NO_PADDING, False, 2, 2)
+    problem = Problem((2, 520), (2, 260), (2, 260), NO_PADDING, (1, 1), False, 2, 2)
     problem.X[1, 259] = problem.X[1, 519] = 9  # the last column of each window
     assert (problem.position() == 519).all()
     assert [array.dtype for array in problem.max_pool()[1]] == [np.uint16, bool]

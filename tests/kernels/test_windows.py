@@ -254,14 +254,14 @@ def test_overlaps_are_right_for_every_small_axis():
 
 
 @pytest.mark.parametrize("with_padding", [False, True], ids=["on the image", "on the padded image"])
-@pytest.mark.parametrize("geometry", [row for row in GEOMETRIES if row[4] == (1, 1)], ids=str)
+@pytest.mark.parametrize("geometry", GEOMETRIES, ids=str)
 def test_areas_are_the_numbers_of_pixels(geometry, with_padding):
-    """For pooling, which has no dilation and keeps padding smaller than the window."""
-    size, window, strides, padding, _, ceil_mode = geometry
-    if any(max(pad) >= length for pad, length in zip(padding, window, strict=True)):
-        padding = NO_PADDING
-    windows = sliding_windows(size, window, strides=strides, padding=padding, ceil_mode=ceil_mode)
-    naive = NaiveWindows(size, window, strides, padding, ceil_mode=ceil_mode)
+    """None where a window lies in the padding."""
+    size, window, strides, padding, dilation, ceil_mode = geometry
+    windows = sliding_windows(
+        size, window, strides=strides, padding=padding, dilation=dilation, ceil_mode=ceil_mode
+    )
+    naive = NaiveWindows(size, window, strides, padding, dilation=dilation, ceil_mode=ceil_mode)
     areas = windows.areas(with_padding=with_padding)
     np.testing.assert_array_equal(areas, naive.areas(with_padding=with_padding))
 

@@ -193,7 +193,7 @@ POOLS = pytest.mark.parametrize("pool", [MaxPool2D, AvgPool2D])
 
 @POOLS
 @pytest.mark.parametrize("value", [0, -2, 1.5, 2.0, "2", (2,), (1, 2, 3), (2, 0), True], ids=repr)
-@pytest.mark.parametrize("parameter", ["pool_size", "strides"])
+@pytest.mark.parametrize("parameter", ["pool_size", "strides", "dilation"])
 def test_wrong_sizes(pool, parameter, value):
     with pytest.raises(ValueError) as info:
         compile_steps([("pool", pool(**{parameter: value}))], (8, 8, 1))
@@ -264,6 +264,58 @@ def test_pooling_to_nothing_is_an_error(pool, pool_size, window):
     assert message.endswith(
         f"pool_size={window} is larger than the padded image of (2, 8) (height, width): nothing would be left"
     )
+
+
+@POOLS
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (
+            {"pool_size": 2, "dilation": (1, 8)},
+            "pool_size=(2, 2) with dilation=(1, 8) is larger than the padded image of (2, 8) (height, width)",
+        ),
+        (
+            {"pool_size": 2, "dilation": 2, "padding": (3, 0)},
+            "padding=(3, 0) must be smaller than pool_size=(2, 2) with dilation=(2, 2)",
+        ),
+        (
+            {"pool_size": 2, "strides": 1, "dilation": (3, 1), "padding": (1, 0)},
+            "pool_size=(2, 2) with dilation=(3, 1) and padding=(1, 0) leave a window nothing but padding",
+        ),
+        (
+            {"pool_size": (2, 1), "dilation": (4, 1), "padding": "same"},
+            "pool_size=(2, 1) with dilation=(4, 1) and padding='same' leave a window nothing but padding",
+        ),
+    ],
+    ids=str,
+)
+def test_dilated_windows_without_a_pixel_are_refused(pool, options, expected):
+    """PyTorch returns minus infinity for windows whose pixels lie on both sides of the image."""
+    with pytest.raises(ValueError) as info:
+        compile_steps([("pool", pool(**options))], (2, 8, 4))
+    message = str(info.value)
+    assert message.startswith(f"layer 'pool', {pool.__name__}(")
+    assert expected in message
+
+
+def test_dilation_leaves_pixels_of_windows_out():
+    """Every other pixel of each axis, worked out by hand."""
+    X = np.arange(20.0).reshape(4, 5)[:, :, np.newaxis, np.newaxis]
+    means, _ = run_forward(AvgPool2D(2, strides=1, dilation=2), {}, X, training=False)
+    assert means[:, :, 0, 0].tolist() == [[6, 7, 8], [11, 12, 13]]
+    maxima, dY, dX = forward_and_backward(MaxPool2D(2, strides=1, dilation=2), X)
+    assert maxima[:, :, 0, 0].tolist() == [[12, 13, 14], [17, 18, 19]]
+    np.testing.assert_array_equal(dX[2:, 2:], dY)
+    assert np.count_nonzero(dX) == dY.size
+
+
+@POOLS
+@pytest.mark.parametrize("dilation", [1, 3, (2, 5)], ids=str)
+def test_windows_of_one_pixel_have_no_dilation(pool, dilation):
+    X = random_images((5, 6, 2))
+    Y, dY, dX = forward_and_backward(pool(1, dilation=dilation), X)
+    np.testing.assert_array_equal(Y, X)
+    np.testing.assert_array_equal(dX, dY)
 
 
 @POOLS

@@ -48,6 +48,7 @@ FUSED = {
     "pooling before ReLU": ([Conv2D(3), ReLU(), MaxPool2D()], ["Conv2D", "MaxPool2D", "ReLU"]),
     "by name": ([Conv2D(3, activation="relu"), MaxPool2D(3, strides=2)], ["Conv2D", "MaxPool2D", "ReLU"]),
     "first of all": ([ReLU(), MaxPool2D(2, padding="same"), Conv2D(2)], ["MaxPool2D", "ReLU", "Conv2D"]),
+    "dilated": ([Conv2D(3), ReLU(), MaxPool2D(2, dilation=2)], ["Conv2D", "MaxPool2D", "ReLU"]),
     "behind a merge": ([BatchNorm(), ReLU(), MaxPool2D()], ["BatchNorm", "MaxPool2D", "ReLU"]),
     "twice": (
         [ReLU(), MaxPool2D(), Conv2D(3), ReLU(), MaxPool2D(2, ceil_mode=True)],

@@ -98,10 +98,9 @@ def padding_of(layer, image_size, window):
 
 def window_of(layer):
     """Return height and width of a window, from its first pixel to its last."""
-    if isinstance(layer, MaxPool2D | AvgPool2D):
-        return as_pair(layer.pool_size)
-    kernel = zip(as_pair(layer.kernel_size), as_pair(layer.dilation), strict=True)
-    return tuple((length - 1) * step + 1 for length, step in kernel)
+    size = layer.pool_size if isinstance(layer, MaxPool2D | AvgPool2D) else layer.kernel_size
+    axes = zip(as_pair(size), as_pair(layer.dilation), strict=True)
+    return tuple((length - 1) * step + 1 for length, step in axes)
 
 
 def fits(drawn):
@@ -224,14 +223,21 @@ def _pools(draw, layer_class, choices):
         pool_size,
         strides=draw(one_of(st.none(), pairs(5), pairs(5))),
         padding=draw(paddings(as_pair(pool_size))),
+        dilation=draw(one_of(st.just(1), pairs(3))),
         ceil_mode=draw(st.booleans()),
         **{key: draw(values) for key, values in choices.items()},
     )
     return layer, draw(images())
 
 
+def holds_pixels(drawn):
+    """Whether every window has a pixel on the image; of dilated ones some may lie on both sides of it."""
+    layer, input_shape = drawn
+    return layer.windows(input_shape[:2]).areas(with_padding=False).min() > 0
+
+
 def pools(layer_class, **choices):
-    return _pools(layer_class, choices).filter(fits)
+    return _pools(layer_class, choices).filter(fits).filter(holds_pixels)
 
 
 # Other layers

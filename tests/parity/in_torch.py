@@ -94,6 +94,7 @@ def without_windows_behind(layer, Y, X, padding):
 
 def max_pool(layer, X):
     padding, options = padding_of(layer, X.shape[2:], window_of(layer)), pool_options(layer)
+    options["dilation"] = layer.dilation
     if pools_with_own_padding(layer, padding):
         return functional.max_pool2d(X, padding=[before for before, _ in padding], **options)
     Y = functional.max_pool2d(pad(X, padding, -np.inf), **options)
@@ -102,6 +103,8 @@ def max_pool(layer, X):
 
 def average_pool(layer, X):
     padding, options = padding_of(layer, X.shape[2:], window_of(layer)), pool_options(layer)
+    if as_pair(layer.dilation) != (1, 1):
+        return dilated_average_pool(layer, X, padding)
     if pools_with_own_padding(layer, padding):
         own = [before for before, _ in padding]
         included = layer.count_include_pad
@@ -115,6 +118,22 @@ def average_pool(layer, X):
         )
         Y = sums / areas
     return without_windows_behind(layer, Y, X, padding)
+
+
+def dilated_average_pool(layer, X, padding):
+    """Sum windows by a convolution, for PyTorch dilates maxima alone, and divide by the pixels that count.
+
+    What ceil_mode adds behind the padding is zero, and counts as zero.
+    """
+    strides, dilation = as_pair(pool_options(layer)["stride"]), as_pair(layer.dilation)
+    behind = [(0, stride - 1 if layer.ceil_mode else 0) for stride in strides]
+    filters = X.new_ones(X.shape[1], 1, *as_pair(layer.pool_size))
+
+    def summed(image):
+        Y = functional.conv2d(pad(image, behind), filters, None, strides, 0, dilation, X.shape[1])
+        return without_windows_behind(layer, Y, X, padding)
+
+    return summed(pad(X, padding)) / summed(pad(torch.ones_like(X), padding, float(layer.count_include_pad)))
 
 
 def batch_norm(layer, X, scale, shift, running_mean=None, running_variance=None, n_updates=None):

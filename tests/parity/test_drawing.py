@@ -81,10 +81,10 @@ CORNER_CASES = {
         depthwise_convolutions(),
         WINDOWS | DILATION | {"filters": lambda layer, shape: layer.depth_multiplier > 1},
     ),
-    "maxima": (pools(MaxPool2D), WINDOWS | POOLING),
+    "maxima": (pools(MaxPool2D), WINDOWS | DILATION | POOLING),
     "means": (
         pools(AvgPool2D, count_include_pad=st.booleans()),
-        WINDOWS | POOLING | {"padding counts": lambda layer, shape: layer.count_include_pad},
+        WINDOWS | DILATION | POOLING | {"padding counts": lambda layer, shape: layer.count_include_pad},
     ),
     "residuals": (
         residuals(),
