@@ -75,9 +75,10 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
     hidden_layer_sizes : int or array-like of int, default=(128,)
         Units of each fully connected layer behind the blocks.
     activation : str or layer, default="relu"
-        Activation behind each convolution and fully connected layer: "relu", "leaky_relu", "prelu", "elu",
-        "selu", "gelu", "silu" or "swish", "hard_swish", "mish", "softplus", "logistic" or "sigmoid", "tanh",
-        or "identity" for none; or a layer, such as ``LeakyReLU(0.2)``.
+        Activation behind each convolution and fully connected layer: "relu", "relu6", "leaky_relu", "prelu",
+        "elu", "celu", "selu", "gelu", "silu" or "swish", "hard_swish", "mish", "softplus", "logistic" or
+        "sigmoid", "hard_sigmoid", "tanh", "softsign", or "identity" for none; or a layer, such as
+        ``LeakyReLU(0.2)``.
     dropout : float, default=0.0
         Share of activations dropped behind each fully connected layer, in [0, 1).
     image_shape : tuple of int, default=None

@@ -359,9 +359,11 @@ SELU_ALPHA, SELU_SCALE = 1.6732632423543772, 1.0507009873554805  # Klambauer et 
 
 ACTIVATIONS = {
     "relu": (lambda x: max(x, 0.0), lambda x: float(x > 0)),
+    "relu6": (lambda x: min(max(x, 0.0), 6.0), lambda x: float(0 < x < 6)),
     "leaky_relu": (lambda x: x if x > 0 else 0.01 * x, lambda x: 1.0 if x > 0 else 0.01),
     "prelu": (lambda x: x if x > 0 else 0.25 * x, lambda x: 1.0 if x > 0 else 0.25),
     "elu": (lambda x: x if x > 0 else math.expm1(x), lambda x: 1.0 if x > 0 else math.exp(x)),
+    "celu": (lambda x: x if x > 0 else math.expm1(x), lambda x: 1.0 if x > 0 else math.exp(x)),
     "selu": (
         lambda x: SELU_SCALE * (x if x > 0 else SELU_ALPHA * math.expm1(x)),
         lambda x: SELU_SCALE * (1.0 if x > 0 else SELU_ALPHA * math.exp(x)),
@@ -378,6 +380,8 @@ ACTIVATIONS = {
     "mish": (lambda x: x * math.tanh(softplus(x)), mish_slope),
     "softplus": (softplus, sigmoid),
     "sigmoid": (sigmoid, lambda x: sigmoid(x) * sigmoid(-x)),
+    "hard_sigmoid": (lambda x: min(max(x / 6 + 0.5, 0.0), 1.0), lambda x: 1 / 6 if -3 < x < 3 else 0.0),
+    "softsign": (lambda x: x / (1 + abs(x)), lambda x: 1 / (1 + abs(x)) / (1 + abs(x))),
     "tanh": (math.tanh, lambda x: 1 / math.cosh(min(abs(x), 300.0)) ** 2),
 }
 """Function and derivative of one number, by name; parameters are the defaults of the layers."""

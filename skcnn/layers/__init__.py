@@ -1,6 +1,6 @@
 """Layers of a network, one family a file."""
 
-from skcnn.layers.activation import Sigmoid, Softmax, Tanh
+from skcnn.layers.activation import HardSigmoid, Sigmoid, Softmax, Softsign, Tanh
 from skcnn.layers.base import Activation, Block, ElementwiseActivation, Layer, MergingLayer
 from skcnn.layers.containers import Container, Parallel, Residual, Sequential
 from skcnn.layers.convolution import Conv2D, DepthwiseConv2D
@@ -10,7 +10,7 @@ from skcnn.layers.gates import GELU, HardSwish, Mish, SiLU
 from skcnn.layers.local_response import LocalResponseNorm
 from skcnn.layers.normalization import BatchNorm, GroupNorm, LayerNorm
 from skcnn.layers.pooling import AvgPool2D, GlobalAvgPool2D, GlobalMaxPool2D, MaxPool2D
-from skcnn.layers.rectifiers import ELU, SELU, LeakyReLU, PReLU, ReLU, Softplus
+from skcnn.layers.rectifiers import CELU, ELU, SELU, LeakyReLU, PReLU, ReLU, ReLU6, Softplus
 from skcnn.layers.rescale import Rescale
 from skcnn.layers.reshape import Flatten, ZeroPad2D
 from skcnn.layers.whitening import PatchWhitening
@@ -20,6 +20,7 @@ __all__ = [
     "AvgPool2D",
     "BatchNorm",
     "Block",
+    "CELU",
     "Container",
     "Conv2D",
     "Dense",
@@ -32,6 +33,7 @@ __all__ = [
     "GlobalAvgPool2D",
     "GlobalMaxPool2D",
     "GroupNorm",
+    "HardSigmoid",
     "HardSwish",
     "Layer",
     "LayerNorm",
@@ -44,6 +46,7 @@ __all__ = [
     "Parallel",
     "PatchWhitening",
     "ReLU",
+    "ReLU6",
     "Rescale",
     "Residual",
     "SELU",
@@ -52,6 +55,7 @@ __all__ = [
     "Sigmoid",
     "Softmax",
     "Softplus",
+    "Softsign",
     "SpatialDropout2D",
     "Tanh",
     "ZeroPad2D",

@@ -1,12 +1,14 @@
 """Activations of limited range, and the names of all activations."""
 
+from numbers import Real
+
 import numpy as np
 from scipy.special import expit
 
-from skcnn._sklearn import check_hyperparameters
+from skcnn._sklearn import Interval, check_hyperparameters
 from skcnn.layers.base import Activation, ElementwiseActivation, Layer
 from skcnn.layers.gates import GELU, HardSwish, Mish, SiLU
-from skcnn.layers.rectifiers import ELU, SELU, LeakyReLU, PReLU, ReLU, Softplus
+from skcnn.layers.rectifiers import CELU, ELU, SELU, LeakyReLU, PReLU, ReLU, ReLU6, Softplus
 
 
 class Sigmoid(ElementwiseActivation):
@@ -74,6 +76,96 @@ class Tanh(ElementwiseActivation):
         return np.subtract(1, out, out=out)
 
 
+class HardSigmoid(ElementwiseActivation):
+    r"""Sigmoid of straight lines.
+
+    Parameters
+    ----------
+    alpha : float, default=0.16666666666666666
+        Slope of the line in the middle, positive: by default 1 / 6 as in PyTorch and Keras 3. That of ONNX
+        and Keras 2 is 0.2.
+    beta : float, default=0.5
+        Result for zero.
+
+    Notes
+    -----
+    The shape stays. :math:`y = \min(\max(\alpha x + \beta, 0), 1)`, with derivative :math:`\alpha` where
+    the result is between 0 and 1, and 0 at both.
+
+    References
+    ----------
+    Courbariaux, Bengio and David (2015), "BinaryConnect: training deep neural networks with binary weights
+    during propagations", NIPS.
+    Howard et al. (2019), "Searching for MobileNetV3", ICCV, for the default slope.
+
+    Examples
+    --------
+    >>> from skcnn.layers import HardSigmoid
+    >>> HardSigmoid(0.2).output_shape((8, 8, 16))
+    (8, 8, 16)
+    """
+
+    works_in_place = True
+    name = "hard_sigmoid"
+    backward_reads = ("Y",)
+    _parameter_constraints: dict = {
+        "alpha": [Interval(Real, 0, None, closed="neither")],
+        "beta": [Interval(Real, None, None, closed="neither")],
+    }
+
+    def __init__(self, alpha=1 / 6, beta=0.5):
+        self.alpha = alpha
+        self.beta = beta
+
+    def forward(self, params, X, unit, *, training, out):
+        """Compute the result; see :meth:`Layer.forward`."""
+        np.multiply(X, float(self.alpha), out=out)
+        np.add(out, float(self.beta), out=out)
+        return np.clip(out, 0, 1, out=out)
+
+    def slope(self, unit, out):
+        """Return ``alpha`` where the result is between 0 and 1, else 0."""
+        below = np.less(unit.Y, 1, out=unit.scratch("below", out.shape))  # 1 or 0
+        np.greater(unit.Y, 0, out=out)
+        np.multiply(out, below, out=out)
+        return np.multiply(out, float(self.alpha), out=out)
+
+
+class Softsign(ElementwiseActivation):
+    r"""Sigmoid that nears its limits slowly.
+
+    Notes
+    -----
+    The shape stays. :math:`y = x / (1 + |x|)`, :math:`dy/dx = (1 - |y|)^2`.
+
+    References
+    ----------
+    Turian, Bergstra and Bengio (2009), "Quadratic features and deep architectures for chunking", NAACL.
+
+    Examples
+    --------
+    >>> from skcnn.layers import Softsign
+    >>> Softsign().output_shape((10,))
+    (10,)
+    """
+
+    works_in_place = True
+    name = "softsign"
+    backward_reads = ("Y",)
+
+    def forward(self, params, X, unit, *, training, out):
+        """Compute the result; see :meth:`Layer.forward`."""
+        divisor = np.abs(X, out=unit.scratch("divisor", X.shape))
+        np.add(divisor, 1, out=divisor)
+        return np.divide(X, divisor, out=out)
+
+    def slope(self, unit, out):
+        """Return the derivative."""
+        np.abs(unit.Y, out=out)
+        np.subtract(1, out, out=out)
+        return np.multiply(out, out, out=out)
+
+
 class Softmax(Activation):
     r"""Softmax over the channels of each pixel, or over a vector.
 
@@ -118,9 +210,11 @@ ACTIVATIONS = {
     activation.name: activation
     for activation in (
         ReLU,
+        ReLU6,
         LeakyReLU,
         PReLU,
         ELU,
+        CELU,
         SELU,
         GELU,
         SiLU,
@@ -128,7 +222,9 @@ ACTIVATIONS = {
         Mish,
         Softplus,
         Sigmoid,
+        HardSigmoid,
         Tanh,
+        Softsign,
         Softmax,
     )
 } | {"logistic": Sigmoid, "swish": SiLU}

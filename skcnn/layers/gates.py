@@ -5,6 +5,7 @@ import math
 import numpy as np
 from scipy.special import expit, ndtr
 
+from skcnn._sklearn import StrOptions
 from skcnn.layers.base import ElementwiseActivation
 
 
@@ -49,10 +50,19 @@ class SiLU(ElementwiseActivation):
 class GELU(ElementwiseActivation):
     r"""Gaussian error linear unit.
 
+    Parameters
+    ----------
+    approximate : {"none", "tanh"}, default="none"
+        Whether to compute the approximation by a hyperbolic tangent that some networks were trained with.
+
     Notes
     -----
     The shape stays. :math:`y = x \Phi(x)`, with :math:`\Phi` the distribution function of the normal
     distribution and :math:`\varphi` its density; derivative :math:`\Phi(x) + x \varphi(x)`.
+
+    The approximation is :math:`y = x (1 + \tanh u) / 2 = x \sigma(2 u)` for
+    :math:`u = \sqrt{2 / \pi} (x + 0.044715 x^3)`, with derivative
+    :math:`\sigma(2 u) + 2 x u' \sigma(2 u) (1 - \sigma(2 u))`.
 
     References
     ----------
@@ -69,12 +79,23 @@ class GELU(ElementwiseActivation):
     gain = math.sqrt(2)
     backward_reads = ("X",)
 
+    _parameter_constraints: dict = {"approximate": [StrOptions({"none", "tanh"})]}
+    _CUBIC = 0.044715
+    _SCALE = 2 * math.sqrt(2 / math.pi)
+
+    def __init__(self, approximate="none"):
+        self.approximate = approximate
+
     def forward(self, params, X, unit, *, training, out):
         """Compute the result; see :meth:`Layer.forward`."""
-        return np.multiply(ndtr(X, out=out), X, out=out)
+        gate = self._tanh_gate(X, unit, out) if self.approximate == "tanh" else ndtr(X, out=out)
+        return np.multiply(gate, X, out=out)
 
     def slope(self, unit, out):
         """Return the derivative."""
+        return self._tanh_slope(unit, out) if self.approximate == "tanh" else self._normal_slope(unit, out)
+
+    def _normal_slope(self, unit, out):
         density = np.clip(unit.X, -40, 40, out=unit.scratch("density", out.shape))  # zero beyond, in float64
         np.multiply(density, density, out=density)
         np.multiply(density, -0.5, out=density)
@@ -82,6 +103,27 @@ class GELU(ElementwiseActivation):
         np.multiply(density, unit.X, out=density)
         np.multiply(density, 1 / math.sqrt(2 * math.pi), out=density)
         return np.add(ndtr(unit.X, out=out), density, out=out)
+
+    def _tanh_gate(self, X, unit, out):
+        clipped = np.clip(X, -40, 40, out=unit.scratch("clipped", X.shape))  # zero or one beyond
+        np.multiply(clipped, clipped, out=out)
+        np.multiply(out, self._CUBIC, out=out)
+        np.add(out, 1, out=out)
+        np.multiply(out, clipped, out=out)
+        np.multiply(out, self._SCALE, out=out)
+        return expit(out, out=out)
+
+    def _tanh_slope(self, unit, out):
+        gate = self._tanh_gate(unit.X, unit, unit.scratch("gate", out.shape))
+        clipped = np.clip(unit.X, -40, 40, out=unit.scratch("clipped", out.shape))
+        np.multiply(clipped, clipped, out=out)
+        np.multiply(out, 3 * self._CUBIC, out=out)
+        np.add(out, 1, out=out)
+        np.multiply(out, clipped, out=out)
+        np.multiply(out, self._SCALE, out=out)
+        np.multiply(out, gate, out=out)
+        np.multiply(out, np.subtract(1, gate, out=clipped), out=out)
+        return np.add(out, gate, out=out)
 
 
 class HardSwish(ElementwiseActivation):

@@ -47,6 +47,43 @@ class ReLU(Activation):
         return np.multiply(dY, unit.buffer("positive", dY.shape, bool), out=out)
 
 
+class ReLU6(ElementwiseActivation):
+    r"""Rectified linear unit of at most six.
+
+    Notes
+    -----
+    The shape stays. :math:`y = \min(\max(x, 0), 6)`, with derivative 1 between 0 and 6, and 0 at both.
+
+    References
+    ----------
+    Krizhevsky (2010), "Convolutional deep belief networks on CIFAR-10", unpublished manuscript.
+    Howard et al. (2017), "MobileNets: efficient convolutional neural networks for mobile vision
+    applications", arXiv:1704.04861.
+
+    Examples
+    --------
+    >>> from skcnn.layers import ReLU6
+    >>> ReLU6().output_shape((8, 8, 16))
+    (8, 8, 16)
+    """
+
+    works_in_place = True
+    name = "relu6"
+    commutes_with_maximum = True
+    gain = math.sqrt(2)
+    backward_reads = ("Y",)
+
+    def forward(self, params, X, unit, *, training, out):
+        """Compute the result; see :meth:`Layer.forward`."""
+        return np.clip(X, 0, 6, out=out)
+
+    def slope(self, unit, out):
+        """Return 1 where the result is between 0 and 6, else 0."""
+        below = np.less(unit.Y, 6, out=unit.scratch("below", out.shape))  # 1 or 0
+        np.greater(unit.Y, 0, out=out)
+        return np.multiply(out, below, out=out)
+
+
 class LeakyReLU(ElementwiseActivation):
     r"""Rectified linear unit that lets a little of the negative numbers pass.
 
@@ -198,6 +235,54 @@ class ELU(ElementwiseActivation):
     def slope(self, unit, out):
         """Return 1 where the result is positive, else the result plus ``alpha``."""
         return scaled_elu_slope(float(self.alpha), 1.0, unit, out)
+
+
+class CELU(ElementwiseActivation):
+    r"""Continuously differentiable exponential linear unit.
+
+    Parameters
+    ----------
+    alpha : float, default=1.0
+        Minus the limit for large negative numbers, positive. For 1 it is :class:`ELU`.
+
+    Notes
+    -----
+    The shape stays. :math:`y = x` for :math:`x > 0`, with derivative 1, else
+    :math:`y = \alpha (e^{x / \alpha} - 1)`, with derivative :math:`y / \alpha + 1`.
+
+    References
+    ----------
+    Barron (2017), "Continuously differentiable exponential linear units", arXiv:1704.07483.
+
+    Examples
+    --------
+    >>> from skcnn.layers import CELU
+    >>> CELU().output_shape((8, 8, 16))
+    (8, 8, 16)
+    """
+
+    name = "celu"
+    gain = math.sqrt(2)
+    backward_reads = ("Y",)
+    _parameter_constraints: dict = {"alpha": [Interval(Real, 0, None, closed="neither")]}
+
+    def __init__(self, alpha=1.0):
+        self.alpha = alpha
+
+    def forward(self, params, X, unit, *, training, out):
+        """Compute the result; see :meth:`Layer.forward`."""
+        negative = np.minimum(X, 0, out=unit.scratch("negative", X.shape))
+        np.divide(negative, float(self.alpha), out=negative)
+        np.expm1(negative, out=negative)
+        np.multiply(negative, float(self.alpha), out=negative)
+        np.maximum(X, 0, out=out)
+        return np.add(out, negative, out=out)
+
+    def slope(self, unit, out):
+        """Return 1 where the result is positive, else 1 plus the result over ``alpha``."""
+        np.minimum(unit.Y, 0, out=out)
+        np.divide(out, float(self.alpha), out=out)
+        return np.add(out, 1, out=out)
 
 
 class SELU(ElementwiseActivation):

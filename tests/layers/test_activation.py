@@ -7,6 +7,7 @@ from reference import assert_close, initial_params, run_backward, run_forward
 from seeds import SEED, generator
 
 from skcnn.layers import (
+    CELU,
     ELU,
     GELU,
     SELU,
@@ -14,15 +15,18 @@ from skcnn.layers import (
     Dense,
     DepthwiseConv2D,
     Flatten,
+    HardSigmoid,
     HardSwish,
     LeakyReLU,
     Mish,
     PReLU,
     ReLU,
+    ReLU6,
     Sigmoid,
     SiLU,
     Softmax,
     Softplus,
+    Softsign,
     Tanh,
 )
 from skcnn.layers.activation import ACTIVATIONS, LINEAR
@@ -30,24 +34,28 @@ from skcnn.network.graph import compile_steps
 from skcnn.network.network import init_network
 
 NAMES = {
+    "celu": CELU,
     "elu": ELU,
     "gelu": GELU,
+    "hard_sigmoid": HardSigmoid,
     "hard_swish": HardSwish,
     "leaky_relu": LeakyReLU,
     "logistic": Sigmoid,
     "mish": Mish,
     "prelu": PReLU,
     "relu": ReLU,
+    "relu6": ReLU6,
     "selu": SELU,
     "sigmoid": Sigmoid,
     "silu": SiLU,
     "softmax": Softmax,
     "softplus": Softplus,
+    "softsign": Softsign,
     "swish": SiLU,
     "tanh": Tanh,
 }
 
-VALUES = [-20.0, -3.5, -3.0, -1.0, -1e-3, 0.0, 1e-3, 0.5, 2.0, 3.0, 3.5, 20.0]
+VALUES = [-20.0, -3.5, -3.0, -1.0, -1e-3, 0.0, 1e-3, 0.5, 3.0, 3.5, 6.0, 20.0]
 
 each_dtype = pytest.mark.parametrize("dtype", [np.float64, np.float32], ids=["float64", "float32"])
 each_elementwise = pytest.mark.parametrize("name", sorted(reference.ACTIVATIONS))
@@ -67,11 +75,11 @@ def test_every_name_is_tested():
 
 
 GAINS = {
-    **dict.fromkeys(["relu", "elu", "gelu", "silu", "hard_swish", "mish"], np.sqrt(2)),
+    **dict.fromkeys(["relu", "relu6", "elu", "celu", "gelu", "silu", "hard_swish", "mish"], np.sqrt(2)),
     "leaky_relu": np.sqrt(2 / 1.0001),
     "prelu": np.sqrt(2 / 1.0625),
     "selu": 1,
-    **dict.fromkeys(["softplus", "sigmoid", "tanh", "softmax"]),
+    **dict.fromkeys(["softplus", "sigmoid", "hard_sigmoid", "tanh", "softsign", "softmax"]),
 }
 
 
@@ -132,7 +140,16 @@ def test_extreme_numbers_are_silent_and_right(name, dtype):
 
 @each_dtype
 @pytest.mark.parametrize(
-    ("layer", "limits"), [(Sigmoid(), [0, 1]), (Tanh(), [-1, 1])], ids=["sigmoid", "tanh"]
+    ("layer", "limits"),
+    [
+        (Sigmoid(), [0, 1]),
+        (HardSigmoid(), [0, 1]),
+        (HardSigmoid(3.0, -2), [0, 1]),
+        (Tanh(), [-1, 1]),
+        (Softsign(), [-1, 1]),
+        (ReLU6(), [0, 6]),
+    ],
+    ids=repr,
 )
 def test_saturation_is_exact_and_silent(layer, limits, dtype):
     """However far out, there is neither overflow nor NaN, and the slope is zero."""
@@ -142,6 +159,33 @@ def test_saturation_is_exact_and_silent(layer, limits, dtype):
         dX = run_backward(layer, {}, unit, np.ones_like(Y))
     assert Y.tolist() == [limits]
     assert dX.tolist() == [[0, 0]]
+
+
+@each_dtype
+def test_hard_sigmoid_is_a_line_between_its_bends(dtype):
+    """Both bends belong to the flat lines, as in PyTorch; in powers of two, all is exact."""
+    X = np.array([[-3.0, -2.0, -1.0, 0.0, 1.5, 2.0, 3.0]], dtype)
+    Y, unit = run_forward(HardSigmoid(0.25, 0.5), {}, X, training=True)
+    assert Y.tolist() == [[0, 0, 0.25, 0.5, 0.875, 1, 1]]
+    assert run_backward(HardSigmoid(0.25, 0.5), {}, unit, np.ones_like(Y)).tolist() == [
+        [0, 0, 0.25, 0.25, 0.25, 0, 0]
+    ]
+
+
+@pytest.mark.parametrize(
+    ("layer", "match"),
+    [
+        (HardSigmoid(0), "'alpha' parameter of HardSigmoid .* Got 0"),
+        (HardSigmoid(-0.2), "'alpha' parameter of HardSigmoid .* Got -0.2"),
+        (HardSigmoid("x"), "'alpha' parameter of HardSigmoid .* Got 'x'"),
+        (HardSigmoid(beta=np.inf), "'beta' parameter of HardSigmoid .* Got inf"),
+        (HardSigmoid(beta=None), "'beta' parameter of HardSigmoid .* Got None"),
+    ],
+    ids=repr,
+)
+def test_parameters_of_hard_sigmoid_must_be_finite_numbers(layer, match):
+    with pytest.raises(ValueError, match=match):
+        compile_steps([("layer", layer)], (4,))
 
 
 class TestSoftmax:

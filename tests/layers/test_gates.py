@@ -3,14 +3,17 @@
 The formulas are in test_activation.py.
 """
 
+import math
+
 import numpy as np
 import pytest
 from reference import run_backward, run_forward
 
 from skcnn.layers import GELU, HardSwish, Mish, SiLU
+from skcnn.network.graph import compile_steps
 
 each_dtype = pytest.mark.parametrize("dtype", [np.float64, np.float32], ids=["float64", "float32"])
-each_gate = pytest.mark.parametrize("layer", [GELU(), SiLU(), HardSwish(), Mish()], ids=repr)
+each_gate = pytest.mark.parametrize("layer", [GELU(), GELU("tanh"), SiLU(), HardSwish(), Mish()], ids=repr)
 
 
 def forward_and_slope(layer, X):
@@ -42,7 +45,9 @@ def test_zero_stays_zero(layer):
 
 
 @pytest.mark.parametrize(
-    ("layer", "slope"), [(GELU(), 0.5), (SiLU(), 0.5), (HardSwish(), 0.5), (Mish(), 0.6)], ids=repr
+    ("layer", "slope"),
+    [(GELU(), 0.5), (GELU("tanh"), 0.5), (SiLU(), 0.5), (HardSwish(), 0.5), (Mish(), 0.6)],
+    ids=repr,
 )
 def test_slope_at_zero_is_the_gate(layer, slope):
     """A half, for mish tanh(log 2) = (4 - 1) / (4 + 1)."""
@@ -69,3 +74,40 @@ def test_gate_of_a_number_and_of_its_negative_add_up_to_one(layer):
     Y, _ = forward_and_slope(layer, X)
     is_symmetric = np.allclose(Y - Y[:, ::-1], X, rtol=0, atol=1e-14)
     assert is_symmetric == (not isinstance(layer, Mish))
+
+
+def tanh_gelu(x):
+    """The approximation and its derivative, as they are written."""
+    u, rise = math.sqrt(2 / math.pi) * (x + 0.044715 * x**3), math.sqrt(2 / math.pi) * (1 + 0.134145 * x**2)
+    return x * (1 + math.tanh(u)) / 2, (1 + math.tanh(u) + x * (1 - math.tanh(u) ** 2) * rise) / 2
+
+
+@each_dtype
+def test_approximate_gelu_is_the_published_formula(dtype):
+    X = np.linspace(-5, 5, 101, dtype=dtype)[np.newaxis]
+    Y, slope = forward_and_slope(GELU("tanh"), X)
+    expected = np.array([tanh_gelu(float(x)) for x in X[0]]).T
+    tolerance = 16 * np.finfo(dtype).eps
+    np.testing.assert_allclose([Y[0], slope[0]], expected, rtol=tolerance, atol=tolerance)
+
+
+def test_approximate_gelu_is_near_gelu_and_not_gelu():
+    X = np.linspace(-5, 5, 1001)[np.newaxis]
+    error = np.abs(forward_and_slope(GELU("tanh"), X)[0] - forward_and_slope(GELU(), X)[0]).max()
+    assert 1e-4 < error < 5e-4
+
+
+@each_dtype
+def test_approximate_gelu_of_extreme_numbers_is_silent_and_right(dtype):
+    far = [40.0, 1e4, 1e19, 1e30, 0.9 * float(np.finfo(dtype).max)]
+    X = np.array([[*(-x for x in far), *far]], dtype)
+    with np.errstate(over="raise", invalid="raise", divide="raise"):
+        Y, slope = forward_and_slope(GELU("tanh"), X)
+    np.testing.assert_array_equal(Y, np.maximum(X, 0))
+    assert slope.tolist() == [[0] * 5 + [1] * 5]
+
+
+@pytest.mark.parametrize("value", [True, None, "erf", 1], ids=repr)
+def test_approximations_of_gelu_have_names(value):
+    with pytest.raises(ValueError, match=f"'approximate' parameter of GELU .* Got {value!r}"):
+        compile_steps([("layer", GELU(value))], (4,))

@@ -9,7 +9,7 @@ import reference
 from reference import assert_close, initial_params, run_backward, run_forward
 from seeds import SEED, generator
 
-from skcnn.layers import ELU, SELU, Dense, LeakyReLU, PReLU, ReLU, Softplus
+from skcnn.layers import CELU, ELU, SELU, Dense, LeakyReLU, PReLU, ReLU, ReLU6, Softplus
 from skcnn.network.graph import compile_steps
 from skcnn.network.network import init_network
 
@@ -28,30 +28,34 @@ def forward_and_slope(layer, X):
     ("layer", "expected"),
     [
         (ReLU(), 0),
+        (ReLU6(), 0),
         (LeakyReLU(), 0.01),
         (LeakyReLU(0.5), 0.5),
         (PReLU(), 0.25),
         (PReLU(-1.5), -1.5),
         (ELU(), 1),
         (ELU(0.5), 0.5),
+        (CELU(0.5), 1),
         (SELU(), reference.SELU_ALPHA * reference.SELU_SCALE),
         (Softplus(), 0.5),
     ],
     ids=repr,
 )
 def test_slope_at_zero_is_that_of_negative_numbers(layer, expected, dtype):
-    """The limit from below, as documented; there is no kink in a softplus or an ELU with alpha 1."""
+    """The limit from below, as documented; there is no kink in a softplus, a CELU or an ELU with alpha 1."""
     _, slope = forward_and_slope(layer, np.array([[0.0, -0.0]], dtype))
     np.testing.assert_array_equal(slope, np.full((1, 2), expected, dtype))
 
 
-@pytest.mark.parametrize("layer", [ReLU(), LeakyReLU(0.3), PReLU(0.3), ELU(0.3), SELU()], ids=repr)
+@pytest.mark.parametrize(
+    "layer", [ReLU(), ReLU6(), LeakyReLU(0.3), PReLU(0.3), ELU(0.3), CELU(0.3), SELU()], ids=repr
+)
 def test_zero_stays_zero(layer):
     Y, _ = forward_and_slope(layer, [[0.0, -0.0]])
     assert (Y == 0).all()
 
 
-@pytest.mark.parametrize("layer", [ReLU(), LeakyReLU(0.3), PReLU(0.3), ELU(0.3)], ids=repr)
+@pytest.mark.parametrize("layer", [ReLU(), LeakyReLU(0.3), PReLU(0.3), ELU(0.3), CELU(0.3)], ids=repr)
 def test_positive_numbers_pass_bit_for_bit(layer):
     X = np.array([[1e-300, 0.1, 1.0, 3.7, 1e300]])
     Y, slope = forward_and_slope(layer, X)
@@ -95,7 +99,25 @@ def test_elu_goes_from_minus_alpha_to_its_input(alpha, dtype):
     assert_close(slope, [[0, alpha * np.exp(-1), alpha, 1]])
 
 
-@pytest.mark.parametrize("make", [LeakyReLU, PReLU, ELU])
+@each_dtype
+@pytest.mark.parametrize("alpha", [0.3, 1, 2.5])
+def test_celu_goes_from_minus_alpha_to_its_input_without_a_kink(alpha, dtype):
+    X = np.array([[-200.0, -1.0, 0.0, 2.0]], dtype)
+    Y, slope = forward_and_slope(CELU(alpha), X)
+    assert_close(Y, [[-alpha, alpha * np.expm1(-1 / alpha), 0, 2]])
+    assert_close(slope, [[0, np.exp(-1 / alpha), 1, 1]])
+
+
+@each_dtype
+def test_relu6_is_a_line_between_its_bends(dtype):
+    """Both bends belong to the flat lines, as in PyTorch."""
+    below = np.nextafter(dtype(6), dtype(0))
+    Y, slope = forward_and_slope(ReLU6(), np.array([[-2.0, 0.0, 1e-30, 2.0, below, 6.0, 7.0, np.inf]], dtype))
+    np.testing.assert_array_equal(Y, np.array([[0, 0, 1e-30, 2, below, 6, 6, 6]], dtype))
+    assert slope.tolist() == [[0, 0, 1, 1, 1, 0, 0, 0]]
+
+
+@pytest.mark.parametrize("make", [LeakyReLU, PReLU, ELU, CELU])
 def test_parameters_from_a_numpy_array_give_the_same_bits(make):
     """A grid from np.linspace holds np.float64, which must not turn a float32 computation into float64."""
     X = generator(0).standard_normal((4, 5)).astype(np.float32)
@@ -189,13 +211,14 @@ def test_leaky_relu_needs_a_slope_between_zero_and_one(value):
     )
 
 
+@pytest.mark.parametrize("kind", [ELU, CELU])
 @pytest.mark.parametrize("value", [0, 0.0, -1.0, "1", None, float("nan")], ids=repr)
-def test_elu_needs_a_positive_alpha(value):
+def test_elu_needs_a_positive_alpha(kind, value):
     with pytest.raises(ValueError) as info:
-        compile_steps([("elu", ELU(value))], (4,))
-    message = str(info.value)
-    assert message.startswith("layer 'elu', ELU(alpha=")
-    assert f"'alpha' parameter of ELU must be a float in the range (0.0, inf). Got {value!r}" in message
+        compile_steps([("elu", kind(value))], (4,))
+    message, name = str(info.value), kind.__name__
+    assert message.startswith(f"layer 'elu', {name}(alpha=")
+    assert f"'alpha' parameter of {name} must be a float in the range (0.0, inf). Got {value!r}" in message
 
 
 @pytest.mark.parametrize("value", ["0.25", None, float("nan"), float("inf"), [0.25, 0.5]], ids=repr)

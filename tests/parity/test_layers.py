@@ -57,6 +57,7 @@ from sklearn.base import clone
 
 import skcnn.layers
 from skcnn.layers import (
+    CELU,
     ELU,
     GELU,
     SELU,
@@ -70,6 +71,7 @@ from skcnn.layers import (
     GlobalAvgPool2D,
     GlobalMaxPool2D,
     GroupNorm,
+    HardSigmoid,
     HardSwish,
     Layer,
     LayerNorm,
@@ -81,6 +83,7 @@ from skcnn.layers import (
     PatchWhitening,
     PReLU,
     ReLU,
+    ReLU6,
     Rescale,
     Residual,
     Sequential,
@@ -88,6 +91,7 @@ from skcnn.layers import (
     SiLU,
     Softmax,
     Softplus,
+    Softsign,
     SpatialDropout2D,
     Tanh,
     ZeroPad2D,
@@ -137,13 +141,19 @@ ROWS = {
     Dropout: Row(dropouts(), dropout, integers=False),
     SpatialDropout2D: Row(spatial_dropouts(), dropout, integers=False),
     ReLU: row_of(ReLU, lambda layer, X: functional.relu(X)),
+    ReLU6: row_of(ReLU6, lambda layer, X: functional.relu6(X)),
     LeakyReLU: row_of(
         LeakyReLU, lambda layer, X: functional.leaky_relu(X, layer.negative_slope), st.floats(0, 1)
     ),
     PReLU: row_of(PReLU, lambda layer, X, slope: functional.prelu(X, slope)),
     ELU: row_of(ELU, lambda layer, X: functional.elu(X, layer.alpha), st.floats(0.1, 3)),
+    CELU: row_of(CELU, lambda layer, X: functional.celu(X, layer.alpha), st.floats(0.1, 3)),
     SELU: row_of(SELU, lambda layer, X: functional.selu(X)),
-    GELU: row_of(GELU, lambda layer, X: functional.gelu(X)),
+    GELU: row_of(
+        GELU,
+        lambda layer, X: functional.gelu(X, approximate=layer.approximate),
+        st.sampled_from(["none", "tanh"]),
+    ),
     SiLU: row_of(SiLU, lambda layer, X: functional.silu(X)),
     HardSwish: row_of(HardSwish, lambda layer, X: functional.hardswish(X)),
     Mish: row_of(Mish, lambda layer, X: functional.mish(X)),
@@ -151,7 +161,14 @@ ROWS = {
     Softplus: row_of(Softplus, lambda layer, X: torch.logaddexp(X, torch.zeros_like(X))),
     Softmax: row_of(Softmax, lambda layer, X: functional.softmax(X, dim=1)),
     Sigmoid: row_of(Sigmoid, lambda layer, X: torch.sigmoid(X)),
+    # PyTorch's own has no parameters
+    HardSigmoid: row_of(
+        HardSigmoid,
+        lambda layer, X: functional.hardtanh(layer.alpha * X + layer.beta, 0.0, 1.0),
+        st.sampled_from([1 / 6, 0.2, 0.5, 2.0]),
+    ),
     Tanh: row_of(Tanh, lambda layer, X: torch.tanh(X)),
+    Softsign: row_of(Softsign, lambda layer, X: functional.softsign(X)),
     Residual: Row(residuals(), residual, integers=False),
     Parallel: Row(parallels(), parallel, integers=False),
     Sequential: Row(sequentials(), sequential, integers=False),
