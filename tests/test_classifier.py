@@ -1211,27 +1211,6 @@ def test_names_of_compact_layers_are_not_taken_for_other_parameters():
         ConvNetClassifier().set_params(conv1__filters=3)
 
 
-def test_layers_with_wrong_shapes_are_named():
-    class Wrong(Layer):
-        def forward(self, params, X, unit, *, training, out):
-            return X[:, :1]
-
-        def backward(self, params, dY, unit, *, need_dX, out):
-            return dY
-
-    with pytest.raises(ValueError, match="layer 'wrong_1': expected a result of shape"):
-        make_net([Wrong()]).fit(X, Y)
-
-
-def test_gradients_of_wrong_shape_are_named():
-    class Wrong(Dense):
-        def backward(self, params, dY, unit, *, need_dX, out):
-            unit.add_gradient("bias", 1.0)
-
-    with pytest.raises(ValueError, match=r"layer 'wrong_1': the gradient of 'bias' must have shape \(4,\)"):
-        make_net([Wrong(4)]).fit(X, Y)
-
-
 def test_parameters_are_cast_to_the_dtype_of_the_network():
     class Careless(Dense):
         def init_params(self, input_shape, *, activation, dtype, rng):

@@ -121,4 +121,4 @@ def check_array(value, like: np.ndarray, what: str) -> None:
     """
     fits = not isinstance(value, list | tuple) and np.shape(value) == like.shape
     if not fits or not np.can_cast(np.asarray(value).dtype, like.dtype, "same_kind"):
-        raise ValueError(f"{what} {kind_of(like)}, got {kind_of(value)}")
+        raise ValueError(f"{what} an {kind_of(like)}, got {kind_of(value)}")

@@ -317,7 +317,9 @@ def applying(change):
     ids=["None", "smaller", "grey", "scalar", "list", "complex", "text"],
 )
 def test_results_of_own_augmentations_that_are_no_such_images_are_refused(change, got, company):
-    match = rf"augmentation Own\(\): apply must return array of float32 of shape \(8, 8, \d+, 1\), got {got}"
+    match = (
+        rf"augmentation Own\(\): apply must return an array of float32 of shape \(8, 8, \d+, 1\), got {got}"
+    )
     augmentations = [applying(change), *company]
     with pytest.raises(ValueError, match=match):
         make_net(augmentation=augmentations).fit(X, Y)

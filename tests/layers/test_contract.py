@@ -187,7 +187,7 @@ def test_results_and_gradients_that_are_none_are_refused(change, got, on_images)
         return change(dY)
 
     for method in (forward, backward):
-        match = rf"{method.__name__} must return array of float32 of shape \(.*\), got {got}"
+        match = rf"{method.__name__} must return an array of float32 of shape \(.*\), got {got}"
         assert_refused(wrong(Own, **{method.__name__: method}), match, on_images=on_images)
 
 
@@ -198,7 +198,7 @@ def test_results_and_gradients_that_are_none_are_refused(change, got, on_images)
         (adding("weight", np.ones((2, 3)), np.ones((3, 2))), "no parameter 'weight' with a gradient"),
         (
             adding("factor", np.ones(3)),
-            r"of 'factor' must be array of float32 of shape \(2,\), got .* \(3,\)",
+            r"of 'factor' must be an array of float32 of shape \(2,\), got .* \(3,\)",
         ),
         (adding("factor", 1.0), "of 'factor' must be .*, got float"),
         (adding("factor", None), "of 'factor' must be .*, got None"),
@@ -249,9 +249,9 @@ def test_declarations_that_mean_nothing_are_refused(own, match):
         ((None, ["count"]), r"pair \(merged, state\), state a dict, got tuple"),
         ((None, {}), r"state_params \['count'\], got \[\]"),
         ((None, {"counts": np.ones(2)}), r"state_params \['count'\], got \['counts'\]"),
-        ((None, {"count": np.ones(3)}), r"as 'count' array of float32 of shape \(2,\), got .* \(3,\)"),
-        ((None, {"count": None}), "as 'count' array of .*, got None"),
-        ((None, {"count": np.array(["a", "b"])}), "as 'count' array of .*, got array of <U1"),
+        ((None, {"count": np.ones(3)}), r"as 'count' an array of float32 of shape \(2,\), got .* \(3,\)"),
+        ((None, {"count": None}), "as 'count' an array of .*, got None"),
+        ((None, {"count": np.array(["a", "b"])}), "as 'count' an array of .*, got array of <U1"),
     ],
     ids=str,
 )
@@ -332,5 +332,5 @@ def test_other_real_types_may_be_copied():
     """float64 into float32, ints and bools into floats, but not floats into counts."""
     for dtype in (np.float64, np.int64, bool):
         check_array(np.zeros(2, dtype), np.zeros(2, np.float32), "it must be")
-    with pytest.raises(ValueError, match="it must be array of int64 .*, got array of float64"):
+    with pytest.raises(ValueError, match="it must be an array of int64 .*, got array of float64"):
         check_array(np.zeros(2), np.zeros(2, np.int64), "it must be")
