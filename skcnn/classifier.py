@@ -84,10 +84,11 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
     image_shape : tuple of int, default=None
         Shape of one image as it is stored: ``(h, w)``, ``(h, w, c)`` or, with
         ``data_format="channels_first"``, ``(c, h, w)``. None: the shape of X without its first axis; flat
-        rows of s * s features are square grey images, of 3 * s * s features square colour images, and
-        of any other number f images of shape ``(1, f, 1)``.
+        rows of s * s features are square grey images, never colour ones, and of any other number f signals,
+        images of shape ``(1, f, 1)``; from 64 features on with a warning.
     data_format : {"channels_last", "channels_first"}, default="channels_last"
-        Where the channels of a stored image are.
+        Where the channels of a stored image are. ``fit`` warns where the other place is the likely one, if
+        ``image_shape`` is not given.
     input_scaling : {"standardize"} or None, default="standardize"
         "standardize": subtract the mean of each channel of the training data and divide by its deviation, in
         float64 where the training data are of a dtype whose digits are too many for ``dtype``.

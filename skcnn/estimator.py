@@ -36,6 +36,7 @@ from skcnn.data.images import (
     check_image_layout,
     resolve_image_shape,
     standardized,
+    warn_of_layout,
 )
 from skcnn.data.samples import mean_of_weights, split_validation
 from skcnn.layers.activation import ACTIVATIONS
@@ -225,6 +226,8 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
         if mode is Mode.CHUNK and not samples.loss_weights(class_weight).any():
             return self  # there is nothing to learn from
         format = previous.format if previous else self._format_of(images.shape, images.dtype)
+        if not previous and self.image_shape is None:
+            warn_of_layout(images.shape, channels_first=format.channels_first)
         samples, held_out = draft._split(samples, classes, format, given_validation, state.seed)
         if mode is Mode.CHUNK:  # calls share one scale, or the weights of a chunk would be lost
             mean_weight = self._history.mean_weight

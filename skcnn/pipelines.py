@@ -267,7 +267,7 @@ def stored_format(shape: tuple[int, ...], format: ImageFormat, image_shape, data
         That of the network.
     image_shape : tuple of int or None
         Stored shape of one image. None: that of X itself; rows have the shape of the images of the network
-        where these have as many values.
+        where these have as many values, and else that which ``fit`` takes them for.
     data_format : {"channels_last", "channels_first"} or None
         None: of three axes, the last or the first has the channels, whichever alone has a length of 1, 3 or
         as many as the images of the network have channels; else as the images of the network.

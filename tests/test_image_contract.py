@@ -122,8 +122,8 @@ def test_predict_takes_every_layout_of_the_images_fitted(images):
     [
         (36, "channels_last", (6, 6, 1)),
         (36, "channels_first", (6, 6, 1)),
-        (108, "channels_last", (6, 6, 3)),
-        (108, "channels_first", (6, 6, 3)),
+        (48, "channels_last", (1, 48, 1)),
+        (48, "channels_first", (1, 48, 1)),
         (30, "channels_last", (1, 30, 1)),
     ],
 )
@@ -134,11 +134,75 @@ def test_shape_of_flat_rows_is_inferred(n_features, data_format, expected):
     assert net.n_features_in_ == n_features
 
 
-def test_inferred_colour_rows_equal_images():
-    X = generator(0).normal(size=(20, 4, 4, 3))
-    y = np.arange(20) % 2
-    flat = X.reshape(20, -1)
-    assert_same_model(make_net().fit(X, y), X, make_net().fit(flat, y), flat)
+# layouts that are likely to be others
+
+
+def fit_shape(shape, **params):
+    return make_net(layers=[], max_iter=1, **params).fit(np.zeros((4, *shape), np.uint8), [0, 1, 0, 1])
+
+
+MISREAD = [
+    ((1, 6, 6), "channels_last"),
+    ((3, 20, 20), "channels_last"),
+    ((4, 7, 7), "channels_last"),
+    ((6, 6, 1), "channels_first"),
+    ((20, 20, 3), "channels_first"),
+    ((7, 7, 4), "channels_first"),
+]
+
+
+@pytest.mark.parametrize(("shape", "data_format"), MISREAD)
+def test_channels_that_are_likely_elsewhere_are_warned_about(shape, data_format):
+    other = {"channels_last": "channels_first", "channels_first": "channels_last"}[data_format]
+    with pytest.warns(UserWarning, match=f"'{data_format}': set data_format='{other}'") as caught:
+        fit_shape(shape, data_format=data_format)
+    assert len(caught) == 1
+    fit_shape(shape, data_format=other)
+    fit_shape(shape, data_format=data_format, image_shape=shape)
+
+
+@pytest.mark.parametrize(
+    ("shape", "data_format"),
+    [
+        ((3, 4, 4), "channels_last"),  # either may be meant
+        ((3, 3, 3), "channels_last"),
+        ((2, 20, 20), "channels_last"),
+        ((3, 20, 19), "channels_last"),
+        ((20, 3, 20), "channels_last"),
+        ((20, 20, 20), "channels_last"),
+        ((3, 3, 4), "channels_first"),
+        ((20, 20, 2), "channels_first"),
+        ((20, 19, 3), "channels_first"),
+        ((3, 20, 20), "channels_first"),
+        ((63,), "channels_last"),
+        ((64,), "channels_last"),
+        ((784,), "channels_first"),
+        ((1, 220), "channels_last"),
+    ],
+)
+def test_other_layouts_are_not_warned_about(shape, data_format):
+    fit_shape(shape, data_format=data_format)
+
+
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+@pytest.mark.parametrize("n_columns", [65, 192, 220, 3072])
+def test_rows_of_many_columns_but_no_square_are_warned_about(n_columns, data_format):
+    with pytest.warns(
+        UserWarning, match=rf"rows of {n_columns} columns.*image_shape.*\(1, {n_columns}\)"
+    ) as caught:
+        net = fit_shape((n_columns,), data_format=data_format)
+    assert len(caught) == 1
+    assert net.image_shape_ == (1, n_columns, 1)
+    fit_shape((n_columns,), data_format=data_format, image_shape=(1, n_columns))
+
+
+def test_the_layout_is_warned_about_when_it_is_chosen():
+    X, y = np.zeros((4, 3, 9, 9)), [0, 1, 0, 1]
+    net = make_net(warm_start=True, early_stopping=True, validation_fraction=0.5)
+    with pytest.warns(UserWarning, match="data_format"):
+        net.partial_fit(X, y, classes=[0, 1])
+    net.partial_fit(X, y).predict(X)
+    net.fit(X, y, X_val=X, y_val=y).predict(X)
 
 
 @pytest.mark.parametrize("image_shape", [(HEIGHT, WIDTH), (HEIGHT, WIDTH, 1), [HEIGHT, WIDTH]], ids=str)

@@ -238,7 +238,8 @@ def test_rows_of_coloured_images_before_transformers_need_a_data_format(others):
         ((20,), (1, 16, 1), {"image_shape": (1, 4, 5)}, (1, 4, 5)),
         ((20,), (1, 16, 1), {"image_shape": (2, 5, 2), "data_format": "channels_first"}, (2, 5, 2)),
         ((60,), (4, 5, 3), {"data_format": "channels_first"}, (3, 4, 5)),
-        ((48,), (1, 9, 1), {"data_format": "channels_last"}, (4, 4, 3)),
+        ((48,), (1, 9, 1), {"data_format": "channels_last"}, (1, 48, 1)),
+        ((48,), (1, 9, 1), {"image_shape": (4, 4, 3)}, (4, 4, 3)),
     ],
 )
 def test_how_images_before_transformers_are_stored(shape, of_network, options, stored):

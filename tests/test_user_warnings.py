@@ -71,6 +71,22 @@ READS = {
 }
 
 
+LIKELY_OTHERS = {
+    "fit": lambda X: make_net().fit(X, Y),
+    "pipeline": lambda X: make_pipeline(FunctionTransformer(), make_net()).fit(X, Y),
+    "search": lambda X: GridSearchCV(make_net(), {}, cv=2, error_score="raise").fit(X, Y),
+    "partial_fit": lambda X: make_net().partial_fit(X, Y, [0, 1, 2]),
+}
+
+
+@pytest.mark.parametrize("shape", [(70,), (3, 5, 5)], ids=str)
+@pytest.mark.parametrize("way", list(LIKELY_OTHERS))
+def test_a_layout_that_is_likely_another_warns_at_the_line_that_fits(way, shape):
+    with pytest.warns(UserWarning, match="image_shape") as caught:
+        LIKELY_OTHERS[way](np.resize(X, (24, *shape)))
+    assert {(entry.filename, entry.lineno) for entry in caught} == {line_of(LIKELY_OTHERS[way])}
+
+
 @pytest.mark.parametrize("way", list(READS))
 def test_a_pickle_of_other_versions_warns_at_the_line_that_reads_it(way, tmp_path, monkeypatch):
     joblib.dump(make_pipeline(make_net()), tmp_path / "net")

@@ -10,9 +10,13 @@ from sklearn.utils import check_array
 from skcnn.data.arrays import stacked
 from skcnn.kernels.channelwise import channelwise
 from skcnn.kernels.reductions import merge_moments, near_one
+from skcnn.user_warnings import warn_user
 
 BLOCK_BYTES = 4_000_000
 """Memory of the images that are read at a time for statistics."""
+
+LIKELY_CHANNELS = (1, 3, 4)
+"""How many channels grey images, colour images, and such with transparency have."""
 
 NOT_FINITE = "X contains NaN, infinity or a value that is not finite in {}, the compute dtype"
 
@@ -304,7 +308,7 @@ def resolve_image_shape(shape: tuple[int, ...], image_shape, *, channels_first: 
     --------
     >>> resolve_image_shape((100, 784), None, channels_first=False)
     (28, 28, 1)
-    >>> resolve_image_shape((100, 3072), None, channels_first=True)
+    >>> resolve_image_shape((100, 3072), (3, 32, 32), channels_first=True)
     (32, 32, 3)
     >>> resolve_image_shape((100, 10), None, channels_first=False)
     (1, 10, 1)
@@ -339,11 +343,39 @@ def _infer_stored_shape(shape, channels_first):
     if len(shape) == 2:
         return (1, *shape) if channels_first else (*shape, 1)
     (n_features,) = shape
-    for channels in (1, 3):
-        side = isqrt(n_features // channels)
-        if side * side * channels == n_features:
-            return (channels, side, side) if channels_first else (side, side, channels)
-    return (1, 1, n_features) if channels_first else (1, n_features, 1)
+    side = isqrt(n_features)
+    height, width = (side, side) if side**2 == n_features else (1, n_features)
+    return (1, height, width) if channels_first else (height, width, 1)
+
+
+def warn_of_layout(shape: tuple[int, ...], *, channels_first: bool) -> None:
+    """Warn where images of X without a given ``image_shape`` look like images of another shape.
+
+    These are images whose channels seem to be where ``data_format`` does not have them: the two other axes
+    are equal, and this one alone has a length of 1, 3 or 4; and rows of 64 columns or more, but no square
+    number of them, which are taken for signals.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Shape of X.
+    channels_first : bool
+        Whether a stored image is taken for (channels, height, width).
+    """
+    if len(shape) == 4:
+        channels, side, other = shape[1:] if channels_first else shape[:0:-1]
+        if side == channels and other in LIKELY_CHANNELS and channels not in LIKELY_CHANNELS:
+            given, swapped = ("first", "last") if channels_first else ("last", "first")
+            warn_user(
+                f"X of shape {shape} is taken for images of {channels} channels, since "
+                f"data_format='channels_{given}': set data_format='channels_{swapped}' if they have {other} "
+                f"channels, or image_shape={shape[1:]} if they are meant"
+            )
+    elif len(shape) == 2 and shape[1] >= 64 and isqrt(shape[1]) ** 2 != shape[1]:
+        warn_user(
+            f"X has rows of {shape[1]} columns, which is no square number: they are taken for signals. Set "
+            f"image_shape to the shape of the images they are, or to (1, {shape[1]}) if signals are meant"
+        )
 
 
 def check_image_layout(shape: tuple[int, ...], format: ImageFormat, *, estimator) -> None:

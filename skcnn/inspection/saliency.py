@@ -162,7 +162,7 @@ def saliency_maps(
     image_shape : tuple of int, default=None
         Stored shape of one image of X, as the parameter of ConvNetClassifier, before transformers; without
         these the network knows it. None: that of X itself; rows have the shape of the images of the network
-        where these have as many values.
+        where these have as many values, and else that which ``fit`` takes them for.
     data_format : {"channels_last", "channels_first"}, default=None
         Layout of the images of X before transformers; without these the network knows it. None: of stored
         images of three axes, the one with 1, 3 or as many channels as the images of the network. Rows of
