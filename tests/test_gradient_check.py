@@ -399,7 +399,7 @@ class NoValueLoss(LogLoss):
         ({"n_outputs": "4"}, "'n_outputs' .* must be .* Got '4'"),
         ({"random_state": -1}, "'random_state' .* must be .* Got -1"),
     ],
-    ids=str,
+    ids=["a class", "no value", "no samples", "text", "negative seed"],
 )
 def test_nonsense_about_losses_is_refused(arguments, match):
     with pytest.raises(ValueError, match=match):
