@@ -449,7 +449,8 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         """Train for one epoch, going on where the last call stopped.
 
         Layers, image shape and dtype are those of the first call. ``input_scaling`` follows the mean and the
-        deviation of all samples so far, those of a ``fit`` before included. A chunk of fewer than 8 samples,
+        deviation of all samples, those of the first call and of each ``partial_fit`` since, which count
+        equally and for ever. A chunk of fewer than 8 samples,
         or of one class, does not stand for the stream that it comes from: batch normalization uses running
         statistics for it, which take it in, see :class:`~skcnn.layers.BatchNorm`. What layers take from the
         data before training, they take from the first chunk.

@@ -235,8 +235,7 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
             mean_weight = mean_of_weights(samples.loss_weights(class_weight))
         model = self._next_model(mode, samples, classes, format, mean_weight, state.seed)
         history = self._next_history(mode, model.loss, mean_weight)
-        data = self._training_data(samples, model, class_weight, mean_weight, state.seed)
-        data.is_representative = not (mode.is_partial and samples.are_one_sided)
+        data = self._training_data(mode, samples, model, class_weight, mean_weight, state.seed)
         validation = draft._validation(model, history, held_out, class_weight)
         objective = self._objective(model, len(samples), 1 if mode.is_partial else None)
         watch = begin_fit(
@@ -307,9 +306,14 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
                 if self.solver == "lbfgs"
                 else f"A smaller learning_rate_init than {self.learning_rate_init} or clip_norm"
             )
+            if fit.result.history.n_iter:
+                kept = "The weights of the last good epoch are kept"
+            elif fit.mode.is_fresh:
+                kept = "No epoch was good: the weights are the initial ones"
+            else:
+                kept = "The weights of before this call are kept"
             warn_user(
-                f"Training diverged: {fit.divergence}. The weights of the last good epoch are kept. {advice} "
-                "may help.",
+                f"Training diverged: {fit.divergence}. {kept}. {advice} may help.",
                 ConvergenceWarning,
             )
         elif fit.objective.averaging and not fit.state.n_averaged:
@@ -373,7 +377,7 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
         if not mode.is_fresh:
             if not mode.is_partial:  # each partial_fit is to be cheap
                 self._check_architecture()
-            if mode is Mode.CHUNK and format.mean is not None:
+            if mode is Mode.CHUNK and format.moments is not None:
                 format = self._scaled(samples, format, mean_weight)
             network = self.network_.copy()
             return self.model_.with_parts(network=network, format=format, loss=loss, made_with=versions())
@@ -419,9 +423,10 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
                     f"built, {step.name!r} is {step.layer!r} now; set warm_start=False to start anew"
                 )
 
-    def _training_data(self, samples, model, class_weight, mean_weight, seed):
+    def _training_data(self, mode, samples, model, class_weight, mean_weight, seed):
         """Return the samples as training takes them, with what changes their images."""
         data = samples.training_data(model.format, class_weight, mean_weight)
+        data.is_representative = samples.are_representative or not mode.is_partial
         augmentations = augmentations_of(self.augmentation, model.format.image_shape)
         if augmentations:
             data.augmenter = Augmenter(augmentations, seed, data.weights)

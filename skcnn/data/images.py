@@ -15,6 +15,9 @@ from skcnn.user_warnings import warn_user
 BLOCK_BYTES = 4_000_000
 """Memory of the images that are read at a time for statistics."""
 
+LARGEST_GROWTH = 1e4
+"""How many times the deviation of the images of a stream may grow by a chunk that is the smaller part."""
+
 LIKELY_CHANNELS = (1, 3, 4)
 """How many channels grey images, colour images, and such with transparency have."""
 
@@ -178,9 +181,12 @@ def standardized(
         share = (len(source) if total is None else total) * n_pixels / weight
         weight, squares = weight * share, squares * share
         if format.moments is not None:
-            (before, *_), *others = format.moments
-            weight, mean, squares = merge_moments([(before, *others), (weight, mean, squares)])
+            before = format.moments[0, 0], *format.moments[1:]
+            new_weight = weight
+            weight, mean, squares = merge_moments([before, (weight, mean, squares)])
             deviation = np.sqrt(squares / weight)
+            if before[0] > new_weight:
+                check_growth(np.sqrt(before[2] / before[0]), deviation)
         is_finite = np.isfinite(deviation + mean**2).all()
     if not is_finite:
         raise ValueError("X has values whose squares are not finite in float64: they cannot be standardized")
@@ -197,6 +203,16 @@ def standardized(
         deviation=deviation.astype(dtype),
         moments=np.array([np.full_like(mean, weight), mean, squares]),
     )
+
+
+def check_growth(before: np.ndarray, after: np.ndarray) -> None:
+    """Raise a ValueError if a deviation grows so much that the images before would all look alike."""
+    outliers = (before > 0) & (after > LARGEST_GROWTH * before)
+    if outliers.any():
+        raise ValueError(
+            f"X has values too far from those of the images before, which would all look alike: the standard "
+            f"deviation would grow from {before[outliers][0]:.3g} to {after[outliers][0]:.3g}"
+        )
 
 
 def _block_moments(source, weights, block_bytes):

@@ -20,8 +20,11 @@ from skcnn.kernels.reductions import near_one
 from skcnn.random_streams import RandomStreams
 from skcnn.user_warnings import warn_user
 
-FEW_SAMPLES = 8
-"""Smallest number of samples whose statistics stand for those of a stream."""
+FEWEST_SAMPLES = 8
+"""Samples that a chunk of a stream must have to stand for it."""
+
+USUAL_SAMPLES = 64
+"""Samples of the usual minibatch that other chunks are a part of."""
 
 NO_WEIGHT = "{} is zero for every sample: at least one must be positive"
 
@@ -238,6 +241,10 @@ class TrainingData:
     augmenter: Augmenter | None = None
     is_representative: bool = True
 
+    def part(self, n_rows: int) -> float | None:
+        """Return which part of a usual minibatch some rows are; None where they stand for all samples."""
+        return None if self.is_representative else min(1.0, n_rows / USUAL_SAMPLES)
+
     def reader(self, rows: np.ndarray) -> Callable:
         """Return a function ``read(part, out)`` of the images of a slice of some rows."""
         return lambda part, out: self.images.read(rows[part], out)
@@ -269,9 +276,9 @@ class Samples:
         return len(self.rows)
 
     @property
-    def are_one_sided(self) -> bool:
-        """Whether they are too few, or of too few classes, to stand for the stream that they come from."""
-        return len(self) < FEW_SAMPLES or np.ptp(self.codes[self.rows]) == 0
+    def are_representative(self) -> bool:
+        """Whether they stand for the stream that they come from: enough, and not all of one class."""
+        return len(self) >= FEWEST_SAMPLES and np.ptp(self.codes[self.rows]) > 0
 
     def part(self, rows: np.ndarray) -> "Samples":
         """Return the samples of some rows."""

@@ -6,7 +6,16 @@ import numpy as np
 
 from skcnn.layers.base import Layer, MergingLayer, Shape, is_integer
 
-ERRORS = (MemoryError, ValueError, TypeError, LookupError)
+ERRORS = (
+    MemoryError,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    NameError,
+    ZeroDivisionError,
+    NotImplementedError,
+)
 """What comes out of a layer that does not fit in memory or has a mistake in it."""
 
 NAMES_OF_PARAMS = ("decayed_params", "state_params", "count_params", "constant_params")

@@ -170,12 +170,14 @@ class WorkerPool:
             else:
                 ends.put(None)
 
-        for _ in range(n_helpers):
-            self._tasks.put(help)
+        n_tasks = 0
         try:
+            while n_tasks < n_helpers:
+                self._tasks.put(help)
+                n_tasks += 1
             work()
         finally:
-            errors = [error for error in (ends.get() for _ in range(n_helpers)) if error is not None]
+            errors = [error for error in (ends.get() for _ in range(n_tasks)) if error is not None]
         if errors:
             raise errors[0]
 

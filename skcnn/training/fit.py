@@ -291,5 +291,9 @@ class Fit:
             record["validation_score"] = self.validation.score(scored, self._pool)
         goes_on = self.watch.end_epoch(self._monitor.goes_on(record, scored), self.ended)
         if not goes_on and self._monitor.best is None:
-            self._last = self._averaged()
+            try:
+                self._last = self._averaged()
+            except DivergenceError:
+                self._monitor.take_back()
+                raise
         return goes_on

@@ -25,9 +25,6 @@ FAR = 0.1
 """How far a weight has moved from where scores were finite when it is tried whether they still are. Whole
 layers of such changes make scores grow by some orders of magnitude, not by the 38 of float32."""
 
-USUAL_BATCH = 64
-"""Samples of the minibatch that a small or one-sided chunk of a stream is a part of."""
-
 
 class DivergenceError(ArithmeticError):
     """The loss or the weights ceased to be finite."""
@@ -225,7 +222,7 @@ def make_batch(
         loss_weights=(data.loss_weights[rows] / len(rows)).astype(network.dtype),
         weights=None if data.weights is None else near_one(data.weights[rows]),
         number=number,
-        part=None if data.is_representative else min(1.0, len(rows) / USUAL_BATCH),
+        part=data.part(len(rows)),
     )
 
 

@@ -2,6 +2,7 @@
 
 import copy
 import math
+import warnings
 from dataclasses import dataclass, field, replace
 from inspect import signature
 from numbers import Real
@@ -124,6 +125,11 @@ class Monitor:
             self._state.n_plateaus += 1
             self._progress.reset()
         return len(self.records) < self._objective.n_epochs and not self._limit.ends_training()
+
+    def take_back(self) -> None:
+        """Forget the last epoch, whose weights have turned out to be of no use."""
+        self.records.pop()
+        del self.batch_losses[self.records[-1]["step"] if self.records else 0 :]
 
 
 @dataclass(frozen=True)
@@ -322,7 +328,9 @@ class Validation:
         """Raise a ValueError if the scorer fails even for a model that is right about all samples."""
         codes, classes = self._data.codes, self._model.classes
         try:
-            self._score_of(ModelWithScores(self._model, np.eye(len(classes))[codes]))
+            with warnings.catch_warnings():  # of such a model they say nothing to the user
+                warnings.simplefilter("ignore")
+                self._score_of(ModelWithScores(self._model, np.eye(len(classes))[codes]))
         except Exception as error:  # whatever it is, it would end training after the first epoch
             missing = np.delete(classes, codes).tolist()
             others = f" and {len(missing) - 1} others" if len(missing) > 1 else ""
@@ -334,12 +342,17 @@ class Validation:
 
     def _weights_for_scorer(self, samples):
         """Return the weights as a keyword, where they were given and the scorer takes them."""
-        parameters = signature(metric(self._scorer)).parameters.values()
+        if not samples.given_weights:
+            return {}
+        try:
+            parameters = signature(metric(self._scorer)).parameters.values()
+        except ValueError:  # a builtin function has none
+            return {}
         takes_weights = any(
             parameter.name == "sample_weight" or parameter.kind == parameter.VAR_KEYWORD
             for parameter in parameters
         )
-        if not (samples.given_weights and takes_weights):
+        if not takes_weights:
             return {}
         weights = samples.weights[samples.rows]
         with np.errstate(over="ignore"):

@@ -86,10 +86,10 @@ def net_with(layer, *, on_images):
     )
 
 
-def assert_refused(layer, match, *, on_images=True):
+def assert_refused(layer, match, kinds=(ValueError, TypeError, LookupError), *, on_images=True):
     net = net_with(layer, on_images=on_images)
     before = dict(vars(net))
-    with pytest.raises((ValueError, TypeError, LookupError), match=r"layer 'mine', Wrong\(\)") as caught:
+    with pytest.raises(kinds, match=r"layer 'mine', Wrong\(\)") as caught:
         net.fit(X, Y)
     assert re.search(match, str(caught.value))
     assert vars(net) == before
@@ -280,6 +280,14 @@ def test_errors_within_a_layer_name_it(method, base):
         return (4, 3) + [2]
 
     assert_refused(wrong(base, **{method: fail}), "core dimension|can only concatenate tuple")
+
+
+@pytest.mark.parametrize("error", [AttributeError, NameError, ZeroDivisionError, NotImplementedError])
+def test_errors_of_other_kinds_keep_their_type(error):
+    def forward(self, params, X, unit, *, training, out):
+        raise error("as it is")
+
+    assert_refused(wrong(Own, forward=forward), "as it is", error)
 
 
 def test_a_parameter_that_there_is_not_is_named_with_the_layer():

@@ -1,8 +1,10 @@
 """What solver, schedule and averaging mean for the estimator: when it ends, what it keeps, how it goes on."""
 
 import gc
+import math
 import pickle
 import time
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -613,10 +615,21 @@ def test_only_scorers_of_scikit_learn_are_tried_before_training():
     assert seen[0]
 
 
+def test_warnings_about_the_model_that_scorers_are_tried_with_do_not_reach_the_user():
+    def ratio(labels, predicted):
+        if (labels == predicted).all():
+            warnings.warn("there are no mistakes to divide by", stacklevel=2)
+        return 0.5
+
+    net = make_net(early_stopping=True, scoring=make_scorer(ratio), max_iter=1).fit(X, Y)
+    assert net.validation_scores_ == [0.5]
+
+
 def test_metrics_without_sample_weights_get_none():
     weights = generator(0).uniform(0.5, 2.0, len(X))
-    net = make_net(early_stopping=True, scoring="adjusted_rand_score", max_iter=2)
-    assert len(net.fit(X, Y, weights).validation_scores_) == 2
+    for metric in ("adjusted_rand_score", make_scorer(math.dist)):  # the latter has no signature
+        net = make_net(early_stopping=True, scoring=metric, max_iter=2)
+        assert len(net.fit(X, Y, weights).validation_scores_) == 2
     net.set_params(scoring="roc_auc_ovo")
     with pytest.raises(ValueError, match="scoring='roc_auc_ovo' .* sample_weight is not supported"):
         net.fit(X, Y, weights)
@@ -743,6 +756,38 @@ def test_the_scaling_of_images_follows_a_stream():
     scaler = StandardScaler().fit(np.concatenate([*stream, stream[0]]).reshape(-1, 1))
     assert_allclose(fitted.model_.format.mean, scaler.mean_)
     assert_allclose(fitted.model_.format.deviation, scaler.scale_)
+
+
+@pytest.mark.parametrize(
+    ("prepare", "options", "kept"),
+    [
+        (None, {}, "No epoch was good: the weights are the initial ones"),
+        ("fit", {"warm_start": True}, "The weights of before this call are kept"),
+    ],
+)
+def test_the_warning_of_divergence_says_which_weights_are_kept(prepare, options, kept):
+    net = make_net(solver="sgd", **options)
+    if prepare:
+        net.fit(X, Y)
+    with pytest.warns(ConvergenceWarning, match=f"diverged: .*{kept}"):
+        net.set_params(learning_rate_init=1e30, max_iter=1).fit(X, Y)
+    assert net.predict(X).shape == Y.shape
+
+
+@pytest.mark.parametrize("value", [1e8, 1e20, 3e38])
+def test_a_chunk_far_out_is_refused(value):
+    """Scaled by it, all images before would look alike, and after it, too."""
+    net = make_net().fit(X, Y)
+    before = net.predict_proba(X)
+    chunk = X[:20].copy()
+    chunk[3, 10] = value
+    with pytest.raises(ValueError, match="X has values too far from those of the images before"):
+        net.partial_fit(chunk, Y[:20])
+    assert_array_equal(net.predict_proba(X), before)
+    chunk[3, 10] = 1e3
+    for _ in range(3):
+        net.partial_fit(chunk, Y[:20]).partial_fit(X, Y)
+    assert net.score(X, Y) > 0.9
 
 
 @pytest.mark.parametrize("first", [0 * X[:50], X[:1], 1e-3 * X[:50]], ids=["black", "one image", "dim"])

@@ -122,6 +122,16 @@ def test_every_epoch_is_recorded_before_the_end_is_decided():
     assert not any("validation_score" in record for record in monitor.records)
 
 
+def test_an_epoch_may_be_taken_back():
+    monitor, _ = make_monitor(n_epochs=9)
+    for _ in range(2):
+        epochs_until_the_end(monitor, make_network(), [4.0, 3.0])
+        before = [record["step"] for record in monitor.records], monitor.batch_losses.copy()
+        epochs_until_the_end(monitor, make_network(), [2.0])
+        monitor.take_back()
+        assert ([record["step"] for record in monitor.records], monitor.batch_losses) == before
+
+
 def test_records_have_the_scores():
     network = make_network()
     monitor, _ = make_monitor()
