@@ -390,7 +390,8 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
     def _scaled(self, samples, format, mean_weight):
         """Return a format scaled by samples and, in a stream, by all samples before them."""
         weights = samples.weights[samples.rows]
-        total = min((weights / mean_weight).sum(), 1e100)  # however large, it is finite
+        with np.errstate(over="ignore"):
+            total = min((weights / mean_weight).sum(), 1e100)  # however large, it is finite
         source = ImageSource(samples.X, format, samples.rows)
         return standardized(source, None if np.ptp(weights) == 0 else weights, total=total)
 
