@@ -43,7 +43,8 @@ def compact_layers(
 
     A block for each entry of ``conv_layer_sizes``: convolution (padding "same"), normalization,
     activation, pooling; then a dense layer with activation and dropout for each entry of
-    ``hidden_layer_sizes``. Pooling leaves out an axis that is smaller than the pool.
+    ``hidden_layer_sizes``. Pooling leaves out an axis that is smaller than the pool, and kernels are cut to
+    what an axis has of pixels, so that no weight meets padding alone.
 
     Parameters
     ----------
@@ -71,15 +72,18 @@ def compact_layers(
     """
     layers = []
     height, width = input_shape[:2]
-    window = as_pair(pool_size, "pool_size")
-    kernel = kernel_size if is_integer(kernel_size) else as_pair(kernel_size, "kernel_size")
+    kernel, window = as_pair(kernel_size, "kernel_size"), as_pair(pool_size, "pool_size")
     if isinstance(conv_layer_sizes, str):  # "auto"
         conv_layer_sizes = auto_conv_layer_sizes(input_shape, (1, 1) if pooling is None else window)
     for number, filters in enumerate(_sizes(conv_layer_sizes, "conv_layer_sizes"), start=1):
+        reached = tuple(
+            min(length, 2 * size - 1) for length, size in zip(kernel, (height, width), strict=True)
+        )
+        size = kernel_size if is_integer(kernel_size) and reached == kernel else reached
         if normalization is None:
-            layers.append((f"conv{number}", Conv2D(filters, kernel, activation=_copy_of(activation))))
+            layers.append((f"conv{number}", Conv2D(filters, size, activation=_copy_of(activation))))
         else:
-            layers.append((f"conv{number}", Conv2D(filters, kernel, use_bias=False)))
+            layers.append((f"conv{number}", Conv2D(filters, size, use_bias=False)))
             layers.append((f"norm{number}", NORMALIZATION[normalization]()))
             layer = as_activation(_copy_of(activation))
             if layer is not None:
@@ -102,7 +106,9 @@ def auto_conv_layer_sizes(image_shape: Shape, window: tuple[int, int] = (2, 2)) 
     """Return the filters of each block for images of a shape: the larger the image, the more blocks.
 
     As many blocks as the side that shrinks longest can be pooled and keep two pixels, but two at least and
-    five at most, of 32 filters in the first and twice as many in each that follows.
+    five at most, of 32 filters in the first and twice as many in each that follows. Signals, images of one
+    row or column, get one block more, of 64 filters in the first two and twice as many in each two that
+    follow, for a pooling only halves them and a filter has a third of the weights.
 
     Parameters
     ----------
@@ -116,9 +122,14 @@ def auto_conv_layer_sizes(image_shape: Shape, window: tuple[int, int] = (2, 2)) 
     [(32, 64), (32, 64, 128), (32, 64, 128, 256)]
     >>> auto_conv_layer_sizes((32, 32, 3), window=(4, 4))
     (32, 64)
+    >>> auto_conv_layer_sizes((1, 100, 1))
+    (64, 64, 128, 128, 256, 256)
     """
-    n_blocks = max(n_poolings(*sides) for sides in zip(image_shape[:2], window, strict=True))
-    return tuple(32 * 2**block for block in range(min(max(2, n_blocks), 5)))
+    sides = image_shape[:2]
+    n_blocks = min(max(2, *map(n_poolings, sides, window)), 5)
+    if min(sides) == 1 < max(sides):
+        return tuple(64 * 2 ** (block // 2) for block in range(n_blocks + 1))
+    return tuple(32 * 2**block for block in range(n_blocks))
 
 
 def n_poolings(length: int, window: int) -> int:

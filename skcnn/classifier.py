@@ -63,9 +63,11 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
     conv_layer_sizes : int, array-like of int or "auto", default="auto"
         Filters of each block of convolution, normalization, activation and pooling. "auto": (32, 64) for
         images whose longer side has less than 16 pixels, (32, 64, 128) up to 31, (32, 64, 128, 256) up to
-        63, (32, 64, 128, 256, 512) from there on; fewer with a larger ``pool_size``, two without pooling.
+        63, (32, 64, 128, 256, 512) from there on; fewer with a larger ``pool_size``, two without pooling. Of
+        signals, images of one row or column, one block more: (64, 64, 128), (64, 64, 128, 128) and so on.
     kernel_size : int or pair of int, default=3
-        Height and width of the filters, in pixels. Images are padded so that convolution keeps their size.
+        Height and width of the filters, in pixels. Images are padded so that convolution keeps their size;
+        filters are cut to what they reach of an axis, one pixel of an axis of one.
     pool_size : int or pair of int, default=2
         Height and width of the pooled windows, in pixels. An axis smaller than that is not pooled.
     pooling : {"max", "average"} or None, default="max"

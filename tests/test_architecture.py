@@ -152,9 +152,69 @@ def test_pool_of_two_sizes():
     ids=str,
 )
 def test_automatic_blocks_are_as_many_as_pooling_leaves_pixels_for(shape, params, n_blocks):
+    assert automatic_filters(shape, **params) == [32, 64, 128, 256, 512][:n_blocks]
+
+
+def automatic_filters(shape, **params):
     layers = dict(compact(shape, conv_layer_sizes="auto", **params))
-    filters = [layer.filters for name, layer in layers.items() if name.startswith("conv")]
-    assert filters == [32, 64, 128, 256, 512][:n_blocks]
+    return [layer.filters for name, layer in layers.items() if name.startswith("conv")]
+
+
+@pytest.mark.parametrize(
+    ("shape", "params", "n_blocks"),
+    [
+        ((1, 2, 1), {}, 3),
+        ((1, 15, 1), {}, 3),
+        ((16, 1, 3), {}, 4),
+        ((1, 63, 1), {}, 5),
+        ((64, 1, 1), {}, 6),
+        ((1, 5000, 1), {}, 6),
+        ((1, 64, 1), {"pool_size": 4}, 3),
+        ((1, 64, 1), {"pooling": None}, 3),
+    ],
+    ids=str,
+)
+def test_automatic_blocks_of_signals_are_one_more_and_grow_half_as_fast(shape, params, n_blocks):
+    assert automatic_filters(shape, **params) == [64, 64, 128, 128, 256, 256][:n_blocks]
+
+
+@pytest.mark.parametrize("size", [145, 220, 500])
+def test_signals_do_not_have_many_times_the_weights_of_images_of_as_many_pixels(size):
+    n_signal, n_image = (
+        ConvNetClassifier(image_shape=shape).summary(y=range(2)).totals["trained"]
+        for shape in ((1, size), (-(-size // 20), 20))
+    )
+    assert n_signal < 5 * n_image
+
+
+@pytest.mark.parametrize(
+    ("shape", "kernel_size", "sizes"),
+    [
+        ((1, 20, 1), 3, [(1, 3), (1, 3), (1, 3)]),
+        ((20, 1, 1), 3, [(3, 1), (3, 1), (3, 1)]),
+        ((1, 1, 2), 3, [(1, 1), (1, 1), (1, 1)]),
+        ((4, 4, 1), 3, [3, 3, (1, 1)]),
+        ((8, 8, 1), 5, [5, 5, (3, 3)]),
+        ((8, 4, 1), (4, 4), [(4, 4), (4, 3), (3, 1)]),
+        ((8, 8, 1), 3, [3, 3, 3]),
+    ],
+    ids=str,
+)
+def test_kernels_are_cut_to_what_they_reach(shape, kernel_size, sizes):
+    layers = dict(compact(shape, conv_layer_sizes=(4, 4, 4), kernel_size=kernel_size))
+    assert [layers[f"conv{number}"].kernel_size for number in (1, 2, 3)] == sizes
+
+
+@pytest.mark.parametrize(
+    ("shape", "kernel_size"), [((1, 8, 1), 3), ((8, 1, 2), 4), ((4, 4, 1), 5), ((2, 4, 1), (2, 6))], ids=str
+)
+def test_every_weight_trains(shape, kernel_size):
+    images = generator(0).normal(size=(N_SAMPLES, *shape))
+    params = {"conv_layer_sizes": (3, 3, 3), "kernel_size": kernel_size, "activation": "tanh"}
+    params |= {"pooling": "average", "alpha": 0.0, "averaging": None}  # every pixel counts
+    before, after = (make_net(max_iter=n, **params).fit(images, Y).network_.params for n in (1, 2))
+    for layer in before:
+        assert (before[layer]["weight"] != after[layer]["weight"]).all()
 
 
 def test_single_numbers_stand_for_one_layer():
