@@ -17,7 +17,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import get_scorer_names
 from sklearn.utils import check_random_state
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from skcnn._sklearn import (
     CallbackSupportMixin,
@@ -28,12 +28,11 @@ from skcnn._sklearn import (
     check_hyperparameters,
 )
 from skcnn.architecture import NORMALIZATION, POOLING, compact_layers, complete_layers, explicit_layers
+from skcnn.data.arrays import check_images
 from skcnn.data.augmented import Augmenter, augmentations_of, changes_of_views
 from skcnn.data.images import (
     ImageFormat,
     ImageSource,
-    as_image_array,
-    check_image_layout,
     resolve_image_shape,
     standardized,
     warn_of_layout,
@@ -657,34 +656,6 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True
         return tags
-
-
-def check_images(estimator: BaseConvNet, X, y="no_validation", *, reset=False, format=None) -> np.ndarray:
-    """Return X as an array of images.
-
-    Parameters
-    ----------
-    estimator : BaseConvNet
-    X : array-like of shape (n_samples, ...)
-    y : array-like, default="no_validation"
-        Checked to be there, where it is given.
-    reset : bool, default=False
-        Whether the estimator takes over the names of features, rather than being asked for them.
-    format : ImageFormat, default=None
-        What images must fit. None: any.
-
-    Raises
-    ------
-    ValueError
-        If X is not made of such images.
-    TypeError
-        If X is sparse or holds objects that are not numbers.
-    """
-    validate_data(estimator, X, y, reset=reset, skip_check_array=True, ensure_2d=False)
-    X = as_image_array(X, estimator=estimator)
-    if format is not None:
-        check_image_layout(X.shape, format, estimator=estimator)
-    return X
 
 
 def planned_graph(estimator: BaseConvNet, shape: tuple[int, ...] | None) -> Graph | None:

@@ -10,9 +10,9 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
-from skcnn.data.arrays import stacked
-from skcnn.data.images import ImageFormat, as_image_array, resolve_image_shape
-from skcnn.estimator import BaseConvNet, check_images
+from skcnn.data.arrays import as_image_array, check_images, stacked
+from skcnn.data.images import ImageFormat, resolve_image_shape
+from skcnn.estimator import BaseConvNet
 from skcnn.layers.base import is_integer
 from skcnn.network.model import Model
 from skcnn.network.named_steps import penultimate_step, result_step

@@ -1,9 +1,14 @@
 """From what users give to arrays: images of a list or a column are stacked, what is no array is refused."""
 
+from math import prod
 from reprlib import Repr
 
 import numpy as np
 from scipy.sparse import issparse
+from sklearn.utils import check_array
+from sklearn.utils.validation import validate_data
+
+from skcnn.data.images import ImageFormat, check_image_layout
 
 _SHORT = Repr()
 _SHORT.maxlist = _SHORT.maxdict = 20
@@ -43,6 +48,102 @@ def refuse_masked(values, name: str) -> None:
                 f"{name} has masked values, and masks are not supported: put other values in their place, "
                 "with .filled(...), or leave these samples out"
             )
+
+
+def check_images(
+    estimator, X, y="no_validation", *, reset=False, format: ImageFormat | None = None
+) -> np.ndarray:
+    """Return X as an array of images.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Has or gets the names of the features, and is named in messages.
+    X : array-like of shape (n_samples, ...)
+    y : array-like, default="no_validation"
+        Checked to be there, where it is given.
+    reset : bool, default=False
+        Whether the estimator takes over the names of features, rather than being asked for them.
+    format : ImageFormat, default=None
+        What images must fit. None: any.
+
+    Raises
+    ------
+    ValueError
+        If X is not made of such images.
+    TypeError
+        If X is sparse or holds objects that are not numbers.
+    """
+    validate_data(estimator, X, y, reset=reset, skip_check_array=True, ensure_2d=False)
+    X = as_image_array(X, estimator=estimator)
+    if format is not None:
+        check_image_layout(X.shape, format, estimator=estimator)
+    return X
+
+
+def as_image_array(X, *, estimator, allow_nan=False) -> np.ndarray:
+    """Return X as an array of real numbers with two to four axes; arrays are not copied.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_samples, n_features), (n, h, w), (n, h, w, c) or (n, c, h, w)
+        Or a list, object array, Series or data frame of one column, of arrays of one shape.
+    estimator : estimator
+        Named in messages.
+    allow_nan : bool, default=False
+        Whether values may be missing.
+
+    Returns
+    -------
+    X : ndarray
+
+    Raises
+    ------
+    ValueError
+        If X is no array, empty, ragged, masked, complex, text or a single image, or contains infinity or
+        NaN that is not allowed.
+    TypeError
+        If X is sparse.
+    """
+    X = stacked(X)
+    kept = isinstance(X, np.ndarray) and X.dtype.kind in "buif"
+    try:
+        with np.errstate(invalid="ignore"):  # the sum of large values of both signs, looked at for finiteness
+            X = check_array(
+                X,
+                dtype=None if kept else "numeric",
+                ensure_all_finite="allow-nan" if allow_nan else True,
+                ensure_2d=False,
+                allow_nd=True,
+                input_name="X",
+                estimator=estimator,
+            )
+    except (ValueError, OverflowError) as error:
+        if "setting an array element with a sequence" in str(error):
+            raise ValueError(
+                f"X of shape {np.shape(X)} has arrays in several columns: give one column or array of images"
+            ) from error
+        if "X" not in str(error):  # the lines behind the first are what X holds
+            raise ValueError(f"X is not an array of images: {str(error).splitlines()[0]}") from error
+        raise
+    if X.dtype.kind not in "buif":
+        raise ValueError(f"X must hold real numbers, got dtype {X.dtype}")
+    if X.ndim < 2:
+        raise ValueError(
+            f"Expected images with a batch axis, got {X.ndim}D array instead: shape {X.shape}. Reshape your "
+            "data: X.reshape(1, -1) if it is a single sample, X.reshape(-1, 1) if it has a single feature."
+        )
+    if X.ndim > 4:
+        raise ValueError(
+            "X must have shape (n, features), (n, height, width) or (n, height, width, channels), "
+            f"got an array of {X.ndim} axes, shape {X.shape}"
+        )
+    if X.size == 0:
+        n_features = prod(X.shape[1:])
+        raise ValueError(
+            f"Found array with {n_features} feature(s) (shape={X.shape}) while a minimum of 1 is required."
+        )
+    return X
 
 
 def stacked(X):

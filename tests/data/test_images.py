@@ -9,10 +9,10 @@ from scipy import sparse
 from seeds import generator
 from threadpoolctl import threadpool_limits
 
+from skcnn.data.arrays import as_image_array
 from skcnn.data.images import (
     ImageFormat,
     ImageSource,
-    as_image_array,
     check_image_layout,
     resolve_image_shape,
     standardized,
