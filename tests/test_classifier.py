@@ -814,7 +814,7 @@ def test_weights_from_before_the_diverging_epoch_are_kept():
     net = make_net(warm_start=True).fit(X, Y)
     before = pickle.loads(pickle.dumps(net))
     net.set_params(learning_rate_init=1e300)
-    with pytest.warns(ConvergenceWarning, match="weights of the last good epoch are kept"):
+    with pytest.warns(ConvergenceWarning, match="weights of before this call are kept"):
         net.fit(X, Y)
     assert_same_weights(net, before)
     assert net.loss_curve_ == before.loss_curve_
