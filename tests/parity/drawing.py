@@ -88,7 +88,7 @@ def padding_of(layer, image_size, window):
         return (0, 0), (0, 0)
     if layer.padding != "same":
         return tuple(as_pair(axis) for axis in as_pair(layer.padding))
-    strides = as_pair(window if layer.strides is None else layer.strides)
+    strides = as_pair(layer.pool_size if layer.strides is None else layer.strides)
     totals = [
         max((-(-size // stride) - 1) * stride + length - size, 0)
         for size, length, stride in zip(image_size, window, strides, strict=True)

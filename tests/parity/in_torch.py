@@ -76,9 +76,9 @@ def pool_options(layer):
 
 
 def pools_with_own_padding(layer, padding):
-    """Whether PyTorch takes this padding: the same on both sides, and at most half a window."""
+    """Whether PyTorch takes this padding: the same on both sides, and at most half the pool size."""
     return is_symmetric(padding) and all(
-        2 * before <= length for (before, _), length in zip(padding, window_of(layer), strict=True)
+        2 * before <= length for (before, _), length in zip(padding, as_pair(layer.pool_size), strict=True)
     )
 
 
