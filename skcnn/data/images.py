@@ -37,8 +37,8 @@ class ImageFormat:
         Subtracted from and divided out of each channel, in their own dtype: float64 where ``dtype`` would
         cut off digits of the images that were trained on, else ``dtype``. None for no scaling.
     moments : ndarray of shape (3, channels), float64, or None
-        What these were computed of, so that further images can count: total weight of the pixels, mean, and
-        sum of squared deviations from it.
+        What these were computed of, so that further images can count: how many images there were, mean, and
+        variance.
     """
 
     image_shape: tuple[int, int, int]
@@ -174,17 +174,20 @@ def standardized(
     unscaled = ImageSource(source.X, format, source.subset)
     with np.errstate(over="ignore", invalid="ignore"):
         weight, mean, squares = merge_moments(_block_moments(unscaled, weights, block_bytes))
-        deviation = np.sqrt(squares / weight)
-        n_pixels = format.image_shape[0] * format.image_shape[1]
-        share = (len(source) if total is None else total) * n_pixels / weight
-        weight, squares = weight * share, squares * share
+        variance = squares / weight
+        total = float(len(source) if total is None else total)
         if format.moments is not None:
-            before = format.moments[0, 0], *format.moments[1:]
-            new_weight = weight
-            weight, mean, squares = merge_moments([before, (weight, mean, squares)])
-            deviation = np.sqrt(squares / weight)
-            if before[0] > new_weight:
-                check_growth(np.sqrt(before[2] / before[0]), deviation)
+            total_before, mean_before, variance_before = format.moments[0, 0], *format.moments[1:]
+            share = total / (total_before + total)
+            difference = mean - mean_before
+            # images that come again change no digit
+            mean = mean_before + share * difference
+            variance = variance_before + share * (variance - variance_before)
+            variance += share * (1 - share) * difference**2
+            if total_before > total:
+                check_growth(np.sqrt(variance_before), np.sqrt(variance))
+            total += total_before
+        deviation = np.sqrt(variance)
         is_finite = np.isfinite(deviation + mean**2).all()
     if not is_finite:
         raise ValueError("X has values whose squares are not finite in float64: they cannot be standardized")
@@ -199,7 +202,7 @@ def standardized(
         format,
         mean=mean.astype(dtype),
         deviation=deviation.astype(dtype),
-        moments=np.array([np.full_like(mean, weight), mean, squares]),
+        moments=np.array([np.full_like(mean, total), mean, variance]),
     )
 
 

