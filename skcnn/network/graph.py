@@ -149,7 +149,7 @@ class Graph:
                 raise ValueError(f"connect must return the index of a step, got {end!r}")
         except MisfitError:
             raise  # by a block within this one, which is named
-        except (ValueError, TypeError, LookupError) as error:
+        except ERRORS as error:
             where = f"{labelled(name, block)}, on input of shape {self.shape(source)}"
             raise MisfitError(f"{where}: {error}") from error
         self.ends[name] = end
