@@ -132,7 +132,7 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
         "hidden_layer_sizes": SIZES,
         "activation": [StrOptions({*ACTIVATIONS, "identity"} - {"softmax"}), Activation],
         "dropout": [Interval(Real, 0, 1, closed="left")],
-        "image_shape": [list, tuple, None],
+        "image_shape": [list, tuple, np.ndarray, None],
         "data_format": [StrOptions({"channels_last", "channels_first"})],
         "input_scaling": [StrOptions({"standardize"}), None],
         "init_scaling": [StrOptions({"unit_variance"}), None],

@@ -11,9 +11,8 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from skcnn.data.arrays import as_image_array, check_images, stacked
-from skcnn.data.images import ImageFormat, resolve_image_shape
+from skcnn.data.images import ImageFormat, check_image_shape, resolve_image_shape
 from skcnn.estimator import BaseConvNet
-from skcnn.layers.base import is_integer
 from skcnn.network.model import Model
 from skcnn.network.named_steps import penultimate_step, result_step
 
@@ -239,10 +238,7 @@ class Route:
 
 def check_stored(image_shape, data_format) -> None:
     """Raise a ValueError unless shape and layout of stored images are valid; see :func:`stored_format`."""
-    is_sequence = isinstance(image_shape, tuple | list) or getattr(image_shape, "ndim", 0) == 1
-    is_shape = is_sequence and len(image_shape) in (2, 3) and all(map(is_integer, image_shape))
-    if image_shape is not None and not (is_shape and min(image_shape) >= 1):
-        raise ValueError(f"image_shape must be None or two or three positive integers, got {image_shape!r}")
+    check_image_shape(image_shape)
     if data_format is not None and not (
         isinstance(data_format, str) and data_format in ("channels_last", "channels_first")
     ):

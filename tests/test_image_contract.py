@@ -59,6 +59,16 @@ def assert_same_weights(net, other):
         assert_array_equal(value, others[name], err_msg=name)
 
 
+def test_the_shape_of_images_may_be_an_array():
+    """Of the estimator, of its clone and of what it knows before fit."""
+    X, y = make_images(1)
+    flat = X.reshape(len(X), -1)
+    net = clone(make_net(image_shape=np.array([HEIGHT, WIDTH])))
+    assert net.summary().records == make_net(image_shape=(HEIGHT, WIDTH)).summary().records
+    assert net.fit(flat, y).image_shape_ == (HEIGHT, WIDTH, 1)
+    assert_same_weights(net, make_net(image_shape=(HEIGHT, WIDTH)).fit(flat, y))
+
+
 def assert_same_model(net, X, other, other_X):
     """Assert that weights and probabilities have the same bits."""
     assert_same_weights(net, other)

@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass, replace
 from math import isqrt, prod
-from numbers import Integral
 
 import numpy as np
 
 from skcnn.kernels.channelwise import channelwise
 from skcnn.kernels.reductions import merge_moments, near_one
+from skcnn.layers.base import is_integer
 from skcnn.user_warnings import warn_user
 
 BLOCK_BYTES = 4_000_000
@@ -268,11 +268,8 @@ def resolve_image_shape(shape: tuple[int, ...], image_shape, *, channels_first: 
     if image_shape is None:
         stored = _infer_stored_shape(shape[1:], channels_first)
     else:
-        stored = tuple(image_shape)
-        if len(stored) not in (2, 3) or not all(_is_size(size) for size in stored):
-            raise ValueError(
-                f"image_shape must be None or two or three positive integers, got {image_shape!r}"
-            )
+        check_image_shape(image_shape)
+        stored = tuple(map(int, image_shape))
         if len(stored) == 2:
             stored = (1, *stored) if channels_first else (*stored, 1)
     height, width, channels = (*stored[1:], stored[0]) if channels_first else stored
@@ -285,8 +282,12 @@ def resolve_image_shape(shape: tuple[int, ...], image_shape, *, channels_first: 
     return height, width, channels
 
 
-def _is_size(value):
-    return isinstance(value, Integral) and not isinstance(value, bool) and value > 0
+def check_image_shape(image_shape) -> None:
+    """Raise a ValueError unless it is None, or the shape of an image as it is stored."""
+    is_sequence = isinstance(image_shape, tuple | list) or getattr(image_shape, "ndim", 0) == 1
+    is_shape = is_sequence and len(image_shape) in (2, 3) and all(map(is_integer, image_shape))
+    if image_shape is not None and not (is_shape and min(image_shape) >= 1):
+        raise ValueError(f"image_shape must be None or two or three positive integers, got {image_shape!r}")
 
 
 def _infer_stored_shape(shape, channels_first):
