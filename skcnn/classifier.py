@@ -114,24 +114,27 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         :class:`~skcnn.augmentation.RandomShift` are three: in place, up and to the left, down and right.
     loss : {"log_loss", "focal", "hinge", "squared_hinge"}, default="log_loss"
         Loss to minimise. "log_loss": softmax cross-entropy. "focal": the same, with less weight on samples
-        that are classified well. "hinge" and "squared_hinge": multiclass support vector machine of Weston and
-        Watkins with margin 1; there is no ``predict_proba`` then.
+        that are classified well; its probabilities are mostly less certain than they are right. "hinge" and
+        "squared_hinge": multiclass support vector machine of Weston and Watkins with margin 1; there is no
+        ``predict_proba`` then.
     focal_gamma : float, default=2.0
         How much less weight "focal" gives; 0 is the cross-entropy.
-    label_smoothing : float, default=0.1
-        Share of each target that is spread evenly over all classes, in [0, 1). The loss of such a target is
-        the mean over classes, by their shares. Not used by the hinge losses, whose targets are margins.
+    label_smoothing : float, default=0.0
+        Share s of each target that is spread evenly over all K classes, in [0, 1). The loss of such a target
+        is the mean over classes, by their shares. Probabilities are then those of smoothed labels: even a
+        certain one tends to 1 - s + s / K, so that they are less certain than they are right. Not used by the
+        hinge losses, whose targets are margins.
     class_weight : dict, "balanced" or None, default=None
         Factors of the losses by class. "balanced": inversely proportional to the total weight of a class.
-    solver : {"adam", "adamw", "nadam", "rmsprop", "adagrad", "sgd", "lbfgs"}, default="adam"
+    solver : {"adamw", "adam", "nadam", "rmsprop", "adagrad", "sgd", "lbfgs"}, default="adamw"
         Optimizer. "lbfgs": all samples at once, for small data, as in
         :class:`~sklearn.neural_network.MLPClassifier`. An iteration is an epoch, ``tol`` is also the largest
         component of the gradient at which training ends, and the parameters from ``batch_size`` to
         ``averaging_start`` are not used. It needs layers that are not random in training.
-    alpha : float, default=1e-4
-        ``alpha / 2 * sum(weight ** 2)`` is added to the mean loss; biases and normalization are left out.
-        With "adamw", each step multiplies these weights by ``1 - learning rate * alpha`` instead, which must
-        be positive.
+    alpha : float or "auto", default="auto"
+        How strongly weights decay; biases and normalization are left out. With "adamw", each step multiplies
+        them by ``1 - learning rate * alpha``, which must be positive; with the other solvers,
+        ``alpha / 2 * sum(weight ** 2)`` is added to the mean loss. "auto": 0.5 with "adamw", else 1e-4.
     batch_size : int or "auto", default="auto"
         Largest number of samples of a minibatch. The minibatches of an epoch are of equal size, give or take
         one sample. "auto": 64 for up to 10,000 samples, 128 above.
@@ -142,7 +145,7 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         epochs. "cosine": down to zero at ``max_iter`` epochs. "one_cycle": up from a 25th during the first
         30 % of ``max_iter`` epochs, then down to almost zero. The last two are not for ``partial_fit``.
     learning_rate_init : float, default=3e-3
-        Initial learning rate; with "one_cycle", the largest. The default is for "adam" with an average of
+        Initial learning rate; with "one_cycle", the largest. The default is for "adamw" with an average of
         weights, which forgives large steps; without one, 1e-3 is usual.
     warmup : float, default=0.0
         Epochs during which the learning rate first rises to the initial one.
@@ -171,7 +174,7 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
     averaging_start : float, default=0.75
         Share of the epochs that ``max_iter`` allows before the first one that "swa" averages, in [0, 1).
     max_iter : int or None, default=None
-        Largest number of epochs. None: as many as it takes to see 600,000 training samples, repetitions
+        Largest number of epochs. None: as many as it takes to see 200,000 training samples, repetitions
         included, but at least 10 and at most 50.
     tol : float, default=1e-4
         Improvement of the loss, or of the validation score, that counts.
@@ -319,10 +322,10 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         tta=None,
         loss="log_loss",
         focal_gamma=2.0,
-        label_smoothing=0.1,
+        label_smoothing=0.0,
         class_weight=None,
-        solver="adam",
-        alpha=1e-4,
+        solver="adamw",
+        alpha="auto",
         batch_size="auto",
         learning_rate="constant",
         learning_rate_init=3e-3,

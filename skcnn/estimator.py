@@ -140,7 +140,7 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
         "augmentation": [StrOptions({"auto"}), list, tuple, None],
         "tta": [StrOptions({"flip"}), list, tuple, None],
         "solver": [StrOptions({*OPTIMIZERS, "lbfgs"})],
-        "alpha": [NOT_NEGATIVE],
+        "alpha": [NOT_NEGATIVE, StrOptions({"auto"})],
         "batch_size": [StrOptions({"auto"}), COUNT],
         "learning_rate": [StrOptions(set(SCHEDULES))],
         "learning_rate_init": [POSITIVE],
@@ -462,7 +462,7 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
         objective = Objective(
             loss=model.loss,
             label_smoothing=self._smoothing(model.loss),
-            alpha=float(self.alpha),
+            alpha=self._alpha(),
             n_epochs=n_epochs,
             batch_size=self._batch_size(n_samples),
             shuffle=self.shuffle,
@@ -491,6 +491,12 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
         own = {name: getattr(self, name) for name in component.hyperparameters}
         return component(*arguments, **options, **own)
 
+    def _alpha(self):
+        """Return how strongly weights decay, a function of the parameter and the solver alone."""
+        if self.alpha == "auto":
+            return 0.5 if self.solver == "adamw" else 1e-4
+        return float(self.alpha)
+
     def _batch_size(self, n_samples):
         """Return the samples of a minibatch, a function of the parameter and n_samples alone."""
         if self.batch_size == "auto":
@@ -500,7 +506,7 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
     def _n_epochs(self, n_samples):
         """Return the largest number of epochs, a function of the parameter and n_samples alone."""
         if self.max_iter is None:
-            return min(max(10, -(-600_000 // n_samples)), 50)
+            return min(max(10, -(-200_000 // n_samples)), 50)
         return self.max_iter
 
     # Parameters that do not go together
@@ -541,10 +547,10 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
                 f"augmentation={self.augmentation!r} changes images from epoch to epoch, which "
                 "solver='lbfgs' cannot follow: set augmentation=None or choose another solver"
             )
-        if self.solver == "adamw" and self.learning_rate_init * self.alpha >= 1:
+        if self.solver == "adamw" and self.learning_rate_init * self._alpha() >= 1:
             raise ValueError(
                 "solver='adamw' multiplies weights by 1 - learning_rate_init * alpha, which must be "
-                f"positive, got learning_rate_init={self.learning_rate_init} and alpha={self.alpha}"
+                f"positive, got learning_rate_init={self.learning_rate_init} and alpha={self._alpha()}"
             )
         changes_of_views(self.tta)
 

@@ -204,13 +204,17 @@ def test_accuracy_compares_estimators_and_goes_on_from_a_file(tmp_path):
     after = json.loads((tmp_path / "accuracy.json").read_text())["results"]["digits"]
     assert list(after) == names
     assert all(len(after[name]) == 2 and after[name][0] == before[name][0] for name in names)
-    (rows,) = read_tables(printed)
-    assert [row["estimator"] for row in rows] == names
+    rows, probabilities = read_tables(printed)
+    assert [row["estimator"] for row in rows] == [row["estimator"] for row in probabilities] == names
     for row in rows:
         scores = [record["score"] for record in after[row["estimator"]]]
         assert row["digits, 5-fold"].startswith(f"{np.mean(scores):.4f}")
         assert min(scores) > 0.7
         assert_positive(row["s"])
+    *with_probabilities, of_svc = [row["digits, 5-fold"] for row in probabilities]
+    assert of_svc == "-"
+    for cell in with_probabilities:
+        assert all(0 < float(measure) < 1.5 for measure in cell.split(" / "))
     assert (tmp_path / "accuracy.png").stat().st_size > 10_000
 
 

@@ -42,7 +42,8 @@ ESTIMATORS = {
     "hinge": ConvNetClassifier(loss="hinge"),
     "squared hinge": ConvNetClassifier(loss="squared_hinge"),
     "focal loss": ConvNetClassifier(loss="focal"),
-    "lbfgs": ConvNetClassifier(solver="lbfgs"),
+    # with more iterations, line searches turn sums that are rounded otherwise into other searches
+    "lbfgs": ConvNetClassifier(solver="lbfgs", max_iter=10),
     "moving average": ConvNetClassifier(averaging="ema", solver="adamw", warmup=1.0),
     "residual": ConvNetClassifier(
         [

@@ -1,11 +1,11 @@
-"""Compare the accuracy of the default estimator with that of scikit-learn's classifiers, and the seconds.
+"""Compare the default estimator with scikit-learn's classifiers: accuracy, probabilities, and the seconds.
 
 Four sets: the handwritten digits by shuffled 5-fold cross-validation; Fashion-MNIST, 10,000 and all 60,000
 training images, by its test images; and CIFAR-10, read as ``examples/cifar10.py`` says, by images held out.
 All estimators have their default parameters and get pixels divided by the largest one. Each fit is in a
 process of its own, on all cores where the estimator can use them; seconds are those of ``fit``. Where
-training is random, it is repeated with other seeds; mean and range of the accuracy are shown. A fit that
-takes longer than ``--limit`` minutes is given up.
+training is random, it is repeated with other seeds; means, and the range of the accuracy, are shown. A fit
+that takes longer than ``--limit`` minutes is given up.
 
 Run it with ``python examples/benchmarks/accuracy.py``, with ``--data-sets digits fashion_10k`` for those that
 take half an hour. With ``--json`` results are kept in a file after each fit, and a run with a file
@@ -80,25 +80,51 @@ def make(name, random_state):
     return estimator.set_params(**{key: value for key, value in options.items() if key in known})
 
 
-def fit(data_set, estimator, random_state, n_samples):
-    """Return the accuracy of an estimator and the seconds of its fit, means over folds for the digits."""
+def quality(clf, X, y):
+    """Return accuracy and, where there are probabilities, log loss, Brier score and calibration error.
+
+    The last is the mean, by samples, of the gap between accuracy and certainty in 15 bins of certainty, the
+    probability of the predicted class.
+    """
     import numpy as np
-    from sklearn.model_selection import StratifiedKFold, cross_validate
+    from sklearn.metrics import log_loss
+
+    found = {"score": clf.score(X, y)}
+    if not hasattr(clf, "predict_proba"):
+        return found
+    probabilities = clf.predict_proba(X).astype(np.float64)
+    probabilities /= probabilities.sum(axis=1, keepdims=True)  # exactly one, which float32 does not give
+    certainty, hits = probabilities.max(axis=1), clf.classes_[probabilities.argmax(axis=1)] == y
+    bins = np.minimum(15 * certainty, 14).astype(int)
+    found["log_loss"] = log_loss(y, probabilities, labels=clf.classes_)
+    found["brier_score"] = np.square(probabilities - (y[:, np.newaxis] == clf.classes_)).sum(axis=1).mean()
+    found["calibration_error"] = np.abs(np.bincount(bins, weights=certainty - hits)).sum() / len(y)
+    return found
+
+
+def fit(data_set, estimator, random_state, n_samples):
+    """Return the quality of an estimator and the seconds of its fit, means over folds for the digits."""
+    import numpy as np
+    from sklearn.base import clone
+    from sklearn.model_selection import StratifiedKFold
 
     clf = make(estimator, random_state)
     X, y, X_test, y_test = load(data_set, n_samples)
     if estimator != "ConvNetClassifier":
         X = X.reshape(len(X), -1)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # MLPClassifier warns that it would train longer
-        if X_test is None:
-            folds = StratifiedKFold(5, shuffle=True, random_state=random_state)
-            found = cross_validate(clf, X, y, cv=folds, error_score="raise")
-            return {"seconds": np.mean(found["fit_time"]), "score": np.mean(found["test_score"])}
+    if X_test is None:
+        folds = StratifiedKFold(5, shuffle=True, random_state=random_state).split(X, y)
+        parts = [(X[train], y[train], X[test], y[test]) for train, test in folds]
+    else:
+        parts = [(X, y, X_test.reshape(len(X_test), *X.shape[1:]), y_test)]
+    found = []
+    for X_train, y_train, X_part, y_part in parts:
         start = time.perf_counter()
-        clf.fit(X, y)
-        seconds = time.perf_counter() - start
-    return {"seconds": seconds, "score": clf.score(X_test.reshape(len(X_test), *X.shape[1:]), y_test)}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # MLPClassifier warns that it would train longer
+            fitted = clone(clf).fit(X_train, y_train)
+        found.append({"seconds": time.perf_counter() - start} | quality(fitted, X_part, y_part))
+    return {key: float(np.mean([part[key] for part in found])) for key in found[0]}
 
 
 # What the script does with them
@@ -138,13 +164,12 @@ def measure_all(arguments):
     return results
 
 
-def summary(found):
-    """Return mean, smallest and largest accuracy and the mean of the seconds; None if a fit was given up."""
-    if not found or None in found:
+def summary(found, key):
+    """Return mean, smallest and largest of a result; None if a fit was given up or has no such result."""
+    if not found or None in found or key not in found[0]:
         return None
-    scores = [record["score"] for record in found]
-    seconds = [record["seconds"] for record in found]
-    return sum(scores) / len(scores), min(scores), max(scores), sum(seconds) / len(seconds)
+    values = [record[key] for record in found]
+    return sum(values) / len(values), min(values), max(values)
 
 
 def table_of(results, arguments):
@@ -153,18 +178,32 @@ def table_of(results, arguments):
     for estimator in arguments.estimators:
         row = [estimator]
         for data_set in arguments.data_sets:
-            found = summary(results[data_set][estimator])
-            if found is None:
+            found = results[data_set][estimator]
+            scores, seconds = summary(found, "score"), summary(found, "seconds")
+            if scores is None:
                 row += ["-", f"> {figure(60 * arguments.limit)}"]
                 continue
-            mean, smallest, largest, seconds = found
+            mean, smallest, largest = scores
             spread = "" if smallest == largest else f" ({smallest:.4f} to {largest:.4f})"
-            row += [f"{mean:.4f}{spread}", figure(seconds)]
+            row += [f"{mean:.4f}{spread}", figure(seconds[0])]
         rows.append(row)
     header = ["estimator"]
     for data_set in arguments.data_sets:
         header += [CAPTIONS[data_set], "s"]
     return header, rows
+
+
+def table_of_probabilities(results, arguments):
+    """Return header and rows: an estimator a row, the three measures of probabilities for each data set."""
+    keys = ("log_loss", "brier_score", "calibration_error")
+    rows = []
+    for estimator in arguments.estimators:
+        cells = []
+        for data_set in arguments.data_sets:
+            means = [summary(results[data_set][estimator], key) for key in keys]
+            cells.append("-" if None in means else " / ".join(f"{mean:.3f}" for mean, *_ in means))
+        rows.append([estimator, *cells])
+    return ["estimator", *(CAPTIONS[data_set] for data_set in arguments.data_sets)], rows
 
 
 def draw(results, arguments):
@@ -175,12 +214,12 @@ def draw(results, arguments):
     picture, axes = plt.subplots(1, n_sets, figsize=(3.2 * n_sets, 3.4), layout="constrained", squeeze=False)
     for axis, data_set in zip(axes[0], arguments.data_sets, strict=True):
         for number, estimator in enumerate(arguments.estimators):
-            found = summary(results[data_set][estimator])
-            if found is not None:
-                mean, *_, seconds = found
+            found = results[data_set][estimator]
+            scores, seconds = summary(found, "score"), summary(found, "seconds")
+            if scores is not None:
                 marker = "*" if estimator == "ConvNetClassifier" else "osDv^P"[number % 6]
                 size = 160 if marker == "*" else 50
-                axis.scatter(seconds, mean, size, marker=marker, color=f"C{number}", label=estimator)
+                axis.scatter(seconds[0], scores[0], size, marker=marker, color=f"C{number}", label=estimator)
         axis.set(title=CAPTIONS[data_set], xlabel="seconds of a fit", xscale="log")
         axis.grid(alpha=0.3)
     axes[0, 0].set_ylabel("accuracy")
@@ -212,7 +251,11 @@ def main():
     results = measure_all(arguments)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     caption = f"Accuracy, and seconds of a fit ({cores} cores):"
-    report(arguments, "accuracy", {caption: table_of(results, arguments)}, results)
+    tables = {
+        caption: table_of(results, arguments),
+        "Log loss / Brier score / calibration error:": table_of_probabilities(results, arguments),
+    }
+    report(arguments, "accuracy", tables, results)
     if arguments.plot:
         import matplotlib
 

@@ -23,6 +23,8 @@ class Mixup(Mixing):
     .. math:: x = \lambda x_i + (1 - \lambda) x_j, \quad \lambda \sim B(\alpha, \alpha),
 
     and the same for the targets. The other sample is drawn from the training samples by their weights.
+    Probabilities are learned from mixed images: those of whole images tend to be less certain than they are
+    right, the more so the larger alpha is.
 
     References
     ----------
@@ -59,7 +61,8 @@ class CutMix(Mixing):
     The rectangle has the proportions of the image and :math:`1 - \lambda` of its area,
     :math:`\lambda \sim B(\alpha, \alpha)`. Its center may be any pixel, so some of it may lie beyond the
     image; targets are mixed by what lies within. The other sample is drawn from the training samples by their
-    weights.
+    weights. As with :class:`Mixup`, probabilities of whole images tend to be less certain than they are
+    right.
 
     References
     ----------

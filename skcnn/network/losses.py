@@ -104,8 +104,10 @@ class SoftmaxLoss(Loss):
         return np.divide(probabilities, probabilities.sum(axis=1, keepdims=True), out=probabilities)
 
     def log_probabilities(self, scores: np.ndarray) -> np.ndarray:
-        """Return the logarithm of the softmax, exact where the softmax underflows."""
-        shifted = scores - scores.max(axis=1, keepdims=True)
+        """Return the logarithm of the softmax: exact where it underflows, finite for finite scores."""
+        with np.errstate(over="ignore"):
+            shifted = scores - scores.max(axis=1, keepdims=True)
+        np.maximum(shifted, np.finfo(scores.dtype).min, out=shifted)
         return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
 
 

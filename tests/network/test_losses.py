@@ -320,7 +320,9 @@ def test_extreme_scores_with_smoothed_targets_give_exact_log_losses(dtype):
 @pytest.mark.parametrize("loss", [LogLoss(), FocalLoss()], ids=name_of)
 def test_probabilities_of_scores_whose_difference_overflows(loss):
     """A warning would be an error."""
-    np.testing.assert_array_equal(loss.probabilities(np.array([[1e308, -1e308]])), [[1, 0]])
+    scores = np.array([[1e308, -1e308]])
+    np.testing.assert_array_equal(loss.probabilities(scores), [[1, 0]])
+    np.testing.assert_array_equal(loss.log_probabilities(scores), [[0, np.finfo(float).min]])
 
 
 @each_dtype
