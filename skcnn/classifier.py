@@ -455,10 +455,13 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
 
         Layers, image shape and dtype are those of the first call. ``input_scaling`` follows the mean and the
         deviation of all samples, those of the first call and of each ``partial_fit`` since, which count
-        equally and for ever. A chunk of fewer than 8 samples,
-        or of one class, does not stand for the stream that it comes from: batch normalization uses running
-        statistics for it, which take it in, see :class:`~skcnn.layers.BatchNorm`. What layers take from the
-        data before training, they take from the first chunk.
+        equally and for ever. A chunk of fewer than 8 samples, or of one class, does not stand for the stream
+        that it comes from: batch normalization uses running statistics for it, which take it in, see
+        :class:`~skcnn.layers.BatchNorm`. What layers take from the data before training, they take from the
+        first chunk.
+
+        A network forgets classes that do not come again for many chunks: mix the stream, or take smaller
+        steps, such as ``learning_rate_init=1e-3``.
 
         ``early_stopping``, ``max_iter`` and ``tol`` do not apply, ``max_time`` does. After ``fit`` the
         optimizer begins anew, while an average goes on from the fitted weights, slowly: a smaller

@@ -43,10 +43,9 @@ for array in (X, Y, X_VAL, Y_VAL, BINARY, WEIGHTS, NAMES):
 
 
 def make_net(layers=None, **params):
-    """Return a small estimator: three minibatches an epoch, neither averaged nor smoothed."""
+    """Return a small estimator: three minibatches an epoch, not averaged."""
     defaults = {
         "averaging": None,
-        "label_smoothing": 0.0,
         "conv_layer_sizes": (4,),
         "normalization": None,
         "hidden_layer_sizes": (8,),

@@ -412,7 +412,7 @@ def test_weights_count(images):
     X, y = np.zeros_like(images[0]), images[1]
     weights = np.where(y == 0, 5.0, 1.0)
     params = {"max_iter": 300, "n_iter_no_change": 300, "learning_rate_init": 0.03, "alpha": 0.0}
-    net = make_net(batch_size=1000, label_smoothing=0.0, **params)
+    net = make_net(batch_size=1000, **params)
     weighted = clone(net).fit(X, y, sample_weight=weights).predict_proba(X)
     assert_allclose(weighted, np.tile([5 / 7, 1 / 7, 1 / 7], (len(X), 1)), atol=0.01)
     assert_allclose(clone(net).fit(X, y).predict_proba(X), 1 / 3, atol=0.01)

@@ -136,7 +136,7 @@ def skcnn_classifier(network, n_epochs, batch_size=None):
     return ConvNetClassifier(
         skcnn_layers(network),
         input_scaling=None,
-        label_smoothing=0.0,
+        solver="adam",
         averaging=None,
         learning_rate_init=1e-3,
         alpha=0,

@@ -175,7 +175,7 @@ def update(
     network, optimizer, averaging = executor.network, objective.optimizer, objective.averaging
     if objective.clip_norm is not None:
         clip_norm(gradient, objective.clip_norm)
-    if optimizer.decouples_decay:
+    if optimizer.decouples_decay and objective.alpha != 0:
         decayed = network.vector[: network.n_decayed]
         np.multiply(decayed, 1 - learning_rate * objective.alpha, out=decayed)
 

@@ -78,7 +78,7 @@ def draw_samples(network, n_samples, *, weighted, seed=0):
 
 def estimator(network, **parameters):
     layers = benchmarks["skcnn_layers"](network)
-    plain = {"input_scaling": None, "averaging": None, "label_smoothing": 0.0}
+    plain = {"input_scaling": None, "averaging": None}
     return ConvNetClassifier(layers, alpha=ALPHA, random_state=3, **(plain | parameters))
 
 

@@ -35,7 +35,6 @@ CLASSES = np.arange(10)
 def make_net(**params):
     defaults = {
         "averaging": None,
-        "label_smoothing": 0.0,
         "conv_layer_sizes": (8,),
         "hidden_layer_sizes": (32,),
         "batch_size": 100,

@@ -271,7 +271,7 @@ def fitted_and_validation(y_kind=str, *, weights=None, class_weight=(1.0, 1.0, 1
     rng = generator(0)
     X, X_val = rng.standard_normal((30, 3, 4)), rng.standard_normal((25, 3, 4))
     y, y_val = (np.array(list(map(y_kind, np.arange(n) % 3))) for n in (30, 25))
-    defaults = {"conv_layer_sizes": (), "hidden_layer_sizes": (4,), "averaging": None, "label_smoothing": 0.0}
+    defaults = {"conv_layer_sizes": (), "hidden_layer_sizes": (4,), "averaging": None}
     options = defaults | {"max_iter": 2} | options
     model = ConvNetClassifier(random_state=SEED, **options).fit(X, y)
     given = weights is not None
