@@ -161,7 +161,9 @@ def test_missing_markers_are_an_error(text):
         functions_of("measuring.py")["replace_block"](text, "a", "new")
 
 
-def test_the_readme_has_a_block_for_each_script():
+def test_the_page_has_a_block_for_each_script():
+    """The one beside the scripts, which ``--readme`` writes to."""
+    assert functions_of("measuring.py")["README"] == BENCHMARKS / "README.md"
     text = functions_of("measuring.py")["README"].read_text(encoding="utf-8")
     for name in SCRIPTS:
         functions_of("measuring.py")["replace_block"](text, name.removesuffix(".py"), "")

@@ -20,7 +20,7 @@ import sys
 import time
 from pathlib import Path
 
-README = Path(__file__).parents[2] / "README.md"
+README = Path(__file__).with_name("README.md")
 THREAD_VARIABLES = ("SKCNN_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 SGEMM_SIZE = 2048
 BUSY_LOAD = 0.5
@@ -237,7 +237,7 @@ def make_parser(description):
         metavar="FILE",
         nargs="?",
         const=README,
-        help="write the tables between the markers in this file, README.md if none is named",
+        help="write the tables between the markers in this file, README.md of this folder if none is named",
     )
     return parser
 
@@ -276,14 +276,14 @@ def warn_if_busy():
 
 
 def report(arguments, name, tables, results):
-    """Print tables, and write them to the README and the results to a file where that is asked for.
+    """Print tables, and write them to README.md and the results to a file where that is asked for.
 
     Parameters
     ----------
     arguments : Namespace
         Of a parser from :func:`make_parser`.
     name : str
-        Name of the block in the README.
+        Name of the block in README.md.
     tables : dict of str to (list of str, list of list of str)
         Header and rows of each table, by its caption.
     results : list or dict
