@@ -61,9 +61,9 @@ def test_the_same_key_gives_the_same_numbers_and_another_key_others():
     assert len(set(flat)) == len(flat) == 4 * len(keys)
 
 
-def test_the_command_of_the_readme_runs_all_seeds():
-    section = (ROOT / "README.md").read_text().split("\n## Contributing\n")[1].split("\n## ")[0]
-    (command,) = re.findall(r"```sh\n(for seed in .+?)```", section, flags=re.DOTALL)
+def test_the_command_of_the_page_runs_all_seeds():
+    page = (ROOT / "tests" / "README.md").read_text()
+    (command,) = re.findall(r"```sh\n(for seed in .+?)```", page, flags=re.DOTALL)
     assert command.startswith(f"for seed in $(seq 0 {N_SEEDS - 1}); do\n    {VARIABLE}=$seed python -m ")
     ignored = re.findall(r"--ignore (\S+)", command)
     assert ignored and all((ROOT / path).exists() for path in ignored)
