@@ -1,28 +1,46 @@
-"""README.md says what is there; its code runs as doctests."""
+"""The pages say what is there: README.md and those in the folders. Their code runs as doctests."""
 
 import inspect
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
 
 import skcnn
+import skcnn.augmentation
 import skcnn.inspection
 import skcnn.layers
 
 ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text()
+FRONT, HOUSE, GUIDE = "README.md", "skcnn/README.md", "examples/README.md"
+PATHS = [FRONT, HOUSE, GUIDE, "examples/benchmarks/README.md", "tests/README.md"]
+PAGES = {path: (ROOT / path).read_text(encoding="utf-8") for path in PATHS}
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+LAYERS = "Stacks of layers, and searching over them"
 
 
-def table(heading):
-    """Return the rows of the table below a heading."""
-    section = README.split(f"\n## {heading}\n")[1].split("\n## ")[0]
-    return [line for line in section.splitlines() if line.startswith("| `")]
+def section(page, heading):
+    """Return the text below a heading of a page."""
+    return PAGES[page].split(f"\n## {heading}\n")[1].split("\n## ")[0]
+
+
+def table(page, heading):
+    """Return the rows of the table below a heading that begin with code."""
+    return [line for line in section(page, heading).splitlines() if line.startswith("| `")]
+
+
+def signatures(page, heading):
+    """Return what the table below a heading shows in brackets, by the name before them."""
+    return dict(re.findall(r"`(\w+)\((.*?)\)`", "\n".join(table(page, heading))))
+
+
+# Tables hold what the code does
 
 
 def test_every_hyperparameter_has_a_row_with_its_default():
     rows = {}
-    for row in table("Hyperparameters"):
+    for row in table(GUIDE, "Hyperparameters"):
         names, defaults = (cell.strip() for cell in row.split("|")[1:3])
         names = re.findall(r"`(\w+)`", names)
         values = eval(f"({defaults},)") if len(names) > 1 else [eval(defaults)]
@@ -31,32 +49,63 @@ def test_every_hyperparameter_has_a_row_with_its_default():
     assert rows == {name: parameter.default for name, parameter in parameters.items()}
 
 
-def test_every_layer_is_in_the_table():
-    named = set(re.findall(r"`(\w+)\(", "\n".join(table("Stacks of layers, and searching over them"))))
-    layers = {
-        name
-        for name in skcnn.__all__
-        if issubclass(getattr(skcnn, name), skcnn.layers.Block)
-        and not inspect.isabstract(getattr(skcnn, name))
+@pytest.mark.parametrize(
+    ("page", "heading", "kinds"),
+    [
+        (FRONT, LAYERS, skcnn.layers.Block),
+        (GUIDE, "Augmentation", (skcnn.augmentation.Augmentation, skcnn.augmentation.Mixing)),
+    ],
+)
+def test_every_layer_and_augmentation_has_a_row_with_its_signature(page, heading, kinds):
+    classes = {name: getattr(skcnn, name) for name in skcnn.__all__}
+    actual = {
+        name: str(inspect.signature(kind)).strip("()").replace("'", '"')
+        for name, kind in classes.items()
+        if issubclass(kind, kinds) and not inspect.isabstract(kind)
     }
-    assert named == layers
-
-
-def test_signatures_in_the_table_of_layers_are_true():
-    for row in table("Stacks of layers, and searching over them"):
-        for name, shown in re.findall(r"`(\w+)\((.*?)\)`", row):
-            actual = str(inspect.signature(getattr(skcnn, name))).strip("()").replace("'", '"')
-            assert shown.replace("1e-5", "1e-05").replace("1 / 6", str(1 / 6)) == actual
+    shown = {
+        name: text.replace("1e-5", "1e-05").replace("1 / 6", str(1 / 6))
+        for name, text in signatures(page, heading).items()
+    }
+    assert shown == actual
 
 
 def test_every_display_has_a_row():
-    rows = re.findall(r"\| `(\w+)` \|", "\n".join(table("Pictures and explanations")))
+    rows = re.findall(r"\| `(\w+)` \|", "\n".join(table(GUIDE, "Explaining predictions")))
     assert sorted(rows) == sorted(name for name in skcnn.inspection.__all__ if name.endswith("Display"))
+
+
+def test_every_example_is_on_its_page():
+    assert all(f"[`{path.name}`]({path.name})" in PAGES[GUIDE] for path in (ROOT / "examples").glob("*.py"))
+
+
+def test_the_table_of_rooms_names_every_file():
+    named = set()
+    for row in table(HOUSE, "Rooms"):
+        room, files = re.match(r"\| `([\w/.]+)`[^|]*\|(.+)", row).groups()
+        folder = room if room.endswith("/") else ""
+        named |= {folder + name for name in re.findall(r"`(\w+\.py)`", files if folder else row)}
+    package = ROOT / "skcnn"
+    files = {path.relative_to(package).as_posix() for path in package.rglob("*.py")}
+    assert named == {path for path in files if not path.endswith("__init__.py")}
+
+
+def test_files_that_changes_go_to_are_there():
+    paths = re.findall(r"`([\w/.]+(?:/|\.py))`", section(HOUSE, "Where does my line go?"))
+    assert len(paths) > 50
+    assert not [path for path in paths if not any((base / path).exists() for base in (ROOT / "skcnn", ROOT))]
+
+
+# The front page
+
+
+def test_the_front_page_is_short():
+    assert len(PAGES[FRONT].splitlines()) <= 250
 
 
 @pytest.mark.parametrize("marker", ["main job", "tests"])
 def test_commands_are_marked_for_ci(marker):
-    assert re.search(rf"<!-- {marker} -->\n```sh\npython -m pip install .+\n```", README)
+    assert re.search(rf"<!-- {marker} -->\n```sh\npython -m pip install .+\n```", PAGES[FRONT])
 
 
 def test_ci_runs_the_test_command_of_the_readme():
@@ -64,7 +113,51 @@ def test_ci_runs_the_test_command_of_the_readme():
 
 
 def test_newest_change_is_the_version():
-    assert f"### {skcnn.__version__}" in README.split("## Changes")[1]
+    assert f"### {skcnn.__version__}" in section(FRONT, "Changes")
+
+
+def test_supported_versions_are_those_of_the_package():
+    project = PYPROJECT["project"]
+    declared = [*project["dependencies"], *project["optional-dependencies"]["plot"]]
+    oldest = {"Python": project["requires-python"].strip(">="), **dict(text.split(">=") for text in declared)}
+    stated = dict(re.findall(r"([\w-]+) (\d+\.\d+) or later", section(FRONT, "Supported versions")))
+    assert stated.keys() >= {"Python", "numpy", "scikit-learn", "scipy", "matplotlib"}
+    assert not [name for name, version in stated.items() if oldest[name] != version]
+
+
+# All pages
+
+
+def slug(heading):
+    """Return the anchor of a heading, as GitHub makes it."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+@pytest.mark.parametrize("page", PATHS)
+def test_links_lead_somewhere(page):
+    links = re.findall(r"\]\((?!https?:)([^)\s]*)\)", PAGES[page])
+    for link in links:
+        path, _, anchor = link.partition("#")
+        target = ((ROOT / page).parent / path if path else ROOT / page).resolve()
+        assert target.exists(), link
+        if anchor:
+            headings = re.findall(r"^#+ (.+)$", PAGES[target.relative_to(ROOT).as_posix()], re.MULTILINE)
+            assert anchor in map(slug, headings), link
+
+
+def test_the_front_page_links_to_all_others():
+    assert not [path for path in PATHS[1:] if f"]({path})" not in PAGES[FRONT]]
+
+
+def test_code_on_every_page_is_tested():
+    pages = {
+        path.relative_to(ROOT).as_posix()
+        for folder in ("skcnn", "tests", "examples")
+        for path in (ROOT / folder).rglob("README.md")
+    }
+    assert pages == set(PATHS[1:])
+    collected = PYPROJECT["tool"]["pytest"]["ini_options"]["testpaths"]
+    assert not [page for page in PATHS if page not in collected and page.split("/")[0] not in collected]
 
 
 def test_top_level_holds_nothing_else():
