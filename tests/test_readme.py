@@ -90,10 +90,14 @@ def test_the_table_of_rooms_names_every_file():
     assert named == {path for path in files if not path.endswith("__init__.py")}
 
 
-def test_files_that_changes_go_to_are_there():
-    paths = re.findall(r"`([\w/.]+(?:/|\.py))`", section(HOUSE, "Where does my line go?"))
-    assert len(paths) > 50
-    assert not [path for path in paths if not any((base / path).exists() for base in (ROOT / "skcnn", ROOT))]
+@pytest.mark.parametrize(
+    ("page", "heading"), [(HOUSE, "Where does my line go?"), ("tests/README.md", "Layout")]
+)
+def test_files_and_folders_that_are_named_are_there(page, heading):
+    paths = re.findall(r"`([\w/.]+(?:/|\.py))`", section(page, heading))
+    folders = ROOT / Path(page).parent, ROOT
+    assert len(paths) > 20
+    assert not [path for path in paths if not any((folder / path).exists() for folder in folders)]
 
 
 # The front page
