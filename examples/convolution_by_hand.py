@@ -27,9 +27,9 @@ FILTERS = {
 DETAIL = np.s_[:250, 30:280]  # what is drawn: enough for each pixel to be seen
 
 
-def grey_photograph(name, step):
-    """Return every ``step``-th pixel of a photograph, shape (height, width), black 0 and white 1."""
-    return load_sample_image(name)[::step, ::step] @ [0.299, 0.587, 0.114] / 255
+def grey_photograph(name, stride):
+    """Return every ``stride``-th pixel of a photograph, shape (height, width), black 0 and white 1."""
+    return load_sample_image(name)[::stride, ::stride] @ [0.299, 0.587, 0.114] / 255
 
 
 def by_hand(image, filters):
@@ -91,10 +91,10 @@ def main():
     """Convolve in three ways, compare and draw."""
     parser = option_parser(__doc__, "convolution_by_hand.png")
     parser.add_argument("--photograph", default="china.jpg", choices=["china.jpg", "flower.jpg"])
-    parser.add_argument("--step", type=int, default=1, help="take every so manieth pixel, which is quicker")
+    parser.add_argument("--stride", type=int, default=1, help="take every so manieth pixel, which is quicker")
     arguments = parser.parse_args()
 
-    image = grey_photograph(arguments.photograph, arguments.step)
+    image = grey_photograph(arguments.photograph, arguments.stride)
     filters = np.stack([np.array(kernel, float) for kernel in FILTERS.values()], axis=-1)
     print(f"{len(FILTERS)} filters on a photograph of {image.shape[0]} x {image.shape[1]} pixels")
     results = {

@@ -76,8 +76,8 @@ def main():
 
     net = found.best_estimator_["net"]
     print(f"\nthe best network: {net.n_params_} weights")
-    for step in net.network_.steps:
-        print(f"  {step.name:14}{step.output_shape}")
+    for node in net.network_.nodes:
+        print(f"  {node.name:14}{node.output_shape}")
     print(f"\n{time.perf_counter() - start:.0f} s in all")
 
 

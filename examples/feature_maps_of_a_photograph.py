@@ -65,7 +65,7 @@ def with_weights_for(images, classifier):
 def maps_of(classifier, image, layer):
     """Return the result of a layer for one image, shape (height, width, n_maps)."""
     features = ConvNetFeatures(classifier, layer, prefit=True).fit(image[np.newaxis])
-    shape = next(step.output_shape for step in classifier.network_.steps if step.name == layer)
+    shape = next(node.output_shape for node in classifier.network_.nodes if node.name == layer)
     return features.transform(image[np.newaxis]).reshape(shape)
 
 

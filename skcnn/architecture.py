@@ -21,7 +21,7 @@ from skcnn.layers.activation import as_activation
 from skcnn.layers.base import Activation, Shape, as_pair, as_size, is_integer
 from skcnn.layers.containers import with_flatten
 from skcnn.layers.naming import NamedBlocks, check_layers, is_passthrough, named_layers
-from skcnn.network.graph import Graph, Step
+from skcnn.network.graph import Graph, Node
 
 POOLING = {"max": MaxPool2D, "average": AvgPool2D}
 NORMALIZATION = {"batch": BatchNorm}
@@ -193,7 +193,7 @@ def explicit_layers(layers, parameter_names) -> NamedBlocks:
 
 def complete_layers(
     layers: NamedBlocks, input_shape: Shape, n_outputs: int
-) -> tuple[NamedBlocks, tuple[Step, ...]]:
+) -> tuple[NamedBlocks, tuple[Node, ...]]:
     """Add what a stack needs to end in scores: Flatten where images meet vectors, and the output layer.
 
     Parameters
@@ -206,7 +206,7 @@ def complete_layers(
     Returns
     -------
     layers : list of (str, Block)
-    steps : tuple of Step
+    nodes : tuple of Node
         The compiled layers.
 
     Raises
@@ -222,17 +222,17 @@ def complete_layers(
         added = with_flatten(name, layer, graph.shape(source), flatten)
         complete += added
         source = graph.connect_all(added, source)
-    return complete, tuple(graph.steps)
+    return complete, tuple(graph.nodes)
 
 
 def _check_end(graph, source):
-    """Raise a ValueError if a step gives the result of a softmax over a vector, dropped out or not."""
-    step = graph.steps[source]
-    while isinstance(step.layer, Dropout):
-        step = graph.steps[step.inputs[0]]
-    if isinstance(step.layer, Softmax) and len(step.output_shape) == 1:
+    """Raise a ValueError if a node gives the result of a softmax over a vector, dropped out or not."""
+    node = graph.nodes[source]
+    while isinstance(node.layer, Dropout):
+        node = graph.nodes[node.inputs[0]]
+    if isinstance(node.layer, Softmax) and len(node.output_shape) == 1:
         raise ValueError(
-            f"layer {step.name!r}: a softmax at the end is not needed, for the estimator adds the output "
+            f"layer {node.name!r}: a softmax at the end is not needed, for the estimator adds the output "
             "layer and its softmax; leave it out"
         )
 
@@ -311,8 +311,8 @@ def lenet5(activation: str | Activation | None = "tanh") -> NamedBlocks:
     Examples
     --------
     >>> from skcnn.architecture import lenet5
-    >>> from skcnn.network.graph import compile_steps
-    >>> compile_steps(lenet5()[:4], (28, 28, 1))[-1].output_shape
+    >>> from skcnn.network.graph import compile_nodes
+    >>> compile_nodes(lenet5()[:4], (28, 28, 1))[-1].output_shape
     (5, 5, 16)
     """
     as_activation(activation)  # an error now rather than in fit

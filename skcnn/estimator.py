@@ -42,11 +42,11 @@ from skcnn.layers.activation import ACTIVATIONS
 from skcnn.layers.base import Activation
 from skcnn.layers.naming import NamedPartsMixin, named_layers
 from skcnn.network.diagram import stack_block
-from skcnn.network.graph import Graph, Step, compile_graph
+from skcnn.network.graph import Graph, Node, compile_graph
 from skcnn.network.losses import LOSSES
 from skcnn.network.model import Model
 from skcnn.network.network import init_network
-from skcnn.network.summary import ASSUMED_DTYPE, summary_of_network, summary_of_steps, with_unknown_output
+from skcnn.network.summary import ASSUMED_DTYPE, summary_of_network, summary_of_nodes, with_unknown_output
 from skcnn.training.averaging import AVERAGING
 from skcnn.training.callbacks import begin_fit, copy_without_callbacks
 from skcnn.training.fit import Fit, Mode, Outcome
@@ -380,10 +380,10 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
                 format = self._scaled(samples, format, mean_weight)
             network = self.network_.copy()
             return self.model_.with_parts(network=network, format=format, loss=loss, made_with=versions())
-        layers, steps = self._layers(format.image_shape, len(classes))
+        layers, nodes = self._layers(format.image_shape, len(classes))
         if self.input_scaling == "standardize":
             format = self._scaled(samples, format, mean_weight)
-        network = init_network(steps, dtype=format.dtype, seed=seed)
+        network = init_network(nodes, dtype=format.dtype, seed=seed)
         return Model(layers, network, format, classes, loss, seed=seed, made_with=versions())
 
     def _scaled(self, samples, format, mean_weight):
@@ -395,7 +395,7 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
         return standardized(source, None if np.ptp(weights) == 0 else weights, total=total)
 
     def _layers(self, image_shape, n_outputs):
-        """Return the complete layers that the hyperparameters describe, and their steps."""
+        """Return the complete layers that the hyperparameters describe, and their nodes."""
         if self.layers is None:
             layers = compact_layers(
                 image_shape,
@@ -414,13 +414,13 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
 
     def _check_architecture(self):
         """Raise a ValueError if the layers are no longer those that the network was built of."""
-        blank = Step("none", None, (), (), ())
-        _, steps = self._layers(self.image_shape_, self.n_outputs_)
-        for step, built in zip_longest(steps, self.network_.steps, fillvalue=blank):
-            if (step.name, step.inputs, repr(step.layer)) != (built.name, built.inputs, repr(built.layer)):
+        blank = Node("none", None, (), (), ())
+        _, nodes = self._layers(self.image_shape_, self.n_outputs_)
+        for node, built in zip_longest(nodes, self.network_.nodes, fillvalue=blank):
+            if (node.name, node.inputs, repr(node.layer)) != (built.name, built.inputs, repr(built.layer)):
                 raise ValueError(
                     f"training cannot go on: layer {built.name!r} was {built.layer!r} when the network was "
-                    f"built, {step.name!r} is {step.layer!r} now; set warm_start=False to start anew"
+                    f"built, {node.name!r} is {node.layer!r} now; set warm_start=False to start anew"
                 )
 
     def _training_data(self, mode, samples, model, class_weight, mean_weight, seed):
@@ -631,8 +631,8 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
         else:
             X = check_images(copy.copy(self), X, reset=True)
             format = self._format_of(X.shape, X.dtype)
-        _, steps = self._layers(format.image_shape, 1 if y is None else self._count_outputs(X, y))
-        summary = summary_of_steps(steps, format.dtype)
+        _, nodes = self._layers(format.image_shape, 1 if y is None else self._count_outputs(X, y))
+        summary = summary_of_nodes(nodes, format.dtype)
         if X is None and self.dtype == "auto":
             summary = replace(summary, notes=(ASSUMED_DTYPE,))
         return with_unknown_output(summary) if y is None else summary
@@ -640,23 +640,23 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
     @available_if(lambda estimator: VisualBlock is not None)
     def _sk_visual_block_(self):
         """Return the block of the layers as far as they are known, else of the estimator alone."""
-        layers, steps = self._known_layers()
+        layers, nodes = self._known_layers()
         if not layers:
             return VisualBlock("single", self, names=type(self).__name__, name_details=str(self))
-        block = stack_block(layers, steps, searchable=self.get_params().keys())
+        block = stack_block(layers, nodes, searchable=self.get_params().keys())
         block.dash_wrapped = True
         return block
 
     def _known_layers(self):
-        """Return the layers by name and the steps, those of the network if there is one."""
+        """Return the layers by name and the nodes, those of the network if there is one."""
         if hasattr(self, "model_"):
-            return self.layers_, self.network_.steps
+            return self.layers_, self.network_.nodes
         try:
             check_hyperparameters(self)
-            layers, steps = self._layers(self._format_without_images().image_shape, 1)
+            layers, nodes = self._layers(self._format_without_images().image_shape, 1)
         except Exception:  # whatever is wrong or missing is for fit to say
             return named_layers(self.layers), ()
-        return layers[:-1], steps  # without the output layer, whose size is not known
+        return layers[:-1], nodes  # without the output layer, whose size is not known
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -19,8 +19,8 @@ from skcnn._sklearn import (
 )
 from skcnn.data.arrays import stacked
 from skcnn.estimator import BaseConvNet, planned_graph
-from skcnn.network.named_steps import names_of_steps, result_step
-from skcnn.pipelines import check_network, feature_step, layer_features, unwrapped
+from skcnn.network.named_nodes import names_of_nodes, result_node
+from skcnn.pipelines import check_network, feature_node, layer_features, unwrapped
 
 
 class ConvNetFeatures(MetaEstimatorMixin, TransformerMixin, BaseEstimator):
@@ -109,7 +109,7 @@ class ConvNetFeatures(MetaEstimatorMixin, TransformerMixin, BaseEstimator):
                 f"prefit=True trains nothing that could use {sorted(fit_params)}: leave them out"
             )
         trained = deepcopy(self.estimator) if self.prefit else self._trained(X, y, fit_params)
-        feature_step(unwrapped(trained)[1].model_, self.layer)
+        feature_node(unwrapped(trained)[1].model_, self.layer)
         self.estimator_ = trained
         return self
 
@@ -169,15 +169,15 @@ class ConvNetFeatures(MetaEstimatorMixin, TransformerMixin, BaseEstimator):
         if not is_column:  # of images, which has one name for all features
             check_feature_names_in(self, input_features, generate_names=False)
         model = unwrapped(self.estimator_)[1].model_
-        index = feature_step(model, self.layer)
-        layer = self.layer or names_of_steps(model.graph)[index]
-        places = np.ndindex(model.network.steps[index].output_shape)
+        index = feature_node(model, self.layer)
+        layer = self.layer or names_of_nodes(model.graph)[index]
+        places = np.ndindex(model.network.nodes[index].output_shape)
         return np.array([f"{layer}_{'_'.join(map(str, place))}" for place in places], dtype=object)
 
     @property
     def _n_features_out(self):
         model = unwrapped(self.estimator_)[1].model_
-        return prod(model.network.steps[feature_step(model, self.layer)].output_shape)
+        return prod(model.network.nodes[feature_node(model, self.layer)].output_shape)
 
     @property
     def n_features_in_(self):
@@ -229,4 +229,4 @@ def check_planned_layer(estimator, layer: str, X) -> None:
     if shape is None or (2 <= len(shape) <= 4 and 0 not in shape[1:]):
         graph = planned_graph(network, shape)
         if graph is not None:
-            result_step(graph, layer)
+            result_node(graph, layer)

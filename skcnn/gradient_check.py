@@ -9,7 +9,7 @@ from skcnn.layers import Block, Flatten, Layer
 from skcnn.layers.contract import checked_shape, kind_of
 from skcnn.network.cut import Cut
 from skcnn.network.executor import Batch, Executor
-from skcnn.network.graph import compile_steps
+from skcnn.network.graph import compile_nodes
 from skcnn.network.losses import LinearLoss, Loss
 from skcnn.network.network import init_network
 from skcnn.network.threads import worker_pool
@@ -146,10 +146,10 @@ def _checked_weights(weights, n_samples):
 def _gradient_error(layers, input_shape, *, n_samples, weights, n_directions, step, random_state):
     """Return the largest error of the gradients of a stack; see :func:`layer_gradient_error`."""
     rng = np.random.default_rng(random_state)
-    if len(compile_steps(layers, input_shape)[-1].output_shape) == 3:
+    if len(compile_nodes(layers, input_shape)[-1].output_shape) == 3:
         layers = [*layers, ("flatten", Flatten())]
-    steps = compile_steps(layers, input_shape)
-    network = init_network(steps, dtype=np.float64, seed=random_state)
+    nodes = compile_nodes(layers, input_shape)
+    network = init_network(nodes, dtype=np.float64, seed=random_state)
     network.vector += 0.1 * rng.standard_normal(network.n_params)  # biases and shifts that are not zero
     is_image = len(input_shape) == 3
     X = rng.standard_normal(

@@ -14,7 +14,7 @@ from skcnn.data.arrays import as_image_array, check_images, stacked
 from skcnn.data.images import ImageFormat, check_image_shape, resolve_image_shape
 from skcnn.estimator import BaseConvNet
 from skcnn.network.model import Model
-from skcnn.network.named_steps import penultimate_step, result_step
+from skcnn.network.named_nodes import penultimate_node, result_node
 
 
 def unwrapped(estimator) -> tuple[list, BaseConvNet]:
@@ -100,14 +100,14 @@ def layer_features(estimator, layer: str | None, X) -> np.ndarray:
         Images, as the estimator takes them.
     """
     route = Route(estimator, X)
-    features = route.model.results(route.inner, feature_step(route.model, layer))
+    features = route.model.results(route.inner, feature_node(route.model, layer))
     return features.reshape(len(features), -1)
 
 
-def feature_step(model: Model, layer: str | None) -> int:
-    """Return the step whose results are the features of a layer; None is the one before the output layer."""
+def feature_node(model: Model, layer: str | None) -> int:
+    """Return the node whose results are the features of a layer; None is the one before the output layer."""
     graph = model.graph
-    return penultimate_step(graph) if layer is None else result_step(graph, layer)
+    return penultimate_node(graph) if layer is None else result_node(graph, layer)
 
 
 class Route:

@@ -5,7 +5,7 @@ from seeds import SEED, generator
 
 from skcnn.layers import BatchNorm, Conv2D, Dense, Flatten, MaxPool2D
 from skcnn.layers.base import JoiningLayer
-from skcnn.network.graph import Graph, compile_steps
+from skcnn.network.graph import Graph, compile_nodes
 from skcnn.network.network import init_network
 from skcnn.network.program import Program
 from skcnn.network.rewriting import fuse
@@ -27,9 +27,9 @@ def stack():
 INPUT_SHAPE = (4, 6, 2)
 
 
-def build(steps, dtype=np.float64, seed=0):
+def build(nodes, dtype=np.float64, seed=0):
     """Return a network whose biases, shifts and running statistics are not what they start as."""
-    network = init_network(steps, dtype=dtype, seed=SEED + seed)
+    network = init_network(nodes, dtype=dtype, seed=SEED + seed)
     rng = generator(seed)
     network.vector += 0.3 * rng.standard_normal(network.n_params).astype(dtype)
     for (name, key), value in network.state().items():
@@ -41,21 +41,21 @@ def build(steps, dtype=np.float64, seed=0):
 def chain(*layers, input_shape=(6, 5, 2), **options):
     """Return a network of layers one behind the other."""
     named = [(f"layer{index}", layer) for index, layer in enumerate(layers, start=1)]
-    return build(compile_steps(named, input_shape), **options)
+    return build(compile_nodes(named, input_shape), **options)
 
 
 def graph(input_shape, *entries):
     """Return a network of (layer, indices of its inputs), counted from the input at 0."""
-    steps = Graph(input_shape)
+    nodes = Graph(input_shape)
     for index, (layer, inputs) in enumerate(entries, start=1):
-        assert steps.add(f"step{index}", layer, *inputs) == index
-    return build(tuple(steps.steps))
+        assert nodes.add(f"node{index}", layer, *inputs) == index
+    return build(tuple(nodes.nodes))
 
 
 def program_of(network, *, training, input_gradient=False):
     """Return the program that an executor would run."""
     trained = network.trained if training else None
-    return Program(fuse(network.steps), trained, input_gradient=input_gradient)
+    return Program(fuse(network.nodes), trained, input_gradient=input_gradient)
 
 
 class Multiply(JoiningLayer):

@@ -11,7 +11,7 @@ from skcnn.data.images import ImageFormat, ImageSource
 from skcnn.data.samples import TrainingData
 from skcnn.layers import BatchNorm, Conv2D, Dense, Dropout, Flatten, ReLU
 from skcnn.network.executor import Executor
-from skcnn.network.graph import compile_steps
+from skcnn.network.graph import compile_nodes
 from skcnn.network.losses import LogLoss
 from skcnn.network.network import init_network
 from skcnn.network.threads import worker_pool
@@ -28,7 +28,7 @@ def make_network(*layers, dtype=np.float64, seed=0, shape=SHAPE):
     """Return a network with biases and shifts that are not zero; a Dense layer by default."""
     layers = layers or (Flatten(), Dense(N_CLASSES))
     named = [(f"layer{index}", layer) for index, layer in enumerate(layers)]
-    network = init_network(compile_steps(named, shape), dtype=dtype, seed=SEED + seed)
+    network = init_network(compile_nodes(named, shape), dtype=dtype, seed=SEED + seed)
     network.vector += 0.3 * generator(seed).standard_normal(network.n_params).astype(dtype)
     return network
 
@@ -58,18 +58,18 @@ def normalized_network(dtype=np.float64):
 def naive_statistics(network, X, weights=None):
     """Return mean and biased variance before each normalization of ``normalized_network`` by its name."""
     statistics, Y = {}, X.reshape(len(X), -1)
-    for step in network.steps[2:]:
-        params = network.params.get(step.name, {})
-        if isinstance(step.layer, Dense):
+    for node in network.nodes[2:]:
+        params = network.params.get(node.name, {})
+        if isinstance(node.layer, Dense):
             Y = Y @ params["weight"] + params["bias"]
-        elif isinstance(step.layer, ReLU):
+        elif isinstance(node.layer, ReLU):
             Y = np.maximum(Y, 0)
         else:
             mean = np.average(Y, axis=0, weights=weights)
             variance = np.average((Y - mean) ** 2, axis=0, weights=weights)
-            statistics[step.name, "running_mean"] = mean
-            statistics[step.name, "running_variance"] = variance
-            Y = params["scale"] * (Y - mean) / np.sqrt(variance + step.layer.epsilon) + params["shift"]
+            statistics[node.name, "running_mean"] = mean
+            statistics[node.name, "running_variance"] = variance
+            Y = params["scale"] * (Y - mean) / np.sqrt(variance + node.layer.epsilon) + params["shift"]
     return statistics
 
 

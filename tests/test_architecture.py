@@ -101,12 +101,12 @@ def test_batch_normalization_stands_between_convolution_and_activation():
 @pytest.mark.parametrize("normalization", [None, "batch"])
 def test_every_activation_trains(activation, normalization):
     net = make_net(activation=activation, normalization=normalization).fit(X, Y)
-    steps = [step.name for step in net.network_.steps]
+    nodes = [node.name for node in net.network_.nodes]
     expected = {
         None: {"conv1_" + activation, "dense1_" + activation},
         "batch": {"activation1", "dense1_" + activation},
     }[normalization]
-    assert expected.isdisjoint(steps) if activation == "identity" else expected <= set(steps)
+    assert expected.isdisjoint(nodes) if activation == "identity" else expected <= set(nodes)
 
 
 def test_dropout_follows_each_dense_layer():
@@ -360,9 +360,9 @@ def test_softmax_elsewhere_is_a_layer_like_others(layers):
 
 
 def test_output_layer_has_a_score_for_each_class():
-    layers, steps = complete_layers([("conv", Conv2D(2))], (4, 4, 1), 5)
+    layers, nodes = complete_layers([("conv", Conv2D(2))], (4, 4, 1), 5)
     assert layers[-1][0] == "output"
-    assert steps[-1].output_shape == (5,)
+    assert nodes[-1].output_shape == (5,)
 
 
 def test_built_layers_are_copies():
@@ -378,7 +378,7 @@ def test_layers_inside_of_built_layers_are_copies():
     built = net.layers_[0][1]
     assert built.layers[0] is not inner
     assert built.projection is not projection
-    assert all(step.layer is not inner and step.layer is not projection for step in net.network_.steps)
+    assert all(node.layer is not inner and node.layer is not projection for node in net.network_.nodes)
 
 
 # a fitted estimator
@@ -482,8 +482,8 @@ CIFAR10, MNIST, DIGITS = (32, 32, 3), (28, 28, 1), (8, 8, 1)
 
 
 def count_parameters(layers, input_shape, n_outputs=10):
-    _, steps = complete_layers(layers, input_shape, n_outputs)
-    return init_network(steps, dtype=np.float32, seed=SEED).n_params
+    _, nodes = complete_layers(layers, input_shape, n_outputs)
+    return init_network(nodes, dtype=np.float32, seed=SEED).n_params
 
 
 @pytest.mark.parametrize(
@@ -514,8 +514,8 @@ def test_known_stacks_have_the_parameters_counted_by_hand(layers, input_shape, e
 
 
 def test_lenet5_has_the_shapes_of_the_paper():
-    _, steps = complete_layers(lenet5(), MNIST, 10)
-    shapes = {step.name: step.output_shape for step in steps}
+    _, nodes = complete_layers(lenet5(), MNIST, 10)
+    shapes = {node.name: node.output_shape for node in nodes}
     assert [shapes[name] for name in ("conv1", "pool1", "conv2", "pool2", "dense1", "dense2", "output")] == [
         (28, 28, 6),
         (14, 14, 6),
@@ -528,8 +528,8 @@ def test_lenet5_has_the_shapes_of_the_paper():
 
 
 def test_small_resnet_halves_the_image_with_each_stage():
-    _, steps = complete_layers(small_resnet(filters=(4, 8, 16), blocks=2), CIFAR10, 10)
-    shapes = {step.name: step.output_shape for step in steps}
+    _, nodes = complete_layers(small_resnet(filters=(4, 8, 16), blocks=2), CIFAR10, 10)
+    shapes = {node.name: node.output_shape for node in nodes}
     assert [shapes[f"res{stage}_{number}"] for stage in (1, 2, 3) for number in (1, 2)] == [
         (32, 32, 4),
         (32, 32, 4),
@@ -612,7 +612,7 @@ def test_lenet5_takes_activations_and_shares_none_of_them():
 def test_an_activation_layer_is_copied_behind_each_compact_layer(normalization):
     given = LeakyReLU(0.2)
     net = make_net(activation=given, normalization=normalization, conv_layer_sizes=(2, 3)).fit(X, Y)
-    used = [step.layer for step in net.network_.steps if isinstance(step.layer, LeakyReLU)]
+    used = [node.layer for node in net.network_.nodes if isinstance(node.layer, LeakyReLU)]
     assert [layer.negative_slope for layer in used] == [0.2] * 3
     assert len({id(layer) for layer in (given, *used)}) == 4
     before = net.predict_proba(X)
@@ -632,7 +632,7 @@ def test_fit_works_on_a_copy_of_the_activation_of_a_layer():
         [("conv1", Conv2D(2, activation=given)), ("res1", Residual([Conv2D(2)], activation=given))]
     )
     net.set_params(conv1__activation__negative_slope=0.3, res1__activation=LeakyReLU(0.4)).fit(X, Y)
-    used = {step.name: step.layer for step in net.network_.steps}
+    used = {node.name: node.layer for node in net.network_.nodes}
     assert (used["conv1_leaky_relu"].negative_slope, used["res1_leaky_relu"].negative_slope) == (0.3, 0.4)
     assert used["conv1_leaky_relu"] is not given
     params = clone(net).get_params()

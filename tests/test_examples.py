@@ -218,7 +218,7 @@ def test_augmentation_draws_all_kinds(run_with_figure):
 
 
 def test_convolution_by_hand_equals_scipy_and_a_layer(run_with_figure):
-    printed = run_with_figure("convolution_by_hand.py", "--step", 8)
+    printed = run_with_figure("convolution_by_hand.py", "--stride", 8)
     assert "4 filters on a photograph of 54 x 80 pixels" in printed
     differences = [float(line.split(": ")[1]) for line in printed.splitlines() if "largest" in line]
     assert len(differences) == 2 and max(differences) < 1e-12

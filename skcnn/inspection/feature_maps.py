@@ -10,7 +10,7 @@ from skcnn.inspection.plotting import (
     import_pyplot,
     limits_of,
 )
-from skcnn.network.named_steps import image_layers, image_step
+from skcnn.network.named_nodes import image_layers, image_node
 from skcnn.pipelines import Route
 
 
@@ -95,7 +95,7 @@ class FeatureMapDisplay:
         layers = image_layers(graph) if layers is None else as_names(layers, "layers")
         if not layers:
             raise ValueError("the network has no layers whose results are images")
-        indices = {name: image_step(graph, name, parameter="layers") for name in layers}
+        indices = {name: image_node(graph, name, parameter="layers") for name in layers}
         maps = {name: route.model.results(route.inner, index)[0] for name, index in indices.items()}
         return cls(route.as_images(route.X)[0], maps).plot(n_maps=n_maps, fig=fig)
 

@@ -80,10 +80,10 @@ class FilterDisplay:
         if not isinstance(initial, bool | np.bool_):
             raise ValueError(f"initial must be True or False, got {initial!r}")
         _, classifier = unwrapped(estimator)
-        step = convolution_named(classifier, layer)
-        networks = {"before training": initial_network(classifier, step)} if initial else {}
+        node = convolution_named(classifier, layer)
+        networks = {"before training": initial_network(classifier, node)} if initial else {}
         networks["after training"] = classifier.network_
-        filters = {when: filters_of(network, step) for when, network in networks.items()}
+        filters = {when: filters_of(network, node) for when, network in networks.items()}
         return cls(filters).plot(n_columns=n_columns, fig=fig)
 
     def plot(self, *, n_columns=None, fig=None):
@@ -119,31 +119,31 @@ class FilterDisplay:
 
 
 def convolution_named(classifier, layer: str | None):
-    """Return the step of a convolution of a network; of the first one for None."""
-    steps = {step.name: step for step in classifier.network_.steps if isinstance(step.layer, Convolution)}
-    if not steps:
+    """Return the node of a convolution of a network; of the first one for None."""
+    nodes = {node.name: node for node in classifier.network_.nodes if isinstance(node.layer, Convolution)}
+    if not nodes:
         raise ValueError("the network has no convolution")
-    if layer is not None and (not isinstance(layer, str) or layer not in steps):
-        raise ValueError(f"layer must be one of the convolutions {list(steps)}, got {layer!r}")
-    return steps[layer or next(iter(steps))]
+    if layer is not None and (not isinstance(layer, str) or layer not in nodes):
+        raise ValueError(f"layer must be one of the convolutions {list(nodes)}, got {layer!r}")
+    return nodes[layer or next(iter(nodes))]
 
 
-def initial_network(classifier, step) -> Network:
+def initial_network(classifier, node) -> Network:
     """Return a network with the filters that a convolution began training with."""
     network = classifier.network_
-    if step.name not in network.trained:
+    if node.name not in network.trained:
         return network
     if classifier.init_scaling is not None:
         raise ValueError(
             "initial=True cannot show filters that were scaled with the training data, by "
             f"init_scaling={classifier.init_scaling!r}: set initial=False"
         )
-    return init_network(network.steps, dtype=network.dtype, seed=classifier.model_.seed)
+    return init_network(network.nodes, dtype=network.dtype, seed=classifier.model_.seed)
 
 
-def filters_of(network: Network, step) -> np.ndarray:
+def filters_of(network: Network, node) -> np.ndarray:
     """Return the filters of a convolution, shape (h, w, c, f); those of each channel have one channel."""
-    weight = np.array(network.params[step.name]["weight"])
-    if isinstance(step.layer, DepthwiseConv2D):
+    weight = np.array(network.params[node.name]["weight"])
+    if isinstance(node.layer, DepthwiseConv2D):
         return weight.reshape(*weight.shape[:2], 1, -1)
     return weight

@@ -9,7 +9,7 @@ from skcnn._sklearn import Interval, StrOptions, validate_params
 from skcnn.layers.base import as_pair
 from skcnn.layers.contract import kind_of
 from skcnn.network.frozen import ScoreGradients
-from skcnn.network.named_steps import image_step, last_convolved_step
+from skcnn.network.named_nodes import image_node, last_convolved_node
 from skcnn.pipelines import Route
 
 
@@ -69,7 +69,7 @@ def grad_cam(route, X, coefficients, options):
     """Return the maps of a layer, weighted by their mean gradients, where positive, (n, h, w)."""
     layer = options["layer"]
     graph = route.model.graph
-    index = last_convolved_step(graph) if layer is None else image_step(graph, layer)
+    index = last_convolved_node(graph) if layer is None else image_node(graph, layer)
     maps = route.model.results(X, index)
     gradients = ScoreGradients(route.model).of_results(maps, index, coefficients)
     heat = np.maximum(np.einsum("nhwc,nc->nhw", maps, gradients.mean(axis=(1, 2))), 0)
@@ -268,7 +268,7 @@ def target_codes(route: Route, target) -> np.ndarray:
 def check_options(route: Route, layer, baseline, patch_size, strides) -> None:
     """Raise a ValueError unless options are valid, those of other methods, too; None is valid for all."""
     if layer is not None:
-        image_step(route.model.graph, layer)
+        image_node(route.model.graph, layer)
     if patch_size is not None:
         as_pair(patch_size, "patch_size")
     if strides is not None:

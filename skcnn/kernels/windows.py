@@ -26,7 +26,7 @@ def span_of(size: Pair, dilation: Pair) -> Pair:
     >>> span_of((3, 2), (1, 4))
     (3, 5)
     """
-    return tuple((length - 1) * step + 1 for length, step in zip(size, dilation, strict=True))
+    return tuple((length - 1) * distance + 1 for length, distance in zip(size, dilation, strict=True))
 
 
 def same_padding(image_size: Pair, span: Pair, strides: Pair) -> Padding:
@@ -53,9 +53,9 @@ class Windows:
     size : (int, int)
         Pixels of a window.
     strides : (int, int)
-        Steps between neighbouring windows.
+        Distances between neighbouring windows.
     dilation : (int, int)
-        Steps between neighbouring pixels of a window.
+        Distances between neighbouring pixels of a window.
     padding : ((top, bottom), (left, right))
         Pixels around the image.
     counts : (int, int)

@@ -7,7 +7,7 @@ of a channel and filters :math:`W`,
 
 which takes 36 multiplications a channel and filter where the definition takes 144. The sum over channels is
 one matrix product for each of the 36 positions in a tile; the transforms are matrix products with long rows,
-first along the height, then along the width. The gradients are the exact adjoints of these steps.
+first along the height, then along the width. The gradients are the exact adjoints of these operations.
 
 References
 ----------
@@ -77,7 +77,7 @@ class WinogradKernel(ConvolutionKernel):
         return (PIXELS**2 * self.channels + self.has_bias, self.filters)
 
     def scratch_size(self):
-        """Return the size of the transformed tiles and products, and of the steps between, of one image."""
+        """Return the size of the transformed tiles and products, and of what stands between, of one image."""
         tile_size = PIXELS**2 * self.channels + PIXELS * (PIXELS + RESULTS) * self.filters
         return self.rows * self.columns * tile_size + 3 * prod(self.padded_size) * self.channels
 

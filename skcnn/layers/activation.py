@@ -244,14 +244,14 @@ def connect_with_activation(graph, name: str, layer: Layer, source: int) -> int:
     ValueError
         If there is no such activation.
     """
-    step = graph.add(name, layer, source)
-    return connect_activation(graph, name, layer.activation, step)
+    node = graph.add(name, layer, source)
+    return connect_activation(graph, name, layer.activation, node)
 
 
 def connect_activation(graph, name: str, activation, source: int) -> int:
-    """Add the activation of a layer, given as in :func:`as_activation`, and return the last step.
+    """Add the activation of a layer, given as in :func:`as_activation`, and return the last node.
 
-    The step is called after the layer and the activation, "conv1_relu"; an activation without a name of its
+    The node is called after the layer and the activation, "conv1_relu"; an activation without a name of its
     own goes by that of its class in lower case.
 
     Raises

@@ -25,7 +25,7 @@ class Block(BaseEstimator, ABC):
 
     @abstractmethod
     def connect(self, graph, name: str, source: int) -> int:
-        """Add the steps that this block stands for to the graph of a network.
+        """Add the nodes that this block stands for to the graph of a network.
 
         Parameters
         ----------
@@ -33,12 +33,12 @@ class Block(BaseEstimator, ABC):
         name : str
             Name of the block in the stack.
         source : int
-            Step whose result the block takes.
+            Node whose result the block takes.
 
         Returns
         -------
-        step : int
-            Step that gives the block's result.
+        node : int
+            Node that gives the block's result.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""Containers: layers made of layers. They become steps of the network and are never run as such."""
+"""Containers: layers made of layers. They become nodes of the network and are never run as such."""
 
 from abc import abstractmethod
 
@@ -40,7 +40,7 @@ def with_flatten(name: str, block: Block, input_shape, flatten: str | None = Non
 
 
 def connect_behind(graph, blocks: NamedBlocks, source: int) -> int:
-    """Add blocks, each behind the one before and a Flatten where one is needed; return the last step."""
+    """Add blocks, each behind the one before and a Flatten where one is needed; return the last node."""
     for name, block in blocks:
         source = graph.connect_all(with_flatten(name, block, graph.shape(source)), source)
     return source
@@ -51,7 +51,7 @@ class Container(NamedPartsMixin, Block):
 
     @abstractmethod
     def connect(self, graph, name, source):
-        """Add the steps of the layers; see :meth:`Block.connect`."""
+        """Add the nodes of the layers; see :meth:`Block.connect`."""
 
     @property
     def takes_vectors(self):
@@ -175,14 +175,14 @@ class Residual(Container):
 
     def connect(self, graph, name, source):
         """Add the branch, the projection and their sum; see :meth:`Block.connect`."""
-        n_steps = len(graph.steps)
+        n_nodes = len(graph.nodes)
         end = connect_behind(graph, self._checked_blocks(name), source)
         if is_passthrough(self.projection):
             projection = {}
         elif self.projection == "auto":
-            strides = branch_strides(graph.steps, n_steps, end)
+            strides = branch_strides(graph.nodes, n_nodes, end)
             projection = projection_between(
-                graph.shape(source), graph.shape(end), strides, graph.steps[end].layer
+                graph.shape(source), graph.shape(end), strides, graph.nodes[end].layer
             )
         elif is_named(self.projection):
             raise ValueError(
@@ -211,14 +211,14 @@ class Residual(Container):
         return super()._first_blocks() + own
 
 
-def branch_strides(steps, first: int, end: int) -> tuple[int, int]:
+def branch_strides(nodes, first: int, end: int) -> tuple[int, int]:
     """Return the pixels of a branch's input from one pixel of its result to the next.
 
     Parameters
     ----------
-    steps : list of Step
+    nodes : list of Node
     first, end : int
-        The first step of the branch and the one that gives its result.
+        The first node of the branch and the one that gives its result.
 
     Returns
     -------
@@ -228,11 +228,11 @@ def branch_strides(steps, first: int, end: int) -> tuple[int, int]:
     """
     strides = {}
     for index in range(first, end + 1):
-        step = steps[index]
-        own = (1, 1) if isinstance(step.layer, JoiningLayer) else step.layer.pixel_strides(step.input_shape)
-        before = [strides.get(source, (1, 1)) for source in step.inputs]
+        node = nodes[index]
+        own = (1, 1) if isinstance(node.layer, JoiningLayer) else node.layer.pixel_strides(node.input_shape)
+        before = [strides.get(source, (1, 1)) for source in node.inputs]
         strides[index] = tuple(
-            max(axis) * step for axis, step in zip(zip(*before, strict=True), own, strict=True)
+            max(axis) * stride for axis, stride in zip(zip(*before, strict=True), own, strict=True)
         )
     return strides.get(end, (1, 1))
 
@@ -349,7 +349,7 @@ class Parallel(Container):
 
 
 class Add(JoiningLayer):
-    """Sum of the results of several steps of equal shape."""
+    """Sum of the results of several nodes of equal shape."""
 
     def output_shape(self, input_shape):
         """Return the common shape; see :meth:`Layer.output_shape`."""
@@ -371,7 +371,7 @@ class Add(JoiningLayer):
 
 
 class Concatenate(JoiningLayer):
-    """Results of several steps side by side, along the channels."""
+    """Results of several nodes side by side, along the channels."""
 
     def output_shape(self, input_shape):
         """Return the shape with the sum of the channels; see :meth:`Layer.output_shape`."""

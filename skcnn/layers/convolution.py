@@ -50,7 +50,7 @@ class Convolution(Layer):
         return (*windows.counts, self.filter_count(input_shape[2]))
 
     def pixel_strides(self, input_shape):
-        """Return the steps between windows; see :meth:`Layer.pixel_strides`."""
+        """Return the distances between windows; see :meth:`Layer.pixel_strides`."""
         return self.windows(input_shape[:2]).strides
 
     def windows(self, image_size):
@@ -178,13 +178,13 @@ class Conv2D(Convolution):
     kernel_size : int or pair of int, default=3
         Height and width of a filter, in pixels.
     strides : int or pair of int, default=1
-        Steps between neighbouring windows along height and width, in pixels.
+        Distances between neighbouring windows along height and width, in pixels.
     padding : {"same", "valid"}, int or pair, default="same"
         Zeros around the image. "valid": none. "same": as many as give ``ceil(size / stride)``
         results, the odd one at the end, as in Keras. An int: that many on all four sides. A pair:
         one entry for height and one for width, each an int or a pair (before, after).
     dilation : int or pair of int, default=1
-        Steps between neighbouring pixels of a window along height and width, in pixels.
+        Distances between neighbouring pixels of a window along height and width, in pixels.
     groups : int, default=1
         Number of groups of neighbouring channels, and of filters that see one of them each; must divide
         both numbers.
@@ -276,11 +276,11 @@ class DepthwiseConv2D(Convolution):
     kernel_size : int or pair of int, default=3
         Height and width of a filter, in pixels.
     strides : int or pair of int, default=1
-        Steps between neighbouring windows along height and width, in pixels.
+        Distances between neighbouring windows along height and width, in pixels.
     padding : {"same", "valid"}, int or pair, default="same"
         Zeros around the image, as for :class:`Conv2D`.
     dilation : int or pair of int, default=1
-        Steps between neighbouring pixels of a window along height and width, in pixels.
+        Distances between neighbouring pixels of a window along height and width, in pixels.
     depth_multiplier : int, default=1
         Number of filters of each channel.
     activation : str, layer or None, default=None

@@ -123,13 +123,13 @@ class BatchNorm(MergingLayer):
         variance = np.maximum(squares / total, 0)
         share = 1 if part is None else part
         n_updates = params["n_updates"] + share
-        step = (1 - self.momentum**share) / (1 - self.momentum ** float(n_updates))
+        rate = (1 - self.momentum**share) / (1 - self.momentum ** float(n_updates))
         difference = mean - params["running_mean"]
-        between = 0 if part is None else step * (1 - step) * difference**2
+        between = 0 if part is None else rate * (1 - rate) * difference**2
         state = {
-            "running_mean": params["running_mean"] + step * difference,
+            "running_mean": params["running_mean"] + rate * difference,
             "running_variance": params["running_variance"]
-            + step * (variance - params["running_variance"])
+            + rate * (variance - params["running_variance"])
             + between,
             "n_updates": n_updates,
         }

@@ -27,7 +27,7 @@ class WindowPool2D(Layer):
         self.ceil_mode = ceil_mode
 
     def pixel_strides(self, input_shape):
-        """Return the steps between windows; see :meth:`Layer.pixel_strides`."""
+        """Return the distances between windows; see :meth:`Layer.pixel_strides`."""
         return self.windows(input_shape[:2]).strides
 
     def windows(self, image_size):
@@ -83,13 +83,13 @@ class MaxPool2D(WindowPool2D):
     pool_size : int or pair of int, default=2
         Height and width of a window, in pixels.
     strides : int, pair of int or None, default=None
-        Steps between windows; None: the size of the window, so that windows tile the image. Without
+        Distances between windows; None: the size of the window, so that windows tile the image. Without
         ``ceil_mode``, pixels at the end that fill no window are left out.
     padding : {"valid", "same"}, int or pair, default="valid"
         Pixels around the image, as for :class:`~skcnn.layers.Conv2D` and smaller than the window.
         Padding is never a maximum.
     dilation : int or pair of int, default=1
-        Steps between neighbouring pixels of a window.
+        Distances between neighbouring pixels of a window.
     ceil_mode : bool, default=False
         Whether pixels at the end that fill no window get one that reaches beyond the padding; none begins
         behind the image.
@@ -134,12 +134,12 @@ class AvgPool2D(WindowPool2D):
     pool_size : int or pair of int, default=2
         Height and width of a window, in pixels.
     strides : int, pair of int or None, default=None
-        Steps between windows; None: the size of the window, so that windows tile the image. Without
+        Distances between windows; None: the size of the window, so that windows tile the image. Without
         ``ceil_mode``, pixels at the end that fill no window are left out.
     padding : {"valid", "same"}, int or pair, default="valid"
         Pixels around the image, as for :class:`~skcnn.layers.Conv2D` and smaller than the window.
     dilation : int or pair of int, default=1
-        Steps between neighbouring pixels of a window.
+        Distances between neighbouring pixels of a window.
     ceil_mode : bool, default=False
         Whether pixels at the end that fill no window get one that reaches beyond the padding; none begins
         behind the image.

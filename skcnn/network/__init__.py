@@ -1,1 +1,1 @@
-"""Layers compiled to a list of steps, and what runs it."""
+"""Layers compiled to a list of nodes, and what runs it."""

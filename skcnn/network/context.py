@@ -17,7 +17,7 @@ from skcnn.random_streams import RandomStreams
 
 @dataclass(frozen=True)
 class Context:
-    """What all units of an executor share; lists have an entry for each step.
+    """What all units of an executor share; lists have an entry for each node.
 
     Attributes
     ----------
@@ -99,15 +99,15 @@ class ShardContext:
         self.batch.read(slice(self.rows.start + rows.start, self.rows.start + rows.stop), out)
 
     def generator(self, index: int, first_row: int) -> np.random.Generator:
-        """Return the generator of a step for the rows from this one on."""
+        """Return the generator of a node for the rows from this one on."""
         return self._streams.generator("dropout", self.batch.number, index, self.rows.start + first_row)
 
     def matrix(self, kind: str, index: int, n_columns: int) -> np.ndarray:
-        """Return the matrix of a step whose result is a vector, one row a sample."""
+        """Return the matrix of a node whose result is a vector, one row a sample."""
         return self._matrices((kind, index), (self.rows.stop - self.rows.start, n_columns))
 
     def accumulator(self, key, shape) -> tuple[np.ndarray, bool]:
-        """Return the accumulator of a step, for the caller to add to or, if the flag is true, to write."""
+        """Return the accumulator of a node, for the caller to add to or, if the flag is true, to write."""
         if key not in self._accumulators:
             self._accumulators[key] = np.empty(shape, self._dtype)
         total = self._accumulators[key]
@@ -147,24 +147,24 @@ class PieceContext:
     rows : slice
         The rows of the piece, counted within the shard.
     buffers : list of Arena
-        For each step, memory that keeps its contents from forward to backward.
+        For each node, memory that keeps its contents from forward to backward.
     """
 
     def __init__(self, context: Context, shard: ShardContext):
         self.rows = slice(0, 0)
-        self.buffers = [context.arena() for _ in context.program.steps]
+        self.buffers = [context.arena() for _ in context.program.nodes]
         self._program, self._shard = context.program, shard
         self._arena = context.arena()
 
     def memory(self, kind: str, index: int) -> np.ndarray:
-        """Return memory for a step's result ("value") or its gradient ("gradient").
+        """Return memory for a node's result ("value") or its gradient ("gradient").
 
         Vectors are rows of a matrix of the shard. Images that a later segment or the backward pass reads
         stand in memory of this piece, others in that of the thread.
         """
         program = self._program
         home = program.homes[kind][index]
-        *size, channels = program.steps[index].output_shape
+        *size, channels = program.nodes[index].output_shape
         if not size:
             return self._shard.matrix(kind, home, channels)[self.rows]
         place = program.places[kind, home]

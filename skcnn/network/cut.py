@@ -22,12 +22,12 @@ class Cut:
         Shards that a minibatch of enough rows is cut into, however little there is to compute.
     max_shards : int
     chunk_bytes : int
-        Memory that the hungriest step takes for a chunk: less would stay in a cache, but more makes calls
+        Memory that the hungriest node takes for a chunk: less would stay in a cache, but more makes calls
         long, which threads and matrix products gain more from.
     min_chunk : int
         Images of a chunk, whatever memory they take.
     long_chunk : int
-        Images of a chunk that may take four times ``chunk_bytes``: where one step is hungry, the calls of the
+        Images of a chunk that may take four times ``chunk_bytes``: where one node is hungry, the calls of the
         others would be so short that threads wait for each other.
     prediction_rows : int
         Rows that pass through the vector layers together in prediction.
@@ -96,7 +96,7 @@ class Cut:
         return chunk_bounds(n_rows, max(self.prediction_rows, chunk_target))
 
     def chunk_target(self, image_bytes: int) -> int:
-        """Return the number of images of a chunk, by the memory that the hungriest step takes for one.
+        """Return the number of images of a chunk, by the memory that the hungriest node takes for one.
 
         Examples
         --------

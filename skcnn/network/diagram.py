@@ -8,22 +8,22 @@ from collections.abc import Set
 
 from skcnn._sklearn import VisualBlock, show_parameters
 from skcnn.layers import Block, Container, Residual
-from skcnn.network.graph import Step
+from skcnn.network.graph import Node
 
 NamedEntries = list[tuple[str, object]]
 """Layers, or whatever was given in the place of a layer, with their names."""
 
 
 def stack_block(
-    entries: NamedEntries, steps: tuple[Step, ...] = (), path: str = "", searchable: Set[str] = frozenset()
+    entries: NamedEntries, nodes: tuple[Node, ...] = (), path: str = "", searchable: Set[str] = frozenset()
 ):
     """Return a block that shows named layers behind one another.
 
     Parameters
     ----------
     entries : list of (str, object)
-    steps : tuple of Step
-        The steps of the network, as far as they are known.
+    nodes : tuple of Node
+        The nodes of the network, as far as they are known.
     path : str
         What the names of the entries have in front of them in the network.
     searchable : set of str
@@ -33,19 +33,19 @@ def stack_block(
     -------
     block : VisualBlock
     """
-    blocks = [layer_block(name, entry, steps, path, searchable) for name, entry in entries]
+    blocks = [layer_block(name, entry, nodes, path, searchable) for name, entry in entries]
     labels = [block.label for block in blocks]
     return VisualBlock("serial", blocks, names=labels, name_details=labels, dash_wrapped=False)
 
 
-def layer_block(name: str, entry, steps: tuple[Step, ...], path: str, searchable: Set[str]):
+def layer_block(name: str, entry, nodes: tuple[Node, ...], path: str, searchable: Set[str]):
     """Return a block that shows a layer, and the layers within it.
 
     Parameters
     ----------
     name : str
     entry : object
-    steps, path, searchable
+    nodes, path, searchable
         As for :func:`stack_block`.
 
     Returns
@@ -55,16 +55,16 @@ def layer_block(name: str, entry, steps: tuple[Step, ...], path: str, searchable
     """
     label = f"{name}: {type(entry).__name__ if isinstance(entry, Block) else entry}"
     inner = f"{path}{name}__"
-    own = [step for step in steps if step.name == path + name or step.name.startswith(inner)]
+    own = [node for node in nodes if node.name == path + name or node.name.startswith(inner)]
     if own:
         label += f" → {own[-1].output_shape}".replace(" ", "\N{NO-BREAK SPACE}")
-    stacks = stacks_of(entry, steps, inner) if isinstance(entry, Container) else []
+    stacks = stacks_of(entry, nodes, inner) if isinstance(entry, Container) else []
     if not any(stacks):
         block = VisualBlock("single", entry, names=label, name_details=str(entry))
     elif len(stacks) == 1:
-        block = stack_block(stacks[0], steps, inner, searchable)
+        block = stack_block(stacks[0], nodes, inner, searchable)
     else:
-        block = VisualBlock("parallel", [stack_block(stack, steps, inner, searchable) for stack in stacks])
+        block = VisualBlock("parallel", [stack_block(stack, nodes, inner, searchable) for stack in stacks])
     block.dash_wrapped = True
     block.label = label
     if isinstance(entry, Block) and searchable >= {inner + key for key in entry.get_params(deep=False)}:
@@ -72,11 +72,11 @@ def layer_block(name: str, entry, steps: tuple[Step, ...], path: str, searchable
     return block
 
 
-def stacks_of(container: Container, steps: tuple[Step, ...], path: str) -> list[NamedEntries]:
+def stacks_of(container: Container, nodes: tuple[Node, ...], path: str) -> list[NamedEntries]:
     """Return the stacks of a container, with what an automatic projection turned out to be."""
     stacks = container.stacks()
-    if steps and isinstance(container, Residual) and container.projection == "auto":
-        within = [(step.name.removeprefix(path), step.layer) for step in steps]
+    if nodes and isinstance(container, Residual) and container.projection == "auto":
+        within = [(node.name.removeprefix(path), node.layer) for node in nodes]
         built = [(name, layer) for name, layer in within if name.split("__")[0] == "projection"]
         stacks[-1] = built or [("projection", "passthrough")]
     return stacks

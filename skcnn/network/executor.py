@@ -1,7 +1,7 @@
 """How a minibatch is cut into units of work and run on threads, deterministically.
 
-A minibatch is cut into shards, and each shard into chunks of a few images. Steps on images run
-chunk by chunk, so that scratch memory stays small; steps on vectors run on the whole shard. Both
+A minibatch is cut into shards, and each shard into chunks of a few images. Nodes on images run
+chunk by chunk, so that scratch memory stays small; nodes on vectors run on the whole shard. Both
 cuts depend on the minibatch and the network alone, and every sum over chunks and shards is taken in
 their order, so results do not depend on the number of threads.
 """
@@ -93,7 +93,7 @@ class Executor:
         self.network, self.pool = network, pool
         if training:
             setup = Setup(
-                network.steps, network.params, network.dtype, network.trained, input_gradient=input_gradient
+                network.nodes, network.params, network.dtype, network.trained, input_gradient=input_gradient
             )
         else:
             setup = prediction_setup(network)
@@ -108,7 +108,7 @@ class Executor:
             params=setup.params,
             plans=setup.plans,
             prepared=[] if training else setup.prepared,
-            merged=[None] * len(self.program.steps),
+            merged=[None] * len(self.program.nodes),
             blocks=Blocks(),
         )
         self._shards = []
@@ -164,7 +164,7 @@ class Executor:
         return self.state
 
     def results(self, batch: Batch, out: np.ndarray) -> np.ndarray:
-        """Compute the results of the last step as training does; the network is left as it is.
+        """Compute the results of the last node as training does; the network is left as it is.
 
         Parameters
         ----------
@@ -236,7 +236,7 @@ class Executor:
         return first
 
     def predict(self, batch: Batch, out: np.ndarray) -> np.ndarray:
-        """Compute the results of the last step.
+        """Compute the results of the last node.
 
         Parameters
         ----------
@@ -274,24 +274,24 @@ class Executor:
 
     def input_gradient(self) -> np.ndarray:
         """Return the gradient of the last minibatch with respect to what was read, batch axis as there."""
-        on_images = self.program.steps[0].takes_images
+        on_images = self.program.nodes[0].takes_images
         pieces = [
             piece for shard in self._active for piece in (shard.chunks if on_images else (shard.whole,))
         ]
         return np.concatenate([piece.units[0].gradient for piece in pieces], axis=2 if on_images else 0)
 
     def _merge(self, index):
-        step, context = self.program.steps[index], self._context
-        with step.named_errors():
-            result = step.layer.merge(context.params[index], self._partials(), part=self._part)
-            check_merged(result, step.layer.state_params, context.params[index])
+        node, context = self.program.nodes[index], self._context
+        with node.named_errors():
+            result = node.layer.merge(context.params[index], self._partials(), part=self._part)
+            check_merged(result, node.layer.state_params, context.params[index])
         context.merged[index], state = result
-        self.state.update({(step.name, key): value for key, value in state.items()})
+        self.state.update({(node.name, key): value for key, value in state.items()})
 
     def _backward_merge(self, index):
-        step, context = self.program.steps[index], self._context
-        with step.named_errors():
-            context.merged[index] = step.layer.backward_merge(
+        node, context = self.program.nodes[index], self._context
+        with node.named_errors():
+            context.merged[index] = node.layer.backward_merge(
                 context.params[index], context.merged[index], self._partials()
             )
 

@@ -33,23 +33,23 @@ def frozen(network: Network) -> Network:
     Examples
     --------
     >>> from skcnn.layers import BatchNorm, Conv2D
-    >>> from skcnn.network.graph import compile_steps
+    >>> from skcnn.network.graph import compile_nodes
     >>> from skcnn.network.network import init_network
-    >>> steps = compile_steps([("conv", Conv2D(4)), ("norm", BatchNorm())], (8, 8, 1))
-    >>> frozen(init_network(steps, dtype="float32", seed=0)).steps[2].layer
+    >>> nodes = compile_nodes([("conv", Conv2D(4)), ("norm", BatchNorm())], (8, 8, 1))
+    >>> frozen(init_network(nodes, dtype="float32", seed=0)).nodes[2].layer
     ChannelAffine()
     """
-    steps, params = [network.steps[0]], {}
-    for step in network.steps[1:]:
-        layer, of_layer = step.layer, network.params.get(step.name, {})
+    nodes, params = [network.nodes[0]], {}
+    for node in network.nodes[1:]:
+        layer, of_layer = node.layer, network.params.get(node.name, {})
         if type(layer) is BatchNorm:
             layer, (factor, offset) = ChannelAffine(), layer.factor_and_offset(of_layer)
             of_layer = {"factor": factor.astype(network.dtype), "offset": offset.astype(network.dtype)}
         elif type(layer) in (Dropout, SpatialDropout2D):
             layer = clone(layer).set_params(rate=0.0)
-        steps.append(replace(step, layer=layer))
-        params[step.name] = of_layer
-    return network_with(tuple(steps), params, network.dtype)
+        nodes.append(replace(node, layer=layer))
+        params[node.name] = of_layer
+    return network_with(tuple(nodes), params, network.dtype)
 
 
 class ScoreGradients:
@@ -93,12 +93,12 @@ class ScoreGradients:
         return gradient.transpose(order).reshape(X.shape)
 
     def of_results(self, results: np.ndarray, index: int, coefficients: np.ndarray) -> np.ndarray:
-        """Return the gradient of sums of scores with respect to the results of a step; see :meth:`of_images`.
+        """Return the gradient of sums of scores with respect to the results of a node; see :meth:`of_images`.
 
         Raises
         ------
         ValueError
-            As :meth:`of_images`, or if there is another way through the network than by this step.
+            As :meth:`of_images`, or if there is another way through the network than by this node.
         """
 
         def read(rows, out):
@@ -107,7 +107,7 @@ class ScoreGradients:
         return input_gradient(self._frozen_behind(index, read), read, coefficients)
 
     def _frozen_behind(self, index, read):
-        """Return the network behind a step, frozen; checked at the first call, for the first image."""
+        """Return the network behind a node, frozen; checked at the first call, for the first image."""
         if index not in self._frozen:
             self._frozen[index] = checked_frozen(self._model.network.behind(index), read)
         return self._frozen[index]
@@ -128,13 +128,13 @@ def checked_frozen(network: Network, read) -> Network:
         If the results differ; the message names the layer where it is found.
     """
     still = frozen(network)
-    changing = [step for step in still.steps[1:] if step.layer.is_random or step.merges]
+    changing = [node for node in still.nodes[1:] if node.layer.is_random or node.merges]
     if not changing and not differ(still, network, read):
         return still
-    ends = range(1, len(network.steps))
-    differing = (still.steps[end] for end in ends if differ(still.up_to(end), network.up_to(end), read))
-    step = next(iter(changing), None) or next(differing, None)
-    found = "the network" if step is None else f"layer {step.name!r}, {' '.join(repr(step.layer).split())},"
+    ends = range(1, len(network.nodes))
+    differing = (still.nodes[end] for end in ends if differ(still.up_to(end), network.up_to(end), read))
+    node = next(iter(changing), None) or next(differing, None)
+    found = "the network" if node is None else f"layer {node.name!r}, {' '.join(repr(node.layer).split())},"
     raise ValueError(
         f"{found} computes something else in training than in prediction, where its gradient is unknown"
     )
@@ -168,7 +168,7 @@ def input_gradient(network: Network, read, coefficients: np.ndarray) -> np.ndarr
     -------
     gradient : ndarray of shape (n_rows, h, w, c) or (n_rows, f)
     """
-    n_rows, shape = len(coefficients), network.steps[0].output_shape
+    n_rows, shape = len(coefficients), network.nodes[0].output_shape
     gradient = np.empty((n_rows, *shape), network.dtype)
     with worker_pool() as pool:
         executor = Executor(network, pool, training=True, input_gradient=True)

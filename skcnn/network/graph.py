@@ -1,4 +1,4 @@
-"""Layers become a flat list of steps."""
+"""Layers become a flat list of nodes."""
 
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from skcnn.layers.contract import ERRORS, check_declarations, checked_shape, nam
 
 
 @dataclass(frozen=True)
-class Step:
+class Node:
     """One entry of the flat list: a layer, and where its input comes from.
 
     Attributes
@@ -18,9 +18,9 @@ class Step:
     name : str
         Name of the layer, the key of its parameters.
     layer : Layer or None
-        None for the first step, which reads the images.
+        None for the first node, which reads the images.
     inputs : tuple of int
-        Indices of the steps whose results the layer takes. A chain has one each, the step before.
+        Indices of the nodes whose results the layer takes. A chain has one each, the node before.
     input_shapes : tuple of shapes
         Shapes of these results for one sample, batch axis left out.
     output_shape : tuple of int
@@ -40,12 +40,12 @@ class Step:
 
     @property
     def merges(self) -> bool:
-        """Whether training must wait for the whole minibatch before this step."""
+        """Whether training must wait for the whole minibatch before this node."""
         return isinstance(self.layer, MergingLayer)
 
     @property
     def takes_images(self) -> bool:
-        """Whether the step works on images, a few at a time, rather than on vectors."""
+        """Whether the node works on images, a few at a time, rather than on vectors."""
         return len(self.output_shape if self.layer is None else self.input_shapes[0]) == 3
 
     def raise_named(self, error: Exception) -> NoReturn:
@@ -73,7 +73,7 @@ class MisfitError(ValueError):
 
 
 class Graph:
-    """The steps of a network while blocks add theirs, each behind the steps it reads.
+    """The nodes of a network while blocks add theirs, each behind the nodes it reads.
 
     Parameters
     ----------
@@ -82,12 +82,12 @@ class Graph:
 
     Attributes
     ----------
-    steps : list of Step
+    nodes : list of Node
         The first reads the images.
     ends : dict of str to int
-        The step that gives the result of each block, by its name; also of blocks within containers.
+        The node that gives the result of each block, by its name; also of blocks within containers.
     idle : set of str
-        Names of blocks that add no step: their results are their inputs.
+        Names of blocks that add no node: their results are their inputs.
 
     Examples
     --------
@@ -95,20 +95,20 @@ class Graph:
     >>> graph = Graph((8, 8, 1))
     >>> graph.shape(graph.connect("conv1", Conv2D(4, activation="relu"), 0))
     (8, 8, 4)
-    >>> [step.name for step in graph.steps], graph.ends
+    >>> [node.name for node in graph.nodes], graph.ends
     (['input', 'conv1', 'conv1_relu'], {'conv1': 2})
     """
 
     def __init__(self, input_shape: Shape):
-        self.steps = [Step("input", None, (), (), tuple(input_shape))]
+        self.nodes = [Node("input", None, (), (), tuple(input_shape))]
         self.ends, self.idle = {}, set()
 
-    def shape(self, step: int) -> Shape:
-        """Return the shape of the result of a step."""
-        return self.steps[step].output_shape
+    def shape(self, node: int) -> Shape:
+        """Return the shape of the result of a node."""
+        return self.nodes[node].output_shape
 
     def add(self, name: str, layer: Layer, *sources: int) -> int:
-        """Add a step and return its index.
+        """Add a node and return its index.
 
         Raises
         ------
@@ -116,7 +116,7 @@ class Graph:
             If the layer does not fit the shapes of its inputs, makes images out of vectors, says of itself
             what no layer can be, or the name is taken.
         """
-        if any(step.name == name for step in self.steps):
+        if any(node.name == name for node in self.nodes):
             raise ValueError(
                 f"layer names must be unique, got {name!r} twice (an activation is named after its layer)"
             )
@@ -129,11 +129,11 @@ class Graph:
                 f"it makes images of shape {output_shape} out of vectors, for which there is no memory: "
                 "images must come from images"
             )
-        self.steps.append(Step(name, layer, sources, shapes, output_shape))
-        return len(self.steps) - 1
+        self.nodes.append(Node(name, layer, sources, shapes, output_shape))
+        return len(self.nodes) - 1
 
     def connect(self, name: str, block: Block, source: int) -> int:
-        """Let a block add its steps behind a step, and return the index of the one with its result.
+        """Let a block add its nodes behind a node, and return the index of the one with its result.
 
         Raises
         ------
@@ -141,24 +141,24 @@ class Graph:
             If a hyperparameter is invalid or the block does not fit the shape that reaches it. The message
             names the block, its parameters and the shape. Nothing has been allocated by then.
         """
-        n_steps = len(self.steps)
+        n_nodes = len(self.nodes)
         try:
             check_hyperparameters(block)
             end = block.connect(self, name, source)
-            if not is_integer(end) or not 0 <= end < len(self.steps):
-                raise ValueError(f"connect must return the index of a step, got {end!r}")
+            if not is_integer(end) or not 0 <= end < len(self.nodes):
+                raise ValueError(f"connect must return the index of a node, got {end!r}")
         except MisfitError:
             raise  # by a block within this one, which is named
         except ERRORS as error:
             where = f"{labelled(name, block)}, on input of shape {self.shape(source)}"
             raise MisfitError(f"{where}: {error}") from error
         self.ends[name] = end
-        if len(self.steps) == n_steps:
+        if len(self.nodes) == n_nodes:
             self.idle.add(name)
         return self.ends[name]
 
     def connect_all(self, blocks: list[tuple[str, Block]], source: int) -> int:
-        """Let named blocks add their steps, each behind the one before; see :meth:`connect`."""
+        """Let named blocks add their nodes, each behind the one before; see :meth:`connect`."""
         for name, block in blocks:
             source = self.connect(name, block, source)
         return source
@@ -183,6 +183,6 @@ def compile_graph(layers: list[tuple[str, Block]], input_shape: Shape) -> Graph:
     return graph
 
 
-def compile_steps(layers: list[tuple[str, Block]], input_shape: Shape) -> tuple[Step, ...]:
-    """Return the flat list of steps of a stack of named blocks; see :func:`compile_graph`."""
-    return tuple(compile_graph(layers, input_shape).steps)
+def compile_nodes(layers: list[tuple[str, Block]], input_shape: Shape) -> tuple[Node, ...]:
+    """Return the flat list of nodes of a stack of named blocks; see :func:`compile_graph`."""
+    return tuple(compile_graph(layers, input_shape).nodes)

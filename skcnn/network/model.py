@@ -96,17 +96,17 @@ class Model:
         return finite_rows(np.divide(scores, len(readers), out=scores), "the scores of")
 
     def results(self, X: np.ndarray, index: int) -> np.ndarray:
-        """Return the results of a step for images, shape (n_samples, h, w, c) or (n_samples, f).
+        """Return the results of a node for images, shape (n_samples, h, w, c) or (n_samples, f).
 
         Raises
         ------
         ValueError
             If a result is not finite, since X is too large.
         """
-        step = self.network.steps[index]
+        node = self.network.nodes[index]
         results = predicted(self.network.up_to(index), ImageSource(X, self.format).read, len(X))
-        finite_rows(results, f"the results of layer {step.name!r} for")
-        return results.reshape(len(X), *step.output_shape)
+        finite_rows(results, f"the results of layer {node.name!r} for")
+        return results.reshape(len(X), *node.output_shape)
 
     def __getstate__(self):
         """Return the model in arrays, names and numbers; the layers alone are objects."""
@@ -124,10 +124,10 @@ class Model:
 
     def __setstate__(self, state):
         format = ImageFormat(**(state["format"] | {"dtype": np.dtype(state["format"]["dtype"])}))
-        steps = tuple(compile_graph(state["layers"], format.image_shape).steps)
+        nodes = tuple(compile_graph(state["layers"], format.image_shape).nodes)
         self.__init__(
             state["layers"],
-            Network(steps, format.dtype, **state["network"]),
+            Network(nodes, format.dtype, **state["network"]),
             format,
             state["classes"],
             LOSSES[state["loss"]](**state["loss_parameters"]),

@@ -1,4 +1,4 @@
-"""A network: a flat list of steps with the parameters of their layers."""
+"""A network: a flat list of nodes with the parameters of their layers."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -10,7 +10,7 @@ import numpy as np
 from skcnn.layers.base import Activation
 from skcnn.layers.contract import check_params
 from skcnn.layers.reshape import Flatten
-from skcnn.network.graph import Step
+from skcnn.network.graph import Node
 from skcnn.random_streams import RandomStreams
 
 Params = Mapping[str, Mapping[str, np.ndarray]]
@@ -22,8 +22,8 @@ class Network:
 
     Parameters
     ----------
-    steps : tuple of Step
-        As :func:`skcnn.network.graph.compile_steps` returns them.
+    nodes : tuple of Node
+        As :func:`skcnn.network.graph.compile_nodes` returns them.
     dtype : numpy.dtype
         Type of parameters and activations, float32 or float64.
     vector : ndarray of shape (n_params,)
@@ -38,7 +38,7 @@ class Network:
 
     Attributes
     ----------
-    steps, dtype, vector, n_decayed
+    nodes, dtype, vector, n_decayed
         As given.
     params : dict of str to dict of str to ndarray
         Parameters by layer name and parameter name. Those with a gradient are views of ``vector``, so write
@@ -49,11 +49,11 @@ class Network:
     """
 
     def __init__(
-        self, steps: tuple[Step, ...], dtype, vector: np.ndarray, layout, n_decayed: int, others: Params
+        self, nodes: tuple[Node, ...], dtype, vector: np.ndarray, layout, n_decayed: int, others: Params
     ):
-        self.steps, self.dtype, self.vector, self.n_decayed = steps, np.dtype(dtype), vector, n_decayed
+        self.nodes, self.dtype, self.vector, self.n_decayed = nodes, np.dtype(dtype), vector, n_decayed
         self._layout, self._others = layout, others
-        layers = {step.name: step.layer for step in steps[1:]}
+        layers = {node.name: node.layer for node in nodes[1:]}
         self._state_names = [
             (layer, name)
             for layer, own in others.items()
@@ -74,7 +74,7 @@ class Network:
     @property
     def n_outputs(self) -> int:
         """Number of scores of a sample."""
-        return self.steps[-1].output_shape[0]
+        return self.nodes[-1].output_shape[0]
 
     def views_of(self, vector: np.ndarray) -> dict[str, dict[str, np.ndarray]]:
         """Return the parts of a vector, such as a gradient, by layer and parameter name.
@@ -98,43 +98,43 @@ class Network:
         return {(name, key): self.params[name][key] for name, key in self._state_names}
 
     def parts(self) -> dict:
-        """Return what the constructor takes but for steps and dtype: arrays, names and numbers."""
+        """Return what the constructor takes but for nodes and dtype: arrays, names and numbers."""
         layout, others = self._layout, {layer: dict(own) for layer, own in self._others.items()}
         return {"vector": self.vector, "layout": layout, "n_decayed": self.n_decayed, "others": others}
 
     def up_to(self, index: int) -> "Network":
-        """Return a network that ends with a step, whose result is flattened; the parameters are shared."""
-        steps = self.steps[: index + 1]
-        shape = steps[-1].output_shape
+        """Return a network that ends with a node, whose result is flattened; the parameters are shared."""
+        nodes = self.nodes[: index + 1]
+        shape = nodes[-1].output_shape
         if len(shape) == 3:
-            steps = (*steps, Step("", Flatten(), (index,), (shape,), (prod(shape),)))
-        return Network(steps, self.dtype, **self.parts())
+            nodes = (*nodes, Node("", Flatten(), (index,), (shape,), (prod(shape),)))
+        return Network(nodes, self.dtype, **self.parts())
 
     def behind(self, index: int) -> "Network":
-        """Return a network of the steps behind one, which reads its results; the parameters are copied.
+        """Return a network of the nodes behind one, which reads its results; the parameters are copied.
 
         Raises
         ------
         ValueError
-            If one of these steps reads what is in front of that one, too.
+            If one of these nodes reads what is in front of that one, too.
         """
-        front = self.steps[index]
-        steps = [Step("input", None, (), (), front.output_shape)]
-        for step in self.steps[index + 1 :]:
-            if min(step.inputs) < index:
+        front = self.nodes[index]
+        nodes = [Node("input", None, (), (), front.output_shape)]
+        for node in self.nodes[index + 1 :]:
+            if min(node.inputs) < index:
                 raise ValueError(
-                    f"the network does not go through layer {front.name!r} alone: {step.name!r} reads what "
+                    f"the network does not go through layer {front.name!r} alone: {node.name!r} reads what "
                     "is in front of it"
                 )
-            steps.append(replace(step, inputs=tuple(source - index for source in step.inputs)))
-        return network_with(tuple(steps), self.params, self.dtype)
+            nodes.append(replace(node, inputs=tuple(source - index for source in node.inputs)))
+        return network_with(tuple(nodes), self.params, self.dtype)
 
     def copy(self) -> "Network":
-        """Return a network of the same steps with parameters of its own, but for constants."""
+        """Return a network of the same nodes with parameters of its own, but for constants."""
         parts = self.parts() | {"vector": self.vector.copy()}
         for layer, name in self._state_names:
             parts["others"][layer][name] = self.params[layer][name].copy()
-        return Network(self.steps, self.dtype, **parts)
+        return Network(self.nodes, self.dtype, **parts)
 
     def snapshot(self):
         """Return a copy of all parameters that training changes, for :meth:`restore`."""
@@ -158,44 +158,44 @@ class Network:
 
     def multiply_adds(self) -> int:
         """Return the number of multiply-adds of a forward pass of one sample."""
-        return sum(step.layer.multiply_adds(step.input_shape) for step in self.steps[1:])
+        return sum(node.layer.multiply_adds(node.input_shape) for node in self.nodes[1:])
 
     def __reduce__(self):
-        return Network, (self.steps, self.dtype, *self.parts().values())
+        return Network, (self.nodes, self.dtype, *self.parts().values())
 
 
-def network_with(steps: tuple[Step, ...], params: Params, dtype) -> Network:
+def network_with(nodes: tuple[Node, ...], params: Params, dtype) -> Network:
     """Return a network with a copy of parameters, those of layers that are not there left out.
 
     Parameters
     ----------
-    steps : tuple of Step
+    nodes : tuple of Node
     params : mapping of str to mapping of str to ndarray
         Parameters by layer name and parameter name.
     dtype : numpy.dtype
     """
     trained, others = [], {}
-    for step in steps[1:]:
-        for name, value in params.get(step.name, {}).items():
-            if name in (*step.layer.state_params, *step.layer.constant_params):
-                others.setdefault(step.name, {})[name] = np.array(value)
+    for node in nodes[1:]:
+        for name, value in params.get(node.name, {}).items():
+            if name in (*node.layer.state_params, *node.layer.constant_params):
+                others.setdefault(node.name, {})[name] = np.array(value)
             else:
-                trained.append((name in step.layer.decayed_params, step.name, name, value))
+                trained.append((name in node.layer.decayed_params, node.name, name, value))
     trained.sort(key=lambda entry: not entry[0])
     n_decayed = sum(value.size for is_decayed, *_, value in trained if is_decayed)
     values = [np.asarray(value).ravel().astype(dtype, copy=False) for *_, value in trained]
     vector = np.concatenate([np.empty(0, dtype), *values])
     layout = [(layer, name, value.shape) for _, layer, name, value in trained]
-    return Network(steps, dtype, vector, layout, n_decayed, others)
+    return Network(nodes, dtype, vector, layout, n_decayed, others)
 
 
-def init_network(steps: tuple[Step, ...], *, dtype, seed: int) -> Network:
+def init_network(nodes: tuple[Node, ...], *, dtype, seed: int) -> Network:
     """Return a network with initial parameters.
 
     Parameters
     ----------
-    steps : tuple of Step
-        As :func:`skcnn.network.graph.compile_steps` returns them.
+    nodes : tuple of Node
+        As :func:`skcnn.network.graph.compile_nodes` returns them.
     dtype : numpy.dtype
         Type of parameters and activations, float32 or float64.
     seed : int
@@ -209,27 +209,27 @@ def init_network(steps: tuple[Step, ...], *, dtype, seed: int) -> Network:
         If a layer makes something else than arrays of numbers by name; the message names it, too.
     """
     params, streams = {}, RandomStreams(seed)
-    for index, step in enumerate(steps[1:], start=1):
-        with step.named_errors():
-            own = params[step.name] = step.layer.init_params(
-                step.input_shape,
-                activation=following_activation(steps, index),
+    for index, node in enumerate(nodes[1:], start=1):
+        with node.named_errors():
+            own = params[node.name] = node.layer.init_params(
+                node.input_shape,
+                activation=following_activation(nodes, index),
                 dtype=np.dtype(dtype),
                 rng=streams.generator("initialization", index),
             )
             check_params(own)
-    return network_with(steps, params, dtype)
+    return network_with(nodes, params, dtype)
 
 
-def following_activation(steps: tuple[Step, ...], index: int) -> Activation | None:
-    """Return the activation that the result of a step goes into.
+def following_activation(nodes: tuple[Node, ...], index: int) -> Activation | None:
+    """Return the activation that the result of a node goes into.
 
     Layers without weights, such as pooling or batch normalization, are looked through; None where a
     layer with weights or the end of the network comes first. Of several readers the first counts.
     """
     while True:
-        index = next((reader for reader, step in enumerate(steps) if index in step.inputs), None)
-        if index is None or steps[index].layer.decayed_params:
+        index = next((reader for reader, node in enumerate(nodes) if index in node.inputs), None)
+        if index is None or nodes[index].layer.decayed_params:
             return None
-        if isinstance(steps[index].layer, Activation):
-            return steps[index].layer
+        if isinstance(nodes[index].layer, Activation):
+            return nodes[index].layer

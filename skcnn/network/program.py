@@ -1,6 +1,6 @@
-"""In which order the steps of a network run, and where their results and gradients stand.
+"""In which order the nodes of a network run, and where their results and gradients stand.
 
-The flat list of steps becomes phases. A phase runs on every shard without waiting for the others;
+The flat list of nodes becomes phases. A phase runs on every shard without waiting for the others;
 where a layer merges statistics of the whole minibatch, one phase ends and the next begins.
 """
 
@@ -9,13 +9,13 @@ from itertools import count
 from math import prod
 from typing import NamedTuple
 
-from skcnn.network.graph import Step
+from skcnn.network.graph import Node
 
 
 class Segment(NamedTuple):
     """Operations that follow each other, all on images or all on vectors.
 
-    An operation is the name of a method of :class:`skcnn.network.units.Unit` and the index of a step.
+    An operation is the name of a method of :class:`skcnn.network.units.Unit` and the index of a node.
     """
 
     on_images: bool
@@ -23,7 +23,7 @@ class Segment(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Memory for images of steps that are not needed at the same time.
+    """Memory for images of nodes that are not needed at the same time.
 
     Attributes
     ----------
@@ -48,7 +48,7 @@ class Program:
 
     Parameters
     ----------
-    steps : tuple of Step
+    nodes : tuple of Node
     trained : set of str or None
         Names of the layers with parameters to train; None in prediction, when no statistics are merged and
         no backward pass follows.
@@ -57,44 +57,44 @@ class Program:
 
     Attributes
     ----------
-    steps : tuple of Step
+    nodes : tuple of Node
     reads : list of tuple of str
-        For each step, which of "X" and "Y" its backward pass reads.
+        For each node, which of "X" and "Y" its backward pass reads.
     merging, backward_merging : list of int
-        Steps that merge statistics, in the order of the pass; each begins a phase.
+        Nodes that merge statistics, in the order of the pass; each begins a phase.
     forward, backward : list of list of Segment
         Phases in the order of execution.
     need_gradient : set of int
-        Steps whose result needs a gradient.
+        Nodes whose result needs a gradient.
     gradient_shares : list of tuple of {"first", "further", None}
-        For each step, what its backward pass does with the gradient of each input: the first of a result's
+        For each node, what its backward pass does with the gradient of each input: the first of a result's
         readers to come writes it, further ones add to it; None where nothing reads it.
     homes : dict of {"value", "gradient"} to list of int
-        For each step, the one in whose memory its result, or its gradient, stands: its own or, where a layer
-        works in place, that of another step.
+        For each node, the one in whose memory its result, or its gradient, stands: its own or, where a layer
+        works in place, that of another node.
     places : dict of (str, int) to Place
         Where images stand, by kind, "value" or "gradient", and home.
     place_sizes : dict of Place to int
         Elements that the largest image takes that stands there.
     """
 
-    def __init__(self, steps: tuple[Step, ...], trained: set[str] | None, *, input_gradient: bool = False):
+    def __init__(self, nodes: tuple[Node, ...], trained: set[str] | None, *, input_gradient: bool = False):
         training = trained is not None
-        self.steps = steps
-        self.reads = [()] + [step.layer.reads_in_backward(step.input_shape) for step in steps[1:]]
-        self.merging = [index for index, step in enumerate(steps) if step.merges] if training else []
+        self.nodes = nodes
+        self.reads = [()] + [node.layer.reads_in_backward(node.input_shape) for node in nodes[1:]]
+        self.merging = [index for index, node in enumerate(nodes) if node.merges] if training else []
         self.need_gradient = self._find_need_gradient(trained, input_gradient) if training else set()
         self.gradient_shares = self._find_gradient_shares()
         self.backward_merging = [index for index in reversed(self.merging) if index in self.need_gradient]
-        self.forward = self._phases(range(len(steps)), "statistics", "forward")
+        self.forward = self._phases(range(len(nodes)), "statistics", "forward")
         self.backward = self._phases(self._backward_order(), "backward_statistics", "backward")
         self.homes = self._find_homes(training)
         self.places, self.place_sizes = self._find_places(self._find_uses(input_gradient))
 
     def _find_need_gradient(self, trained, input_gradient):
         needed = {0} if input_gradient else set()
-        for index, step in enumerate(self.steps[1:], start=1):
-            if step.name in trained or needed.intersection(step.inputs):
+        for index, node in enumerate(self.nodes[1:], start=1):
+            if node.name in trained or needed.intersection(node.inputs):
                 needed.add(index)
         return needed
 
@@ -102,11 +102,11 @@ class Program:
         return sorted(self.need_gradient - {0}, reverse=True)
 
     def _find_gradient_shares(self):
-        shares = [()] * len(self.steps)
+        shares = [()] * len(self.nodes)
         written = set()
         for index in self._backward_order():
             own = []
-            for source in self.steps[index].inputs:
+            for source in self.nodes[index].inputs:
                 first = source not in written
                 written.add(source)
                 own.append(None if source not in self.need_gradient else "first" if first else "further")
@@ -115,26 +115,26 @@ class Program:
 
     def _find_homes(self, training):
         """Let layers that can write over what they read do so, where nothing else reads it."""
-        steps, values, gradients = self.steps, list(range(len(self.steps))), list(range(len(self.steps)))
-        n_readers = Counter(source for step in steps for source in step.inputs)
+        nodes, values, gradients = self.nodes, list(range(len(self.nodes))), list(range(len(self.nodes)))
+        n_readers = Counter(source for node in nodes for source in node.inputs)
         alone = [
             index
-            for index, step in enumerate(steps[1:], start=1)
-            if step.layer.declares("works_in_place")
-            and n_readers[step.inputs[0]] == 1
+            for index, node in enumerate(nodes[1:], start=1)
+            if node.layer.declares("works_in_place")
+            and n_readers[node.inputs[0]] == 1
             and not (training and "X" in self.reads[index])
         ]
         for index in alone:
-            (source,) = steps[index].inputs
+            (source,) = nodes[index].inputs
             if not (training and "Y" in self.reads[source]):
                 values[index] = values[source]
         for index in reversed(alone):
-            (source,) = steps[index].inputs
+            (source,) = nodes[index].inputs
             gradients[source] = gradients[index]
         return {"value": values, "gradient": gradients}
 
     def _phases(self, order, statistics, operation):
-        """Cut an order of steps into phases, before each merging step, and these into segments."""
+        """Cut an order of nodes into phases, before each merging node, and these into segments."""
         phases = [[]]
         for index in order:
             if index in self.merging:
@@ -144,7 +144,7 @@ class Program:
         return phases
 
     def _append(self, phase, operation, index):
-        on_images = self.steps[index].takes_images
+        on_images = self.nodes[index].takes_images
         if not phase or phase[-1].on_images != on_images:
             phase.append(Segment(on_images, []))
         phase[-1].operations.append((operation, index))
@@ -157,19 +157,19 @@ class Program:
         clock = count()
         for number, (kind, segment) in enumerate(segments):
             for operation, index in segment.operations:
-                touched = [(kind, step) for step in self._touched(operation, index)]
+                touched = [(kind, node) for node in self._touched(operation, index)]
                 if kind == "gradient":
-                    touched += [("value", step) for step in self._read_in_backward(index)]
+                    touched += [("value", node) for node in self._read_in_backward(index)]
                 use = Use(next(clock), number)
-                for kind_touched, step in touched:
-                    uses[kind_touched, self.homes[kind_touched][step]].append(use)
+                for kind_touched, node in touched:
+                    uses[kind_touched, self.homes[kind_touched][node]].append(use)
         if input_gradient:
             uses["gradient", self.homes["gradient"][0]].append(Use(next(clock), len(segments)))
         return uses
 
     def _touched(self, operation, index):
-        """Return the steps whose results, or gradients, an operation reads or writes."""
-        inputs = self.steps[index].inputs
+        """Return the nodes whose results, or gradients, an operation reads or writes."""
+        inputs = self.nodes[index].inputs
         if operation == "statistics":
             return inputs
         if index in self.merging and operation != "backward":
@@ -177,15 +177,15 @@ class Program:
         return (index, *inputs)
 
     def _read_in_backward(self, index):
-        """Return the steps whose results the backward pass of a step reads."""
+        """Return the nodes whose results the backward pass of a node reads."""
         reads = self.reads[index]
-        return (self.steps[index].inputs if "X" in reads else ()) + ((index,) if "Y" in reads else ())
+        return (self.nodes[index].inputs if "X" in reads else ()) + ((index,) if "Y" in reads else ())
 
     def _find_places(self, uses):
         """Let images stand where others did that nothing needs any more, of nearly the same size."""
         places, sizes, last_uses = {}, {}, {}
         for (kind, home), used in uses.items():
-            shape = self.steps[home].output_shape
+            shape = self.nodes[home].output_shape
             if len(shape) == 1:
                 continue  # vectors stand in matrices of the shard
             first, last = used[0], used[-1]

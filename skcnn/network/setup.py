@@ -4,7 +4,7 @@ from math import prod
 
 import numpy as np
 
-from skcnn.network.graph import Step
+from skcnn.network.graph import Node
 from skcnn.network.network import Network, Params
 from skcnn.network.program import Program
 from skcnn.network.rewriting import folded, fuse
@@ -15,7 +15,7 @@ class Setup:
 
     Parameters
     ----------
-    steps : tuple of Step
+    nodes : tuple of Node
     params : mapping of str to mapping of str to ndarray
         Parameters by layer name and parameter name.
     dtype : numpy.dtype
@@ -26,7 +26,7 @@ class Setup:
     ----------
     program : Program
     params : list of dict of str to ndarray
-        Parameters of each step.
+        Parameters of each node.
     plans : list of object
         What ``plan`` of each layer returned.
     image_bytes : int
@@ -35,24 +35,24 @@ class Setup:
 
     def __init__(
         self,
-        steps: tuple[Step, ...],
+        nodes: tuple[Node, ...],
         params: Params,
         dtype: np.dtype,
         trained: set[str] | None = None,
         *,
         input_gradient: bool = False,
     ):
-        self.program = Program(fuse(steps), trained, input_gradient=input_gradient)
-        self.params = [params.get(step.name, {}) for step in self.program.steps]
-        self.plans = [None] + list(map(plan_of, self.program.steps[1:]))
-        self.image_bytes = image_bytes(steps, dtype)
+        self.program = Program(fuse(nodes), trained, input_gradient=input_gradient)
+        self.params = [params.get(node.name, {}) for node in self.program.nodes]
+        self.plans = [None] + list(map(plan_of, self.program.nodes[1:]))
+        self.image_bytes = image_bytes(nodes, dtype)
 
     def prepare(self, *, training: bool) -> list:
         """Return what ``prepare`` of each layer returns for the parameters as they are now."""
         prepared = [None]
-        for step, own, plan in zip(self.program.steps[1:], self.params[1:], self.plans[1:], strict=True):
-            with step.named_errors():
-                prepared.append(step.layer.prepare(own, plan, training=training))
+        for node, own, plan in zip(self.program.nodes[1:], self.params[1:], self.plans[1:], strict=True):
+            with node.named_errors():
+                prepared.append(node.layer.prepare(own, plan, training=training))
         return prepared
 
 
@@ -73,13 +73,13 @@ class PredictionSetup(Setup):
 
     def __init__(self, network: Network):
         self._bytes, copies = {}, {}
-        for step in network.steps[1:]:
-            if step.layer.prepares:
-                copies[step.name] = {}
-                for name, value in network.params.get(step.name, {}).items():
-                    self._bytes[step.name, name] = copied = bytearray(np.ascontiguousarray(value).data)
-                    copies[step.name][name] = np.ndarray(value.shape, value.dtype, copied)
-        super().__init__(*folded(network.steps, network.params | copies), network.dtype)
+        for node in network.nodes[1:]:
+            if node.layer.prepares:
+                copies[node.name] = {}
+                for name, value in network.params.get(node.name, {}).items():
+                    self._bytes[node.name, name] = copied = bytearray(np.ascontiguousarray(value).data)
+                    copies[node.name][name] = np.ndarray(value.shape, value.dtype, copied)
+        super().__init__(*folded(network.nodes, network.params | copies), network.dtype)
         self.prepared = self.prepare(training=False)
 
     def is_of(self, network: Network) -> bool:
@@ -105,17 +105,17 @@ def prediction_setup(network: Network) -> PredictionSetup:
     return setup
 
 
-def plan_of(step: Step):
-    """Return the plan of a step's layer."""
-    with step.named_errors():
-        return step.layer.plan(step.input_shape)
+def plan_of(node: Node):
+    """Return the plan of a node's layer."""
+    with node.named_errors():
+        return node.layer.plan(node.input_shape)
 
 
-def image_bytes(steps: tuple[Step, ...], dtype: np.dtype) -> int:
-    """Return the memory that the hungriest step takes for an image: inputs, result and scratch."""
+def image_bytes(nodes: tuple[Node, ...], dtype: np.dtype) -> int:
+    """Return the memory that the hungriest node takes for an image: inputs, result and scratch."""
     return dtype.itemsize * max(
-        sum(map(prod, step.input_shapes))
-        + prod(step.output_shape)
-        + step.layer.scratch_size(step.input_shape)
-        for step in steps[1:]
+        sum(map(prod, node.input_shapes))
+        + prod(node.output_shape)
+        + node.layer.scratch_size(node.input_shape)
+        for node in nodes[1:]
     )

@@ -19,7 +19,7 @@ class Piece:
     Attributes
     ----------
     units : list of Unit
-        One for each step, made for the rows at hand: what they look up once is good for these.
+        One for each node, made for the rows at hand: what they look up once is good for these.
     """
 
     def __init__(self, context: Context, shard: ShardContext):
@@ -31,8 +31,8 @@ class Piece:
         """Take over other rows, with new units in the memory of those before."""
         self._own.rows = rows
         self.units = []
-        for index, step in enumerate(self._context.program.steps):
-            sources = [self.units[source] for source in step.inputs]
+        for index, node in enumerate(self._context.program.nodes):
+            sources = [self.units[source] for source in node.inputs]
             self.units.append(Unit(index, sources, self._context, self._shard, self._own))
 
 
@@ -48,9 +48,9 @@ class Shard:
     Attributes
     ----------
     whole : Piece
-        All rows, for steps on vectors.
+        All rows, for nodes on vectors.
     chunks : list of Piece
-        The same rows, a few at a time, for steps on images.
+        The same rows, a few at a time, for nodes on images.
     loss : float
         Sum of the weighted losses of the rows.
     """
@@ -103,7 +103,7 @@ class Shard:
             If there is no memory for a layer, or a mistake in it; the message names it.
         """
         self._own.partials = []
-        steps = self._context.program.steps
+        nodes = self._context.program.nodes
         for segment in phase:
             for piece in self.chunks if segment.on_images else (self.whole,):
                 units = piece.units
@@ -111,7 +111,7 @@ class Shard:
                     try:
                         getattr(units[index], operation)()
                     except ERRORS as error:
-                        steps[index].raise_named(error)
+                        nodes[index].raise_named(error)
 
     def take_loss(self, loss) -> None:
         """Compute the loss of the rows and its gradient with respect to the scores."""
@@ -122,7 +122,7 @@ class Shard:
 
     def finish(self) -> None:
         """Let every layer turn its accumulators into gradients; what none has written is zero."""
-        for step, unit in zip(self._context.program.steps[1:], self.whole.units[1:], strict=True):
-            with step.named_errors():
+        for node, unit in zip(self._context.program.nodes[1:], self.whole.units[1:], strict=True):
+            with node.named_errors():
                 unit.finish()
         self._own.fill_gradients()

@@ -1,4 +1,4 @@
-"""What a network is made of, step by step: shapes, parameters, work and memory, as a table."""
+"""What a network is made of, node by node: shapes, parameters, work and memory, as a table."""
 
 from dataclasses import dataclass, replace
 from html import escape
@@ -9,7 +9,7 @@ from textwrap import fill
 import numpy as np
 
 from skcnn.layers.base import Layer, Shape
-from skcnn.network.graph import Step
+from skcnn.network.graph import Node
 from skcnn.network.network import Network
 
 SUMS = ("trained", "not_trained", "multiply_adds", "activation_bytes")
@@ -48,7 +48,7 @@ UNKNOWN_OUTPUT = (
 
 @dataclass(frozen=True, repr=False)
 class NetworkSummary:
-    """Table of the steps of a network, as ``ConvNetClassifier.summary`` returns it.
+    """Table of the nodes of a network, as ``ConvNetClassifier.summary`` returns it.
 
     Printed, it is aligned text with totals underneath; in a notebook, an HTML table in the colours of the
     page. The same numbers without units are in ``records``, for ``pandas.DataFrame(summary.records)``.
@@ -56,12 +56,12 @@ class NetworkSummary:
     Attributes
     ----------
     records : list of dict
-        One for each step, in the order of computation, the first for the input:
+        One for each node, in the order of computation, the first for the input:
 
-        - "name" : str, of the step. A layer of a container comes behind the name of the container,
+        - "name" : str, of the node. A layer of a container comes behind the name of the container,
           ``"res1__conv1"``, an activation that a layer brings along is called after both, ``"conv1_relu"``.
         - "layer" : str or None, the layer as one would write it; None for the input.
-        - "reads" : list of str, the steps whose results it takes.
+        - "reads" : list of str, the nodes whose results it takes.
         - "output_shape" : tuple of int, of one sample: ``(h, w, c)`` or ``(f,)``.
         - "trained" : int, the number of parameters that have a gradient.
         - "not_trained" : int, the number of all others: running statistics, the count of their updates,
@@ -77,7 +77,7 @@ class NetworkSummary:
 
     Notes
     -----
-    Elementwise activations, pooling and additions count no multiply-adds. The results of all steps together
+    Elementwise activations, pooling and additions count no multiply-adds. The results of all nodes together
     are more than what is in memory at a time: others take the place of those that are not needed any more.
 
     Examples
@@ -143,12 +143,12 @@ class NetworkSummary:
         )
 
     def _columns(self):
-        """Return the keys of the columns; what steps read is shown where it is not always the one before."""
+        """Return the keys of the columns; what nodes read is shown where it is not always the one before."""
         is_chain = not any(map(_reads_shown, [None, *self.records], self.records))
         return [key for key in HEADERS if not (key == "reads" and is_chain)]
 
     def _cells(self):
-        """Return the texts of the table, row by row: headers, steps, totals."""
+        """Return the texts of the table, row by row: headers, nodes, totals."""
         rows = [HEADERS]
         for before, record in zip([None, *self.records], self.records, strict=False):
             shown = {key: _shown(key, value) for key, value in record.items()}
@@ -162,7 +162,7 @@ class NetworkSummary:
 
 
 def _reads_shown(before: dict | None, record: dict) -> str:
-    """Return the steps that a step reads, nothing where it is the one before."""
+    """Return the nodes that a node reads, nothing where it is the one before."""
     usual = [] if before is None else [before["name"]]
     return "" if record["reads"] == usual else ", ".join(record["reads"])
 
@@ -222,35 +222,35 @@ def as_written(layer: Layer) -> str:
     return " ".join(f"{type(layer).__name__}({', '.join(arguments)})".split())
 
 
-def record_of(step: Step, steps: tuple[Step, ...], param_shapes: dict[str, Shape], dtype: np.dtype) -> dict:
-    """Return the record of a step of a network; see :class:`NetworkSummary`.
+def record_of(node: Node, nodes: tuple[Node, ...], param_shapes: dict[str, Shape], dtype: np.dtype) -> dict:
+    """Return the record of a node of a network; see :class:`NetworkSummary`.
 
     Parameters
     ----------
-    step : Step
-    steps : tuple of Step
-        All steps of the network.
+    node : Node
+    nodes : tuple of Node
+        All nodes of the network.
     param_shapes : dict of str to tuple of int
-        Shapes of the parameters of the step.
+        Shapes of the parameters of the node.
     dtype : numpy.dtype
 
     Returns
     -------
     record : dict
     """
-    layer = step.layer
+    layer = node.layer
     others = () if layer is None else (*layer.state_params, *layer.constant_params)
     sizes = {name: prod(shape) for name, shape in param_shapes.items()}
     n_others = sum(size for name, size in sizes.items() if name in others)
     return {
-        "name": step.name,
+        "name": node.name,
         "layer": None if layer is None else as_written(layer),
-        "reads": [steps[index].name for index in step.inputs],
-        "output_shape": step.output_shape,
+        "reads": [nodes[index].name for index in node.inputs],
+        "output_shape": node.output_shape,
         "trained": sum(sizes.values()) - n_others,
         "not_trained": n_others,
-        "multiply_adds": 0 if layer is None else layer.multiply_adds(step.input_shape),
-        "activation_bytes": prod(step.output_shape) * dtype.itemsize,
+        "multiply_adds": 0 if layer is None else layer.multiply_adds(node.input_shape),
+        "activation_bytes": prod(node.output_shape) * dtype.itemsize,
     }
 
 
@@ -266,19 +266,19 @@ def summary_of_network(network: Network) -> NetworkSummary:
     summary : NetworkSummary
     """
     records = []
-    for step in network.steps:
-        params = network.params.get(step.name, {})
+    for node in network.nodes:
+        params = network.params.get(node.name, {})
         shapes = {name: value.shape for name, value in params.items()}
-        records.append(record_of(step, network.steps, shapes, network.dtype))
+        records.append(record_of(node, network.nodes, shapes, network.dtype))
     return NetworkSummary(records, network.dtype.name)
 
 
-def summary_of_steps(steps: tuple[Step, ...], dtype: np.dtype) -> NetworkSummary:
+def summary_of_nodes(nodes: tuple[Node, ...], dtype: np.dtype) -> NetworkSummary:
     """Return the summary of a network that is not built, from shapes alone.
 
     Parameters
     ----------
-    steps : tuple of Step
+    nodes : tuple of Node
     dtype : numpy.dtype
 
     Returns
@@ -291,10 +291,10 @@ def summary_of_steps(steps: tuple[Step, ...], dtype: np.dtype) -> NetworkSummary
         If a layer without a ``param_shapes`` of its own has no memory for parameters; the message names it.
     """
     records = []
-    for step in steps:
-        with step.named_errors():  # some layers make parameters to tell their shapes
-            shapes = {} if step.layer is None else step.layer.param_shapes(step.input_shape)
-        records.append(record_of(step, steps, shapes, dtype))
+    for node in nodes:
+        with node.named_errors():  # some layers make parameters to tell their shapes
+            shapes = {} if node.layer is None else node.layer.param_shapes(node.input_shape)
+        records.append(record_of(node, nodes, shapes, dtype))
     return NetworkSummary(records, dtype.name)
 
 

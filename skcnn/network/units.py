@@ -9,12 +9,12 @@ from skcnn.network.context import Context, PieceContext, ShardContext
 
 
 class Unit:
-    """What one step sees of one piece; :class:`skcnn.layers.Layer` lists what it offers.
+    """What one node sees of one piece; :class:`skcnn.layers.Layer` lists what it offers.
 
     Parameters
     ----------
     index : int
-        Number of the step.
+        Number of the node.
     sources : list of Unit
         Those of the piece whose results this one reads.
     context : Context
@@ -24,7 +24,7 @@ class Unit:
     Attributes
     ----------
     params : dict of str to ndarray
-        Parameters of the step's layer.
+        Parameters of the node's layer.
     plan : object
         What ``plan`` of the layer returned.
     buffer : Arena
@@ -42,11 +42,11 @@ class Unit:
         piece: PieceContext,
     ):
         program = context.program
-        step = program.steps[index]
+        node = program.nodes[index]
         self._index, self._sources = index, sources
         self._context, self._shard, self._piece = context, shard, piece
-        self._name, self._layer = step.name, step.layer
-        self._waits = step.merges and context.training
+        self._name, self._layer = node.name, node.layer
+        self._waits = node.merges and context.training
         self._reads = program.reads[index]
         self._shares = program.gradient_shares[index]
         self.params = context.params[index]
@@ -148,17 +148,17 @@ class Unit:
 
     @cached_property
     def value(self) -> np.ndarray:
-        """Memory of the step's result."""
+        """Memory of the node's result."""
         return self._piece.memory("value", self._index)
 
     @cached_property
     def gradient(self) -> np.ndarray:
-        """Memory of the gradient of the step's result."""
+        """Memory of the gradient of the node's result."""
         return self._piece.memory("gradient", self._index)
 
     @cached_property
     def _input(self):
-        """The result of the step that this one reads, or a tuple of several."""
+        """The result of the node that this one reads, or a tuple of several."""
         values = tuple(source.value for source in self._sources)
         return values[0] if len(values) == 1 else values
 
@@ -175,7 +175,7 @@ class Unit:
         )
 
     def forward(self) -> None:
-        """Run the step forward."""
+        """Run the node forward."""
         self._rng = None
         if self._layer is None:
             self._shard.read(self._piece.rows, self.value)
@@ -187,11 +187,11 @@ class Unit:
             self._copy(result, out, "forward")
 
     def statistics(self) -> None:
-        """Take the partial statistics of a merging step."""
+        """Take the partial statistics of a merging node."""
         self._shard.partials.append(self._layer.statistics(self._input, self))
 
     def backward(self) -> None:
-        """Run the step backward and hand the result to the steps that it reads."""
+        """Run the node backward and hand the result to the nodes that it reads."""
         outs = self._gradient_memory
         single = len(outs) == 1
         result = self._layer.backward(
@@ -212,7 +212,7 @@ class Unit:
                 np.add(total, out, out=total)
 
     def backward_statistics(self) -> None:
-        """Take the partial statistics of the gradient of a merging step."""
+        """Take the partial statistics of the gradient of a merging node."""
         self._shard.partials.append(self._layer.backward_statistics(self.params, self.gradient, self))
 
     def finish(self) -> None:

@@ -71,11 +71,11 @@ def minimize_lbfgs(
     """
     from scipy.optimize import minimize
 
-    for step in network.steps[1:]:
-        if step.layer.is_random:
+    for node in network.nodes[1:]:
+        if node.layer.is_random:
             raise ValueError(
-                f"solver='lbfgs' needs the same loss for the same weights, but layer {step.name!r}, "
-                f"{step.layer!r}, is random in training: leave it out or choose another solver"
+                f"solver='lbfgs' needs the same loss for the same weights, but layer {node.name!r}, "
+                f"{node.layer!r}, is random in training: leave it out or choose another solver"
             )
     resume(network, state)
     search = FullBatch(network, data, state, objective, pool=pool, goes_on=goes_on)

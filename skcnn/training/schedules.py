@@ -41,7 +41,7 @@ class Schedule(ABC):
     n_epochs : int
         Epochs of the call of ``fit``, the horizon.
     warmup : float, default=0.0
-        Epochs over which the rate first rises in equal steps up to ``initial``.
+        Epochs over which the rate first rises linearly up to ``initial``.
 
     References
     ----------

@@ -53,14 +53,14 @@ def start_from_data(
     if unit_variance:
         rows = RandomStreams(seed).generator("start").permutation(len(data.images))[:batch_size]
         weights = np.ones(len(rows)) if data.weights is None else near_one(data.weights[rows])
-    for index, step in enumerate(network.steps[1:], start=1):
-        params = network.params.get(step.name, {})
-        if len(step.inputs) == 1 and step.layer.starts_from_data:
-            with step.named_errors():
-                step.layer.init_from_data(params, Results(network, step.inputs[0], data, seed, pool))
-        if unit_variance and step.layer.decayed_params:
+    for index, node in enumerate(network.nodes[1:], start=1):
+        params = network.params.get(node.name, {})
+        if len(node.inputs) == 1 and node.layer.starts_from_data:
+            with node.named_errors():
+                node.layer.init_from_data(params, Results(network, node.inputs[0], data, seed, pool))
+        if unit_variance and node.layer.decayed_params:
             results = Results(network, index, data, seed, pool).of(rows)
-            divide_weights(params, step.layer.decayed_params, sqrt(variance(results, weights)))
+            divide_weights(params, node.layer.decayed_params, sqrt(variance(results, weights)))
 
 
 def divide_weights(params: Mapping[str, np.ndarray], names: tuple[str, ...], divisor: float) -> None:
@@ -72,13 +72,13 @@ def divide_weights(params: Mapping[str, np.ndarray], names: tuple[str, ...], div
 
 
 class Results:
-    """The results of a step for training samples, as in training without augmentation.
+    """The results of a node for training samples, as in training without augmentation.
 
     Parameters
     ----------
     network : Network
     index : int
-        Number of the step.
+        Number of the node.
     data : TrainingData
     seed : int
     pool : WorkerPool
@@ -86,7 +86,7 @@ class Results:
 
     def __init__(self, network: Network, index: int, data: TrainingData, seed: int, pool):
         self.network = network.up_to(index)
-        self.shape = network.steps[index].output_shape
+        self.shape = network.nodes[index].output_shape
         self.images, self._reader = data.images, data.reader
         self.weights = None if data.weights is None else near_one(data.weights)
         self._block_bytes = pool.cut.start_bytes

@@ -208,10 +208,10 @@ def test_an_own_augmentation_reaches_training_and_nothing_else():
 
 def test_partial_fit_augments_each_call_as_the_epoch_of_fit():
     whole = make_net(augmentation=EVERYTHING, max_iter=3).fit(X, Y)
-    steps = make_net(augmentation=EVERYTHING)
+    by_calls = make_net(augmentation=EVERYTHING)
     for _ in range(3):
-        steps.partial_fit(X, Y, classes=np.unique(Y))
-    np.testing.assert_array_equal(whole.network_.vector, steps.network_.vector)
+        by_calls.partial_fit(X, Y, classes=np.unique(Y))
+    np.testing.assert_array_equal(whole.network_.vector, by_calls.network_.vector)
 
 
 @pytest.mark.parametrize("averaging", ["ema", "swa"])

@@ -30,7 +30,7 @@ from skcnn.layers import (
     Tanh,
 )
 from skcnn.layers.activation import ACTIVATIONS, LINEAR
-from skcnn.network.graph import compile_steps
+from skcnn.network.graph import compile_nodes
 from skcnn.network.network import init_network
 
 NAMES = {
@@ -90,7 +90,7 @@ def test_gains(name):
 
 
 def test_every_activation_is_listed_by_its_name():
-    """``name`` is what steps are called after, so it must be a key that gives the class back."""
+    """``name`` is what nodes are called after, so it must be a key that gives the class back."""
     for activation in ACTIVATIONS.values():
         assert ACTIVATIONS[activation.name] is activation
     assert not set(LINEAR) & set(ACTIVATIONS)
@@ -185,7 +185,7 @@ def test_hard_sigmoid_is_a_line_between_its_bends(dtype):
 )
 def test_parameters_of_hard_sigmoid_must_be_finite_numbers(layer, match):
     with pytest.raises(ValueError, match=match):
-        compile_steps([("layer", layer)], (4,))
+        compile_nodes([("layer", layer)], (4,))
 
 
 class TestSoftmax:
@@ -241,7 +241,7 @@ class TestActivationParameter:
 
     @staticmethod
     def compile(layer):
-        return compile_steps([("layer", layer)], (4,) if isinstance(layer, Dense) else (4, 5, 3))
+        return compile_nodes([("layer", layer)], (4,) if isinstance(layer, Dense) else (4, 5, 3))
 
     @pytest.mark.parametrize("name", sorted(NAMES))
     def test_names(self, make, name):
@@ -254,13 +254,13 @@ class TestActivationParameter:
     @each_dtype
     @pytest.mark.parametrize("name", sorted(NAMES))
     def test_result_is_that_of_the_function(self, make, name, dtype):
-        """On the result of the layer without an activation, in the steps of a network."""
-        steps = self.compile(make(name))
-        network = init_network(steps, dtype=dtype, seed=SEED)
-        *pixels, features = steps[0].output_shape
+        """On the result of the layer without an activation, in the nodes of a network."""
+        nodes = self.compile(make(name))
+        network = init_network(nodes, dtype=dtype, seed=SEED)
+        *pixels, features = nodes[0].output_shape
         X = 2 * generator(1).standard_normal((*pixels, 3, features)).astype(dtype)
-        linear, _ = run_forward(steps[1].layer, network.params["layer"], X, training=False)
-        Y, _ = run_forward(steps[2].layer, network.params.get(f"layer_{name}", {}), linear, training=False)
+        linear, _ = run_forward(nodes[1].layer, network.params["layer"], X, training=False)
+        Y, _ = run_forward(nodes[2].layer, network.params.get(f"layer_{name}", {}), linear, training=False)
         if name == "softmax":
             expected = reference.softmax(linear)
         else:
@@ -269,7 +269,7 @@ class TestActivationParameter:
 
     @pytest.mark.parametrize("given", [LeakyReLU(0.2), PReLU(0.5), Softmax(), SiLU()], ids=repr)
     def test_layers(self, make, given):
-        """The step is called by the name of the activation, and the layer is the one that was given."""
+        """The node is called by the name of the activation, and the layer is the one that was given."""
         before = dict(vars(given))
         _, layer, last = self.compile(make(given))
         assert (layer.name, last.name) == ("layer", f"layer_{given.name}")
@@ -289,7 +289,7 @@ class TestActivationParameter:
 
     @pytest.mark.parametrize("name", [None, "identity"])
     def test_none_and_identity_add_nothing(self, make, name):
-        assert [step.name for step in self.compile(make(name))] == ["input", "layer"]
+        assert [node.name for node in self.compile(make(name))] == ["input", "layer"]
 
     @pytest.mark.parametrize(
         "name", ["rleu", "ReLU", "", 3, ReLU, [ReLU()], Flatten(), ["relu"], ("relu", "tanh"), True], ids=repr

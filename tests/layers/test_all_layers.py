@@ -56,7 +56,7 @@ from skcnn.layers import (
 from skcnn.layers.base import JoiningLayer
 from skcnn.network.cut import Cut
 from skcnn.network.executor import Batch, Executor
-from skcnn.network.graph import compile_steps
+from skcnn.network.graph import compile_nodes
 from skcnn.network.network import init_network
 from skcnn.network.threads import worker_pool
 
@@ -240,10 +240,10 @@ class Run:
     """One training step and one prediction through the executor, and all that came out of them."""
 
     def __init__(self, layer, input_shape, *, dtype=np.float64, weights=None, input_gradient=True, cut=None):
-        self.steps = compile_steps([("layer", layer)], input_shape)
-        if len(self.steps[-1].output_shape) == 3:
-            self.steps = compile_steps([("layer", layer), ("flatten", Flatten())], input_shape)
-        self.network = init_network(self.steps, dtype=dtype, seed=SEED)
+        self.nodes = compile_nodes([("layer", layer)], input_shape)
+        if len(self.nodes[-1].output_shape) == 3:
+            self.nodes = compile_nodes([("layer", layer), ("flatten", Flatten())], input_shape)
+        self.network = init_network(self.nodes, dtype=dtype, seed=SEED)
         self.network.vector += generator(4).normal(0, 0.2, self.network.n_params).astype("f4")
         X = random_batch(input_shape, dtype)
         targets = random_batch((self.network.n_outputs,), dtype, seed=13)
@@ -537,7 +537,7 @@ def test_every_exported_layer_has_a_row():
 
 
 def test_what_is_exported_and_no_layer_is_a_container():
-    """Containers become steps of other layers and have tests of their own."""
+    """Containers become nodes of other layers and have tests of their own."""
     others = {cls for cls in EXPORTED if not issubclass(cls, Layer)} - {Block}
     assert others == {cls for cls in EXPORTED if issubclass(cls, Container)}
     assert all(issubclass(cls, Block) for cls in EXPORTED)

@@ -27,7 +27,7 @@ from skcnn.layers import (
 from skcnn.layers.base import as_pair, as_size, check_divides, check_padding, is_integer, require_image
 from skcnn.network.cut import Cut
 from skcnn.network.executor import Batch, Executor
-from skcnn.network.graph import compile_steps
+from skcnn.network.graph import compile_nodes
 from skcnn.network.network import init_network
 from skcnn.network.threads import worker_pool
 
@@ -76,7 +76,7 @@ class SumOfScores:
 def train(layers, X, *, weights=None, input_gradient=True, cut=None):
     """Run one step on vectors (n, f) or images (h, w, n, c); return gradients and dX."""
     shape = X.shape[1:] if X.ndim == 2 else (*X.shape[:2], X.shape[3])
-    network = init_network(compile_steps(layers, shape), dtype=X.dtype, seed=SEED)
+    network = init_network(compile_nodes(layers, shape), dtype=X.dtype, seed=SEED)
     n_samples = X.shape[-2]
 
     def read(rows, out):
@@ -110,8 +110,8 @@ def test_layer_has_no_parameters_and_keeps_the_shape_by_default():
     assert layer.output_shape((3, 4, 5)) == (3, 4, 5)
     assert layer.init_params((3, 4, 5), activation=None, dtype=np.dtype("f4"), rng=None) == {}
     assert layer.multiply_adds((3, 4, 5)) == layer.scratch_size((3, 4, 5)) == 0
-    _, step = compile_steps([("double", layer)], (3, 4, 5))
-    assert (step.name, step.layer, step.inputs) == ("double", layer, (0,))
+    _, node = compile_nodes([("double", layer)], (3, 4, 5))
+    assert (node.name, node.layer, node.inputs) == ("double", layer, (0,))
     assert not layer.takes_vectors
     assert not layer.is_random
     assert layer.decayed_params == layer.state_params == layer.backward_reads == ()
@@ -402,7 +402,7 @@ def test_require_image():
 def test_errors_name_the_layer_its_parameters_and_the_shape():
     layers = [("first", Conv2D(8, strides=2)), ("second", Conv2D(4, 7, padding="valid"))]
     with pytest.raises(ValueError) as info:
-        compile_steps(layers, (12, 10, 3))
+        compile_nodes(layers, (12, 10, 3))
     message = str(info.value)
     assert message.startswith("layer 'second', Conv2D(filters=4, kernel_size=7, padding='valid')")
     assert "on input of shape (6, 5, 8)" in message
@@ -412,9 +412,9 @@ def test_errors_name_the_layer_its_parameters_and_the_shape():
 @pytest.mark.parametrize("layers", [[("a", ReLU()), ("a", ReLU())], [("a", Dense(2, activation="relu"))] * 2])
 def test_names_are_unique(layers):
     with pytest.raises(ValueError, match="layer names must be unique, got 'a' twice"):
-        compile_steps(layers, (4,))
+        compile_nodes(layers, (4,))
 
 
 def test_a_name_that_an_activation_takes_cannot_be_used_again():
     with pytest.raises(ValueError, match="'dense_relu' twice"):
-        compile_steps([("dense", Dense(2, activation="relu")), ("dense_relu", ReLU())], (4,))
+        compile_nodes([("dense", Dense(2, activation="relu")), ("dense_relu", ReLU())], (4,))

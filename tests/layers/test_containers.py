@@ -1,4 +1,4 @@
-"""Containers: the steps they become, gradients, results against their parts alone, and wrong use."""
+"""Containers: the nodes they become, gradients, results against their parts alone, and wrong use."""
 
 import pickle
 import re
@@ -39,7 +39,7 @@ from skcnn import (
     ZeroPad2D,
 )
 from skcnn.network.executor import Batch, Executor
-from skcnn.network.graph import compile_steps
+from skcnn.network.graph import compile_nodes
 from skcnn.network.network import init_network
 from skcnn.network.threads import worker_pool
 
@@ -210,10 +210,10 @@ def samples(shape):
 
 def build(blocks, input_shape, dtype=np.float64):
     """Return a network whose parameters and running statistics are not what they start as."""
-    steps = compile_steps(blocks, input_shape)
-    if len(steps[-1].output_shape) == 3:
-        steps = compile_steps([*blocks, ("flatten", Flatten())], input_shape)
-    network = init_network(steps, dtype=dtype, seed=SEED)
+    nodes = compile_nodes(blocks, input_shape)
+    if len(nodes[-1].output_shape) == 3:
+        nodes = compile_nodes([*blocks, ("flatten", Flatten())], input_shape)
+    network = init_network(nodes, dtype=dtype, seed=SEED)
     rng = generator(4)
     network.vector += 0.2 * rng.standard_normal(network.n_params).astype(dtype)
     for where, value in network.state().items():
@@ -275,7 +275,7 @@ def test_gradients_are_right_behind_and_before_other_layers(name):
 
 @each_block
 def test_parameter_gradients_do_not_need_that_of_the_input(name):
-    """A block at the start of a network, whose steps that read the images get None to write it to."""
+    """A block at the start of a network, whose nodes that read the images get None to write it to."""
     with_dX, without_dX = run(name), run(name, input_gradient=False)
     assert without_dX.loss == with_dX.loss
     assert_array_equal(without_dX.gradient, with_dX.gradient)
@@ -341,7 +341,7 @@ class Parts:
         for name, values in alone.params.items():
             for key, value in values.items():
                 np.copyto(value, self.network.params[name][key])
-        shape = compile_steps(list(blocks), X.shape[1:])[-1].output_shape
+        shape = compile_nodes(list(blocks), X.shape[1:])[-1].output_shape
         return getattr(Run(alone, X), self.part).reshape(N_SAMPLES, *shape)
 
 
@@ -500,20 +500,20 @@ def test_results_are_those_of_the_parts_put_together_by_hand(name, part):
     assert_close(getattr(Run(network, X), part), expected)
 
 
-# steps
+# nodes
 
 
-def described(steps):
-    """Return steps as "name: names of inputs -> shape"."""
+def described(nodes):
+    """Return nodes as "name: names of inputs -> shape"."""
     return [
-        f"{step.name}: {', '.join(steps[source].name for source in step.inputs)} -> {step.output_shape}"
-        for step in steps[1:]
+        f"{node.name}: {', '.join(nodes[source].name for source in node.inputs)} -> {node.output_shape}"
+        for node in nodes[1:]
     ]
 
 
 def test_a_sum_of_equal_shapes_needs_no_projection():
-    steps = compile_steps([("res1", Residual([Conv2D(2), ReLU(), Conv2D(2)]))], IMAGE)
-    assert described(steps) == [
+    nodes = compile_nodes([("res1", Residual([Conv2D(2), ReLU(), Conv2D(2)]))], IMAGE)
+    assert described(nodes) == [
         "res1__conv2d_1: input -> (5, 4, 2)",
         "res1__relu_1: res1__conv2d_1 -> (5, 4, 2)",
         "res1__conv2d_2: res1__relu_1 -> (5, 4, 2)",
@@ -523,8 +523,8 @@ def test_a_sum_of_equal_shapes_needs_no_projection():
 
 def test_a_projection_is_normalized_as_the_branch_is():
     block = Residual([Conv2D(3, strides=2, activation="relu"), BatchNorm(0.5)], activation="tanh")
-    steps = compile_steps([("first", Conv2D(2)), ("res1", block)], IMAGE)
-    assert described(steps)[1:] == [
+    nodes = compile_nodes([("first", Conv2D(2)), ("res1", block)], IMAGE)
+    assert described(nodes)[1:] == [
         "res1__conv2d_1: first -> (3, 2, 3)",
         "res1__conv2d_1_relu: res1__conv2d_1 -> (3, 2, 3)",
         "res1__batchnorm_1: res1__conv2d_1_relu -> (3, 2, 3)",
@@ -533,7 +533,7 @@ def test_a_projection_is_normalized_as_the_branch_is():
         "res1: res1__projection__norm, res1__batchnorm_1 -> (3, 2, 3)",
         "res1_tanh: res1 -> (3, 2, 3)",
     ]
-    by_name = {step.name: step.layer for step in steps}
+    by_name = {node.name: node.layer for node in nodes}
     projection, norm = by_name["res1__projection"], by_name["res1__projection__norm"]
     assert (projection.kernel_size, projection.use_bias) == (1, False)
     assert norm is not block.layers[1]
@@ -561,8 +561,8 @@ def test_a_projection_is_normalized_as_the_branch_is():
     ],
 )
 def test_strides_of_the_projection_are_those_of_the_branch(layers, input_shape, strides):
-    steps = compile_steps([("res1", Residual(layers))], input_shape)
-    projection = next(step for step in steps if step.name == "res1__projection")
+    nodes = compile_nodes([("res1", Residual(layers))], input_shape)
+    projection = next(node for node in nodes if node.name == "res1__projection")
     assert projection.layer.strides == strides
     assert projection.layer.use_bias
 
@@ -589,7 +589,7 @@ def test_a_branch_that_crops_or_pads_needs_a_projection_of_its_own(layers, input
     """One with strides would lay pixels on each other that belong to different places."""
     for message in messages:
         with pytest.raises(ValueError, match=message):
-            compile_steps([("res1", Residual(layers))], input_shape)
+            compile_nodes([("res1", Residual(layers))], input_shape)
 
 
 def test_a_projection_reads_the_first_pixel_of_every_stride():
@@ -603,10 +603,10 @@ def test_a_projection_reads_the_first_pixel_of_every_stride():
     assert_array_equal(Run(network, X).predicted, X[:, 0, ::3, 0])
 
 
-def test_branches_read_one_step_and_end_side_by_side():
+def test_branches_read_one_node_and_end_side_by_side():
     block = Parallel([Conv2D(3), [Conv2D(1), ReLU()], ("pooled", [same_pool()]), "passthrough", [Tanh()]])
-    steps = compile_steps([("first", Conv2D(2)), ("mixed", block)], IMAGE)
-    assert described(steps)[1:] == [
+    nodes = compile_nodes([("first", Conv2D(2)), ("mixed", block)], IMAGE)
+    assert described(nodes)[1:] == [
         "mixed__conv2d_1: first -> (5, 4, 3)",
         "mixed__branch_1__conv2d_1: first -> (5, 4, 1)",
         "mixed__branch_1__relu_1: mixed__branch_1__conv2d_1 -> (5, 4, 1)",
@@ -619,7 +619,7 @@ def test_branches_read_one_step_and_end_side_by_side():
 
 def test_a_sequence_is_its_layers():
     stage = Sequential([Conv2D(2), "passthrough", ("inner", Sequential([ReLU()])), Conv2D(1)])
-    assert described(compile_steps([("stage", stage), ("next", Flatten())], IMAGE)) == [
+    assert described(compile_nodes([("stage", stage), ("next", Flatten())], IMAGE)) == [
         "stage__conv2d_1: input -> (5, 4, 2)",
         "stage__inner__relu_1: stage__conv2d_1 -> (5, 4, 2)",
         "stage__conv2d_2: stage__inner__relu_1 -> (5, 4, 1)",
@@ -632,7 +632,7 @@ def test_flatten_is_inserted_in_containers_where_images_meet_vectors():
         ("stage", Sequential([Conv2D(1), ("res", Residual([Dense(4, activation="tanh"), Dense(20)]))])),
         ("last", Dense(2)),
     ]
-    assert described(compile_steps(layers, IMAGE)) == [
+    assert described(compile_nodes(layers, IMAGE)) == [
         "stage__conv2d_1: input -> (5, 4, 1)",
         "stage__res_flatten: stage__conv2d_1 -> (20,)",
         "stage__res__dense_1: stage__res_flatten -> (4,)",
@@ -642,7 +642,7 @@ def test_flatten_is_inserted_in_containers_where_images_meet_vectors():
         "last: stage__res -> (2,)",
     ]
     mixed = Parallel([Dense(2), [Conv2D(1), Dense(3)], GlobalAvgPool2D()])
-    assert described(compile_steps([("mixed", mixed)], IMAGE)) == [
+    assert described(compile_nodes([("mixed", mixed)], IMAGE)) == [
         "mixed__dense_1_flatten: input -> (40,)",
         "mixed__dense_1: mixed__dense_1_flatten -> (2,)",
         "mixed__branch_1__conv2d_1: input -> (5, 4, 1)",
@@ -653,9 +653,9 @@ def test_flatten_is_inserted_in_containers_where_images_meet_vectors():
     ]
 
 
-def test_containers_of_nothing_are_no_steps():
+def test_containers_of_nothing_are_no_nodes():
     layers = [("a", Sequential(["passthrough"])), ("b", Parallel([["passthrough"]])), ("c", Tanh())]
-    assert described(compile_steps(layers, IMAGE)) == ["c: input -> (5, 4, 2)"]
+    assert described(compile_nodes(layers, IMAGE)) == ["c: input -> (5, 4, 2)"]
 
 
 def test_one_object_in_several_places_has_weights_of_its_own_in_each():
@@ -666,7 +666,7 @@ def test_one_object_in_several_places_has_weights_of_its_own_in_each():
     assert network.n_params == 4 * (3 * 3 * 2 * 2 + 2)
 
 
-def test_parameters_have_the_names_of_their_steps():
+def test_parameters_have_the_names_of_their_nodes():
     block = Residual([Conv2D(3, strides=2), BatchNorm(), PReLU()], activation="prelu")
     network = build([("res1", block), ("side", Parallel([[Flatten(), Dense(2)], GlobalAvgPool2D()]))], IMAGE)
     assert set(network.params) == {
@@ -694,20 +694,20 @@ def test_multiply_adds_are_those_of_the_parts():
 def test_compiling_leaves_containers_as_they_are():
     for block, input_shape in BLOCKS.values():
         before = joblib.hash(block)
-        compile_steps([("block", block)], input_shape)
+        compile_nodes([("block", block)], input_shape)
         assert joblib.hash(block) == before
 
 
 @each_block
 def test_containers_survive_cloning_and_pickling(name):
     block, input_shape = BLOCKS[name]
-    expected = described(compile_steps([("block", block)], input_shape))
+    expected = described(compile_nodes([("block", block)], input_shape))
     for copy in (
         clone(block),
         pickle.loads(pickle.dumps(block)),
         type(block)(**block.get_params(deep=False)),
     ):
-        assert described(compile_steps([("block", copy)], input_shape)) == expected
+        assert described(compile_nodes([("block", copy)], input_shape)) == expected
 
 
 # the estimator
@@ -1077,14 +1077,14 @@ def test_a_layer_of_the_user_inside_of_containers_is_trained():
 def test_a_branch_may_be_a_tuple_as_well_as_a_list():
     as_lists = Parallel([[Conv2D(2), ReLU()], ("b", [Conv2D(3)])])
     as_tuples = Parallel(((Conv2D(2), ReLU()), ("b", (Conv2D(3),))))
-    steps, other_steps = (compile_steps([("a", block)], (4, 4, 1)) for block in (as_lists, as_tuples))
-    assert [repr(step) for step in steps] == [repr(step) for step in other_steps]
+    nodes, other_nodes = (compile_nodes([("a", block)], (4, 4, 1)) for block in (as_lists, as_tuples))
+    assert [repr(node) for node in nodes] == [repr(node) for node in other_nodes]
 
 
 def test_a_branch_is_replaced_by_a_list_and_a_layer_of_it_is_changed_in_one_call():
     block = Parallel([Conv2D(2), ReLU()])
     block.set_params(relu_1=[Conv2D(3), Conv2D(4)], relu_1__conv2d_2__filters=5)
-    assert compile_steps([("a", block)], (4, 4, 1))[-1].output_shape == (4, 4, 2 + 5)
+    assert compile_nodes([("a", block)], (4, 4, 1))[-1].output_shape == (4, 4, 2 + 5)
 
 
 class Halved(Layer):
@@ -1112,7 +1112,7 @@ class Halved(Layer):
     ids=["own layer", "strides first", "strides last"],
 )
 def test_strides_of_a_branch_follow_from_shapes_and_the_largest_of_joined_ones(branch):
-    steps = compile_steps([("res", Residual(branch))], (8, 8, 2))
-    (projection,) = [step.layer for step in steps if step.name == "res__projection"]
+    nodes = compile_nodes([("res", Residual(branch))], (8, 8, 2))
+    (projection,) = [node.layer for node in nodes if node.name == "res__projection"]
     assert projection.strides == (2, 2)
-    assert steps[-1].output_shape == (4, 4, 5)
+    assert nodes[-1].output_shape == (4, 4, 5)

@@ -10,7 +10,7 @@ from skcnn import Conv2D, ConvNetClassifier, Dense, Flatten, Sequential
 from skcnn.layers import Activation, Block, Layer, MergingLayer
 from skcnn.layers.contract import check_array, check_params, checked_shape
 from skcnn.network.executor import Batch, Executor
-from skcnn.network.graph import compile_steps
+from skcnn.network.graph import compile_nodes
 from skcnn.network.network import init_network
 from skcnn.network.threads import worker_pool
 
@@ -301,9 +301,9 @@ def test_errors_of_reading_images_are_none_of_a_layer():
     def read(rows, out):
         raise ValueError("the disk is gone")
 
-    steps = compile_steps([("mine", Own()), ("flatten", Flatten())], (4, 3, 1))
+    nodes = compile_nodes([("mine", Own()), ("flatten", Flatten())], (4, 3, 1))
     with worker_pool() as pool:
-        executor = Executor(init_network(steps, dtype="f4", seed=SEED), pool, training=False)
+        executor = Executor(init_network(nodes, dtype="f4", seed=SEED), pool, training=False)
         with pytest.raises(ValueError, match=r"^the disk is gone$"):
             executor.predict(Batch(3, read), np.empty((3, 12), "f4"))
 
@@ -321,10 +321,10 @@ def test_a_summary_names_them_too():
         net.summary(X, Y)
 
 
-@pytest.mark.parametrize("step", [None, -1, 99, "a", 1.0, True], ids=repr)
-def test_blocks_that_end_nowhere_are_refused(step):
-    block = type("Wrong", (Block,), {"connect": returning(step)})()
-    assert_refused(block, f"connect must return the index of a step, got {step!r}")
+@pytest.mark.parametrize("node", [None, -1, 99, "a", 1.0, True], ids=repr)
+def test_blocks_that_end_nowhere_are_refused(node):
+    block = type("Wrong", (Block,), {"connect": returning(node)})()
+    assert_refused(block, f"connect must return the index of a node, got {node!r}")
 
 
 @pytest.mark.parametrize("gain", ["big", -1, 0, np.nan, np.inf, [1]], ids=repr)

@@ -31,7 +31,7 @@ from skcnn.layers import (
     Tanh,
     ZeroPad2D,
 )
-from skcnn.network.graph import compile_steps
+from skcnn.network.graph import compile_nodes
 from skcnn.network.network import init_network
 
 each_dtype = pytest.mark.parametrize("dtype", [np.float64, np.float32], ids=["float64", "float32"])
@@ -251,8 +251,8 @@ def test_multiply_adds_of_groups_are_those_of_their_channels():
     ids=str,
 )
 def test_only_the_weight_decays(layer, weight):
-    steps = compile_steps([("conv", layer)], (5, 5, 2))
-    network = init_network(steps, dtype=np.float32, seed=SEED)
+    nodes = compile_nodes([("conv", layer)], (5, 5, 2))
+    network = init_network(nodes, dtype=np.float32, seed=SEED)
     assert network.params["conv"]["weight"].shape == weight
     assert network.params["conv"]["bias"].shape == layer.output_shape((5, 5, 2))[2:]
     assert network.n_decayed == np.prod(weight)
@@ -319,8 +319,8 @@ INITIAL_WEIGHTS = [
 @pytest.mark.parametrize(("layers", "scale"), INITIAL_WEIGHTS, ids=lambda value: " ".join(str(value).split()))
 def test_initial_weights_suit_the_activation_that_follows(layers, scale):
     """He before a rectifier, LeCun before SELU, through whatever has no weights; Glorot elsewhere."""
-    steps = compile_steps([(f"layer{index}", layer) for index, layer in enumerate(layers)], (4, 4, 8))
-    network = init_network(steps, dtype=np.float64, seed=SEED)
+    nodes = compile_nodes([(f"layer{index}", layer) for index, layer in enumerate(layers)], (4, 4, 8))
+    network = init_network(nodes, dtype=np.float64, seed=SEED)
     assert scale_of(network.params["layer0"]["weight"], 25 * 8, 25 * 40) == scale
     assert (network.params["layer0"]["bias"] == 0).all()
 
@@ -435,7 +435,7 @@ WRONG = [
 def test_wrong_hyperparameters(layer, expected):
     """The message names the layer, the parameter, what was expected and what came."""
     with pytest.raises(ValueError) as info:
-        compile_steps([("conv", layer)], (8, 9, 6))
+        compile_nodes([("conv", layer)], (8, 9, 6))
     message = " ".join(str(info.value).split())
     assert message.startswith(f"layer 'conv', {type(layer).__name__}(")
     assert "on input of shape (8, 9, 6)" in message
@@ -450,18 +450,18 @@ def test_padding_makes_room_for_a_large_kernel():
 @pytest.mark.parametrize("layer", [Conv2D(3), DepthwiseConv2D()])
 def test_vectors_are_refused(layer):
     with pytest.raises(ValueError, match=r"layer 'conv'.*expected an image .*, got shape \(64,\)"):
-        compile_steps([("conv", layer)], (64,))
+        compile_nodes([("conv", layer)], (64,))
 
 
 @pytest.mark.parametrize("layer", [Conv2D(2, activation="tanh"), DepthwiseConv2D(activation="tanh")])
 def test_activation_becomes_a_layer_of_its_own(layer):
-    steps = compile_steps([("conv", layer)], (4, 4, 2))
-    assert [step.name for step in steps] == ["input", "conv", "conv_tanh"]
-    assert [step.output_shape for step in steps[1:]] == [(4, 4, 2)] * 2
+    nodes = compile_nodes([("conv", layer)], (4, 4, 2))
+    assert [node.name for node in nodes] == ["input", "conv", "conv_tanh"]
+    assert [node.output_shape for node in nodes[1:]] == [(4, 4, 2)] * 2
 
 
 @pytest.mark.parametrize("layer", [Conv2D(2, strides=(4, 3)), DepthwiseConv2D(strides=(4, 3))], ids=type)
-def test_pixel_strides_are_the_steps_between_windows(layer):
+def test_pixel_strides_are_the_distances_between_windows(layer):
     """The shapes, of 5 pixels and 2 windows, would suggest 3 for both."""
     assert layer.output_shape((5, 5, 1))[:2] == (2, 2)
     assert layer.pixel_strides((5, 5, 1)) == (4, 3)
@@ -509,4 +509,4 @@ def test_a_start_from_the_identity_gives_channels_as_they_are(layer, channels, p
 
 def test_another_start_is_refused():
     with pytest.raises(ValueError, match="'initial_weight' parameter of Conv2D must be a str among"):
-        compile_steps([("conv1", Conv2D(2, initial_weight="dirac"))], (4, 4, 1))
+        compile_nodes([("conv1", Conv2D(2, initial_weight="dirac"))], (4, 4, 1))

@@ -8,7 +8,7 @@ from seeds import SEED, generator
 
 from skcnn.layers import GELU, SELU, Dense, LeakyReLU, ReLU, Tanh
 from skcnn.layers.containers import with_flatten
-from skcnn.network.graph import compile_steps
+from skcnn.network.graph import compile_nodes
 from skcnn.network.network import init_network
 
 
@@ -84,7 +84,7 @@ def test_parameters_without_bias():
 
 
 def test_only_the_weight_decays():
-    network = init_network(compile_steps([("a", Dense(3)), ("b", Dense(2))], (4,)), dtype="f4", seed=SEED)
+    network = init_network(compile_nodes([("a", Dense(3)), ("b", Dense(2))], (4,)), dtype="f4", seed=SEED)
     assert network.n_params == 4 * 3 + 3 + 3 * 2 + 2
     assert network.n_decayed == 4 * 3 + 3 * 2
 
@@ -95,7 +95,7 @@ def test_multiply_adds_are_one_a_weight():
 
 def test_activation_becomes_a_layer_of_its_own():
     layer = Dense(3, activation="relu")
-    _, first, second = compile_steps([("hidden", layer)], (5,))
+    _, first, second = compile_nodes([("hidden", layer)], (5,))
     assert (first.name, second.name) == ("hidden", "hidden_relu")
     assert first.layer is layer
     assert type(second.layer) is ReLU
@@ -116,7 +116,7 @@ def test_activation_becomes_a_layer_of_its_own():
 )
 def test_wrong_hyperparameters(layer, parameter, value, expected):
     with pytest.raises(ValueError) as info:
-        compile_steps([("hidden", layer)], (4,))
+        compile_nodes([("hidden", layer)], (4,))
     message = str(info.value)
     assert message.startswith("layer 'hidden', Dense(")
     assert all(part in message for part in (parameter, value, expected))
@@ -126,7 +126,7 @@ def test_images_are_refused():
     with pytest.raises(
         ValueError, match=r"layer 'hidden'.*expected a vector \(features,\), got shape \(4, 4, 1\)"
     ):
-        compile_steps([("hidden", Dense(3))], (4, 4, 1))
+        compile_nodes([("hidden", Dense(3))], (4, 4, 1))
 
 
 def test_an_image_is_flattened_in_front():

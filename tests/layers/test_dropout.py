@@ -8,7 +8,7 @@ from seeds import SEED, generator
 from skcnn.layers import Dropout, Flatten, SpatialDropout2D
 from skcnn.network.cut import Cut
 from skcnn.network.executor import Batch, Executor
-from skcnn.network.graph import compile_steps
+from skcnn.network.graph import compile_nodes
 from skcnn.network.network import init_network
 from skcnn.network.threads import worker_pool
 
@@ -24,8 +24,8 @@ class SumOfScores:
 def factors(*layers, input_shape=(50,), n_samples=6, seed=0, numbers=(0,), cut=None):
     """Return what each step of training multiplies the features by, which is the gradient of their sum."""
     chain = [*layers, Flatten()] if len(input_shape) == 3 else layers
-    steps = compile_steps([(f"layer{index}", layer) for index, layer in enumerate(chain)], input_shape)
-    network = init_network(steps, dtype=np.float64, seed=SEED + seed)
+    nodes = compile_nodes([(f"layer{index}", layer) for index, layer in enumerate(chain)], input_shape)
+    network = init_network(nodes, dtype=np.float64, seed=SEED + seed)
     targets, weights = np.zeros((n_samples, network.n_outputs)), np.ones(n_samples)
     with worker_pool(cut) as pool:
         executor = Executor(network, pool, training=True, seed=SEED + seed, input_gradient=True)
@@ -133,7 +133,7 @@ class TestSpatialDropout2D:
 
     def test_vectors_are_refused(self):
         with pytest.raises(ValueError, match=r"layer 'drop'.*expected an image .*, got shape \(64,\)"):
-            compile_steps([("drop", SpatialDropout2D())], (64,))
+            compile_nodes([("drop", SpatialDropout2D())], (64,))
 
 
 def test_mask_is_that_of_its_key():
@@ -197,7 +197,7 @@ def test_mask_does_not_depend_on_the_number_of_threads(n_threads, monkeypatch):
 @pytest.mark.parametrize("rate", [1.0, -0.1, 2, "0.5", None, float("nan")], ids=repr)
 def test_wrong_hyperparameters(rate, dropout):
     with pytest.raises(ValueError) as info:
-        compile_steps([("drop", dropout(rate))], (4, 4, 1))
+        compile_nodes([("drop", dropout(rate))], (4, 4, 1))
     message, name = str(info.value), dropout.__name__
     assert message.startswith(f"layer 'drop', {name}(rate=")
     assert f"'rate' parameter of {name} must be a float in the range [0.0, 1.0). Got {rate!r}" in message

@@ -10,7 +10,7 @@ import pytest
 from reference import run_backward, run_forward
 
 from skcnn.layers import GELU, HardSwish, Mish, SiLU
-from skcnn.network.graph import compile_steps
+from skcnn.network.graph import compile_nodes
 
 each_dtype = pytest.mark.parametrize("dtype", [np.float64, np.float32], ids=["float64", "float32"])
 each_gate = pytest.mark.parametrize("layer", [GELU(), GELU("tanh"), SiLU(), HardSwish(), Mish()], ids=repr)
@@ -60,7 +60,7 @@ def test_slope_at_zero_is_the_gate(layer, slope):
     ids=repr,
 )
 def test_minimum_is_the_published_one(layer, minimum, at):
-    """On a grid of steps of 1e-5, where a smooth function is within 1e-10 of its minimum."""
+    """On a grid of points 1e-5 apart, where a smooth function is within 1e-10 of its minimum."""
     X = np.linspace(-3, 0, 300_001)[np.newaxis]
     Y, _ = forward_and_slope(layer, X)
     assert Y.min() == pytest.approx(minimum, abs=1e-5)
@@ -110,4 +110,4 @@ def test_approximate_gelu_of_extreme_numbers_is_silent_and_right(dtype):
 @pytest.mark.parametrize("value", [True, None, "erf", 1], ids=repr)
 def test_approximations_of_gelu_have_names(value):
     with pytest.raises(ValueError, match=f"'approximate' parameter of GELU .* Got {value!r}"):
-        compile_steps([("layer", GELU(value))], (4,))
+        compile_nodes([("layer", GELU(value))], (4,))

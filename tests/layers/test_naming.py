@@ -454,7 +454,7 @@ def test_parameters_of_containers_are_those_of_their_constructors():
 
 
 @pytest.mark.parametrize(
-    ("params", "steps"),
+    ("params", "nodes"),
     [
         ({"res1__norm1": "passthrough"}, {"res1__norm1": None}),
         ({"res1__norm1": GroupNorm(2)}, {"res1__norm1": GroupNorm}),
@@ -493,12 +493,12 @@ def test_parameters_of_containers_are_those_of_their_constructors():
     ],
     ids=shown,
 )
-def test_layers_inside_of_containers_are_replaced(params, steps):
+def test_layers_inside_of_containers_are_replaced(params, nodes):
     """And parameters of the new layers are set in the same call, in any order."""
     net = make_net(nested())
     net.set_params(**{name: clone(value, safe=False) for name, value in params.items()})
-    built = {step.name: type(step.layer) for step in net.fit(X, Y).network_.steps}
-    assert {name: built.get(name) for name in steps} == steps
+    built = {node.name: type(node.layer) for node in net.fit(X, Y).network_.nodes}
+    assert {name: built.get(name) for name in nodes} == nodes
     for name, value in params.items():
         if isinstance(value, int):
             assert net.get_params()[name] == value
@@ -513,7 +513,7 @@ def test_names_inside_of_containers_stick():
     assert params["parallel_1__branch_2__conv2d_1__filters"] == 2
     assert names_of(net.layers) == ["residual_1", "parallel_1"]
     assert names_of(net.layers[1][1].branches) == ["branch_1", "branch_2"]
-    names = [step.name for step in net.fit(X, Y).network_.steps]
+    names = [node.name for node in net.fit(X, Y).network_.nodes]
     assert "residual_1__conv2d_2" in names
     assert "parallel_1__branch_2__conv2d_1" in names
 

@@ -9,7 +9,7 @@ from reference import GarbageMemory, NaiveUnit, assert_close, initial_params, ru
 from seeds import generator
 
 from skcnn.layers import BatchNorm, GroupNorm, LayerNorm, LocalResponseNorm
-from skcnn.network.graph import compile_steps
+from skcnn.network.graph import compile_nodes
 
 SHAPES = [(4, 3, 2), (1, 6, 3), (5,), (1,)]
 WEIGHTS = np.array([1.0, 3.0, 2.0, 1.0, 4.0])
@@ -452,7 +452,7 @@ WRONG = [
 @pytest.mark.parametrize(("norm", "parameter", "value", "expected"), WRONG, ids=str)
 def test_wrong_numbers(norm, parameter, value, expected):
     with pytest.raises(ValueError) as info:
-        compile_steps([("norm", norm(**{parameter: value}))], (4, 4, 8))
+        compile_nodes([("norm", norm(**{parameter: value}))], (4, 4, 8))
     message = str(info.value)
     assert message.startswith(f"layer 'norm', {norm.__name__}({parameter}=")
     assert f"'{parameter}' parameter of {norm.__name__} must be {expected}. Got {value!r}" in message
@@ -462,7 +462,7 @@ def test_wrong_numbers(norm, parameter, value, expected):
 @pytest.mark.parametrize(("norm", "parameter"), [(GroupNorm, "groups"), (LocalResponseNorm, "size")])
 def test_wrong_sizes(norm, parameter, value):
     with pytest.raises(ValueError) as info:
-        compile_steps([("norm", norm(**{parameter: value}))], (4, 4, 8))
+        compile_nodes([("norm", norm(**{parameter: value}))], (4, 4, 8))
     message = str(info.value)
     assert message.startswith(f"layer 'norm', {norm.__name__}({parameter}=")
     assert message.endswith(f"{parameter} must be an int >= 1, got {value!r}")
@@ -471,7 +471,7 @@ def test_wrong_sizes(norm, parameter, value):
 @pytest.mark.parametrize("shape", [(4, 4, 6), (6,)], ids=str)
 def test_groups_must_divide_the_channels(shape):
     with pytest.raises(ValueError) as info:
-        compile_steps([("norm", GroupNorm(4))], shape)
+        compile_nodes([("norm", GroupNorm(4))], shape)
     message = str(info.value)
     assert message.startswith(f"layer 'norm', GroupNorm(groups=4), on input of shape {shape}: ")
     assert message.endswith("groups=4 does not divide the 6 channels; choose one of [1, 2, 3, 6]")
@@ -493,7 +493,7 @@ def test_groups_must_divide_the_channels(shape):
 def test_a_number_is_not_normalized_by_itself(layer, shape, remedy):
     """It would be zero whatever it is, and nothing in front of the layer could learn."""
     with pytest.raises(ValueError) as info:
-        compile_steps([("norm", layer)], shape)
+        compile_nodes([("norm", layer)], shape)
     message = " ".join(str(info.value).split())
     assert message.startswith(f"layer 'norm', {layer!r}, on input of shape {shape}: ")
     assert message.endswith(

@@ -7,7 +7,7 @@ from reference import NO_PADDING, assert_close, run_backward, run_forward
 from seeds import generator
 
 from skcnn.layers import AvgPool2D, GlobalAvgPool2D, GlobalMaxPool2D, MaxPool2D
-from skcnn.network.graph import compile_steps
+from skcnn.network.graph import compile_nodes
 
 # hyperparameters, input shape -> window, strides, padding and output shape, worked out by hand
 GEOMETRIES = [
@@ -196,7 +196,7 @@ POOLS = pytest.mark.parametrize("pool", [MaxPool2D, AvgPool2D])
 @pytest.mark.parametrize("parameter", ["pool_size", "strides", "dilation"])
 def test_wrong_sizes(pool, parameter, value):
     with pytest.raises(ValueError) as info:
-        compile_steps([("pool", pool(**{parameter: value}))], (8, 8, 1))
+        compile_nodes([("pool", pool(**{parameter: value}))], (8, 8, 1))
     message = str(info.value)
     assert message.startswith(
         f"layer 'pool', {pool.__name__}({parameter}={value!r}), on input of shape (8, 8, 1)"
@@ -207,14 +207,14 @@ def test_wrong_sizes(pool, parameter, value):
 @POOLS
 def test_pool_size_cannot_be_none(pool):
     with pytest.raises(ValueError, match="pool_size must be an int >= 1 or a pair of such ints, got None"):
-        compile_steps([("pool", pool(None))], (8, 8, 1))
+        compile_nodes([("pool", pool(None))], (8, 8, 1))
 
 
 @POOLS
 @pytest.mark.parametrize("padding", ["full", -1, 0.5, None, True, (1,), (0, -1), ((0, 1, 0), 0)], ids=repr)
 def test_wrong_padding(pool, padding):
     with pytest.raises(ValueError) as info:
-        compile_steps([("pool", pool(3, padding=padding))], (8, 8, 1))
+        compile_nodes([("pool", pool(3, padding=padding))], (8, 8, 1))
     message = str(info.value)
     assert message.startswith(f"layer 'pool', {pool.__name__}(")
     assert message.endswith(
@@ -231,7 +231,7 @@ def test_wrong_padding(pool, padding):
 def test_padding_must_be_smaller_than_the_window(pool, pool_size, padding, ceil_mode):
     """On each of the four sides, or a window would see nothing of the image."""
     with pytest.raises(ValueError) as info:
-        compile_steps([("pool", pool(pool_size, padding=padding, ceil_mode=ceil_mode))], (8, 8, 1))
+        compile_nodes([("pool", pool(pool_size, padding=padding, ceil_mode=ceil_mode))], (8, 8, 1))
     message = str(info.value)
     shown = pool_size if isinstance(pool_size, tuple) else (pool_size, pool_size)
     assert message.startswith(f"layer 'pool', {pool.__name__}(")
@@ -248,7 +248,7 @@ def test_padding_must_be_smaller_than_the_window(pool, pool_size, padding, ceil_
 @pytest.mark.parametrize("value", ["yes", None, 2.0], ids=repr)
 def test_wrong_switches(pool, parameter, value):
     with pytest.raises(ValueError) as info:
-        compile_steps([("pool", pool(**{parameter: value}))], (8, 8, 1))
+        compile_nodes([("pool", pool(**{parameter: value}))], (8, 8, 1))
     message = " ".join(str(info.value).split())
     assert message.startswith(f"layer 'pool', {pool.__name__}({parameter}={value!r})")
     assert f"The '{parameter}' parameter of {pool.__name__} must be" in message
@@ -258,7 +258,7 @@ def test_wrong_switches(pool, parameter, value):
 @pytest.mark.parametrize(("pool_size", "window"), [(3, (3, 3)), ((1, 9), (1, 9)), ((5, 5), (5, 5))])
 def test_pooling_to_nothing_is_an_error(pool, pool_size, window):
     with pytest.raises(ValueError) as info:
-        compile_steps([("pool", pool(pool_size, strides=1))], (2, 8, 4))
+        compile_nodes([("pool", pool(pool_size, strides=1))], (2, 8, 4))
     message = str(info.value)
     assert message.startswith(f"layer 'pool', {pool.__name__}(")
     assert message.endswith(
@@ -292,7 +292,7 @@ def test_pooling_to_nothing_is_an_error(pool, pool_size, window):
 def test_dilated_windows_without_a_pixel_are_refused(pool, options, expected):
     """PyTorch returns minus infinity for windows whose pixels lie on both sides of the image."""
     with pytest.raises(ValueError) as info:
-        compile_steps([("pool", pool(**options))], (2, 8, 4))
+        compile_nodes([("pool", pool(**options))], (2, 8, 4))
     message = str(info.value)
     assert message.startswith(f"layer 'pool', {pool.__name__}(")
     assert expected in message
@@ -326,11 +326,11 @@ def test_padding_makes_room_for_a_large_window(pool):
 @pytest.mark.parametrize("layer", [MaxPool2D(), AvgPool2D(), GlobalAvgPool2D(), GlobalMaxPool2D()])
 def test_vectors_are_refused(layer):
     with pytest.raises(ValueError, match=r"layer 'pool'.*expected an image .*, got shape \(64,\)"):
-        compile_steps([("pool", layer)], (64,))
+        compile_nodes([("pool", layer)], (64,))
 
 
 @pytest.mark.parametrize("pool", [MaxPool2D, AvgPool2D])
-def test_pixel_strides_are_the_steps_between_windows(pool):
+def test_pixel_strides_are_the_distances_between_windows(pool):
     """The shapes, of 5 pixels and 2 windows, would suggest 3 for both."""
     layer = pool(1, strides=(4, 3))
     assert layer.output_shape((5, 5, 1))[:2] == (2, 2)

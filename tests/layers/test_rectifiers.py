@@ -10,7 +10,7 @@ from reference import assert_close, initial_params, run_backward, run_forward
 from seeds import SEED, generator
 
 from skcnn.layers import CELU, ELU, SELU, Dense, LeakyReLU, PReLU, ReLU, ReLU6, Softplus
-from skcnn.network.graph import compile_steps
+from skcnn.network.graph import compile_nodes
 from skcnn.network.network import init_network
 
 each_dtype = pytest.mark.parametrize("dtype", [np.float64, np.float32], ids=["float64", "float32"])
@@ -160,7 +160,7 @@ class TestPReLU:
         np.testing.assert_array_equal(params["slope"], np.full(3, 0.1, dtype))
 
     def test_slopes_do_not_decay(self):
-        network = init_network(compile_steps([("a", PReLU())], (4,)), dtype="f4", seed=SEED)
+        network = init_network(compile_nodes([("a", PReLU())], (4,)), dtype="f4", seed=SEED)
         assert (network.n_params, network.n_decayed) == (4, 0)
 
     def test_no_input_gradient_where_nothing_reads_it(self):
@@ -182,11 +182,11 @@ def test_selu_gives_zero_mean_and_unit_variance_to_normal_numbers():
 def dense_layers(X, activation, n_layers, units):
     """Yield the activations of a stack of dense layers with their initial weights."""
     layers = [(f"dense{number}", Dense(units, activation=activation)) for number in range(n_layers)]
-    steps = compile_steps(layers, X.shape[1:])
-    network = init_network(steps, dtype=X.dtype, seed=SEED)
-    for step in steps[1:]:
-        X, _ = run_forward(step.layer, network.params.get(step.name, {}), X, training=False)
-        if step.name.endswith(activation):
+    nodes = compile_nodes(layers, X.shape[1:])
+    network = init_network(nodes, dtype=X.dtype, seed=SEED)
+    for node in nodes[1:]:
+        X, _ = run_forward(node.layer, network.params.get(node.name, {}), X, training=False)
+        if node.name.endswith(activation):
             yield X
 
 
@@ -202,7 +202,7 @@ def test_selu_normalizes_its_results_through_many_layers(mean, variance):
 @pytest.mark.parametrize("value", [-0.1, 1.1, 2, "0.1", None, float("nan"), [0.1]], ids=repr)
 def test_leaky_relu_needs_a_slope_between_zero_and_one(value):
     with pytest.raises(ValueError) as info:
-        compile_steps([("leaky", LeakyReLU(value))], (4,))
+        compile_nodes([("leaky", LeakyReLU(value))], (4,))
     message = str(info.value)
     assert message.startswith("layer 'leaky', LeakyReLU(negative_slope=")
     assert (
@@ -215,7 +215,7 @@ def test_leaky_relu_needs_a_slope_between_zero_and_one(value):
 @pytest.mark.parametrize("value", [0, 0.0, -1.0, "1", None, float("nan")], ids=repr)
 def test_elu_needs_a_positive_alpha(kind, value):
     with pytest.raises(ValueError) as info:
-        compile_steps([("elu", kind(value))], (4,))
+        compile_nodes([("elu", kind(value))], (4,))
     message, name = str(info.value), kind.__name__
     assert message.startswith(f"layer 'elu', {name}(alpha=")
     assert f"'alpha' parameter of {name} must be a float in the range (0.0, inf). Got {value!r}" in message
@@ -224,7 +224,7 @@ def test_elu_needs_a_positive_alpha(kind, value):
 @pytest.mark.parametrize("value", ["0.25", None, float("nan"), float("inf"), [0.25, 0.5]], ids=repr)
 def test_prelu_needs_a_finite_number(value):
     with pytest.raises(ValueError) as info:
-        compile_steps([("prelu", PReLU(value))], (2,))
+        compile_nodes([("prelu", PReLU(value))], (2,))
     message = str(info.value)
     assert message.startswith("layer 'prelu', PReLU(initial_slope=")
     assert "'initial_slope' parameter of PReLU must be a float in the range (-inf, inf)." in message

@@ -6,7 +6,7 @@ from reference import run_backward, run_forward
 from seeds import SEED, generator
 
 from skcnn import Conv2D, ConvNetClassifier, Dense, ReLU, Rescale
-from skcnn.network.graph import compile_steps
+from skcnn.network.graph import compile_nodes
 from skcnn.network.network import init_network
 
 
@@ -38,7 +38,7 @@ def test_behind_the_last_layer_scores_are_multiplied_but_for_the_bias():
 def test_weights_in_front_suit_the_activation_behind():
     stacks = [[("dense", Dense(50)), *rest, ("relu", ReLU())] for rest in ([], [("factor", Rescale(0.1))])]
     weights = [
-        init_network(compile_steps(stack, (40,)), dtype="f8", seed=SEED).params["dense"] for stack in stacks
+        init_network(compile_nodes(stack, (40,)), dtype="f8", seed=SEED).params["dense"] for stack in stacks
     ]
     np.testing.assert_array_equal(weights[0]["weight"], weights[1]["weight"])
 

@@ -6,7 +6,7 @@ from reference import assert_close, garbage, initial_params, run_backward, run_f
 from seeds import generator
 
 from skcnn.layers import Conv2D, Flatten, ZeroPad2D
-from skcnn.network.graph import compile_steps
+from skcnn.network.graph import compile_nodes
 
 SHAPES = [(3, 4, 2), (1, 7, 3), (5, 1, 1), (1, 1, 1)]
 
@@ -85,7 +85,7 @@ def test_zeros_and_a_convolution_without_padding_are_a_convolution_with_padding(
 def test_wrong_padding(padding):
     """The names of Conv2D mean nothing here, so they are not offered."""
     with pytest.raises(ValueError) as info:
-        compile_steps([("pad", ZeroPad2D(padding))], (4, 4, 1))
+        compile_nodes([("pad", ZeroPad2D(padding))], (4, 4, 1))
     message = str(info.value)
     assert message.startswith("layer 'pad', ZeroPad2D(padding=")
     assert message.endswith(
@@ -96,4 +96,4 @@ def test_wrong_padding(padding):
 @pytest.mark.parametrize("layer", [Flatten(), ZeroPad2D()], ids=str)
 def test_vectors_are_refused(layer):
     with pytest.raises(ValueError, match=r"layer 'reshape'.*expected an image .* got shape \(6,\)"):
-        compile_steps([("reshape", layer)], (6,))
+        compile_nodes([("reshape", layer)], (6,))

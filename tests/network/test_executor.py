@@ -28,7 +28,7 @@ from skcnn.layers import (
 from skcnn.layers.containers import Add, Concatenate
 from skcnn.network.cut import Cut
 from skcnn.network.executor import Batch, Executor
-from skcnn.network.graph import compile_steps
+from skcnn.network.graph import compile_nodes
 from skcnn.network.losses import LogLoss
 from skcnn.network.network import init_network
 from skcnn.network.program import Place, Program
@@ -60,7 +60,7 @@ class Problem:
 
     def __init__(self, network, n_rows=11, *, weighted=False, seed=0, number=3):
         rng = generator(seed)
-        shape = network.steps[0].output_shape
+        shape = network.nodes[0].output_shape
         images = rng.standard_normal((n_rows, *shape)).astype(network.dtype)
         self.X = images.transpose(1, 2, 0, 3) if len(shape) == 3 else images
         self.targets = rng.dirichlet(np.ones(network.n_outputs), n_rows).astype(network.dtype)
@@ -213,9 +213,9 @@ def naive_layer(layer, params, inputs, weights):
 
 def naive_loss(network, problem):
     values = [problem.X]
-    for step in network.steps[1:]:
-        inputs = [values[source] for source in step.inputs]
-        values.append(naive_layer(step.layer, network.params.get(step.name, {}), inputs, problem.weights))
+    for node in network.nodes[1:]:
+        inputs = [values[source] for source in node.inputs]
+        values.append(naive_layer(node.layer, network.params.get(node.name, {}), inputs, problem.weights))
     return -float(problem.loss_weights @ (problem.targets * log_softmax(values[-1], axis=1)).sum(axis=1))
 
 
@@ -465,7 +465,7 @@ def test_graphs_give_the_same_bits_on_any_number_of_threads(threads, name):
 
 
 def test_images_are_the_gradient_where_they_are_vectors():
-    network = build(compile_steps([("output", Dense(3))], (4,)))
+    network = build(compile_nodes([("output", Dense(3))], (4,)))
     problem = Problem(network, n_rows=5)
     with worker_pool(FINE) as pool:
         executor = executor_of(network, pool, input_gradient=True)
@@ -499,7 +499,7 @@ def normalized_layers():
 
 
 def container_layers():
-    """Merges in branches at several depths, readers of one step far apart, images that become vectors."""
+    """Merges in branches at several depths, readers of one node far apart, images that become vectors."""
     inner = Residual([BatchNorm(), ReLU(), Conv2D(2)])
     mixed = Parallel([[Conv2D(2, 1), inner], [BatchNorm(), MaxPool2D(3, strides=1, padding="same")]])
     ends = Parallel([GlobalAvgPool2D(), [Flatten(), Dense(4), BatchNorm()]])
@@ -540,7 +540,7 @@ def test_sharing_places_changes_no_bit(monkeypatch, layers, training):
     def places_of_their_own(program, uses):
         places, _ = find_places(program, uses)
         own = {array: Place(place.is_kept, number) for number, (array, place) in enumerate(places.items())}
-        return own, {place: prod(program.steps[home].output_shape) for (_, home), place in own.items()}
+        return own, {place: prod(program.nodes[home].output_shape) for (_, home), place in own.items()}
 
     for find in (find_places, places_of_their_own):
         monkeypatch.setattr(Program, "_find_places", find)
@@ -575,7 +575,7 @@ def test_several_shards_and_chunks_equal_one(layers, weighted):
     problem = Problem(network, weighted=weighted)
     cut = gradients(network, problem)
     assert Cut().shard_bounds(11, network.multiply_adds()) == [(0, 11)]
-    assert Cut().chunk_target(image_bytes(network.steps, network.dtype)) > 11
+    assert Cut().chunk_target(image_bytes(network.nodes, network.dtype)) > 11
     whole = gradients(network, problem, Cut())
     assert cut[0] == pytest.approx(whole[0], rel=1e-12)
     np.testing.assert_allclose(cut[1], whole[1], rtol=0, atol=1e-12 * np.abs(whole[1]).max())
@@ -603,7 +603,7 @@ def test_prediction_does_not_depend_on_the_other_rows():
 
 
 def test_prediction_uses_the_running_statistics():
-    network = build(compile_steps([("norm", BatchNorm()), ("output", Dense(3))], (4,)))
+    network = build(compile_nodes([("norm", BatchNorm()), ("output", Dense(3))], (4,)))
     problem = Problem(network)
     params = network.params["norm"]
     normalized = (problem.X - params["running_mean"]) / np.sqrt(params["running_variance"] + 1e-5)
@@ -615,7 +615,7 @@ def test_prediction_uses_the_running_statistics():
 def test_the_new_state_is_the_statistics_of_the_whole_minibatch():
     """The first update, corrected for the zero start, is the mean and the biased variance itself."""
     network = init_network(
-        compile_steps([("norm", BatchNorm()), ("flatten", Flatten()), ("output", Dense(3))], (3, 4, 2)),
+        compile_nodes([("norm", BatchNorm()), ("flatten", Flatten()), ("output", Dense(3))], (3, 4, 2)),
         dtype=np.float64,
         seed=SEED,
     )

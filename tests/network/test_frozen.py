@@ -66,13 +66,13 @@ def test_freezing_keeps_names_and_places_and_changes_nothing(kind):
     classifier = fitted_classifier(STACKS[kind])
     network, before = classifier.network_, classifier.network_.copy()
     still = frozen(network)
-    assert [(step.name, step.inputs) for step in still.steps] == [
-        (step.name, step.inputs) for step in network.steps
+    assert [(node.name, node.inputs) for node in still.nodes] == [
+        (node.name, node.inputs) for node in network.nodes
     ]
-    assert not any(step.merges or step.layer.is_random for step in still.steps[1:])
-    for step, other in zip(still.steps[1:], network.steps[1:], strict=True):
+    assert not any(node.merges or node.layer.is_random for node in still.nodes[1:])
+    for node, other in zip(still.nodes[1:], network.nodes[1:], strict=True):
         if not isinstance(other.layer, BatchNorm) and not other.layer.is_random:
-            assert step.layer is other.layer
+            assert node.layer is other.layer
     still.vector += 1
     assert_array_equal(network.vector, before.vector)
     for where, value in before.state().items():
@@ -122,7 +122,7 @@ def test_results_that_are_not_finite_are_an_error_that_says_of_which_layer_and_i
     classifier = fitted_classifier(layers, dtype="float32", input_scaling=None)
     classifier.network_.vector[:] = 1e3
     images = np.concatenate([X[:2], np.full((1, *SHAPE), 1e38)])
-    index = [step.name for step in classifier.network_.steps].index("wide")
+    index = [node.name for node in classifier.network_.nodes].index("wide")
     message = r"results of layer 'wide' for sample 2 are not finite.* too large for float32"
     with pytest.raises(ValueError, match=message):
         classifier.model_.results(images, index)
@@ -133,7 +133,7 @@ def test_results_of_layers_are_those_of_naive_ones():
     """Those of a convolution, of the branch of a residual block and of its sum."""
     layers = [("conv", Conv2D(2)), ("res", Residual([("inner", Conv2D(2, 1, activation="tanh"))]))]
     classifier = fitted_classifier(layers, input_scaling=None)
-    names = [step.name for step in classifier.network_.steps]
+    names = [node.name for node in classifier.network_.nodes]
     params = classifier.network_.params
 
     def naive(images, name):
@@ -200,7 +200,7 @@ def test_gradients_of_two_classes():
         ScoreGradients(classifier.model_).of_images(X[:2], np.tile(row, (2, 1))) for row in np.eye(2)
     ]
     assert_is_gradient(gradients[1] - gradients[0], classifier.decision_function, X[:2])
-    penultimate = [step.name for step in classifier.network_.steps].index("globalavgpool2d_1")
+    penultimate = [node.name for node in classifier.network_.nodes].index("globalavgpool2d_1")
     params = classifier.network_.params["output"]
     for code, gradient in enumerate(gradients):
 
@@ -272,7 +272,7 @@ def test_a_network_is_frozen_once_for_all_gradients(monkeypatch):
 
 def test_the_gradient_in_front_of_the_output_layer_are_its_weights():
     classifier = fitted_classifier(STACKS["residual"])
-    index = len(classifier.network_.steps) - 2
+    index = len(classifier.network_.nodes) - 2
     results = classifier.model_.results(X, index)
     gradient = ScoreGradients(classifier.model_).of_results(results, index, coefficients_of(len(X)))
     expected = coefficients_of(len(X)) @ classifier.network_.params["output"]["weight"].T
@@ -298,7 +298,7 @@ def test_the_gradient_of_the_first_results_is_that_of_the_scaled_images(kind):
 
 def test_a_layer_that_the_network_goes_around_has_no_gradient_of_its_own():
     classifier = fitted_classifier([("res", Residual([("inner", Conv2D(2))])), ("dense", Dense(3))])
-    index = [step.name for step in classifier.network_.steps].index("res__inner")
+    index = [node.name for node in classifier.network_.nodes].index("res__inner")
     results = classifier.model_.results(X, index)
     with pytest.raises(ValueError, match="does not go through layer 'res__inner' alone: 'res' reads"):
         ScoreGradients(classifier.model_).of_results(results, index, coefficients_of(len(X)))

@@ -1,4 +1,4 @@
-"""Tests of the graph: how layers become a flat list of steps, and which stacks are refused."""
+"""Tests of the graph: how layers become a flat list of nodes, and which stacks are refused."""
 
 import tracemalloc
 
@@ -17,12 +17,12 @@ from skcnn.layers import (
     Tanh,
 )
 from skcnn.layers.containers import Add, Concatenate
-from skcnn.network.graph import Graph, compile_steps
+from skcnn.network.graph import Graph, compile_nodes
 
 
-def test_a_chain_becomes_steps_with_names_inputs_and_shapes():
-    steps = compile_steps(stack(), INPUT_SHAPE)
-    assert [(step.name, step.output_shape) for step in steps] == [
+def test_a_chain_becomes_nodes_with_names_inputs_and_shapes():
+    nodes = compile_nodes(stack(), INPUT_SHAPE)
+    assert [(node.name, node.output_shape) for node in nodes] == [
         ("input", (4, 6, 2)),
         ("conv", (4, 6, 3)),
         ("conv_relu", (4, 6, 3)),
@@ -34,35 +34,35 @@ def test_a_chain_becomes_steps_with_names_inputs_and_shapes():
         ("norm2", (5,)),
         ("output", (2,)),
     ]
-    assert steps[0].layer is None
-    assert steps[0].inputs == steps[0].input_shapes == ()
-    for index, step in enumerate(steps[1:], start=1):
-        assert step.inputs == (index - 1,)
-        assert step.input_shape == steps[index - 1].output_shape
-    assert [step.name for step in steps if step.merges] == ["norm", "norm2"]
-    assert [step.takes_images for step in steps] == [True] * 6 + [False] * 4
+    assert nodes[0].layer is None
+    assert nodes[0].inputs == nodes[0].input_shapes == ()
+    for index, node in enumerate(nodes[1:], start=1):
+        assert node.inputs == (index - 1,)
+        assert node.input_shape == nodes[index - 1].output_shape
+    assert [node.name for node in nodes if node.merges] == ["norm", "norm2"]
+    assert [node.takes_images for node in nodes] == [True] * 6 + [False] * 4
 
 
-def test_a_step_that_joins_has_a_tuple_of_input_shapes():
+def test_a_node_that_joins_has_a_tuple_of_input_shapes():
     graph = Graph((4, 6, 2))
     conv = graph.add("conv", Conv2D(3), 0)
     both = graph.add("both", Concatenate(), conv, 0, conv)
-    assert graph.steps[both].inputs == (1, 0, 1)
+    assert graph.nodes[both].inputs == (1, 0, 1)
     shapes = ((4, 6, 3), (4, 6, 2), (4, 6, 3))
-    assert graph.steps[both].input_shape == graph.steps[both].input_shapes == shapes
+    assert graph.nodes[both].input_shape == graph.nodes[both].input_shapes == shapes
     assert graph.shape(both) == (4, 6, 8)
-    assert graph.steps[both].takes_images
+    assert graph.nodes[both].takes_images
     vector = graph.add("vector", Flatten(), both)
-    assert not graph.steps[graph.add("sum", Add(), vector, vector)].takes_images
+    assert not graph.nodes[graph.add("sum", Add(), vector, vector)].takes_images
 
 
-def test_blocks_are_put_behind_any_step():
+def test_blocks_are_put_behind_any_node():
     graph = Graph((4, 6, 2))
     first = graph.connect_all([("conv", Conv2D(3, activation="relu")), ("pool", MaxPool2D())], 0)
     second = graph.connect("other", Conv2D(5), 0)
     assert (first, second) == (3, 4)
     assert graph.connect_all([], second) == second
-    assert [(step.name, step.inputs) for step in graph.steps] == [
+    assert [(node.name, node.inputs) for node in graph.nodes] == [
         ("input", ()),
         ("conv", (0,)),
         ("conv_relu", (1,)),
@@ -71,7 +71,7 @@ def test_blocks_are_put_behind_any_step():
     ]
 
 
-def test_joining_steps_refuse_shapes_that_do_not_go_together():
+def test_joining_nodes_refuse_shapes_that_do_not_go_together():
     graph = Graph((4, 6, 2))
     conv, pool, vector = (
         graph.add(name, layer, 0)
@@ -82,13 +82,13 @@ def test_joining_steps_refuse_shapes_that_do_not_go_together():
             graph.add("join", layer, 0, other)
     with pytest.raises(ValueError, match="expected .*48"):
         graph.add("join", Concatenate(), 0, vector)
-    assert len(graph.steps) == 4
+    assert len(graph.nodes) == 4
 
 
 def test_vectors_may_be_the_input():
-    steps = compile_steps([("output", Dense(2))], (7,))
-    assert [step.takes_images for step in steps] == [False, False]
-    assert steps[1].output_shape == (2,)
+    nodes = compile_nodes([("output", Dense(2))], (7,))
+    assert [node.takes_images for node in nodes] == [False, False]
+    assert nodes[1].output_shape == (2,)
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_vectors_may_be_the_input():
 )
 def test_an_impossible_layer_is_named_with_its_parameters_and_the_shape(name, layer, before, shape, reason):
     with pytest.raises(ValueError) as caught:
-        compile_steps([*before, (name, layer)], INPUT_SHAPE)
+        compile_nodes([*before, (name, layer)], INPUT_SHAPE)
     message = str(caught.value)
     for part in (repr(name), repr(layer), shape, reason):
         assert part in message
@@ -115,18 +115,18 @@ def test_an_impossible_layer_is_named_with_its_parameters_and_the_shape(name, la
 
 def test_equal_names_are_refused_with_the_name():
     with pytest.raises(ValueError, match="'same' twice"):
-        compile_steps([("same", ReLU()), ("same", Tanh())], INPUT_SHAPE)
+        compile_nodes([("same", ReLU()), ("same", Tanh())], INPUT_SHAPE)
     with pytest.raises(ValueError, match="'conv_relu' twice"):
-        compile_steps([("conv", Conv2D(2, activation="relu")), ("conv_relu", ReLU())], INPUT_SHAPE)
+        compile_nodes([("conv", Conv2D(2, activation="relu")), ("conv_relu", ReLU())], INPUT_SHAPE)
     with pytest.raises(ValueError, match="'input' twice"):
-        compile_steps([("input", ReLU())], INPUT_SHAPE)
+        compile_nodes([("input", ReLU())], INPUT_SHAPE)
 
 
 def test_compiling_allocates_nothing_of_the_size_of_the_weights():
     """This network would take terabytes."""
     layers = [("conv", Conv2D(10**6, 5)), ("flatten", Flatten()), ("output", Dense(10**6))]
     tracemalloc.start()
-    compile_steps(layers, (64, 64, 3))
+    compile_nodes(layers, (64, 64, 3))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 1_000_000
@@ -135,7 +135,7 @@ def test_compiling_allocates_nothing_of_the_size_of_the_weights():
 def test_compiling_leaves_the_layers_as_they_are():
     layers = stack()
     before = [dict(vars(layer)) for _, layer in layers]
-    compile_steps(layers, INPUT_SHAPE)
+    compile_nodes(layers, INPUT_SHAPE)
     assert [vars(layer) for _, layer in layers] == before
 
 
@@ -151,4 +151,4 @@ def test_layers_that_turn_vectors_into_images_are_refused():
     with pytest.raises(
         ValueError, match=r"layer 'image', ToImage\(\).*images of shape \(1, 1, 36\) out of vectors"
     ):
-        compile_steps(layers, (3, 4, 3))
+        compile_nodes(layers, (3, 4, 3))

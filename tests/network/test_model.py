@@ -42,7 +42,7 @@ def test_a_copy_predicts_the_same_bits_and_shares_nothing(kind, send):
     other, expected = send(model), model.scores(X)
     assert_array_equal(other.scores(X), expected)
     assert (other.seed, other.made_with, vars(other.loss)) == (model.seed, model.made_with, vars(model.loss))
-    assert [step.name for step in other.network.steps] == [step.name for step in model.network.steps]
+    assert [node.name for node in other.network.nodes] == [node.name for node in model.network.nodes]
     other.network.vector[:] = 0
     assert_array_equal(model.scores(X), expected)
 

@@ -30,24 +30,24 @@ from skcnn.layers import (
     Tanh,
 )
 from skcnn.network.executor import Batch, Executor
-from skcnn.network.graph import compile_steps
+from skcnn.network.graph import compile_nodes
 from skcnn.network.network import Network, following_activation, init_network, network_with
 from skcnn.network.threads import worker_pool
 
 
 def make_network(layers=None, input_shape=INPUT_SHAPE, dtype=np.float64, seed=0):
-    steps = compile_steps(stack() if layers is None else layers, input_shape)
-    return init_network(steps, dtype=dtype, seed=SEED + seed)
+    nodes = compile_nodes(stack() if layers is None else layers, input_shape)
+    return init_network(nodes, dtype=dtype, seed=SEED + seed)
 
 
-def following(steps):
-    """Return the name of the activation that follows each step, by the name of the step."""
-    found = {step.name: following_activation(steps, index) for index, step in enumerate(steps)}
+def following(nodes):
+    """Return the name of the activation that follows each node, by the name of the node."""
+    found = {node.name: following_activation(nodes, index) for index, node in enumerate(nodes)}
     return {name: None if activation is None else activation.name for name, activation in found.items()}
 
 
 def test_the_following_activation_is_looked_for_through_layers_without_weights():
-    steps = compile_steps(
+    nodes = compile_nodes(
         [
             ("first", Conv2D(2)),
             ("norm", BatchNorm()),
@@ -62,7 +62,7 @@ def test_the_following_activation_is_looked_for_through_layers_without_weights()
         ],
         (4, 4, 1),
     )
-    found = following(steps)
+    found = following(nodes)
     assert found["first"] == found["norm"] == "relu"
     assert found["second"] is None  # weights come first
     assert found["third"] == "tanh"
@@ -71,10 +71,10 @@ def test_the_following_activation_is_looked_for_through_layers_without_weights()
 
 
 def followers(*layers):
-    """Return what follows each step by its name, of layers called first, second and so on."""
+    """Return what follows each node by its name, of layers called first, second and so on."""
     names = ("first", "second", "third", "fourth")
-    steps = compile_steps(list(zip(names, layers, strict=False)), (4, 4, 2))
-    return following(steps)
+    nodes = compile_nodes(list(zip(names, layers, strict=False)), (4, 4, 2))
+    return following(nodes)
 
 
 def test_the_activation_behind_a_sum_follows_branch_and_projection():
@@ -262,7 +262,7 @@ def test_a_duplicate_has_the_same_values_in_memory_of_its_own(duplicate):
     other = duplicate(network)
     assert_same_values(other, expected)
     assert other.dtype == network.dtype
-    assert [step.name for step in other.steps] == [step.name for step in network.steps]
+    assert [node.name for node in other.nodes] == [node.name for node in network.nodes]
     assert other.n_decayed == network.n_decayed
     assert_aliases(other)
     disturb(other)
@@ -330,9 +330,9 @@ def test_a_layer_of_scalar_and_state_parameters_is_laid_out_too():
     ids=["dense", "more digits than a machine word", "convolution"],
 )
 def test_layers_too_large_for_memory_are_named(layer, input_shape, shown, expected, activation):
-    steps = compile_steps([("large", clone(layer).set_params(activation=activation))], input_shape)
+    nodes = compile_nodes([("large", clone(layer).set_params(activation=activation))], input_shape)
     with pytest.raises(MemoryError) as info:
-        init_network(steps, dtype=np.float32, seed=SEED)
+        init_network(nodes, dtype=np.float32, seed=SEED)
     message = str(info.value)
     assert message.startswith(f"layer 'large', {type(layer).__name__}(")
     assert shown in message
@@ -341,8 +341,8 @@ def test_layers_too_large_for_memory_are_named(layer, input_shape, shown, expect
 
 def test_the_following_activation_is_the_layer_itself():
     relu = LeakyReLU(0.3)
-    steps = compile_steps([("conv", Conv2D(2)), ("relu", relu)], INPUT_SHAPE)
-    assert following_activation(steps, 1) is relu
+    nodes = compile_nodes([("conv", Conv2D(2)), ("relu", relu)], INPUT_SHAPE)
+    assert following_activation(nodes, 1) is relu
 
 
 def test_before_an_activation_without_name_and_gain_weights_are_glorot_uniform():
@@ -382,8 +382,8 @@ def test_signals_keep_their_scale_through_many_layers(activation):
     ]
     network = make_network([*layers, ("output", Dense(2))], (width,))
     signal = generator(0).standard_normal((64, width))
-    for step in network.steps[1:-1]:
-        signal, _ = run_forward(step.layer, network.params.get(step.name, {}), signal, training=False)
+    for node in network.nodes[1:-1]:
+        signal, _ = run_forward(node.layer, network.params.get(node.name, {}), signal, training=False)
     assert abs(np.log(np.square(signal).mean())) < 4 * np.sqrt(depth * 5 / width)
 
 
@@ -415,12 +415,12 @@ def test_a_part_of_a_network_shares_its_parameters_and_ends_flat():
     network = whitened_network()
     for index, channels in enumerate([16, 2], start=1):
         part = network.up_to(index)
-        assert [step.name for step in part.steps[:-1]] == [step.name for step in network.steps[: index + 1]]
+        assert [node.name for node in part.nodes[:-1]] == [node.name for node in network.nodes[: index + 1]]
         assert part.n_outputs == INPUT_SHAPE[0] * INPUT_SHAPE[1] * channels
-        assert part.steps[-1].inputs == (index,)
+        assert part.nodes[-1].inputs == (index,)
         assert np.shares_memory(part.vector, network.vector)
-    assert network.up_to(3).steps == network.steps[:4]
-    assert len(network.steps) == 5
+    assert network.up_to(3).nodes == network.nodes[:4]
+    assert len(network.nodes) == 5
 
 
 def predictions(network, images):
@@ -448,34 +448,34 @@ def joined_network():
 
 
 @pytest.mark.parametrize("make", [make_network, joined_network])
-def test_a_network_behind_a_step_goes_on_from_its_results(make):
+def test_a_network_behind_a_node_goes_on_from_its_results(make):
     network, images = make(), generator(3).standard_normal((5, *INPUT_SHAPE))
     alone = {"conv", "conv_relu", "norm", "pool", "flatten", "hidden", "hidden_tanh", "norm2"}
     alone |= {"input", "res", "mixed", "flat"}
     expected, tried = predictions(network, images), []
-    for index, step in enumerate(network.steps):
-        if step.name not in alone:
+    for index, node in enumerate(network.nodes):
+        if node.name not in alone:
             continue
-        results = predictions(network.up_to(index), images).reshape(5, *step.output_shape)
+        results = predictions(network.up_to(index), images).reshape(5, *node.output_shape)
         behind = network.behind(index)
-        assert [later.name for later in behind.steps[1:]] == [
-            later.name for later in network.steps[index + 1 :]
+        assert [later.name for later in behind.nodes[1:]] == [
+            later.name for later in network.nodes[index + 1 :]
         ]
         np.testing.assert_allclose(predictions(behind, results), expected, rtol=0, atol=1e-12)
-        tried.append(step.name)
+        tried.append(node.name)
     assert len(tried) >= 5
 
 
-def test_there_is_no_network_behind_a_step_that_others_go_around():
+def test_there_is_no_network_behind_a_node_that_others_go_around():
     network = joined_network()
-    names = [step.name for step in network.steps]
+    names = [node.name for node in network.nodes]
     for name, reader in {"res__conv": "res", "res__conv_relu": "res", "mixed__one": "mixed"}.items():
         message = f"does not go through layer '{name}' alone: '{reader}' reads what is in front of it"
         with pytest.raises(ValueError, match=message):
             network.behind(names.index(name))
 
 
-def test_a_network_behind_a_step_has_parameters_of_its_own():
+def test_a_network_behind_a_node_has_parameters_of_its_own():
     network = make_network()
     behind = network.behind(3)
     assert set(behind.params) == {"hidden", "norm2", "output"}
@@ -488,8 +488,8 @@ def test_a_network_behind_a_step_has_parameters_of_its_own():
 
 def test_a_network_of_parameters_has_copies_in_their_places():
     for network in (make_network(dtype=np.float32), whitened_network()):
-        other = network_with(network.steps, network.params, network.dtype)
-        assert other.steps == network.steps
+        other = network_with(network.nodes, network.params, network.dtype)
+        assert other.nodes == network.nodes
         assert other.dtype == network.dtype == other.vector.dtype
         assert other.n_decayed == network.n_decayed
         np.testing.assert_array_equal(other.vector, network.vector)
@@ -499,4 +499,4 @@ def test_a_network_of_parameters_has_copies_in_their_places():
             for key, value in values.items():
                 np.testing.assert_array_equal(other.params[name][key], value)
                 assert not np.shares_memory(other.params[name][key], value)
-    assert_aliases(network_with(make_network().steps, make_network().params, "float64"))
+    assert_aliases(network_with(make_network().nodes, make_network().params, "float64"))

@@ -21,7 +21,7 @@ from skcnn.layers.containers import Add
 
 
 def kept(program, kind):
-    """Return the steps whose images stand in memory that is kept between segments."""
+    """Return the nodes whose images stand in memory that is kept between segments."""
     return {home for (own, home), place in program.places.items() if own == kind and place.is_kept}
 
 
@@ -52,11 +52,11 @@ def test_phases_end_at_merges():
     ]
 
 
-def test_branches_move_in_step_between_merges():
-    """Whatever comes before a merge in the order of steps is done by then, in whichever branch."""
+def test_branches_wait_for_each_other_at_merges():
+    """Whatever comes before a merge in the order of nodes is done by then, in whichever branch."""
     branches = Parallel([[Conv2D(2), BatchNorm()], [BatchNorm(), Tanh()], "passthrough"])
     network = chain(branches, Flatten(), Dense(3))
-    names = [step.name.removeprefix("layer1__") for step in network.steps]
+    names = [node.name.removeprefix("layer1__") for node in network.nodes]
     assert names[1:6] == [
         "branch_1__conv2d_1",
         "branch_1__batchnorm_1",
@@ -150,7 +150,7 @@ class Apart(Tanh):
     works_in_place = False
 
 
-IN_PLACE = {  # layers, and the step in whose memory each result and each gradient stands
+IN_PLACE = {  # layers, and the node in whose memory each result and each gradient stands
     "a chain": ([Conv2D(2), ReLU(), Dropout(0.5)], [0, 1, 1, 1], [0, 3, 3, 3]),
     "on the images": ([ReLU(), Conv2D(2)], [0, 0, 2], [1, 1, 2]),
     "a result that is read": ([Conv2D(2), Tanh(), ReLU()], [0, 1, 1, 3], [0, 3, 3, 3]),
@@ -192,6 +192,6 @@ def test_a_place_has_room_for_the_largest_image():
     program = program_of(chain(MaxPool2D(), Conv2D(9), Conv2D(1), Flatten(), Dense(3)), training=False)
     largest = {}
     for (_, home), place in program.places.items():
-        largest[place] = max(largest.get(place, 0), prod(program.steps[home].output_shape))
+        largest[place] = max(largest.get(place, 0), prod(program.nodes[home].output_shape))
     assert program.place_sizes == largest
     assert len(largest) == 2

@@ -26,7 +26,7 @@ from skcnn import (
 from skcnn.layers.activation import ACTIVATIONS
 from skcnn.layers.containers import Add
 from skcnn.network.executor import Batch, Executor
-from skcnn.network.graph import Graph, compile_steps
+from skcnn.network.graph import Graph, compile_nodes
 from skcnn.network.network import init_network
 from skcnn.network.rewriting import folded, fuse
 from skcnn.network.threads import worker_pool
@@ -35,15 +35,15 @@ from skcnn.training.state import TrainingState
 SHAPE = (9, 7, 2)
 
 
-def steps_of(layers):
-    return compile_steps([(f"layer{number}", layer) for number, layer in enumerate(layers)], SHAPE)
+def nodes_of(layers):
+    return compile_nodes([(f"layer{number}", layer) for number, layer in enumerate(layers)], SHAPE)
 
 
-def kinds(steps):
-    return [type(step.layer).__name__ for step in steps[1:]]
+def kinds(nodes):
+    return [type(node.layer).__name__ for node in nodes[1:]]
 
 
-# --- steps that training and prediction run in another order ---
+# --- nodes that training and prediction run in another order ---
 
 FUSED = {
     "pooling before ReLU": ([Conv2D(3), ReLU(), MaxPool2D()], ["Conv2D", "MaxPool2D", "ReLU"]),
@@ -92,25 +92,25 @@ LEFT_ALONE = {
 
 @pytest.mark.parametrize(("layers", "expected"), FUSED.values(), ids=FUSED)
 def test_what_is_fused(layers, expected):
-    steps = steps_of(layers)
-    fused = fuse(steps)
+    nodes = nodes_of(layers)
+    fused = fuse(nodes)
     assert kinds(fused) == expected
-    assert sorted(step.name for step in fused) == sorted(step.name for step in steps)
-    assert fused[-1].output_shape == steps[-1].output_shape
-    for step in fused[1:]:
-        assert step.input_shapes == tuple(fused[source].output_shape for source in step.inputs)
-        assert step.layer.output_shape(step.input_shape) == step.output_shape
+    assert sorted(node.name for node in fused) == sorted(node.name for node in nodes)
+    assert fused[-1].output_shape == nodes[-1].output_shape
+    for node in fused[1:]:
+        assert node.input_shapes == tuple(fused[source].output_shape for source in node.inputs)
+        assert node.layer.output_shape(node.input_shape) == node.output_shape
 
 
 @pytest.mark.parametrize("layers", LEFT_ALONE.values(), ids=LEFT_ALONE)
 def test_what_is_left_alone(layers):
-    steps = steps_of(layers)
-    assert fuse(steps) == steps
+    nodes = nodes_of(layers)
+    assert fuse(nodes) == nodes
 
 
-def test_fused_steps_are_not_fused_again():
+def test_fused_nodes_are_not_fused_again():
     for layers, _ in FUSED.values():
-        fused = fuse(steps_of(layers))
+        fused = fuse(nodes_of(layers))
         assert fuse(fused) == fused
 
 
@@ -228,22 +228,22 @@ NOT_FOLDED = {
 
 def fitted_network(*layers, dtype=np.float64):
     """Return a network that ends in scores, with parameters as training leaves them."""
-    if len(steps_of(layers)[-1].output_shape) == 3:
+    if len(nodes_of(layers)[-1].output_shape) == 3:
         layers = (*layers, Flatten())
-    return fitted(steps_of([*layers, Dense(N_CLASSES)]), dtype)
+    return fitted(nodes_of([*layers, Dense(N_CLASSES)]), dtype)
 
 
 def fitted_graph(*entries):
     """Return a network of (layer, indices of its inputs), counted from the input at 0."""
     graph = Graph(SHAPE)
     for index, (layer, inputs) in enumerate(entries, start=1):
-        assert graph.add(f"step{index}", layer, *inputs) == index
-    return fitted(tuple(graph.steps))
+        assert graph.add(f"node{index}", layer, *inputs) == index
+    return fitted(tuple(graph.nodes))
 
 
-def fitted(steps, dtype=np.float64):
-    """Return a network of steps, with biases, shifts and running statistics that are not trivial."""
-    network = init_network(steps, dtype=dtype, seed=SEED)
+def fitted(nodes, dtype=np.float64):
+    """Return a network of nodes, with biases, shifts and running statistics that are not trivial."""
+    network = init_network(nodes, dtype=dtype, seed=SEED)
     rng = generator(1)
     network.vector += 0.3 * rng.standard_normal(network.n_params).astype(dtype)
     for (_, key), value in network.state().items():
@@ -255,7 +255,7 @@ def fitted(steps, dtype=np.float64):
 
 
 def scores_of(network, n_samples=9):
-    shape = network.steps[0].output_shape
+    shape = network.nodes[0].output_shape
     X = generator(2).standard_normal((*shape[:2], n_samples, shape[2])).astype(network.dtype)
     with worker_pool() as pool:
         executor = Executor(network, pool, training=False)
@@ -266,37 +266,37 @@ def scores_of(network, n_samples=9):
 def assert_same_scores(network, monkeypatch):
     """Hold scores against those of the network as it is, to rounding of the largest."""
     scores = scores_of(network)
-    monkeypatch.setattr("skcnn.network.setup.folded", lambda steps, params: (steps, params))
+    monkeypatch.setattr("skcnn.network.setup.folded", lambda nodes, params: (nodes, params))
     expected = scores_of(network.copy())  # for which nothing is prepared
     tolerance = 1e-12 if network.dtype == np.float64 else 1e-5
     np.testing.assert_allclose(scores, expected, rtol=0, atol=tolerance * np.abs(expected).max())
 
 
-def assert_consistent(steps, params):
+def assert_consistent(nodes, params):
     """Inputs come before what reads them and have the shapes it expects; no parameters are missing."""
-    for index, step in enumerate(steps[1:], start=1):
-        assert all(source < index for source in step.inputs)
-        assert step.input_shapes == tuple(steps[source].output_shape for source in step.inputs)
-        assert step.layer.output_shape(step.input_shape) == step.output_shape
-        assert set(params.get(step.name, {})) == set(
-            step.layer.init_params(step.input_shape, activation=None, dtype=np.float64, rng=generator(0))
+    for index, node in enumerate(nodes[1:], start=1):
+        assert all(source < index for source in node.inputs)
+        assert node.input_shapes == tuple(nodes[source].output_shape for source in node.inputs)
+        assert node.layer.output_shape(node.input_shape) == node.output_shape
+        assert set(params.get(node.name, {})) == set(
+            node.layer.init_params(node.input_shape, activation=None, dtype=np.float64, rng=generator(0))
         )
 
 
 @pytest.mark.parametrize(("layers", "expected"), FOLDED.values(), ids=FOLDED)
 def test_what_is_folded(layers, expected):
     network = fitted_network(*layers)
-    steps, params = folded(network.steps, network.params)
-    assert kinds(steps)[: len(expected)] == expected
-    assert len(network.steps) - len(steps) == len(kinds(steps_of(layers))) - len(expected)
-    assert_consistent(steps, params)
-    assert folded(steps, params) == (steps, params)
+    nodes, params = folded(network.nodes, network.params)
+    assert kinds(nodes)[: len(expected)] == expected
+    assert len(network.nodes) - len(nodes) == len(kinds(nodes_of(layers))) - len(expected)
+    assert_consistent(nodes, params)
+    assert folded(nodes, params) == (nodes, params)
 
 
 @pytest.mark.parametrize("layers", NOT_FOLDED.values(), ids=NOT_FOLDED)
 def test_what_is_not_folded(layers):
     network = fitted_network(*layers)
-    assert folded(network.steps, network.params) == (network.steps, network.params)
+    assert folded(network.nodes, network.params) == (network.nodes, network.params)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -311,24 +311,24 @@ def test_prediction_folds_and_training_does_not(training):
     network = fitted_network(Conv2D(3), BatchNorm(), ReLU())
     with worker_pool() as pool:
         executor = Executor(network, pool, training=training)
-    assert ("BatchNorm" in kinds(executor.program.steps)) == training
+    assert ("BatchNorm" in kinds(executor.program.nodes)) == training
 
 
 @pytest.mark.parametrize("layers", [layers for layers, _ in FOLDED.values()], ids=FOLDED)
 def test_folding_leaves_network_and_layers_as_they_are(layers):
     """Parameters that are not folded are not copied."""
     network = fitted_network(*layers)
-    steps, snapshot = network.steps, network.snapshot()
-    hyperparameters = [repr(step.layer) for step in steps]
-    _, params = folded(steps, network.params)
-    assert params[steps[-1].name] is network.params[steps[-1].name]
-    assert [repr(step.layer) for step in steps] == hyperparameters
+    nodes, snapshot = network.nodes, network.snapshot()
+    hyperparameters = [repr(node.layer) for node in nodes]
+    _, params = folded(nodes, network.params)
+    assert params[nodes[-1].name] is network.params[nodes[-1].name]
+    assert [repr(node.layer) for node in nodes] == hyperparameters
     np.testing.assert_array_equal(network.vector, snapshot[0])
     for where, value in network.state().items():
         np.testing.assert_array_equal(value, snapshot[1][where])
 
 
-def test_steps_far_apart_are_folded(monkeypatch):
+def test_nodes_far_apart_are_folded(monkeypatch):
     """Two convolutions, then their normalizations in the other order."""
     network = fitted_graph(
         (Conv2D(3), (0,)),
@@ -340,13 +340,13 @@ def test_steps_far_apart_are_folded(monkeypatch):
         (Flatten(), (6,)),
         (Dense(N_CLASSES), (7,)),
     )
-    steps, params = folded(network.steps, network.params)
-    assert [step.inputs for step in steps] == [(), (0,), (0,), (2,), (3, 1), (4,), (5,)]
-    assert_consistent(steps, params)
+    nodes, params = folded(network.nodes, network.params)
+    assert [node.inputs for node in nodes] == [(), (0,), (0,), (2,), (3, 1), (4,), (5,)]
+    assert_consistent(nodes, params)
     assert_same_scores(network, monkeypatch)
 
 
-def test_a_result_that_is_read_twice_by_one_step_is_not_folded():
+def test_a_result_that_is_read_twice_by_one_node_is_not_folded():
     entries = [
         (Conv2D(3), (0,)),
         (BatchNorm(), (1,)),
@@ -355,7 +355,7 @@ def test_a_result_that_is_read_twice_by_one_step_is_not_folded():
         (Dense(3), (4,)),
     ]
     network = fitted_graph(*entries)
-    assert folded(network.steps, network.params) == (network.steps, network.params)
+    assert folded(network.nodes, network.params) == (network.nodes, network.params)
 
 
 SPOILED = {
@@ -375,7 +375,7 @@ def test_what_would_not_be_finite_is_left_alone(name, key, value):
     network = fitted_network(Conv2D(3), BatchNorm(), ReLU(), Conv2D(3), BatchNorm(), dtype=np.float32)
     network.params["layer1"]["running_variance"][-1] = 0.1
     network.params[names[name]][key][..., -1] = value
-    steps, params = folded(network.steps, network.params)
-    assert kinds(steps) == ["Conv2D", "BatchNorm", "ReLU", "Conv2D", "Flatten", "Dense"]
+    nodes, params = folded(network.nodes, network.params)
+    assert kinds(nodes) == ["Conv2D", "BatchNorm", "ReLU", "Conv2D", "Flatten", "Dense"]
     for key in ("weight", "bias"):
         np.testing.assert_array_equal(params["layer0"][key], network.params["layer0"][key])

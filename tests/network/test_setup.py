@@ -125,7 +125,7 @@ def test_what_is_written_while_layers_prepare_and_taken_back_has_no_effect():
     """By another thread, whose part the first layer plays here."""
     network = network_of([Doubled(), Conv2D(3), BatchNorm()])
     expected, before = scores_of(network.copy()), network.vector.copy()
-    doubled = network.steps[1].layer
+    doubled = network.nodes[1].layer
     doubled.meanwhile = lambda: np.add(network.vector, 1, out=network.vector)
     setup = prediction_setup(network)
     doubled.meanwhile = None
@@ -148,12 +148,12 @@ def test_threads_that_begin_together_get_the_same_bits():
             assert_array_equal(scores, expected)
 
 
-def test_the_hungriest_step_needs_the_memory_of_its_images_and_its_scratch():
+def test_the_hungriest_node_needs_the_memory_of_its_images_and_its_scratch():
     """A convolution of 3 * 3 * 2 columns for each of 5x6 pixels, padded to 7x8, with its input and result.
 
     One column more is for the bias.
     """
-    steps = chain(Conv2D(4), Flatten(), Dense(3)).steps
+    nodes = chain(Conv2D(4), Flatten(), Dense(3)).nodes
     elements = 30 * 2 + 30 * 4 + 30 * (18 + 1) + 56 * 2
-    assert image_bytes(steps, np.dtype("float64")) == 8 * elements
-    assert image_bytes(steps, np.dtype("float32")) == 4 * elements
+    assert image_bytes(nodes, np.dtype("float64")) == 8 * elements
+    assert image_bytes(nodes, np.dtype("float32")) == 4 * elements

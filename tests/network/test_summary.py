@@ -209,7 +209,7 @@ def test_the_planned_network_is_the_one_that_fit_builds(layers):
     assert planned.totals["multiply_adds"] == fitted.network_.multiply_adds()
     arrays = [value for params in fitted.network_.params.values() for value in params.values()]
     assert planned.totals["trained"] + planned.totals["not_trained"] == sum(map(np.size, arrays))
-    assert [record["name"] for record in planned.records] == [step.name for step in fitted.network_.steps]
+    assert [record["name"] for record in planned.records] == [node.name for node in fitted.network_.nodes]
 
 
 @pytest.mark.parametrize(

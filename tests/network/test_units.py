@@ -11,7 +11,7 @@ from seeds import SEED, generator
 from skcnn.layers import Conv2D, Dense, Flatten, Layer, MaxPool2D, ReLU, Residual
 from skcnn.network.cut import Cut
 from skcnn.network.executor import Batch, Executor
-from skcnn.network.graph import compile_steps
+from skcnn.network.graph import compile_nodes
 from skcnn.network.memory import Blocks
 from skcnn.network.network import init_network
 from skcnn.network.threads import WorkerPool
@@ -69,7 +69,7 @@ def read_images(rows, out):
 
 def executor_of(*layers, n_threads=1, seed=0, **options):
     named = [(f"layer{index}", layer) for index, layer in enumerate(layers)]
-    network = init_network(compile_steps(named, SHAPE), dtype=np.float64, seed=SEED + seed)
+    network = init_network(compile_nodes(named, SHAPE), dtype=np.float64, seed=SEED + seed)
     return Executor(network, WorkerPool(n_threads, CUT), training=True, seed=SEED + seed, **options)
 
 

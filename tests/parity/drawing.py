@@ -107,7 +107,7 @@ def window_of(layer):
     """Return height and width of a window, from its first pixel to its last."""
     size = layer.pool_size if isinstance(layer, MaxPool2D | AvgPool2D) else layer.kernel_size
     axes = zip(as_pair(size), as_pair(layer.dilation), strict=True)
-    return tuple((length - 1) * step + 1 for length, step in axes)
+    return tuple((length - 1) * distance + 1 for length, distance in axes)
 
 
 def fits(drawn):

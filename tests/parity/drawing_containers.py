@@ -164,7 +164,7 @@ def as_layers(branches):
 
 @st.composite
 def sequentials_on_images(draw):
-    """Draw layers of any kind behind each other, and sometimes the step from images to vectors."""
+    """Draw layers of any kind behind each other, and sometimes the change from images to vectors."""
     layers = as_layers(draw(stacks_of(image_branches())))
     if draw(st.booleans()):
         layers += [("turn", Sequential([Flatten()])), *as_layers(draw(stacks_of(vector_branches())))]

@@ -247,7 +247,7 @@ def parallel(container, X, name, network):
 
 
 class TorchNetwork:
-    """Applies blocks with the parameters of a skcnn network, found by the names of its steps.
+    """Applies blocks with the parameters of a skcnn network, found by the names of its nodes.
 
     Functions take a layer, its input and its parameters by name; for a container the input, the name of the
     container and this network.

@@ -10,7 +10,7 @@ from parity.in_torch import TorchNetwork, flatten, torch
 from skcnn.architecture import complete_layers, explicit_layers
 from skcnn.layers import Dropout, Flatten, SpatialDropout2D
 from skcnn.network.executor import Batch, Executor
-from skcnn.network.graph import compile_steps
+from skcnn.network.graph import compile_nodes
 from skcnn.network.network import init_network
 
 N_OUTPUTS = 3
@@ -86,21 +86,21 @@ class Case:
         self.configuration, self.dtype = configuration, dtype
         self.layer = configuration.layer
         self.rng = np.random.default_rng(configuration.seed)
-        self.network = init_network(self._steps(), dtype=dtype, seed=self.configuration.seed)
+        self.network = init_network(self._nodes(), dtype=dtype, seed=self.configuration.seed)
         self.network.vector[:] = self.rng.normal(0, 0.7, self.network.n_params)
         for (_, key), value in self.network.state().items():
             if key != "n_updates":
                 value[...] = self.rng.uniform(0.5, 2, value.shape)
 
-    def _steps(self):
+    def _nodes(self):
         input_shape = self.configuration.input_shape
         if isinstance(self.layer, list):
             return complete_layers(explicit_layers(self.layer, ()), input_shape, N_OUTPUTS)[1]
         layers = [("layer", self.layer)]
-        self.output_shape = compile_steps(layers, input_shape)[-1].output_shape
+        self.output_shape = compile_nodes(layers, input_shape)[-1].output_shape
         if len(self.output_shape) == 3:
             layers.append(("flatten", Flatten()))
-        return compile_steps(layers, input_shape)
+        return compile_nodes(layers, input_shape)
 
     def draw_minibatch(self):
         """Return a minibatch and the gradient of its loss with respect to the scores."""

@@ -76,16 +76,16 @@ def test_the_equal_average_is_an_averaged_model(start, first):
 def module_of(network):
     """Return vectors through dense layers, normalizations and rectifiers in PyTorch."""
     modules = []
-    for step in network.steps[2:]:
-        params = network.params.get(step.name, {})
-        if isinstance(step.layer, Dense):
+    for node in network.nodes[2:]:
+        params = network.params.get(node.name, {})
+        if isinstance(node.layer, Dense):
             module = torch.nn.Linear(*params["weight"].shape, dtype=torch.float64)
             values = {"weight": params["weight"].T, "bias": params["bias"]}
-        elif isinstance(step.layer, BatchNorm):
-            module = torch.nn.BatchNorm1d(len(params["scale"]), eps=step.layer.epsilon, dtype=torch.float64)
+        elif isinstance(node.layer, BatchNorm):
+            module = torch.nn.BatchNorm1d(len(params["scale"]), eps=node.layer.epsilon, dtype=torch.float64)
             values = {"weight": params["scale"], "bias": params["shift"]}
         else:
-            assert isinstance(step.layer, ReLU)
+            assert isinstance(node.layer, ReLU)
             module, values = torch.nn.ReLU(), {}
         for key, value in values.items():
             getattr(module, key).data = torch.tensor(np.ascontiguousarray(value))
@@ -107,9 +107,9 @@ def test_the_statistics_of_the_average_are_those_of_update_bn(batch_size):
     module = module_of(averaged)
     X = torch.tensor(data.images.X.reshape(20, -1))
     swa_utils.update_bn(X.split(batch_size), module)
-    for step, layer in zip(averaged.steps[2:], module, strict=True):
-        if isinstance(step.layer, BatchNorm):
-            params = averaged.params[step.name]
+    for node, layer in zip(averaged.nodes[2:], module, strict=True):
+        if isinstance(node.layer, BatchNorm):
+            params = averaged.params[node.name]
             variance = layer.running_var.numpy() * (batch_size - 1) / batch_size
             np.testing.assert_allclose(params["running_mean"], layer.running_mean.numpy(), rtol=1e-10)
             np.testing.assert_allclose(params["running_variance"], variance, rtol=1e-10)

@@ -111,7 +111,7 @@ class Twin:
         still = estimator(network, solver="sgd", learning_rate_init=1e-300)
         still.partial_fit(samples.X, samples.y, classes=np.arange(10), sample_weight=samples.weights)
         built = still.network_
-        params = [built.params[step.name] for step in built.steps if step.name in built.params]
+        params = [built.params[node.name] for node in built.nodes if node.name in built.params]
         layers = [layer for layer in self.module if list(layer.parameters())]
         input_shapes = iter([shape for kind, _, shape, _ in benchmarks["walk"](network) if kind == "dense"])
         for layer, values in zip(layers, params, strict=True):

@@ -46,8 +46,8 @@ class TorchTwin:
     def scores(self, X):
         """Return the scores in training of images (n, height, width, channels)."""
         X = torch.tensor(X).permute(0, 3, 1, 2)
-        for step in self.network.steps[1:]:
-            X = FUNCTIONS[type(step.layer)](step.layer, X, **self.parameters.get(step.name, {}))
+        for node in self.network.nodes[1:]:
+            X = FUNCTIONS[type(node.layer)](node.layer, X, **self.parameters.get(node.name, {}))
         return X
 
     def vector(self):

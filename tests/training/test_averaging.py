@@ -476,9 +476,9 @@ def test_given_statistics_go_on_as_in_training():
         network, data, statistics={("layer1", name): value for name, value in given.items()}
     )
     for n_updates, part in enumerate(np.split(X, 4), start=4):
-        step = 0.1 / (1 - 0.9**n_updates)
-        mean = mean + step * (part.mean(axis=0) - mean)
-        variance = variance + step * (part.var(axis=0) - variance)
+        rate = 0.1 / (1 - 0.9**n_updates)
+        mean = mean + rate * (part.mean(axis=0) - mean)
+        variance = variance + rate * (part.var(axis=0) - variance)
     expected = {("layer1", "running_mean"): mean, ("layer1", "running_variance"): variance}
     assert_statistics(statistics, expected)
     assert statistics["layer1", "n_updates"] == 7

@@ -59,8 +59,8 @@ def test_progress_stops_where_mlp_classifier_does(tol, patience):
 def test_progress_by_hand():
     """An improvement by less than tol is the best value, and yet none that counts."""
     progress = Progress(tol=0.5, patience=2)
-    steps = [(1.0, True, False), (1.25, True, False), (1.25, False, False), (1.5, True, True)]
-    for value, is_best, is_stuck in steps:
+    updates = [(1.0, True, False), (1.25, True, False), (1.25, False, False), (1.5, True, True)]
+    for value, is_best, is_stuck in updates:
         assert progress.update(value) is is_best
         assert progress.is_stuck is is_stuck
     assert progress.best == 1.5

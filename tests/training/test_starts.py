@@ -39,7 +39,7 @@ def start(network, data, *, unit_variance=False, batch_size=100):
 
 
 def results(network, index, data, rows=None):
-    """Return the results of a step for some samples, and as a layer sees those of all."""
+    """Return the results of a node for some samples, and as a layer sees those of all."""
     with worker_pool() as pool:
         found = Results(network, index, data, SEED, pool)
         return found.of(np.arange(len(data.images)) if rows is None else rows), list(found)
@@ -116,7 +116,7 @@ def test_every_layer_with_weights_gives_a_variance_of_one(weighted):
     dense = [Dense(6, use_bias=False), ReLU(), Dense(3, use_bias=False)]
     layers = [Conv2D(5, use_bias=False), ReLU(), branch, Flatten(), *dense]
     network = start(make_network(*layers), data, unit_variance=True)
-    scaled = [index for index, step in enumerate(network.steps) if step.layer and step.layer.decayed_params]
+    scaled = [index for index, node in enumerate(network.nodes) if node.layer and node.layer.decayed_params]
     assert len(scaled) == 5
     for index in scaled:
         values, _ = results(network, index, data)

@@ -19,14 +19,14 @@ from skcnn import (
     Sequential,
     ZeroPad2D,
 )
-from skcnn.network.named_steps import (
+from skcnn.network.named_nodes import (
     image_layers,
-    image_step,
-    last_convolved_step,
-    names_of_steps,
-    penultimate_step,
-    result_step,
-    result_steps,
+    image_node,
+    last_convolved_node,
+    names_of_nodes,
+    penultimate_node,
+    result_node,
+    result_nodes,
 )
 
 CONTAINERS = [
@@ -38,9 +38,9 @@ CONTAINERS = [
 
 
 def names_of_results(classifier):
-    """Return the name of the step with the result of each layer."""
-    steps = classifier.network_.steps
-    return {name: steps[index].name for name, index in result_steps(classifier.model_.graph).items()}
+    """Return the name of the node with the result of each layer."""
+    nodes = classifier.network_.nodes
+    return {name: nodes[index].name for name, index in result_nodes(classifier.model_.graph).items()}
 
 
 def test_a_layer_ends_behind_its_activation():
@@ -75,11 +75,11 @@ def test_layers_within_containers_and_containers_have_results():
     assert {name: found[name] for name in expected} == expected
 
 
-def test_each_step_that_gives_a_result_has_the_shortest_name_of_a_layer_that_adds_it():
+def test_each_node_that_gives_a_result_has_the_shortest_name_of_a_layer_that_adds_it():
     """In the order of the network."""
     classifier = fitted_classifier(CONTAINERS)
-    steps = classifier.network_.steps
-    assert {name: steps[index].name for index, name in names_of_steps(classifier.model_.graph).items()} == {
+    nodes = classifier.network_.nodes
+    assert {name: nodes[index].name for index, name in names_of_nodes(classifier.model_.graph).items()} == {
         "input": "input",
         "conv": "conv_relu",
         "res__conv": "res__conv_tanh",
@@ -93,20 +93,20 @@ def test_each_step_that_gives_a_result_has_the_shortest_name_of_a_layer_that_add
         "dense": "dense_relu",
         "output": "output",
     }
-    assert list(names_of_steps(classifier.model_.graph)) == sorted(names_of_steps(classifier.model_.graph))
+    assert list(names_of_nodes(classifier.model_.graph)) == sorted(names_of_nodes(classifier.model_.graph))
 
 
-def test_a_block_that_adds_no_step_gives_no_name_to_that_of_another():
+def test_a_block_that_adds_no_node_gives_no_name_to_that_of_another():
     classifier = fitted_classifier([("conv", Conv2D(2)), ("s", Sequential(["passthrough"]))])
-    assert result_step(classifier.model_.graph, "s") == result_step(classifier.model_.graph, "conv") == 1
-    assert names_of_steps(classifier.model_.graph)[1] == "conv"
+    assert result_node(classifier.model_.graph, "s") == result_node(classifier.model_.graph, "conv") == 1
+    assert names_of_nodes(classifier.model_.graph)[1] == "conv"
     assert image_layers(classifier.model_.graph) == ["conv"]
 
 
 def test_a_layer_that_does_not_exist_is_an_error_that_lists_those_that_do():
     classifier = fitted_classifier()
     message = r"layer must be one of \['input', 'conv1', .*'output'\], got 'conv2'"
-    for find in (result_step, image_step):
+    for find in (result_node, image_node):
         with pytest.raises(ValueError, match=message):
             find(classifier.model_.graph, "conv2")
 
@@ -126,9 +126,9 @@ def test_layers_of_images_come_once_each():
 
 def test_a_layer_of_vectors_has_no_images():
     classifier = fitted_classifier()
-    assert image_step(classifier.model_.graph, "pool1") == result_step(classifier.model_.graph, "pool1")
+    assert image_node(classifier.model_.graph, "pool1") == result_node(classifier.model_.graph, "pool1")
     with pytest.raises(ValueError, match=r"results are images, got 'dense1' with results of shape \(4,\)"):
-        image_step(classifier.model_.graph, "dense1")
+        image_node(classifier.model_.graph, "dense1")
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def test_a_layer_of_vectors_has_no_images():
 )
 def test_what_the_last_convolution_sees_ends_where_images_become_smaller(layers, expected):
     classifier = fitted_classifier(layers)
-    assert classifier.network_.steps[last_convolved_step(classifier.model_.graph)].name == expected
+    assert classifier.network_.nodes[last_convolved_node(classifier.model_.graph)].name == expected
 
 
 GLOBAL_BRANCHES = Parallel([[Conv2D(2), GlobalAvgPool2D()], [GlobalAvgPool2D()]])
@@ -168,8 +168,8 @@ GLOBAL_BRANCHES = Parallel([[Conv2D(2), GlobalAvgPool2D()], [GlobalAvgPool2D()]]
 def test_what_the_last_convolution_sees_lies_on_no_branch(layers, expected):
     """So that its gradient is known: all that is behind reads through it."""
     classifier = fitted_classifier(layers)
-    index = last_convolved_step(classifier.model_.graph)
-    assert classifier.network_.steps[index].name == expected
+    index = last_convolved_node(classifier.model_.graph)
+    assert classifier.network_.nodes[index].name == expected
     classifier.network_.behind(index)
 
 
@@ -178,7 +178,7 @@ def test_what_the_last_convolution_sees_lies_on_no_branch(layers, expected):
 )
 def test_without_a_convolution_to_images_a_layer_must_be_given(layers):
     with pytest.raises(ValueError, match="layer must be given, since no layer convolves to images"):
-        last_convolved_step(fitted_classifier(layers).model_.graph)
+        last_convolved_node(fitted_classifier(layers).model_.graph)
 
 
 @pytest.mark.parametrize(
@@ -191,6 +191,6 @@ def test_without_a_convolution_to_images_a_layer_must_be_given(layers):
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_the_penultimate_step_is_what_the_output_layer_reads(layers, expected):
+def test_the_penultimate_node_is_what_the_output_layer_reads(layers, expected):
     classifier = fitted_classifier(layers)
-    assert classifier.network_.steps[penultimate_step(classifier.model_.graph)].name == expected
+    assert classifier.network_.nodes[penultimate_node(classifier.model_.graph)].name == expected
