@@ -29,7 +29,7 @@ from skcnn._sklearn import (
 )
 from skcnn.architecture import NORMALIZATION, POOLING, compact_layers, complete_layers, explicit_layers
 from skcnn.data.arrays import check_images
-from skcnn.data.augmented import Augmenter, augmentations_of, changes_of_views
+from skcnn.data.augmenter import Augmenter, augmentations_of, changes_of_views
 from skcnn.data.images import (
     ImageFormat,
     ImageSource,
@@ -47,13 +47,13 @@ from skcnn.network.losses import LOSSES
 from skcnn.network.model import Model
 from skcnn.network.network import init_network
 from skcnn.network.summary import ASSUMED_DTYPE, summary_of_network, summary_of_nodes, with_unknown_output
-from skcnn.training.averaging import AVERAGING
 from skcnn.training.callbacks import begin_fit, copy_without_callbacks
 from skcnn.training.fit import Fit, Mode, Outcome
 from skcnn.training.monitoring import History, Validation
 from skcnn.training.optimizers import OPTIMIZERS
 from skcnn.training.schedules import SCHEDULES
 from skcnn.training.state import Objective, TrainingState
+from skcnn.training.weight_averaging import AVERAGING
 from skcnn.user_warnings import warn_user
 from skcnn.versions import VersionedMixin, versions
 

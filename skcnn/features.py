@@ -20,7 +20,7 @@ from skcnn._sklearn import (
 from skcnn.data.arrays import stacked
 from skcnn.estimator import BaseConvNet, planned_graph
 from skcnn.network.named_nodes import names_of_nodes, result_node
-from skcnn.pipelines import check_network, feature_node, layer_features, unwrapped
+from skcnn.pipelines import check_network, feature_node, layer_features, unwrap
 
 
 class ConvNetFeatures(MetaEstimatorMixin, TransformerMixin, BaseEstimator):
@@ -109,7 +109,7 @@ class ConvNetFeatures(MetaEstimatorMixin, TransformerMixin, BaseEstimator):
                 f"prefit=True trains nothing that could use {sorted(fit_params)}: leave them out"
             )
         trained = deepcopy(self.estimator) if self.prefit else self._trained(X, y, fit_params)
-        feature_node(unwrapped(trained)[1].model_, self.layer)
+        feature_node(unwrap(trained)[1].model_, self.layer)
         self.estimator_ = trained
         return self
 
@@ -168,7 +168,7 @@ class ConvNetFeatures(MetaEstimatorMixin, TransformerMixin, BaseEstimator):
         is_column = np.size(input_features) == 1 and np.array_equal(known, input_features)
         if not is_column:  # of images, which has one name for all features
             check_feature_names_in(self, input_features, generate_names=False)
-        model = unwrapped(self.estimator_)[1].model_
+        model = unwrap(self.estimator_)[1].model_
         index = feature_node(model, self.layer)
         layer = self.layer or names_of_nodes(model.graph)[index]
         places = np.ndindex(model.network.nodes[index].output_shape)
@@ -176,7 +176,7 @@ class ConvNetFeatures(MetaEstimatorMixin, TransformerMixin, BaseEstimator):
 
     @property
     def _n_features_out(self):
-        model = unwrapped(self.estimator_)[1].model_
+        model = unwrap(self.estimator_)[1].model_
         return prod(model.network.nodes[feature_node(model, self.layer)].output_shape)
 
     @property

@@ -1,4 +1,4 @@
-"""The way of images through a pipeline to its network."""
+"""The input of a pipeline, and what its transformers make of it for the network."""
 
 from dataclasses import replace
 from functools import cached_property
@@ -17,7 +17,7 @@ from skcnn.network.model import Model
 from skcnn.network.named_nodes import penultimate_node, result_node
 
 
-def unwrapped(estimator) -> tuple[list, BaseConvNet]:
+def unwrap(estimator) -> tuple[list, BaseConvNet]:
     """Return the transformers in front of a fitted network, with their names, and the network's estimator.
 
     Parameters
@@ -45,7 +45,7 @@ def unwrapped(estimator) -> tuple[list, BaseConvNet]:
     >>> from sklearn.preprocessing import MinMaxScaler
     >>> from skcnn import ConvNetClassifier
     >>> pipeline = make_pipeline(MinMaxScaler(), ConvNetClassifier(max_iter=1)).fit(np.eye(16), [0, 1] * 8)
-    >>> unwrapped(pipeline)[0]
+    >>> unwrap(pipeline)[0]
     [('minmaxscaler', MinMaxScaler())]
     """
     check_network(estimator)
@@ -54,16 +54,16 @@ def unwrapped(estimator) -> tuple[list, BaseConvNet]:
         return [], estimator
     if isinstance(estimator, Pipeline):
         *steps, (_, last) = estimator.steps
-        inner, classifier = unwrapped(last)
+        inner, classifier = unwrap(last)
         return [*transformers_of(steps), *inner], classifier
     if isinstance(estimator, FrozenEstimator):
-        return unwrapped(estimator.estimator)
+        return unwrap(estimator.estimator)
     check_is_fitted(estimator, "best_estimator_")
-    return unwrapped(estimator.best_estimator_)
+    return unwrap(estimator.best_estimator_)
 
 
 def check_network(estimator) -> None:
-    """Raise a TypeError unless an estimator, fitted or not, is or may become what :func:`unwrapped` takes."""
+    """Raise a TypeError unless an estimator, fitted or not, is or may become what :func:`unwrap` takes."""
     inside = estimator
     while isinstance(inside, Pipeline | FrozenEstimator):
         inside = inside.steps[-1][1] if isinstance(inside, Pipeline) else inside.estimator
@@ -99,8 +99,10 @@ def layer_features(estimator, layer: str | None, X) -> np.ndarray:
     X : array-like of shape (n_samples, ...)
         Images, as the estimator takes them.
     """
-    route = Route(estimator, X)
-    features = route.model.results(route.inner, feature_node(route.model, layer))
+    pipeline_input = PipelineInput(estimator, X)
+    features = pipeline_input.model.results(
+        pipeline_input.network_input, feature_node(pipeline_input.model, layer)
+    )
     return features.reshape(len(features), -1)
 
 
@@ -110,7 +112,7 @@ def feature_node(model: Model, layer: str | None) -> int:
     return penultimate_node(graph) if layer is None else result_node(graph, layer)
 
 
-class Route:
+class PipelineInput:
     """Images in the input space of an estimator, and what the transformers before its network make of them.
 
     Parameters
@@ -129,7 +131,7 @@ class Route:
     transformers : list of (str, estimator)
     classifier : BaseConvNet
     model : Model
-    inner : ndarray of shape (n, ...)
+    network_input : ndarray of shape (n, ...)
         What reaches the network.
 
     Raises
@@ -140,15 +142,15 @@ class Route:
 
     def __init__(self, estimator, X, *, image_shape=None, data_format=None):
         check_stored(image_shape, data_format)
-        self.transformers, self.classifier = unwrapped(estimator)
+        self.transformers, self.classifier = unwrap(estimator)
         self.model = self.classifier.model_
         self._given = X
         self._stored = image_shape, data_format
-        self.inner = self._transformed(X)
+        self.network_input = self._transform(X)
 
     @classmethod
-    def of_one(cls, estimator, X, *, image_shape=None, data_format=None) -> "Route":
-        """Return the route of one image, or of a batch of one.
+    def of_one(cls, estimator, X, *, image_shape=None, data_format=None) -> "PipelineInput":
+        """Return one image, or a batch of one, as the input of an estimator.
 
         Raises
         ------
@@ -157,7 +159,7 @@ class Route:
         """
         check_stored(image_shape, data_format)
         stored = {"image_shape": image_shape, "data_format": data_format}
-        layouts = unwrapped(estimator)[1].model_.format.layouts
+        layouts = unwrap(estimator)[1].model_.format.layouts
         if image_shape is not None:
             layouts = [(prod(image_shape),), tuple(image_shape)]
         X = X if has_columns(X) else stacked(X)
@@ -179,7 +181,7 @@ class Route:
             If they are sparse.
         """
         if not self.transformers:
-            return self.inner
+            return self.network_input
         return as_image_array(self._given, estimator=self.transformers[0][1], allow_nan=True)
 
     @cached_property
@@ -207,9 +209,9 @@ class Route:
             is_row = images[0].size == len(names)
             columns = images.reshape(len(images), -1).T if is_row else [list(images)]
             images = type(self._given)(dict(zip(names, columns, strict=True)))
-        return self._transformed(images)
+        return self._transform(images)
 
-    def inverted(self, inner: np.ndarray) -> np.ndarray:
+    def invert(self, network_input: np.ndarray) -> np.ndarray:
         """Return the images in the layout of X that the transformers make these of.
 
         Raises
@@ -226,10 +228,10 @@ class Route:
                     f"step {name!r}, {shown}, cannot be inverted, so there is no mean image before it: "
                     "give baseline"
                 )
-            inner = np.asarray(transformer.inverse_transform(inner))
-        return inner.reshape(len(inner), *self.X.shape[1:])
+            network_input = np.asarray(transformer.inverse_transform(network_input))
+        return network_input.reshape(len(network_input), *self.X.shape[1:])
 
-    def _transformed(self, X):
+    def _transform(self, X):
         """Return what reaches the network of images as the estimator takes them."""
         for _, transformer in self.transformers:
             X = transformer.transform(X)

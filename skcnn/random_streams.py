@@ -2,7 +2,7 @@
 
 import numpy as np
 
-PURPOSES = ("initialization", "split", "shuffle", "dropout", "augmentation", "start")
+PURPOSES = ("initialization", "split", "shuffle", "dropout", "augmentation", "data_initialization")
 
 GOLDEN_GAMMA = np.uint64(0x9E3779B97F4A7C15)
 

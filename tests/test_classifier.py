@@ -897,7 +897,7 @@ def test_interrupt_while_weights_are_averaged_keeps_those_that_are_not(monkeypat
         raise KeyboardInterrupt
 
     expected = make_net(averaging=None, max_iter=2).fit(X, Y)
-    monkeypatch.setattr("skcnn.training.fit.averaged_network", interrupted_averaging)
+    monkeypatch.setattr("skcnn.training.fit.make_averaged_network", interrupted_averaging)
     net = make_net(averaging="ema", max_iter=2)
     interrupted(lambda: net.fit(X, Y))
     assert_same_weights(net, expected)

@@ -9,10 +9,10 @@ import pytest
 import skcnn.layers
 from skcnn.architecture import lenet5, small_resnet, small_vgg, teaching_network
 from skcnn.network.losses import LOSSES
-from skcnn.training.averaging import AVERAGING
 from skcnn.training.lbfgs import minimize_lbfgs
 from skcnn.training.optimizers import OPTIMIZERS
 from skcnn.training.schedules import SCHEDULES, Schedule
+from skcnn.training.weight_averaging import AVERAGING
 
 LAYERS = [getattr(skcnn.layers, name) for name in skcnn.layers.__all__]
 LAYERS = [layer for layer in LAYERS if not inspect.isabstract(layer)]

@@ -19,7 +19,7 @@ from small_classifiers import make_classifier, make_images
 
 from skcnn import ConvNetClassifier
 from skcnn.data.images import ImageFormat
-from skcnn.pipelines import Route, stored_format, unwrapped
+from skcnn.pipelines import PipelineInput, stored_format, unwrap
 
 SHAPE = (4, 5, 1)
 N_VALUES = 20
@@ -36,7 +36,7 @@ def fitted_pipeline(*transformers, images=X, **params):
 
 def test_a_classifier_has_nothing_before_it():
     classifier = make_classifier().fit(X, Y)
-    assert unwrapped(classifier) == ([], classifier)
+    assert unwrap(classifier) == ([], classifier)
 
 
 def test_transformers_are_those_of_the_pipelines_around_the_network():
@@ -50,11 +50,11 @@ def test_transformers_are_those_of_the_pipelines_around_the_network():
             ("last", make_pipeline(MinMaxScaler(), make_classifier())),
         ]
     ).fit(X, Y)
-    transformers, classifier = unwrapped(pipeline)
+    transformers, classifier = unwrap(pipeline)
     assert [name for name, _ in transformers] == ["inner__standardscaler", "inner__pca", "minmaxscaler"]
     assert classifier is pipeline[-1][-1]
-    route = Route(pipeline, X)
-    assert_array_equal(route.inner, pipeline[-1][:-1].transform(pipeline[:-1].transform(X)))
+    pipeline_input = PipelineInput(pipeline, X)
+    assert_array_equal(pipeline_input.network_input, pipeline[-1][:-1].transform(pipeline[:-1].transform(X)))
 
 
 @pytest.mark.parametrize("search_class", [GridSearchCV, RandomizedSearchCV])
@@ -63,22 +63,22 @@ def test_of_a_search_the_best_estimator_counts(search_class):
     options = {"n_iter": 2} if search_class is RandomizedSearchCV else {}
     search = search_class(make_pipeline(StandardScaler(), make_classifier()), grid, cv=2, **options)
     with pytest.raises(NotFittedError):
-        unwrapped(search)
+        unwrap(search)
     search.fit(X, Y)
-    transformers, classifier = unwrapped(search)
+    transformers, classifier = unwrap(search)
     assert transformers == [("standardscaler", search.best_estimator_[0])]
     assert classifier is search.best_estimator_[-1]
     without_refit = clone(search).set_params(refit=False).fit(X, Y)
     with pytest.raises(NotFittedError):
-        unwrapped(without_refit)
+        unwrap(without_refit)
 
 
 def test_frozen_estimators_are_looked_into():
     pipeline = fitted_pipeline(StandardScaler())
-    assert unwrapped(FrozenEstimator(pipeline)) == unwrapped(pipeline)
+    assert unwrap(FrozenEstimator(pipeline)) == unwrap(pipeline)
     frozen_steps = make_pipeline(FrozenEstimator(pipeline[0]), FrozenEstimator(pipeline[-1]))
-    assert unwrapped(frozen_steps)[1] is pipeline[-1]
-    assert_array_equal(Route(frozen_steps, X).inner, Route(pipeline, X).inner)
+    assert unwrap(frozen_steps)[1] is pipeline[-1]
+    assert_array_equal(PipelineInput(frozen_steps, X).network_input, PipelineInput(pipeline, X).network_input)
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_frozen_estimators_are_looked_into():
 )
 def test_another_estimator_is_a_type_error_that_shows_it(estimator):
     with pytest.raises(TypeError, match="must be a ConvNetClassifier, a Pipeline that ends with one") as info:
-        unwrapped(estimator)
+        unwrap(estimator)
     assert repr(estimator) in str(info.value)
 
 
@@ -110,14 +110,14 @@ def test_another_estimator_is_a_type_error_that_shows_it(estimator):
 )
 def test_an_estimator_that_is_not_fitted_is_an_error(estimator):
     with pytest.raises(NotFittedError):
-        unwrapped(estimator)
+        unwrap(estimator)
 
 
 @pytest.mark.parametrize("front", [StandardScaler(), make_pipeline(MinMaxScaler())], ids=["step", "inner"])
 def test_a_step_that_is_not_fitted_is_an_error_where_it_is_used(front):
     pipeline = make_pipeline(front, make_classifier().fit(X, Y))
     with pytest.raises(NotFittedError):
-        Route(pipeline, X)
+        PipelineInput(pipeline, X)
 
 
 class Doubled(TransformerMixin, BaseEstimator):
@@ -135,7 +135,7 @@ def test_a_step_that_learns_nothing_may_be_without_fitted_attributes(is_nested):
     """As for pipelines."""
     front = make_pipeline(Doubled(), StandardScaler()) if is_nested else Doubled()
     pipeline = fitted_pipeline(front)
-    assert_array_equal(Route(pipeline, X).inner, pipeline[0].transform(X))
+    assert_array_equal(PipelineInput(pipeline, X).network_input, pipeline[0].transform(X))
 
 
 # how images are stored
@@ -154,11 +154,13 @@ def test_a_step_that_learns_nothing_may_be_without_fitted_attributes(is_nested):
 def test_images_are_turned_whatever_their_layout(shape, stored):
     data_format = "channels_first" if stored[0] == 1 else "channels_last"
     images = X.reshape(-1, *shape)
-    route = Route(make_classifier(image_shape=stored, data_format=data_format).fit(images, Y), images)
-    assert_array_equal(route.as_images(route.X), IMAGES)
-    changed = route.X.copy()
-    route.as_images(changed)[0, 1, 2, 0] = 99  # a view
-    assert np.count_nonzero(changed != route.X) == 1
+    pipeline_input = PipelineInput(
+        make_classifier(image_shape=stored, data_format=data_format).fit(images, Y), images
+    )
+    assert_array_equal(pipeline_input.as_images(pipeline_input.X), IMAGES)
+    changed = pipeline_input.X.copy()
+    pipeline_input.as_images(changed)[0, 1, 2, 0] = 99  # a view
+    assert np.count_nonzero(changed != pipeline_input.X) == 1
 
 
 COLOURED, COLOURED_Y = make_images(shape=(4, 5, 3))
@@ -180,12 +182,12 @@ def fitted_to_colours(func, images, *others, **params):
 
 def test_without_transformers_the_network_knows_how_images_are_stored_unless_one_says_otherwise():
     classifier, rows = make_classifier(data_format="channels_first").fit(FIRST, COLOURED_Y), flattened(FIRST)
-    route = Route(classifier, rows)
-    assert_array_equal(route.as_images(route.X), COLOURED)
-    other = Route(classifier, rows, image_shape=(5, 4, 3), data_format="channels_last")
+    pipeline_input = PipelineInput(classifier, rows)
+    assert_array_equal(pipeline_input.as_images(pipeline_input.X), COLOURED)
+    other = PipelineInput(classifier, rows, image_shape=(5, 4, 3), data_format="channels_last")
     assert_array_equal(other.as_images(rows), rows.reshape(-1, 5, 4, 3))
     with pytest.raises(ValueError, match=r"does not fit image_shape=\(4, 4\)"):
-        Route(classifier, rows, image_shape=(4, 4)).as_images(rows)
+        PipelineInput(classifier, rows, image_shape=(4, 4)).as_images(rows)
 
 
 @pytest.mark.parametrize(
@@ -199,8 +201,8 @@ def test_without_transformers_the_network_knows_how_images_are_stored_unless_one
     ],
 )
 def test_images_before_transformers_say_themselves_where_their_channels_are(func, others, images, params):
-    route = Route(fitted_to_colours(func, images, *others, **params), images)
-    assert_array_equal(route.as_images(route.X), COLOURED)
+    pipeline_input = PipelineInput(fitted_to_colours(func, images, *others, **params), images)
+    assert_array_equal(pipeline_input.as_images(pipeline_input.X), COLOURED)
 
 
 @pytest.mark.parametrize(
@@ -211,10 +213,10 @@ def test_rows_of_coloured_images_before_transformers_need_a_data_format(others):
     rows = flattened(FIRST)
     pipeline = fitted_to_colours(turned, rows, *others, image_shape=(4, 5, 3))
     with pytest.raises(ValueError, match="channels of the rows of X come first or last.*: give data_format"):
-        Route(pipeline, rows).as_images(rows)
+        PipelineInput(pipeline, rows).as_images(rows)
     for options in ({"data_format": "channels_first"}, {"image_shape": (3, 4, 5)}):
-        route = Route(pipeline, rows, **options)
-        assert_array_equal(route.as_images(route.X), COLOURED)
+        pipeline_input = PipelineInput(pipeline, rows, **options)
+        assert_array_equal(pipeline_input.as_images(pipeline_input.X), COLOURED)
 
 
 @pytest.mark.parametrize(
@@ -264,7 +266,7 @@ def test_how_images_before_transformers_are_stored(shape, of_network, options, s
 )
 def test_a_shape_or_format_that_is_none_is_refused(options, message):
     with pytest.raises(ValueError, match=message):
-        Route(fitted_pipeline(PCA(16)), X, **options).image_format  # noqa: B018, computed on demand
+        PipelineInput(fitted_pipeline(PCA(16)), X, **options).image_format  # noqa: B018, computed on demand
 
 
 @pytest.mark.parametrize(
@@ -287,33 +289,33 @@ def test_a_shape_or_format_that_is_none_is_refused(options, message):
 def test_one_image_comes_with_or_without_the_axis_of_the_batch(stored, given):
     images, y = make_images(shape=stored)
     classifier = make_classifier(image_shape=stored).fit(images, y)
-    route = Route.of_one(classifier, images[0].reshape(given))
-    assert_array_equal(route.as_images(route.X), images[:1])
-    as_list = Route.of_one(classifier, images[0].reshape(given).tolist())
-    assert_array_equal(as_list.X, route.X)
+    pipeline_input = PipelineInput.of_one(classifier, images[0].reshape(given))
+    assert_array_equal(pipeline_input.as_images(pipeline_input.X), images[:1])
+    as_list = PipelineInput.of_one(classifier, images[0].reshape(given).tolist())
+    assert_array_equal(as_list.X, pipeline_input.X)
 
 
 def test_one_image_of_a_given_shape_is_no_batch():
     images = X.reshape(-1, 1, 4, 5)
     pipeline = fitted_pipeline(FunctionTransformer(flattened), images=images)
     for given in (images[0], images[:1]):
-        route = Route.of_one(pipeline, given, image_shape=(1, 4, 5))
-        assert_array_equal(route.as_images(route.X), IMAGES[:1])
+        pipeline_input = PipelineInput.of_one(pipeline, given, image_shape=(1, 4, 5))
+        assert_array_equal(pipeline_input.as_images(pipeline_input.X), IMAGES[:1])
 
 
 @pytest.mark.parametrize("given", [(2, 20), (2, 4, 5), (2, 4, 5, 1)])
 def test_several_images_are_not_one(given):
     classifier = make_classifier(image_shape=SHAPE).fit(X, Y)
     with pytest.raises(ValueError, match=r"X must be one image, got 2 of them, an array of shape \(2, "):
-        Route.of_one(classifier, X[:2].reshape(given))
+        PipelineInput.of_one(classifier, X[:2].reshape(given))
 
 
 def test_one_image_of_a_data_frame_is_a_row():
     frame = pd.DataFrame(X, columns=[f"pixel{index}" for index in range(N_VALUES)])
     pipeline = fitted_pipeline(StandardScaler(), images=frame)
-    assert_array_equal(Route.of_one(pipeline, frame[3:4]).X, X[3:4])
+    assert_array_equal(PipelineInput.of_one(pipeline, frame[3:4]).X, X[3:4])
     with pytest.raises(ValueError, match=r"X must be one image, got 2 of them, an array of shape \(2, 20\)"):
-        Route.of_one(pipeline, frame[:2])
+        PipelineInput.of_one(pipeline, frame[:2])
 
 
 # images back and forth
@@ -321,17 +323,17 @@ def test_one_image_of_a_data_frame_is_a_row():
 
 def test_images_go_back_through_the_steps():
     pipeline = fitted_pipeline(StandardScaler(), FunctionTransformer(np.sinh, np.arcsinh), MinMaxScaler())
-    route = Route(pipeline, X)
-    assert np.abs(route.inner - X).max() > 1
-    assert_allclose(route.inverted(route.inner), X, rtol=0, atol=1e-12)
+    pipeline_input = PipelineInput(pipeline, X)
+    assert np.abs(pipeline_input.network_input - X).max() > 1
+    assert_allclose(pipeline_input.invert(pipeline_input.network_input), X, rtol=0, atol=1e-12)
 
 
 def test_images_go_back_to_the_layout_that_they_had():
     flatten = FunctionTransformer(
         lambda stored: flattened(stored) * 2, lambda flat: flat.reshape(-1, 4, 5, 1) / 2
     )
-    route = Route(fitted_pipeline(flatten, StandardScaler(), images=IMAGES), IMAGES)
-    assert_allclose(route.inverted(route.inner), IMAGES, rtol=0, atol=1e-12)
+    pipeline_input = PipelineInput(fitted_pipeline(flatten, StandardScaler(), images=IMAGES), IMAGES)
+    assert_allclose(pipeline_input.invert(pipeline_input.network_input), IMAGES, rtol=0, atol=1e-12)
 
 
 ONE_WAY = {
@@ -349,21 +351,21 @@ def test_a_step_that_cannot_be_inverted_is_named(name, is_nested):
     pipeline = fitted_pipeline(
         StandardScaler(), make_pipeline(PCA(), transformer) if is_nested else transformer, MinMaxScaler()
     )
-    route = Route(pipeline, X)
+    pipeline_input = PipelineInput(pipeline, X)
     shown = f"pipeline__{name}" if is_nested else name
     message = f"step '{shown}', {type(transformer).__name__}.* cannot be inverted, .*: give baseline$"
     with pytest.raises(ValueError, match=message):
-        route.inverted(route.inner)
+        pipeline_input.invert(pipeline_input.network_input)
 
 
 def test_a_function_that_changes_nothing_needs_no_inverse():
-    route = Route(fitted_pipeline(FunctionTransformer()), X)
-    assert_array_equal(route.inverted(route.inner), X)
+    pipeline_input = PipelineInput(fitted_pipeline(FunctionTransformer()), X)
+    assert_array_equal(pipeline_input.invert(pipeline_input.network_input), X)
 
 
 def test_other_images_go_the_same_way():
     pipeline = fitted_pipeline(StandardScaler(), PCA(5))
-    assert_array_equal(Route(pipeline, X).forward(X[:3] + 1), pipeline[:-1].transform(X[:3] + 1))
+    assert_array_equal(PipelineInput(pipeline, X).forward(X[:3] + 1), pipeline[:-1].transform(X[:3] + 1))
 
 
 # what transformers take and networks do not
@@ -396,10 +398,12 @@ def test_transformers_see_the_names_of_columns(frame):
     """A missing name gives a warning, which is an error in these tests, or an error of the step."""
     for steps in ([], [StandardScaler()], [LooksAtNames()], [StandardScaler(), LooksAtNames(), PCA(5)]):
         pipeline = make_pipeline(*steps, make_classifier()).set_output(transform="pandas").fit(frame, Y)
-        route = Route(pipeline, frame)
-        assert_array_equal(route.X, X)
-        assert route.inverted(route.inner).shape == X.shape
-        assert_array_equal(route.forward(X[:2] + 1), Route(pipeline, frame[:2] + 1).inner)
+        pipeline_input = PipelineInput(pipeline, frame)
+        assert_array_equal(pipeline_input.X, X)
+        assert pipeline_input.invert(pipeline_input.network_input).shape == X.shape
+        assert_array_equal(
+            pipeline_input.forward(X[:2] + 1), PipelineInput(pipeline, frame[:2] + 1).network_input
+        )
 
 
 def unpacked(frame):
@@ -410,51 +414,53 @@ def unpacked(frame):
 def test_transformers_see_a_column_of_images():
     column = pd.DataFrame({"image": list(X.reshape(-1, 2, 2, 5))})
     pipeline = fitted_pipeline(FunctionTransformer(unpacked), images=column)
-    route = Route(pipeline, column)
-    assert_array_equal(route.X, X.reshape(-1, 2, 2, 5))
-    assert_array_equal(route.forward(route.X[:2] + 1), X[:2] + 1)
-    assert_array_equal(Route.of_one(pipeline, column[:1]).inner, X[:1])
+    pipeline_input = PipelineInput(pipeline, column)
+    assert_array_equal(pipeline_input.X, X.reshape(-1, 2, 2, 5))
+    assert_array_equal(pipeline_input.forward(pipeline_input.X[:2] + 1), X[:2] + 1)
+    assert_array_equal(PipelineInput.of_one(pipeline, column[:1]).network_input, X[:1])
 
 
 @pytest.mark.parametrize("collected", [list, pd.Series])
 def test_one_image_is_told_from_a_collection(collected):
     pipeline, images = fitted_pipeline(images=X), collected(list(X))
-    assert_array_equal(Route.of_one(pipeline, images[:1]).inner, X[:1])
+    assert_array_equal(PipelineInput.of_one(pipeline, images[:1]).network_input, X[:1])
     with pytest.raises(ValueError, match=r"X must be one image, got 2 of them, an array of shape \(2, 20\)"):
-        Route.of_one(pipeline, images[:2])
+        PipelineInput.of_one(pipeline, images[:2])
 
 
 def test_other_names_are_an_error_as_everywhere(frame):
     for pipeline in (fitted_pipeline(images=frame), fitted_pipeline(StandardScaler(), images=frame)):
         with pytest.raises(ValueError, match="Feature names must be in the same order"):
-            Route(pipeline, frame[frame.columns[::-1]])
+            PipelineInput(pipeline, frame[frame.columns[::-1]])
 
 
 def test_transformers_see_missing_values_and_networks_none():
     images = X.copy()
     images[::3, ::7] = np.nan
     pipeline = fitted_pipeline(StandardScaler(), SimpleImputer(), images=images)
-    route = Route(pipeline, images)
-    assert_array_equal(route.inner, pipeline[:-1].transform(images))
-    assert_array_equal(route.X, images)
+    pipeline_input = PipelineInput(pipeline, images)
+    assert_array_equal(pipeline_input.network_input, pipeline[:-1].transform(images))
+    assert_array_equal(pipeline_input.X, images)
     with pytest.raises(ValueError, match="Input X contains NaN.\nConvNetClassifier does not accept"):
-        Route(pipeline[-1], images)
+        PipelineInput(pipeline[-1], images)
 
 
 def test_transformers_see_sparse_images():
     """Which are no images to look at."""
     images = sparse.csr_array(X)
     pipeline = fitted_pipeline(TruncatedSVD(9, random_state=0), images=images)
-    route = Route(pipeline, images)
-    assert_array_equal(route.inner, pipeline[:-1].transform(images))
+    pipeline_input = PipelineInput(pipeline, images)
+    assert_array_equal(pipeline_input.network_input, pipeline[:-1].transform(images))
     with pytest.raises(TypeError, match=r"Sparse data was passed for X, .* Use '.toarray\(\)'"):
-        route.X  # noqa: B018, computed on demand
-    assert_array_equal(Route.of_one(pipeline, images[:1]).inner, route.inner[:1])
+        pipeline_input.X  # noqa: B018, computed on demand
+    assert_array_equal(
+        PipelineInput.of_one(pipeline, images[:1]).network_input, pipeline_input.network_input[:1]
+    )
     with pytest.raises(ValueError, match=r"X must be one image, got 2 of them, an array of shape \(2, 20\)"):
-        Route.of_one(pipeline, images[:2])
+        PipelineInput.of_one(pipeline, images[:2])
 
 
 def test_transformers_see_more_axes_than_networks():
     images = X.reshape(-1, 1, 2, 2, 5, 1)
     pipeline = fitted_pipeline(FunctionTransformer(flattened), images=images)
-    assert_array_equal(Route(pipeline, images).inner, X)
+    assert_array_equal(PipelineInput(pipeline, images).network_input, X)

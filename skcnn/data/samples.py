@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_consistent_length
 
 from skcnn._sklearn import safe_indexing
 from skcnn.data.arrays import described, refuse_masked, shortened
-from skcnn.data.augmented import Augmenter
+from skcnn.data.augmenter import Augmenter
 from skcnn.data.images import ImageSource
 from skcnn.kernels.reductions import near_one
 from skcnn.random_streams import RandomStreams

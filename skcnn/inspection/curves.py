@@ -8,7 +8,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from skcnn.inspection.plotting import check_drawable, distinct_colors, import_pyplot, tick_integers
-from skcnn.pipelines import unwrapped
+from skcnn.pipelines import unwrap
 
 X_AXES = {"epoch": "epoch", "step": "minibatch"}
 
@@ -36,8 +36,8 @@ class Curve(NamedTuple):
 
 
 def curve_of(estimator) -> Curve:
-    """Return the curve of a fitted ConvNetClassifier, Pipeline or search; see :func:`unwrapped`."""
-    _, classifier = unwrapped(estimator)
+    """Return the curve of a fitted ConvNetClassifier, Pipeline or search; see :func:`unwrap`."""
+    _, classifier = unwrap(estimator)
     records, scoring = classifier.history_, classifier.scoring
     scores = np.array([record.get("validation_score", np.nan) for record in records])
     return Curve(

@@ -11,7 +11,7 @@ from skcnn.inspection.plotting import (
     limits_of,
 )
 from skcnn.network.named_nodes import image_layers, image_node
-from skcnn.pipelines import Route
+from skcnn.pipelines import PipelineInput
 
 
 class FeatureMapDisplay:
@@ -90,14 +90,17 @@ class FeatureMapDisplay:
         import_pyplot(cls.__name__)
         check_count(n_maps, "n_maps")
         check_drawable(fig, "Figure", "fig")
-        route = Route.of_one(estimator, X, image_shape=image_shape, data_format=data_format)
-        graph = route.model.graph
+        pipeline_input = PipelineInput.of_one(estimator, X, image_shape=image_shape, data_format=data_format)
+        graph = pipeline_input.model.graph
         layers = image_layers(graph) if layers is None else as_names(layers, "layers")
         if not layers:
             raise ValueError("the network has no layers whose results are images")
         indices = {name: image_node(graph, name, parameter="layers") for name in layers}
-        maps = {name: route.model.results(route.inner, index)[0] for name, index in indices.items()}
-        return cls(route.as_images(route.X)[0], maps).plot(n_maps=n_maps, fig=fig)
+        maps = {
+            name: pipeline_input.model.results(pipeline_input.network_input, index)[0]
+            for name, index in indices.items()
+        }
+        return cls(pipeline_input.as_images(pipeline_input.X)[0], maps).plot(n_maps=n_maps, fig=fig)
 
     def plot(self, *, n_maps=8, fig=None):
         """Draw the maps; see :meth:`from_estimator`.

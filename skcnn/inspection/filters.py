@@ -5,7 +5,7 @@ import numpy as np
 from skcnn.inspection.plotting import check_drawable, draw_image, grid_of_axes, grid_shape, import_pyplot
 from skcnn.layers.convolution import Convolution, DepthwiseConv2D
 from skcnn.network.network import Network, init_network
-from skcnn.pipelines import unwrapped
+from skcnn.pipelines import unwrap
 
 
 class FilterDisplay:
@@ -79,7 +79,7 @@ class FilterDisplay:
         check_drawable(fig, "Figure", "fig")
         if not isinstance(initial, bool | np.bool_):
             raise ValueError(f"initial must be True or False, got {initial!r}")
-        _, classifier = unwrapped(estimator)
+        _, classifier = unwrap(estimator)
         node = convolution_named(classifier, layer)
         networks = {"before training": initial_network(classifier, node)} if initial else {}
         networks["after training"] = classifier.network_

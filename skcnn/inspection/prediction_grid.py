@@ -16,7 +16,7 @@ from skcnn.inspection.plotting import (
     kinds_of,
     limits_of,
 )
-from skcnn.pipelines import Route
+from skcnn.pipelines import PipelineInput
 
 
 class PredictionGridDisplay:
@@ -123,8 +123,8 @@ class PredictionGridDisplay:
         import_pyplot(cls.__name__)
         check_count(n_images, "n_images")
         check_drawable(fig, "Figure", "fig")
-        route = Route(estimator, X, image_shape=image_shape, data_format=data_format)
-        classes, y = route.model.classes, as_labels(y, len(route.inner))
+        pipeline_input = PipelineInput(estimator, X, image_shape=image_shape, data_format=data_format)
+        classes, y = pipeline_input.model.classes, as_labels(y, len(pipeline_input.network_input))
         if kinds_of(y) != kinds_of(classes):
             raise ValueError(f"y must hold labels like the classes {classes.tolist()}, got {kinds_of(y)[0]}")
         class_names = names_by_label(class_names, classes, y)
@@ -132,7 +132,9 @@ class PredictionGridDisplay:
         y_pred = classes[codes]
         is_right = y_pred == y
         order = np.lexsort([np.where(is_right, confidences, -confidences), is_right])[:n_images]
-        drawn = [values[order] for values in (route.as_images(route.X), y, y_pred, confidences)]
+        drawn = [
+            values[order] for values in (pipeline_input.as_images(pipeline_input.X), y, y_pred, confidences)
+        ]
         return cls(*drawn, order, class_names).plot(n_columns=n_columns, fig=fig)
 
     def plot(self, *, n_columns=None, fig=None):

@@ -8,25 +8,25 @@ from sklearn.utils import check_random_state
 from skcnn._sklearn import Interval, StrOptions, validate_params
 from skcnn.layers.base import as_pair
 from skcnn.layers.contract import kind_of
-from skcnn.network.frozen import ScoreGradients
 from skcnn.network.named_nodes import image_node, last_convolved_node
-from skcnn.pipelines import Route
+from skcnn.network.score_gradients import ScoreGradients
+from skcnn.pipelines import PipelineInput
 
 
-def plain_gradient(route, X, coefficients, options):
+def plain_gradient(pipeline_input, X, coefficients, options):
     """Return the gradient of the score, in the layout of X."""
-    return ScoreGradients(route.model).of_images(X, coefficients)
+    return ScoreGradients(pipeline_input.model).of_images(X, coefficients)
 
 
-def gradient_times_input(route, X, coefficients, options):
+def gradient_times_input(pipeline_input, X, coefficients, options):
     """Return the gradient of the score times the image, in the layout of X."""
-    return plain_gradient(route, X, coefficients, options) * X
+    return plain_gradient(pipeline_input, X, coefficients, options) * X
 
 
-def integrated_gradients(route, X, coefficients, options):
+def integrated_gradients(pipeline_input, X, coefficients, options):
     """Return the mean gradient on the way from the baseline to the image, times the way, as X."""
-    gradients = ScoreGradients(route.model)
-    start = baseline_images(route, X, options["baseline"])
+    gradients = ScoreGradients(pipeline_input.model)
+    start = baseline_images(pipeline_input, X, options["baseline"])
     way = X - start
     mean = np.zeros(X.shape)
     for step in range(options["n_steps"]):
@@ -35,9 +35,9 @@ def integrated_gradients(route, X, coefficients, options):
     return mean / options["n_steps"] * way
 
 
-def smooth_grad(route, X, coefficients, options):
+def smooth_grad(pipeline_input, X, coefficients, options):
     """Return the mean gradient over images with normal noise, in the layout of X."""
-    gradients = ScoreGradients(route.model)
+    gradients = ScoreGradients(pipeline_input.model)
     rng = check_random_state(options["random_state"])
     deviation = options["noise"] * np.ptp(X, axis=tuple(range(1, X.ndim)), keepdims=True)
     mean = np.zeros(X.shape)
@@ -47,35 +47,35 @@ def smooth_grad(route, X, coefficients, options):
     return mean / options["n_samples"]
 
 
-def occlusion(route, X, coefficients, options):
+def occlusion(pipeline_input, X, coefficients, options):
     """Return the fall of the score with a patch covered, mean over all that cover a pixel, (n, h, w)."""
-    height, width, _ = image_shape = route.image_format.image_shape
+    height, width, _ = image_shape = pipeline_input.image_format.image_shape
     size, strides = patches(image_shape, options["patch_size"], options["strides"])
-    cover = route.as_images(baseline_images(route, X, options["baseline"]))
-    whole = (route.model.scores(route.inner) * coefficients).sum(axis=1)
+    cover = pipeline_input.as_images(baseline_images(pipeline_input, X, options["baseline"]))
+    whole = (pipeline_input.model.scores(pipeline_input.network_input) * coefficients).sum(axis=1)
     falls, n_covers = np.zeros((len(X), height, width)), np.zeros((height, width))
     for top in patch_starts(height, size[0], strides[0]):
         for left in patch_starts(width, size[1], strides[1]):
             where = np.s_[top : top + size[0], left : left + size[1]]
             covered = X.copy()
-            route.as_images(covered)[:, *where] = cover[:, *where]
-            seen = (route.model.scores(route.forward(covered)) * coefficients).sum(axis=1)
+            pipeline_input.as_images(covered)[:, *where] = cover[:, *where]
+            seen = (pipeline_input.model.scores(pipeline_input.forward(covered)) * coefficients).sum(axis=1)
             falls[:, *where] += (whole - seen)[:, np.newaxis, np.newaxis]
             n_covers[where] += 1
     return falls / n_covers
 
 
-def grad_cam(route, X, coefficients, options):
+def grad_cam(pipeline_input, X, coefficients, options):
     """Return the maps of a layer, weighted by their mean gradients, where positive, (n, h, w)."""
     layer = options["layer"]
-    graph = route.model.graph
+    graph = pipeline_input.model.graph
     index = last_convolved_node(graph) if layer is None else image_node(graph, layer)
-    maps = route.model.results(X, index)
-    gradients = ScoreGradients(route.model).of_results(maps, index, coefficients)
+    maps = pipeline_input.model.results(X, index)
+    gradients = ScoreGradients(pipeline_input.model).of_results(maps, index, coefficients)
     heat = np.maximum(np.einsum("nhwc,nc->nhw", maps, gradients.mean(axis=(1, 2))), 0)
     rows, columns = (
         interpolation(small, large)
-        for small, large in zip(heat.shape[1:], route.model.format.image_shape[:2], strict=True)
+        for small, large in zip(heat.shape[1:], pipeline_input.model.format.image_shape[:2], strict=True)
     )
     return rows @ heat @ columns.T
 
@@ -220,18 +220,18 @@ def saliency_maps(
     >>> saliency_maps(clf, X[:5], method="grad_cam", target=3).shape
     (5, 8, 8)
     """
-    route = Route(estimator, X, image_shape=image_shape, data_format=data_format)
-    if route.transformers and method != "occlusion":
+    pipeline_input = PipelineInput(estimator, X, image_shape=image_shape, data_format=data_format)
+    if pipeline_input.transformers and method != "occlusion":
         raise ValueError(
             f"method={method!r} explains what reaches the network after the transformers "
-            f"{[name for name, _ in route.transformers]}: call saliency_maps(pipeline[-1], "
+            f"{[name for name, _ in pipeline_input.transformers]}: call saliency_maps(pipeline[-1], "
             "pipeline[:-1].transform(X)), where pipeline is the best_estimator_ of a search, or use "
             "method='occlusion'"
         )
-    check_options(route, layer, baseline, patch_size, strides)
+    check_options(pipeline_input, layer, baseline, patch_size, strides)
     target = estimator.predict(X) if target is None else target
-    coefficients = np.eye(route.model.network.n_outputs)[target_codes(route, target)]
-    route.model.scores(route.inner)  # raises a ValueError if one is not finite
+    coefficients = np.eye(pipeline_input.model.network.n_outputs)[target_codes(pipeline_input, target)]
+    pipeline_input.model.scores(pipeline_input.network_input)  # raises a ValueError if one is not finite
     options = {
         "layer": layer,
         "baseline": baseline,
@@ -242,22 +242,24 @@ def saliency_maps(
         "strides": strides,
         "random_state": random_state,
     }
-    images = route.X
-    if not route.transformers and images.dtype.kind != "f":  # transformers may look at the dtype
+    images = pipeline_input.X
+    if not pipeline_input.transformers and images.dtype.kind != "f":  # transformers may look at the dtype
         images = images.astype(np.float64)
-    return METHODS[method](route, images, coefficients, options).astype(route.model.network.dtype)
+    return METHODS[method](pipeline_input, images, coefficients, options).astype(
+        pipeline_input.model.network.dtype
+    )
 
 
-def target_codes(route: Route, target) -> np.ndarray:
+def target_codes(pipeline_input: PipelineInput, target) -> np.ndarray:
     """Return the column of the score to explain of each image."""
     labels = np.asarray(target)
-    n_images = len(route.inner)
+    n_images = len(pipeline_input.network_input)
     if labels.ndim and labels.shape != (n_images,):
         raise ValueError(
             f"target must be a label or one for each of {n_images} images, got an array of shape "
             f"{labels.shape}"
         )
-    classes = route.model.classes.tolist()
+    classes = pipeline_input.model.classes.tolist()
     unknown = sorted({repr(label) for label in labels.ravel().tolist() if label not in classes})
     if unknown:
         raise ValueError(f"target must be among the classes {classes}, got {', '.join(unknown)}")
@@ -265,21 +267,21 @@ def target_codes(route: Route, target) -> np.ndarray:
     return np.broadcast_to(codes, n_images)
 
 
-def check_options(route: Route, layer, baseline, patch_size, strides) -> None:
+def check_options(pipeline_input: PipelineInput, layer, baseline, patch_size, strides) -> None:
     """Raise a ValueError unless options are valid, those of other methods, too; None is valid for all."""
     if layer is not None:
-        image_node(route.model.graph, layer)
+        image_node(pipeline_input.model.graph, layer)
     if patch_size is not None:
         as_pair(patch_size, "patch_size")
     if strides is not None:
         as_pair(strides, "strides")
     if baseline is not None:
-        check_baseline(route, baseline)
+        check_baseline(pipeline_input, baseline)
 
 
-def check_baseline(route: Route, baseline) -> None:
+def check_baseline(pipeline_input: PipelineInput, baseline) -> None:
     """Raise a ValueError unless a baseline is a number or an image in the layout of X."""
-    X = route.X
+    X = pipeline_input.X
     expected = f"baseline must be a number or an image of shape {X.shape[1:]}"
     try:
         values = np.asarray(baseline)
@@ -289,15 +291,17 @@ def check_baseline(route: Route, baseline) -> None:
     fits = values.ndim <= X.ndim and all(size in (1, length) for size, length in sizes)
     if values.dtype.kind not in "buif" or not fits:
         raise ValueError(f"{expected}, got {kind_of(values)}")
-    may_miss = route.transformers and X.dtype.kind == "f"  # a transformer may fill in what is missing
+    may_miss = (
+        pipeline_input.transformers and X.dtype.kind == "f"
+    )  # a transformer may fill in what is missing
     if np.isinf(values).any() or (np.isnan(values).any() and not may_miss):
         raise ValueError(f"baseline must be finite where X is of dtype {X.dtype}, got {baseline!r}")
 
 
-def baseline_images(route: Route, X: np.ndarray, baseline) -> np.ndarray:
+def baseline_images(pipeline_input: PipelineInput, X: np.ndarray, baseline) -> np.ndarray:
     """Return the baseline in the layout and dtype of X, one for each image; for integers it is rounded."""
     if baseline is None:
-        baseline = route.inverted(mean_image(route))
+        baseline = pipeline_input.invert(mean_image(pipeline_input))
     images = np.broadcast_to(np.asarray(baseline, np.float64), X.shape)
     if X.dtype.kind in "iub":
         smallest, largest = (0, 1) if X.dtype.kind == "b" else (np.iinfo(X.dtype).min, np.iinfo(X.dtype).max)
@@ -305,15 +309,15 @@ def baseline_images(route: Route, X: np.ndarray, baseline) -> np.ndarray:
     return images.astype(X.dtype)
 
 
-def mean_image(route: Route) -> np.ndarray:
+def mean_image(pipeline_input: PipelineInput) -> np.ndarray:
     """Return a batch of one, what the network takes for a mean image, or zero without scaling."""
-    format = route.model.format
+    format = pipeline_input.model.format
     image = np.zeros(format.image_shape)
     if format.mean is not None:
         image += format.mean
     if format.channels_first:
         image = image.transpose(2, 0, 1)
-    return image.reshape(1, *route.inner.shape[1:])
+    return image.reshape(1, *pipeline_input.network_input.shape[1:])
 
 
 def patches(image_shape, patch_size, strides) -> tuple[tuple[int, int], tuple[int, int]]:

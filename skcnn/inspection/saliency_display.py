@@ -12,7 +12,7 @@ from skcnn.inspection.plotting import (
     limits_of,
 )
 from skcnn.inspection.saliency import METHODS, PIXEL_METHODS, saliency_maps, target_codes
-from skcnn.pipelines import Route
+from skcnn.pipelines import PipelineInput
 
 
 class SaliencyDisplay:
@@ -106,14 +106,14 @@ class SaliencyDisplay:
         check_drawable(fig, "Figure", "fig")
         methods = list(METHODS) if isinstance(method, str) and method == "all" else as_names(method, "method")
         stored = {"image_shape": image_shape, "data_format": data_format}
-        route = Route(estimator, X, **stored)
+        pipeline_input = PipelineInput(estimator, X, **stored)
         predicted = estimator.predict(X) if target is None else target
-        targets = route.model.classes[target_codes(route, predicted)]
+        targets = pipeline_input.model.classes[target_codes(pipeline_input, predicted)]
         maps = {}
         for name in methods:
             found = saliency_maps(estimator, X, method=name, target=targets, **stored, **options)
-            maps[name] = found if name in PIXEL_METHODS else route.as_images(found).sum(axis=-1)
-        return cls(route.as_images(route.X), maps, targets).plot(fig=fig)
+            maps[name] = found if name in PIXEL_METHODS else pipeline_input.as_images(found).sum(axis=-1)
+        return cls(pipeline_input.as_images(pipeline_input.X), maps, targets).plot(fig=fig)
 
     def plot(self, *, fig=None):
         """Draw images and maps; see :meth:`from_estimator`.

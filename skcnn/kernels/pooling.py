@@ -1,6 +1,6 @@
 """Maximum and mean over windows: first along the width, then along the height.
 
-Both stages work on the first axis of arrays whose axes may be swapped, one pass for each position in a
+Both passes work on the first axis of arrays whose axes may be swapped, one pass for each position in a
 window.
 """
 

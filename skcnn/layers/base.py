@@ -224,7 +224,7 @@ class Layer(Block):
         """
 
     @property
-    def starts_from_data(self) -> bool:
+    def has_init_from_data(self) -> bool:
         """Whether the class has an ``init_from_data`` of its own; only then is anything made for it."""
         return type(self).init_from_data is not Layer.init_from_data
 

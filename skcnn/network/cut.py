@@ -35,7 +35,7 @@ class Cut:
         Images whose gradients are computed together where the gradient with respect to them is wanted.
     block : int
         Elements of a parameter vector that a thread updates at a time.
-    start_bytes : int
+    init_bytes : int
         Memory of the inputs of a layer that it sees at a time where training starts from the data.
 
     Examples
@@ -56,7 +56,7 @@ class Cut:
     prediction_rows: int = 128
     gradient_rows: int = 64
     block: int = BLOCK
-    start_bytes: int = 4_000_000
+    init_bytes: int = 4_000_000
 
     def shard_bounds(self, n_rows: int, multiply_adds: int) -> list[tuple[int, int]]:
         """Cut a minibatch into shards of nearly equal size, the largest first.

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from skcnn.data.augmented import prediction_readers
+from skcnn.data.augmenter import prediction_readers
 from skcnn.data.images import ImageFormat, ImageSource
 from skcnn.layers.base import Block
 from skcnn.network.executor import Batch, Executor

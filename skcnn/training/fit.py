@@ -13,8 +13,8 @@ from skcnn.network.model import Model
 from skcnn.network.network import Network
 from skcnn.network.threads import worker_pool
 from skcnn.random_streams import RandomStreams
-from skcnn.training.averaged import VALIDATED_SAMPLES, averaged_network
 from skcnn.training.callbacks import UnwatchedFit, WatchedFit
+from skcnn.training.data_initialization import initialize_from_data
 from skcnn.training.lbfgs import minimize_lbfgs
 from skcnn.training.loop import (
     DivergenceError,
@@ -23,13 +23,13 @@ from skcnn.training.loop import (
     train_epochs,
 )
 from skcnn.training.monitoring import History, Monitor, Validation
-from skcnn.training.starts import start_from_data
+from skcnn.training.recalibration import VALIDATED_SAMPLES, make_averaged_network
 from skcnn.training.state import Objective, TrainingState
 from skcnn.training.time_limit import TimeLimit
 
 TIMED_SAMPLES = 1_000
-"""How many samples training leaves time for, to give an average running statistics; they may be more. By the
-second reference of :func:`skcnn.training.averaged.averaged_network`, a thousand are about enough."""
+"""How many samples training leaves time for, to give an average running statistics; they may be more. About a
+thousand are enough, by the second reference of :func:`skcnn.training.recalibration.make_averaged_network`."""
 
 
 class Mode(Enum):
@@ -203,11 +203,11 @@ class Fit:
             return self.model.network
         if self.outcome is Outcome.DIVERGED:
             with suppress(DivergenceError):
-                return self._averaged()
+                return self._average()
             return self.model.network
-        return self._last or self._averaged()
+        return self._last or self._average()
 
-    def _averaged(self, n_samples: int | None = None) -> Network:
+    def _average(self, n_samples: int | None = None) -> Network:
         """Return the network to predict with, of averaged weights if that is wanted.
 
         About ``n_samples`` give it running statistics, all if None, or as many as time allows. In a further
@@ -217,7 +217,7 @@ class Fit:
         """
         if self.objective.averaging is None:
             return self.model.network
-        averaged = averaged_network(
+        averaged = make_averaged_network(
             self.model.network,
             self.data,
             self.state,
@@ -256,7 +256,7 @@ class Fit:
         """Let the data set initial parameters, or score the weights of an earlier call."""
         network = self.model.network
         if self.mode.is_fresh:
-            start_from_data(
+            initialize_from_data(
                 network,
                 self.data,
                 unit_variance=self.unit_variance,
@@ -287,12 +287,12 @@ class Fit:
         """Validate, keep the record, and return whether there is to be another epoch; if not, average."""
         scored = None
         if self.validation is not None:
-            scored = self._averaged(n_samples=VALIDATED_SAMPLES)
+            scored = self._average(n_samples=VALIDATED_SAMPLES)
             record["validation_score"] = self.validation.score(scored, self._pool)
         goes_on = self.watch.end_epoch(self._monitor.goes_on(record, scored), self.ended)
         if not goes_on and self._monitor.best is None:
             try:
-                self._last = self._averaged()
+                self._last = self._average()
             except DivergenceError:
                 self._monitor.take_back()
                 raise

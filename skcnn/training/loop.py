@@ -73,7 +73,7 @@ def train_epochs(
     averaging, schedule = objective.averaging, objective.schedule
     n_batches = -(-len(data.images) // objective.batch_size)
     first_epoch = state.epoch
-    trusted = Trusted(network, state)
+    checkpoint = Checkpoint(network, state)
     while True:
         start_time = time.perf_counter()
         first_step = (state.epoch - (first_epoch if schedule.has_horizon else 0)) * n_batches
@@ -83,10 +83,10 @@ def train_epochs(
             np.array_split(order_of_epoch(data, state, objective.shuffle), n_batches)
         ):
             rate = schedule.rate(replace(position, step=first_step + index))
-            with uninterrupted(), trusted.restored_on_divergence():
+            with uninterrupted(), checkpoint.restore_on_divergence():
                 loss, gradient = loss_and_gradient(executor, data, rows, state, objective)
                 if index == 0:
-                    trusted.take()
+                    checkpoint.save()
                 update(executor, gradient, state, objective, rate)
                 state.n_samples_seen += len(rows)
             losses.append(loss)
@@ -95,8 +95,8 @@ def train_epochs(
             limit.measure(time.perf_counter() - start_time, n_seen)
             if limit.ends_training():
                 break
-        with trusted.restored_on_divergence():
-            if not has_finite_scores(network, data, rows, pool, near=trusted.weights):
+        with checkpoint.restore_on_divergence():
+            if not has_finite_scores(network, data, rows, pool, near=checkpoint.weights):
                 raise DivergenceError(f"the scores ceased to be finite at step {state.step}")
             state.epoch += 1
             if averaging and averaging.takes_epoch(state.epoch - first_epoch, objective.n_epochs):
@@ -226,7 +226,7 @@ def make_batch(
     )
 
 
-class Trusted:
+class Checkpoint:
     """The weights and the state to go back to when training diverges.
 
     Parameters
@@ -245,8 +245,8 @@ class Trusted:
         """The vector of the weights."""
         return self._snapshot[0]
 
-    def take(self) -> None:
-        """Trust what network and state hold now, in the memory of what was trusted before."""
+    def save(self) -> None:
+        """Save what network and state hold now, in the memory of what was saved before."""
         vector, statistics = self._snapshot
         np.copyto(vector, self._network.vector)
         for where, value in self._network.state().items():
@@ -257,7 +257,7 @@ class Trusted:
         self._copy = replace(self._state, slots=slots)
 
     @contextmanager
-    def restored_on_divergence(self):
+    def restore_on_divergence(self):
         """Go back if the block diverges."""
         try:
             yield

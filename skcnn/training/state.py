@@ -5,9 +5,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from skcnn.network.losses import Loss
-from skcnn.training.averaging import Averaging
 from skcnn.training.optimizers import Optimizer
 from skcnn.training.schedules import Schedule
+from skcnn.training.weight_averaging import Averaging
 
 
 @dataclass

@@ -10,10 +10,10 @@ from small_trainings import make_data, make_network, normalized_network, objecti
 
 from skcnn.layers import BatchNorm, Dense, ReLU
 from skcnn.network.threads import worker_pool
-from skcnn.training.averaged import averaged_network
-from skcnn.training.averaging import ExponentialAverage, StochasticWeightAverage
 from skcnn.training.optimizers import Adam
+from skcnn.training.recalibration import make_averaged_network
 from skcnn.training.state import TrainingState
+from skcnn.training.weight_averaging import ExponentialAverage, StochasticWeightAverage
 
 swa_utils = torch.optim.swa_utils
 
@@ -103,7 +103,9 @@ def test_the_statistics_of_the_average_are_those_of_update_bn(batch_size):
     goal = objective(optimizer=Adam(), averaging=ExponentialAverage(0.9))
     train(network, data, goal, 4, state)
     with worker_pool() as pool:
-        averaged = averaged_network(network, data, state, replace(goal, batch_size=batch_size), pool=pool)
+        averaged = make_averaged_network(
+            network, data, state, replace(goal, batch_size=batch_size), pool=pool
+        )
     module = module_of(averaged)
     X = torch.tensor(data.images.X.reshape(20, -1))
     swa_utils.update_bn(X.split(batch_size), module)

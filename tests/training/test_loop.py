@@ -33,7 +33,6 @@ from skcnn.layers import BatchNorm, Conv2D, Dense, Dropout, Flatten, ReLU
 from skcnn.network.cut import BLOCK
 from skcnn.network.losses import LogLoss
 from skcnn.network.threads import worker_pool
-from skcnn.training.averaging import ExponentialAverage, StochasticWeightAverage
 from skcnn.training.loop import (
     DivergenceError,
     add_penalty,
@@ -47,6 +46,7 @@ from skcnn.training.optimizers import OPTIMIZERS, SGD, Adam, AdamW
 from skcnn.training.schedules import AdaptiveRate, CosineRate, InverseScalingRate, OneCycleRate, StepRate
 from skcnn.training.state import TrainingState
 from skcnn.training.time_limit import TimeLimit
+from skcnn.training.weight_averaging import ExponentialAverage, StochasticWeightAverage
 
 
 @pytest.fixture

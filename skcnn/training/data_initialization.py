@@ -1,4 +1,4 @@
-"""What training starts from where the data have a say in it."""
+"""Data-dependent initialization: parameters that the training data set before training."""
 
 from collections.abc import Iterator, Mapping
 from math import prod, sqrt
@@ -12,7 +12,7 @@ from skcnn.network.network import Network
 from skcnn.random_streams import RandomStreams
 
 
-def start_from_data(
+def initialize_from_data(
     network: Network,
     data: TrainingData,
     *,
@@ -51,11 +51,11 @@ def start_from_data(
     Mishkin and Matas (2016), "All you need is a good init", ICLR, for the scaling.
     """
     if unit_variance:
-        rows = RandomStreams(seed).generator("start").permutation(len(data.images))[:batch_size]
+        rows = RandomStreams(seed).generator("data_initialization").permutation(len(data.images))[:batch_size]
         weights = np.ones(len(rows)) if data.weights is None else near_one(data.weights[rows])
     for index, node in enumerate(network.nodes[1:], start=1):
         params = network.params.get(node.name, {})
-        if len(node.inputs) == 1 and node.layer.starts_from_data:
+        if len(node.inputs) == 1 and node.layer.has_init_from_data:
             with node.named_errors():
                 node.layer.init_from_data(params, Results(network, node.inputs[0], data, seed, pool))
         if unit_variance and node.layer.decayed_params:
@@ -89,7 +89,7 @@ class Results:
         self.shape = network.nodes[index].output_shape
         self.images, self._reader = data.images, data.reader
         self.weights = None if data.weights is None else near_one(data.weights)
-        self._block_bytes = pool.cut.start_bytes
+        self._block_bytes = pool.cut.init_bytes
         self._executor = Executor(self.network, pool, training=True, seed=seed)
 
     def of(self, rows: np.ndarray) -> np.ndarray:

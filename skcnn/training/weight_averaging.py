@@ -64,7 +64,7 @@ class ExponentialAverage(Averaging):
     Examples
     --------
     >>> import numpy as np
-    >>> from skcnn.training.averaging import ExponentialAverage
+    >>> from skcnn.training.weight_averaging import ExponentialAverage
     >>> average = np.zeros(1)
     >>> for n, weight in enumerate([4.0, 4.0, 1.0]):
     ...     ExponentialAverage(averaging_decay=0.25).update(average, np.array([weight]), n)
@@ -100,7 +100,7 @@ class StochasticWeightAverage(Averaging):
 
     Examples
     --------
-    >>> from skcnn.training.averaging import StochasticWeightAverage
+    >>> from skcnn.training.weight_averaging import StochasticWeightAverage
     >>> averaging = StochasticWeightAverage(averaging_start=0.75)
     >>> [epoch for epoch in range(1, 9) if averaging.takes_epoch(epoch, 8)]
     [7, 8]

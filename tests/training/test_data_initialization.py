@@ -25,7 +25,7 @@ from skcnn import (
 from skcnn.network.cut import Cut
 from skcnn.network.threads import worker_pool
 from skcnn.random_streams import RandomStreams
-from skcnn.training.starts import Results, start_from_data
+from skcnn.training.data_initialization import Results, initialize_from_data
 
 X = generator(0).normal(size=(60, 8, 8, 3)).astype(np.float32).cumsum(axis=1).cumsum(axis=2)
 Y = np.arange(60) % 3
@@ -34,7 +34,7 @@ Y = np.arange(60) % 3
 def start(network, data, *, unit_variance=False, batch_size=100):
     options = {"unit_variance": unit_variance, "batch_size": batch_size}
     with worker_pool() as pool:
-        start_from_data(network, data, seed=SEED, pool=pool, **options)
+        initialize_from_data(network, data, seed=SEED, pool=pool, **options)
     return network
 
 
@@ -67,7 +67,7 @@ class Noting(Layer):
 @pytest.mark.parametrize("weights", [None, np.linspace(0.5, 2, 20)], ids=["equal weights", "weights"])
 def test_a_layer_sees_what_reaches_it_of_all_samples(weights, cut_work):
     """Block by block, in the order of the samples and in the layout of layers."""
-    cut_work(Cut(start_bytes=8 * 3 * 4 * 5 * 6))  # six images of five channels
+    cut_work(Cut(init_bytes=8 * 3 * 4 * 5 * 6))  # six images of five channels
     network, data = make_network(Conv2D(5), ReLU(), Noting(), Flatten(), Dense(3)), make_data(weights=weights)
     start(network, data)
     assert [block.shape for block, _ in Noting.seen] == [(3, 4, 6, 5)] * 3 + [(3, 4, 2, 5)]
@@ -92,7 +92,7 @@ def test_images_are_seen_as_the_network_reads_them():
 
 def test_nothing_is_made_for_layers_that_do_not_ask():
     network = make_network(Conv2D(5), BatchNorm(), Flatten(), Dense(3))
-    start_from_data(network, None, unit_variance=False, batch_size=100, seed=None, pool=None)
+    initialize_from_data(network, None, unit_variance=False, batch_size=100, seed=None, pool=None)
 
 
 def test_a_layer_that_cannot_use_the_data_is_named():
@@ -137,7 +137,7 @@ def test_only_the_scale_of_weights_changes():
 
 def test_a_minibatch_stands_for_many_samples():
     data, network = make_data(), make_network(Flatten(), Dense(3, use_bias=False))
-    rows = RandomStreams(SEED).generator("start").permutation(20)[:8]
+    rows = RandomStreams(SEED).generator("data_initialization").permutation(20)[:8]
     start(network, data, unit_variance=True, batch_size=8)
     assert results(network, 2, data, rows)[0].var() == pytest.approx(1, rel=1e-12)
     assert results(network, 2, data)[0].var() != pytest.approx(1, rel=1e-3)
@@ -230,7 +230,7 @@ def test_averages_line_searches_and_restored_weights_keep_the_whitening(params):
 
 @pytest.mark.parametrize("n_threads", [2, 5])
 @pytest.mark.parametrize("init_scaling", [None, "unit_variance"])
-def test_starts_have_the_same_bits_on_any_number_of_threads(init_scaling, n_threads, monkeypatch):
+def test_data_initialization_has_the_same_bits_on_any_number_of_threads(init_scaling, n_threads, monkeypatch):
     layers = [Conv2D(24), ReLU(), PatchWhitening(16), Conv2D(32, strides=2), ReLU()]
     nets = []
     for number in (1, n_threads):
@@ -288,7 +288,7 @@ def test_the_seed_chooses_the_minibatch_that_scales():
     for seed in (SEED, SEED + 1):
         network = make_network(Flatten(), Dense(3))
         with worker_pool() as pool:
-            start_from_data(network, make_data(), unit_variance=True, batch_size=5, seed=seed, pool=pool)
+            initialize_from_data(network, make_data(), unit_variance=True, batch_size=5, seed=seed, pool=pool)
         weights.append(network.vector)
     assert not np.array_equal(*weights)
 
@@ -300,7 +300,7 @@ def test_the_estimator_scales_by_its_seed_and_minibatch(monkeypatch):
     def record(network, data, *, unit_variance, batch_size, seed, pool):
         calls.append((unit_variance, batch_size, seed))
 
-    monkeypatch.setattr("skcnn.training.fit.start_from_data", record)
+    monkeypatch.setattr("skcnn.training.fit.initialize_from_data", record)
     net = make_net(warm_start=True, init_scaling="unit_variance").fit(X, Y)
     assert calls == [(True, 20, net._training_state.seed)]
     net.fit(X, Y)
@@ -309,12 +309,12 @@ def test_the_estimator_scales_by_its_seed_and_minibatch(monkeypatch):
     def slow(network, data, **options):
         time.sleep(0.2)
 
-    monkeypatch.setattr("skcnn.training.fit.start_from_data", slow)
+    monkeypatch.setattr("skcnn.training.fit.initialize_from_data", slow)
     assert make_net(max_iter=50, max_time=0.2).fit(X, Y).t_ == 20
 
 
 def test_some_rows_count_like_all_others():
-    """Samples of weight zero are no part of the data that starts come from."""
+    """Samples of weight zero are no part of the data that initialization looks at."""
     weights = np.where(np.arange(60) < 40, 1.0, 0.0)
     net = make_net().fit(X, Y, weights)
     expected = make_net().fit(X[:40], Y[:40])

@@ -15,7 +15,7 @@ from skcnn.network.network import Network, network_with
 from skcnn.network.threads import worker_pool
 
 
-def frozen(network: Network) -> Network:
+def make_inference_network(network: Network) -> Network:
     """Return a network that computes in training what the given one does in prediction.
 
     Gradients of what is predicted are then those of training. BatchNorm with its running statistics becomes a
@@ -27,7 +27,7 @@ def frozen(network: Network) -> Network:
 
     Returns
     -------
-    frozen : Network
+    inference_network : Network
         With parameters of its own.
 
     Examples
@@ -36,7 +36,7 @@ def frozen(network: Network) -> Network:
     >>> from skcnn.network.graph import compile_nodes
     >>> from skcnn.network.network import init_network
     >>> nodes = compile_nodes([("conv", Conv2D(4)), ("norm", BatchNorm())], (8, 8, 1))
-    >>> frozen(init_network(nodes, dtype="float32", seed=0)).nodes[2].layer
+    >>> make_inference_network(init_network(nodes, dtype="float32", seed=0)).nodes[2].layer
     ChannelAffine()
     """
     nodes, params = [network.nodes[0]], {}
@@ -63,7 +63,7 @@ class ScoreGradients:
 
     def __init__(self, model: Model):
         self._model = model
-        self._frozen = {}
+        self._inference_networks = {}
 
     def of_images(self, X: np.ndarray, coefficients: np.ndarray) -> np.ndarray:
         """Return the gradient of sums of scores with respect to the values of images.
@@ -86,7 +86,7 @@ class ScoreGradients:
         """
         format = self._model.format
         read = ImageSource(X, format).read
-        gradient = input_gradient(self._frozen_behind(0, read), read, coefficients)
+        gradient = input_gradient(self._network_after(0, read), read, coefficients)
         if format.deviation is not None:
             gradient /= format.deviation
         order = (0, 3, 1, 2) if format.channels_first else (0, 1, 2, 3)
@@ -104,20 +104,25 @@ class ScoreGradients:
         def read(rows, out):
             np.copyto(out, results[rows].transpose(1, 2, 0, 3) if results.ndim == 4 else results[rows])
 
-        return input_gradient(self._frozen_behind(index, read), read, coefficients)
+        return input_gradient(self._network_after(index, read), read, coefficients)
 
-    def _frozen_behind(self, index, read):
-        """Return the network behind a node, frozen; checked at the first call, for the first image."""
-        if index not in self._frozen:
-            self._frozen[index] = checked_frozen(self._model.network.behind(index), read)
-        return self._frozen[index]
+    def _network_after(self, index, read):
+        """Return the inference network after a node; it is checked once, on the first image."""
+        if index not in self._inference_networks:
+            network = self._model.network.behind(index)
+            inference_network = make_inference_network(network)
+            check_inference_network(inference_network, network, read)
+            self._inference_networks[index] = inference_network
+        return self._inference_networks[index]
 
 
-def checked_frozen(network: Network, read) -> Network:
-    """Return a network frozen, whose results for the first image are in training those of prediction.
+def check_inference_network(inference_network: Network, network: Network, read) -> None:
+    """Raise an error unless training and prediction give the same results for the first image.
 
     Parameters
     ----------
+    inference_network : Network
+        What :func:`make_inference_network` makes of the other.
     network : Network
     read : callable
         As that of a :class:`skcnn.network.executor.Batch`.
@@ -127,12 +132,14 @@ def checked_frozen(network: Network, read) -> Network:
     ValueError
         If the results differ; the message names the layer where it is found.
     """
-    still = frozen(network)
-    changing = [node for node in still.nodes[1:] if node.layer.is_random or node.merges]
-    if not changing and not differ(still, network, read):
-        return still
-    ends = range(1, len(network.nodes))
-    differing = (still.nodes[end] for end in ends if differ(still.up_to(end), network.up_to(end), read))
+    changing = [node for node in inference_network.nodes[1:] if node.layer.is_random or node.merges]
+    if not changing and not differ(inference_network, network, read):
+        return
+    differing = (
+        inference_network.nodes[end]
+        for end in range(1, len(network.nodes))
+        if differ(inference_network.up_to(end), network.up_to(end), read)
+    )
     node = next(iter(changing), None) or next(differing, None)
     found = "the network" if node is None else f"layer {node.name!r}, {' '.join(repr(node.layer).split())},"
     raise ValueError(
@@ -140,26 +147,26 @@ def checked_frozen(network: Network, read) -> Network:
     )
 
 
-def differ(still: Network, network: Network, read) -> bool:
-    """Return whether a frozen network in training gives something else for an image than another predicts.
+def differ(inference_network: Network, network: Network, read) -> bool:
+    """Return whether a network in training gives something else for an image than another predicts.
 
     More than rounding errors, that is.
     """
     (expected,) = predicted(network, read, 1)
     with worker_pool() as pool:
-        executor = Executor(still, pool, training=True, seed=0)
-        (found,) = executor.results(Batch(1, read), np.empty((1, len(expected)), still.dtype))
-    rounding = 10 * np.sqrt(np.finfo(still.dtype).eps) * max(1.0, np.abs(expected).max())
+        executor = Executor(inference_network, pool, training=True, seed=0)
+        (found,) = executor.results(Batch(1, read), np.empty((1, len(expected)), inference_network.dtype))
+    rounding = 10 * np.sqrt(np.finfo(inference_network.dtype).eps) * max(1.0, np.abs(expected).max())
     return not np.allclose(found, expected, rtol=0, atol=rounding)
 
 
 def input_gradient(network: Network, read, coefficients: np.ndarray) -> np.ndarray:
-    """Return the gradient of sums of results of a frozen network with respect to what it reads.
+    """Return the gradient of sums of results of an inference network with respect to what it reads.
 
     Parameters
     ----------
     network : Network
-        As :func:`frozen` returns it.
+        As :func:`make_inference_network` returns it.
     read : callable
         As that of a :class:`skcnn.network.executor.Batch`.
     coefficients : ndarray of shape (n_rows, n_outputs)

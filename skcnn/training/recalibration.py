@@ -1,4 +1,4 @@
-"""The network that an average of weights predicts with, and its running statistics."""
+"""Recalibration: an average of weights gets running statistics of its own."""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -19,7 +19,7 @@ VALIDATED_SAMPLES = 10_000
 """About how many samples give the running statistics of an average that is validated after an epoch."""
 
 
-def averaged_network(
+def make_averaged_network(
     network: Network,
     data: TrainingData,
     state: TrainingState,
@@ -65,14 +65,14 @@ def averaged_network(
     if averaged.state():
         executor = Executor(averaged, pool, training=True, seed=state.seed)
         order = np.arange(len(data.images)) if order is None else order
-        minibatches = evenly_chosen(np.array_split(order, -(-len(order) // objective.batch_size)), n_samples)
+        minibatches = choose_evenly(np.array_split(order, -(-len(order) // objective.batch_size)), n_samples)
         weights = np.ones(len(data.images)) if data.weights is None else data.weights / data.weights.max()
         batches = (
             (
                 make_batch(data, rows, averaged, objective, number=int(rows[0]), epoch=state.epoch),
                 weights[rows].sum(),
             )
-            for rows in in_time(minibatches, limit)
+            for rows in take_until_limit(minibatches, limit)
         )
         if statistics is None:
             average_statistics(executor, batches)
@@ -83,7 +83,7 @@ def averaged_network(
     return averaged
 
 
-def in_time(minibatches: Iterable[np.ndarray], limit: TimeLimit | None) -> Iterator[np.ndarray]:
+def take_until_limit(minibatches: Iterable[np.ndarray], limit: TimeLimit | None) -> Iterator[np.ndarray]:
     """Yield minibatches until time is up, the first few in any case."""
     for index, rows in enumerate(minibatches):
         if index >= FEWEST_MINIBATCHES and limit is not None and limit.ends_statistics():
@@ -91,7 +91,7 @@ def in_time(minibatches: Iterable[np.ndarray], limit: TimeLimit | None) -> Itera
         yield rows
 
 
-def evenly_chosen(minibatches: list[np.ndarray], n_samples: int | None) -> list[np.ndarray]:
+def choose_evenly(minibatches: list[np.ndarray], n_samples: int | None) -> list[np.ndarray]:
     """Return minibatches of about so many samples at even distances, from the first to the last."""
     n_wanted = len(minibatches) if n_samples is None else -(-n_samples // len(minibatches[0]))
     n_chosen = max(FEWEST_MINIBATCHES, n_wanted)

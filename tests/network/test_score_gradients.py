@@ -22,7 +22,7 @@ from skcnn.gradient_check import layer_gradient_error
 from skcnn.layers.normalization import ChannelAffine
 from skcnn.network.cut import Cut
 from skcnn.network.executor import Batch, Executor
-from skcnn.network.frozen import ScoreGradients, frozen
+from skcnn.network.score_gradients import ScoreGradients, make_inference_network
 from skcnn.network.threads import worker_pool
 
 X, Y = make_images()
@@ -46,15 +46,15 @@ def assert_gradient(classifier, images, tolerance=1e-7):
         assert_is_gradient(gradient[row : row + 1], weighted_scores, image[np.newaxis], tolerance)
 
 
-# frozen networks
+# inference networks
 
 
 @each_stack
-def test_a_frozen_network_does_in_training_what_the_network_predicts(kind):
+def test_an_inference_network_does_in_training_what_the_network_predicts(kind):
     classifier = fitted_classifier(STACKS[kind])
-    still = frozen(classifier.network_)
+    inference_network = make_inference_network(classifier.network_)
     with worker_pool() as pool:
-        executor = Executor(still, pool, training=True)
+        executor = Executor(inference_network, pool, training=True)
         read = ImageSource(X, classifier.model_.format).read
         found = executor.results(Batch(len(X), read), np.empty((len(X), N_CLASSES)))
         assert executor.state == {}
@@ -62,18 +62,18 @@ def test_a_frozen_network_does_in_training_what_the_network_predicts(kind):
 
 
 @each_stack
-def test_freezing_keeps_names_and_places_and_changes_nothing(kind):
+def test_an_inference_network_keeps_names_and_places_and_changes_nothing(kind):
     classifier = fitted_classifier(STACKS[kind])
     network, before = classifier.network_, classifier.network_.copy()
-    still = frozen(network)
-    assert [(node.name, node.inputs) for node in still.nodes] == [
+    inference_network = make_inference_network(network)
+    assert [(node.name, node.inputs) for node in inference_network.nodes] == [
         (node.name, node.inputs) for node in network.nodes
     ]
-    assert not any(node.merges or node.layer.is_random for node in still.nodes[1:])
-    for node, other in zip(still.nodes[1:], network.nodes[1:], strict=True):
+    assert not any(node.merges or node.layer.is_random for node in inference_network.nodes[1:])
+    for node, other in zip(inference_network.nodes[1:], network.nodes[1:], strict=True):
         if not isinstance(other.layer, BatchNorm) and not other.layer.is_random:
             assert node.layer is other.layer
-    still.vector += 1
+    inference_network.vector += 1
     assert_array_equal(network.vector, before.vector)
     for where, value in before.state().items():
         assert_array_equal(network.state()[where], value)
@@ -250,21 +250,21 @@ def test_taking_gradients_changes_nothing():
     assert_array_equal(classifier.decision_function(X), expected)
 
 
-def test_a_network_is_frozen_once_for_all_gradients(monkeypatch):
+def test_a_network_is_converted_once_for_all_gradients(monkeypatch):
     classifier = fitted_classifier(STACKS["normalized convolution"])
-    frozen_networks = []
+    converted = []
 
     def counted(network):
-        frozen_networks.append(network)
-        return frozen(network)
+        converted.append(network)
+        return make_inference_network(network)
 
-    monkeypatch.setattr("skcnn.network.frozen.frozen", counted)
+    monkeypatch.setattr("skcnn.network.score_gradients.make_inference_network", counted)
     gradients = ScoreGradients(classifier.model_)
     maps = classifier.model_.results(X[:2], 2)
     for _ in range(3):
         gradients.of_images(X[:2], coefficients_of(2))
         gradients.of_results(maps, 2, coefficients_of(2))
-    assert len(frozen_networks) == 2
+    assert len(converted) == 2
 
 
 # gradients with respect to results of layers

@@ -20,7 +20,7 @@ from skcnn import (
     RandomShift,
 )
 from skcnn.augmentation import Augmentation, Mixing
-from skcnn.data.augmented import Augmenter
+from skcnn.data.augmenter import Augmenter
 from skcnn.data.images import ImageFormat, ImageSource
 
 SOURCE = ImageSource(

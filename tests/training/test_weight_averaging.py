@@ -30,11 +30,11 @@ from skcnn.layers import BatchNorm, Dense, Dropout, Flatten
 from skcnn.network.executor import Executor
 from skcnn.network.losses import LOSSES, LogLoss
 from skcnn.network.threads import worker_pool
-from skcnn.training.averaged import averaged_network, evenly_chosen
-from skcnn.training.averaging import AVERAGING, Averaging, ExponentialAverage, StochasticWeightAverage
 from skcnn.training.loop import DivergenceError, make_batch
 from skcnn.training.optimizers import Adam
+from skcnn.training.recalibration import choose_evenly, make_averaged_network
 from skcnn.training.state import TrainingState
+from skcnn.training.weight_averaging import AVERAGING, Averaging, ExponentialAverage, StochasticWeightAverage
 
 AVERAGES = [ExponentialAverage(), ExponentialAverage(0.5), StochasticWeightAverage(0.5)]
 
@@ -52,7 +52,7 @@ def goal_of(averaging, **changes):
 
 def average_of(network, data, state, goal, *, batch_size=6):
     with worker_pool() as pool:
-        return averaged_network(network, data, state, replace(goal, batch_size=batch_size), pool=pool)
+        return make_averaged_network(network, data, state, replace(goal, batch_size=batch_size), pool=pool)
 
 
 def naive_exponential_average(snapshots, decay):
@@ -404,7 +404,7 @@ def test_minibatches_are_cut_from_the_samples_in_the_order_given():
     state.slots["average"], state.n_averaged = network.vector + 0.1, 1
     order = np.random.default_rng(4).permutation(20)
     with worker_pool() as pool:
-        averaged = averaged_network(
+        averaged = make_averaged_network(
             network, data, state, goal_of(ExponentialAverage()), pool=pool, order=order
         )
     parts = order.reshape(4, 5)
@@ -424,7 +424,7 @@ def test_minibatches_are_cut_from_the_samples_in_the_order_given():
 def test_minibatches_are_chosen_at_even_distances(n_samples, chosen):
     """Two at least, the first and the last; of six with two samples each."""
     minibatches = np.array_split(np.arange(12), 6)
-    found = [int(rows[0]) // 2 for rows in evenly_chosen(minibatches, n_samples)]
+    found = [int(rows[0]) // 2 for rows in choose_evenly(minibatches, n_samples)]
     assert found == list(chosen)
 
 
@@ -447,7 +447,7 @@ def statistics_of(network, data, *, batch_size=6, statistics=None):
     state = TrainingState(seed=7, n_averaged=1, slots={"average": network.vector.copy()})
     goal = goal_of(ExponentialAverage(), batch_size=batch_size)
     with worker_pool() as pool:
-        return averaged_network(network, data, state, goal, pool=pool, statistics=statistics).state()
+        return make_averaged_network(network, data, state, goal, pool=pool, statistics=statistics).state()
 
 
 def test_minibatches_of_one_sample_have_its_values_as_means():
