@@ -20,7 +20,7 @@ from skcnn.layers import (
 from skcnn.layers.activation import as_activation
 from skcnn.layers.base import Activation, Shape, as_pair, as_size, is_integer
 from skcnn.layers.containers import with_flatten
-from skcnn.layers.naming import NamedBlocks, check_layers, is_passthrough, named_layers
+from skcnn.layers.naming import NamedBlocks, check_layers, is_passthrough, name_layers
 from skcnn.network.graph import Graph, Node
 
 POOLING = {"max": MaxPool2D, "average": AvgPool2D}
@@ -178,7 +178,7 @@ def explicit_layers(layers, parameter_names) -> NamedBlocks:
     ValueError
         As :func:`skcnn.layers.naming.check_layers`, or if a layer holds what cannot be copied.
     """
-    named = named_layers(layers)
+    named = name_layers(layers)
     check_layers(layers, named, parameter_names)
     copies = []
     for name, layer in named:

@@ -518,7 +518,7 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         ValueError
             If X is empty, not made of such images, or so large that a score is not finite.
         """
-        model, scores = self._scored(X)
+        model, scores = self._score_images(X)
         return model.classes[scores.argmax(axis=1)]
 
     @available_if(gives_probabilities)
@@ -542,7 +542,7 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         ValueError
             If X is empty, not made of such images, or so large that a score is not finite.
         """
-        model, scores = self._scored(X)
+        model, scores = self._score_images(X)
         return model.loss.probabilities(scores)
 
     @available_if(gives_probabilities)
@@ -568,7 +568,7 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         ValueError
             If X is empty, not made of such images, or so large that a score is not finite.
         """
-        model, scores = self._scored(X)
+        model, scores = self._score_images(X)
         return model.loss.log_probabilities(scores)
 
     def decision_function(self, X):
@@ -591,7 +591,7 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         ValueError
             If X is empty, not made of such images, or so large that a score is not finite.
         """
-        model, scores = self._scored(X)
+        model, scores = self._score_images(X)
         return scores[:, 1] - scores[:, 0] if len(model.classes) == 2 else scores
 
     def _check_samples(self, X, y, sample_weight, classes=None, *, suffix="", may_be_empty=False):

@@ -34,13 +34,13 @@ from skcnn.data.images import (
     ImageFormat,
     ImageSource,
     resolve_image_shape,
-    standardized,
+    standardize,
     warn_of_layout,
 )
 from skcnn.data.samples import mean_of_weights, split_validation
 from skcnn.layers.activation import ACTIVATIONS
 from skcnn.layers.base import Activation
-from skcnn.layers.naming import NamedPartsMixin, named_layers
+from skcnn.layers.naming import NamedPartsMixin, name_layers
 from skcnn.network.diagram import stack_block
 from skcnn.network.graph import Graph, Node, compile_graph
 from skcnn.network.losses import LOSSES
@@ -239,7 +239,7 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
         objective = self._objective(model, len(samples), 1 if mode.is_partial else None)
         watch = begin_fit(
             self,
-            draft._seen_by_callbacks(X, samples, classes),
+            draft._describe_for_callbacks(X, samples, classes),
             partial(draft._with_result, mode),
             task_name="partial-fit" if mode.is_partial else "fit",
             n_epochs=objective.n_epochs,
@@ -377,22 +377,22 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
             if not mode.is_partial:  # each partial_fit is to be cheap
                 self._check_architecture()
             if mode is Mode.CHUNK and format.moments is not None:
-                format = self._scaled(samples, format, mean_weight)
+                format = self._scale_format(samples, format, mean_weight)
             network = self.network_.copy()
             return self.model_.with_parts(network=network, format=format, loss=loss, made_with=versions())
         layers, nodes = self._layers(format.image_shape, len(classes))
         if self.input_scaling == "standardize":
-            format = self._scaled(samples, format, mean_weight)
+            format = self._scale_format(samples, format, mean_weight)
         network = init_network(nodes, dtype=format.dtype, seed=seed)
         return Model(layers, network, format, classes, loss, seed=seed, made_with=versions())
 
-    def _scaled(self, samples, format, mean_weight):
+    def _scale_format(self, samples, format, mean_weight):
         """Return a format scaled by samples and, in a stream, by all samples before them."""
         weights = samples.weights[samples.rows]
         with np.errstate(over="ignore"):
             total = min((weights / mean_weight).sum(), 1e100)  # however large, it is finite
         source = ImageSource(samples.X, format, samples.rows)
-        return standardized(source, None if np.ptp(weights) == 0 else weights, total=total)
+        return standardize(source, None if np.ptp(weights) == 0 else weights, total=total)
 
     def _layers(self, image_shape, n_outputs):
         """Return the complete layers that the hyperparameters describe, and their nodes."""
@@ -441,7 +441,7 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
         vars(scored).pop("feature_names_in_", None)  # arrays of samples have none any more
         return Validation(scored, model, samples, class_weight, self._smoothing(model.loss))
 
-    def _seen_by_callbacks(self, X, samples, classes):
+    def _describe_for_callbacks(self, X, samples, classes):
         """Return what callbacks may ask for of the training samples, of which parts are copied only then."""
         with_names = X if hasattr(self, "feature_names_in_") else samples.X  # predictions warn without names
 
@@ -569,7 +569,7 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
 
     # Prediction
 
-    def _scored(self, X):
+    def _score_images(self, X):
         """Return the model, which another thread may replace meanwhile, and its scores of images."""
         check_is_fitted(self, "model_")
         model = self.model_
@@ -615,14 +615,14 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
         53098
         """
         if not hasattr(self, "model_"):
-            return self._planned_summary(X, y)
+            return self._plan_summary(X, y)
         if X is not None:
             X = check_images(self, X, format=self.model_.format)
         if y is not None:
             self._count_outputs(X, y)
         return summary_of_network(self.network_)
 
-    def _planned_summary(self, X, y):
+    def _plan_summary(self, X, y):
         """Return the summary of the network that fit would build."""
         check_hyperparameters(self)
         self._check_parameters()
@@ -640,14 +640,14 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
     @available_if(lambda estimator: VisualBlock is not None)
     def _sk_visual_block_(self):
         """Return the block of the layers as far as they are known, else of the estimator alone."""
-        layers, nodes = self._known_layers()
+        layers, nodes = self._find_layers()
         if not layers:
             return VisualBlock("single", self, names=type(self).__name__, name_details=str(self))
         block = stack_block(layers, nodes, searchable=self.get_params().keys())
         block.dash_wrapped = True
         return block
 
-    def _known_layers(self):
+    def _find_layers(self):
         """Return the layers by name and the nodes, those of the network if there is one."""
         if hasattr(self, "model_"):
             return self.layers_, self.network_.nodes
@@ -655,7 +655,7 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
             check_hyperparameters(self)
             layers, nodes = self._layers(self._format_without_images().image_shape, 1)
         except Exception:  # whatever is wrong or missing is for fit to say
-            return named_layers(self.layers), ()
+            return name_layers(self.layers), ()
         return layers[:-1], nodes  # without the output layer, whose size is not known
 
     def __sklearn_tags__(self):
@@ -664,7 +664,7 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
         return tags
 
 
-def planned_graph(estimator: BaseConvNet, shape: tuple[int, ...] | None) -> Graph | None:
+def plan_graph(estimator: BaseConvNet, shape: tuple[int, ...] | None) -> Graph | None:
     """Return the graph of the layers that ``fit`` would build for images in an array of a shape.
 
     Parameters

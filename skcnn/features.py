@@ -17,8 +17,8 @@ from skcnn._sklearn import (
     fit_context,
     routing_enabled,
 )
-from skcnn.data.arrays import stacked
-from skcnn.estimator import BaseConvNet, planned_graph
+from skcnn.data.arrays import stack_images
+from skcnn.estimator import BaseConvNet, plan_graph
 from skcnn.network.named_nodes import names_of_nodes, result_node
 from skcnn.pipelines import check_network, feature_node, layer_features, unwrap
 
@@ -108,12 +108,12 @@ class ConvNetFeatures(MetaEstimatorMixin, TransformerMixin, BaseEstimator):
             raise ValueError(
                 f"prefit=True trains nothing that could use {sorted(fit_params)}: leave them out"
             )
-        trained = deepcopy(self.estimator) if self.prefit else self._trained(X, y, fit_params)
+        trained = deepcopy(self.estimator) if self.prefit else self._train(X, y, fit_params)
         feature_node(unwrap(trained)[1].model_, self.layer)
         self.estimator_ = trained
         return self
 
-    def _trained(self, X, y, fit_params):
+    def _train(self, X, y, fit_params):
         """Return a trained clone of the estimator."""
         if routing_enabled():
             fit_params = process_routing(self, "fit", **fit_params).estimator.fit
@@ -223,10 +223,10 @@ def check_planned_layer(estimator, layer: str, X) -> None:
     if not isinstance(network, BaseConvNet):
         return
     try:
-        shape = np.shape(stacked(X)) if network is estimator else None
+        shape = np.shape(stack_images(X)) if network is estimator else None
     except ValueError:  # no images, or of several shapes
         return
     if shape is None or (2 <= len(shape) <= 4 and 0 not in shape[1:]):
-        graph = planned_graph(network, shape)
+        graph = plan_graph(network, shape)
         if graph is not None:
             result_node(graph, layer)

@@ -6,7 +6,7 @@ import numpy as np
 
 from skcnn._sklearn import Interval, validate_params
 from skcnn.layers import Block, Flatten, Layer
-from skcnn.layers.contract import checked_shape, kind_of
+from skcnn.layers.contract import check_shape, kind_of
 from skcnn.network.cut import Cut
 from skcnn.network.executor import Batch, Executor
 from skcnn.network.graph import compile_nodes
@@ -109,9 +109,9 @@ def layer_gradient_error(
     >>> layer_gradient_error(Conv2D(4), (6, 5, 2)) < 1e-7
     True
     """
-    input_shape = checked_shape(input_shape, "input_shape must be")
+    input_shape = check_shape(input_shape, "input_shape must be")
     if weights is not None:
-        weights = _checked_weights(weights, n_samples)
+        weights = _check_weights(weights, n_samples)
     witness = _Witness()
     fronts = [witness]
     if isinstance(layer, Layer) and layer.declares("works_in_place"):
@@ -133,7 +133,7 @@ def layer_gradient_error(
     return float(np.max(errors))  # nan if one is
 
 
-def _checked_weights(weights, n_samples):
+def _check_weights(weights, n_samples):
     """Return sample weights as an array; raise a ValueError if they are none."""
     weights = np.asarray(weights)
     if weights.shape != (n_samples,) or weights.dtype.kind not in "buif":

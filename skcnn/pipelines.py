@@ -10,7 +10,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
-from skcnn.data.arrays import as_image_array, check_images, stacked
+from skcnn.data.arrays import as_image_array, check_images, stack_images
 from skcnn.data.images import ImageFormat, check_image_shape, resolve_image_shape
 from skcnn.estimator import BaseConvNet
 from skcnn.network.model import Model
@@ -162,7 +162,7 @@ class PipelineInput:
         layouts = unwrap(estimator)[1].model_.format.layouts
         if image_shape is not None:
             layouts = [(prod(image_shape),), tuple(image_shape)]
-        X = X if has_columns(X) else stacked(X)
+        X = X if has_columns(X) else stack_images(X)
         shape = np.shape(X)
         is_image = shape in layouts and len(shape) != 2  # a row of pixels is the same as a flat image
         if len(shape) > 1 and shape[0] == 1 and not is_image:

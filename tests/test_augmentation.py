@@ -50,7 +50,7 @@ def picture(text):
     return np.array([[float(sign == "#") for sign in row] for row in rows])[..., np.newaxis, np.newaxis]
 
 
-def changed(change, text, *draws):
+def apply(change, text, *draws):
     """Return what becomes of a picture with some draws."""
     return change.apply(picture(text), np.array([draws]))
 
@@ -77,13 +77,13 @@ PICTURES = {
 @pytest.mark.parametrize(("change", "draws", "expected"), PICTURES.values(), ids=PICTURES)
 def test_what_becomes_of_a_letter(change, draws, expected):
     """The letter L; rotation by 90 degrees meets pixels but for rounding."""
-    np.testing.assert_allclose(changed(change, LETTER, *draws), picture(expected), atol=1e-14)
+    np.testing.assert_allclose(apply(change, LETTER, *draws), picture(expected), atol=1e-14)
 
 
 def test_zoom_enlarges_and_shrinks():
     """A square of two pixels is one of three or so, or of one: half of the edge is interpolated."""
     square = ".... .##. .##. ...."
-    enlarged, shrunk = changed(RandomZoom(0.5), square, LARGEST_DRAW), changed(RandomZoom(0.5), square, 0.0)
+    enlarged, shrunk = apply(RandomZoom(0.5), square, LARGEST_DRAW), apply(RandomZoom(0.5), square, 0.0)
     assert shrunk.sum() < picture(square).sum() < enlarged.sum()
     np.testing.assert_allclose(enlarged[0, :, 0, 0], [0.25, 0.5, 0.5, 0.25])
 

@@ -855,7 +855,7 @@ def interrupt_at_step(monkeypatch):
     return set_step
 
 
-def interrupted(call):
+def assert_interrupted(call):
     """Call, and assert that the interrupt gets out with a warning."""
     with pytest.warns(UserWarning, match="interrupted.* last complete step are kept") as caught:
         with pytest.raises(KeyboardInterrupt):
@@ -876,7 +876,7 @@ def test_interrupt_keeps_the_last_complete_step(interrupt_at_step):
     params = {"layers": [Conv2D(4), Interrupt(), Dense(8)], "batch_size": 1000}
     net = make_net(**params, max_iter=20)
     interrupt_at_step(3)
-    interrupted(lambda: net.fit(X, Y))
+    assert_interrupted(lambda: net.fit(X, Y))
     interrupt_at_step(None)
     assert_same_weights(net, make_net(**params, max_iter=3).fit(X, Y))
     assert np.isfinite(net.predict_proba(X)).all()
@@ -887,7 +887,7 @@ def test_interrupt_keeps_weights_that_are_not_averaged(interrupt_at_step):
     params = {"layers": [Conv2D(4), Interrupt(), Dense(8)], "batch_size": 1000}
     net = make_net(**params, max_iter=20, averaging="ema")
     interrupt_at_step(3)
-    interrupted(lambda: net.fit(X, Y))
+    assert_interrupted(lambda: net.fit(X, Y))
     interrupt_at_step(None)
     assert_same_weights(net, make_net(**params, max_iter=3).fit(X, Y))
 
@@ -899,7 +899,7 @@ def test_interrupt_while_weights_are_averaged_keeps_those_that_are_not(monkeypat
     expected = make_net(averaging=None, max_iter=2).fit(X, Y)
     monkeypatch.setattr("skcnn.training.fit.make_averaged_network", interrupted_averaging)
     net = make_net(averaging="ema", max_iter=2)
-    interrupted(lambda: net.fit(X, Y))
+    assert_interrupted(lambda: net.fit(X, Y))
     assert_same_weights(net, expected)
 
 
@@ -907,7 +907,7 @@ def test_interrupt_within_an_epoch_keeps_the_steps_before(interrupt_at_step):
     params = {"layers": [Conv2D(4), Interrupt(), Dense(8)], "shuffle": False}
     net = make_net(**params, max_iter=20)
     interrupt_at_step(2)
-    interrupted(lambda: net.fit(X, Y))
+    assert_interrupted(lambda: net.fit(X, Y))
     interrupt_at_step(None)
     assert net.loss_curve_ == []
     initial = make_net(**params, max_iter=1, learning_rate_init=1e-300).fit(X, Y)
@@ -920,7 +920,7 @@ def test_interrupt_within_an_epoch_keeps_the_steps_before(interrupt_at_step):
 def test_interrupted_training_counts_the_samples_that_it_saw(interrupt_at_step):
     net = make_net([Interrupt(), Dense(8)], max_iter=20)
     interrupt_at_step(5)  # the second step of the second epoch
-    interrupted(lambda: net.fit(X, Y))
+    assert_interrupted(lambda: net.fit(X, Y))
     assert net.t_ == N_SAMPLES + 2 * N_SAMPLES // 3
 
 
@@ -928,7 +928,7 @@ def test_steps_leave_out_an_epoch_that_was_broken_off(interrupt_at_step):
     """As do the losses of minibatches."""
     net = make_net([Interrupt(), Dense(8)], max_iter=2, warm_start=True)
     interrupt_at_step(5)  # the second step of the second epoch
-    interrupted(lambda: net.fit(X, Y))
+    assert_interrupted(lambda: net.fit(X, Y))
     interrupt_at_step(None)
     net.fit(X, Y)
     n_batches = -(-N_SAMPLES // net._batch_size(N_SAMPLES))
@@ -939,7 +939,7 @@ def test_steps_leave_out_an_epoch_that_was_broken_off(interrupt_at_step):
 def test_interrupt_of_partial_fit_and_going_on(interrupt_at_step):
     net = make_net([Interrupt(), Dense(8)], batch_size=1000).partial_fit(X, Y, classes=[0, 1, 2])
     interrupt_at_step(1)
-    interrupted(lambda: net.partial_fit(X, Y))
+    assert_interrupted(lambda: net.partial_fit(X, Y))
     interrupt_at_step(None)
     other = make_net([Interrupt(), Dense(8)], batch_size=1000, max_iter=2).fit(X, Y)
     assert_same_weights(net, other)
@@ -950,7 +950,7 @@ def test_interrupt_leaves_the_handler_of_signals_as_it_was(interrupt_at_step):
     before = signal.getsignal(signal.SIGINT)
     net = make_net([Interrupt(), Dense(8)])
     interrupt_at_step(1)
-    interrupted(lambda: net.fit(X, Y))
+    assert_interrupted(lambda: net.fit(X, Y))
     assert signal.getsignal(signal.SIGINT) is before
 
 
@@ -972,7 +972,7 @@ def test_interrupt_in_a_scorer_keeps_the_best_weights(interrupt):
         return scores.pop()
 
     net = make_net(early_stopping=True, scoring=scorer, max_iter=20)
-    interrupted(lambda: net.fit(X, Y, **VALIDATION))
+    assert_interrupted(lambda: net.fit(X, Y, **VALIDATION))
     assert_same_weights(net, make_net(max_iter=1).fit(X, Y))
     assert net.validation_scores_ == [0.7, 0.5]
     assert net.n_iter_ == 2
@@ -993,7 +993,7 @@ def test_interrupt_before_the_first_step_leaves_the_estimator_as_it_was(monkeypa
 def test_interrupted_estimator_can_be_fitted_again(interrupt_at_step):
     net = make_net([Interrupt(), Dense(8)])
     interrupt_at_step(2)
-    interrupted(lambda: net.fit(X, Y))
+    assert_interrupted(lambda: net.fit(X, Y))
     interrupt_at_step(None)
     assert_same_weights(net.fit(X, Y), make_net([Interrupt(), Dense(8)]).fit(X, Y))
 

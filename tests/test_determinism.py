@@ -74,7 +74,7 @@ def make_net(**params):
     return ConvNetClassifier(**(defaults | params))
 
 
-def trained(variant, n_samples=N_SAMPLES):
+def train(variant, n_samples=N_SAMPLES):
     """Return the bits of a training: weights, losses, scores and probabilities."""
     weights = np.linspace(0.5, 1.5, n_samples) if variant == "weights" else None
     net = make_net(**VARIANTS[variant]).fit(X[:n_samples], Y[:n_samples], weights)
@@ -127,17 +127,17 @@ def test_images_are_large_enough_for_several_shards():
 @pytest.mark.parametrize("variant", list(VARIANTS))
 def test_number_of_threads_does_not_change_bits(use_threads, variant):
     use_threads(1)
-    one = trained(variant)
+    one = train(variant)
     for n_threads in (2, 8):
         use_threads(n_threads)
-        assert_same_bits(trained(variant), one)
+        assert_same_bits(train(variant), one)
 
 
 @pytest.mark.parametrize(("n_threads", "largest"), [(10**7, np.inf), (10**7, 0), (4, 0)])
 def test_threads_start_as_they_are_needed_and_available(use_threads, monkeypatch, n_threads, largest):
     """However many were asked for: the memory of so many would take minutes to make."""
     use_threads(1)
-    one = trained("batch normalization")
+    one = train("batch normalization")
     use_threads(n_threads)
     started, start = [], threading.Thread.start
 
@@ -149,7 +149,7 @@ def test_threads_start_as_they_are_needed_and_available(use_threads, monkeypatch
 
     monkeypatch.setattr(threading.Thread, "start", start_some)
     tracemalloc.start()
-    other = trained("batch normalization")
+    other = train("batch normalization")
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert_same_bits(other, one)
@@ -159,9 +159,9 @@ def test_threads_start_as_they_are_needed_and_available(use_threads, monkeypatch
 
 @pytest.mark.parametrize("limit", [1, 2])
 def test_limits_of_the_blas_do_not_change_bits(limit):
-    expected = trained("batch normalization")
+    expected = train("batch normalization")
     with threadpool_limits(limits=limit):
-        assert_same_bits(trained("batch normalization"), expected)
+        assert_same_bits(train("batch normalization"), expected)
 
 
 def with_gaps(images):
@@ -171,7 +171,7 @@ def with_gaps(images):
     return larger[::2, 1::2]
 
 
-def mapped(images, folder):
+def map_images(images, folder):
     np.save(folder / "images.npy", images)
     return np.load(folder / "images.npy", mmap_mode="r")
 
@@ -189,7 +189,7 @@ LAYOUTS = {
     "channels apart": lambda images, folder: images.transpose(3, 0, 1, 2).copy().transpose(1, 2, 3, 0),
     "other byte order": lambda images, folder: images.astype(images.dtype.newbyteorder()),
     "read-only": lambda images, folder: read_only(images),
-    "memory map": mapped,
+    "memory map": map_images,
 }
 
 
@@ -208,7 +208,7 @@ def test_the_layout_of_images_in_memory_does_not_change_bits(layout, tmp_path):
 
 def test_other_work_in_the_process_does_not_change_bits():
     """Threads that multiply matrices on all threads of the BLAS, compute with numpy and allocate memory."""
-    expected = trained("batch normalization and dropout")
+    expected = train("batch normalization and dropout")
     stop = threading.Event()
 
     def work(seed):
@@ -223,7 +223,7 @@ def test_other_work_in_the_process_does_not_change_bits():
         busy = [pool.submit(work, seed) for seed in range(3)]
         try:
             for _ in range(2):
-                assert_same_bits(trained("batch normalization and dropout"), expected)
+                assert_same_bits(train("batch normalization and dropout"), expected)
         finally:
             stop.set()
     assert min(future.result() for future in busy) > 0
@@ -247,16 +247,16 @@ def test_backends_of_joblib_do_not_change_bits(serial_predictions, backend, n_jo
 @pytest.mark.parametrize("n_samples", [56, N_SAMPLES])
 @pytest.mark.parametrize("variant", ["plain", "batch normalization"])
 def test_another_thread_has_the_same_bits(variant, n_samples):
-    expected = trained(variant, n_samples)
+    expected = train(variant, n_samples)
     with ThreadPoolExecutor(1) as pool:
-        assert_same_bits(pool.submit(trained, variant, n_samples).result(), expected)
+        assert_same_bits(pool.submit(train, variant, n_samples).result(), expected)
 
 
 @pytest.mark.parametrize("n_samples", [56, N_SAMPLES])
 def test_concurrent_fits_have_the_same_bits(n_samples):
-    expected = trained("batch normalization", n_samples)
+    expected = train("batch normalization", n_samples)
     with ThreadPoolExecutor(2) as pool:
-        for future in [pool.submit(trained, "batch normalization", n_samples) for _ in range(4)]:
+        for future in [pool.submit(train, "batch normalization", n_samples) for _ in range(4)]:
             assert_same_bits(future.result(), expected)
 
 

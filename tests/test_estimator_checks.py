@@ -71,7 +71,7 @@ MAY_FAIL = {
 }
 
 
-def numbered(names):
+def number_names(names):
     """Tell checks of the same function apart."""
     counts = {}
     for name in names:
@@ -81,13 +81,13 @@ def numbered(names):
 
 def check_names(estimator):
     checks = [check for _, check in estimator_checks_generator(estimator)]
-    return list(numbered(getattr(check, "func", check).__name__ for check in checks))
+    return list(number_names(getattr(check, "func", check).__name__ for check in checks))
 
 
 def run_checks(estimator):
     """Run all checks and return {name: [status, what was raised]}."""
     results = check_estimator(estimator, on_fail=None, on_skip=None)
-    names = numbered(result["check_name"] for result in results)
+    names = number_names(result["check_name"] for result in results)
     return {
         name: [result["status"], repr(result["exception"])]
         for name, result in zip(names, results, strict=True)

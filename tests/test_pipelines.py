@@ -167,11 +167,11 @@ COLOURED, COLOURED_Y = make_images(shape=(4, 5, 3))
 FIRST = np.ascontiguousarray(COLOURED.transpose(0, 3, 1, 2))
 
 
-def turned(stored):
+def turn_images(stored):
     return np.reshape(stored, (-1, 3, 4, 5)).transpose(0, 2, 3, 1)
 
 
-def flattened(images):
+def flatten_images(images):
     return np.reshape(images, (len(images), -1))
 
 
@@ -181,7 +181,10 @@ def fitted_to_colours(func, images, *others, **params):
 
 
 def test_without_transformers_the_network_knows_how_images_are_stored_unless_one_says_otherwise():
-    classifier, rows = make_classifier(data_format="channels_first").fit(FIRST, COLOURED_Y), flattened(FIRST)
+    classifier, rows = (
+        make_classifier(data_format="channels_first").fit(FIRST, COLOURED_Y),
+        flatten_images(FIRST),
+    )
     pipeline_input = PipelineInput(classifier, rows)
     assert_array_equal(pipeline_input.as_images(pipeline_input.X), COLOURED)
     other = PipelineInput(classifier, rows, image_shape=(5, 4, 3), data_format="channels_last")
@@ -193,11 +196,11 @@ def test_without_transformers_the_network_knows_how_images_are_stored_unless_one
 @pytest.mark.parametrize(
     ("func", "others", "images", "params"),
     [
-        (turned, [], FIRST, {}),
-        (flattened, [PCA(9)], FIRST, {}),
-        (flattened, [PCA(9)], COLOURED, {"data_format": "channels_first"}),
-        (flattened, [], FIRST, {"image_shape": (3, 4, 5), "data_format": "channels_first"}),
-        (flattened, [], COLOURED, {"image_shape": (4, 5, 3)}),
+        (turn_images, [], FIRST, {}),
+        (flatten_images, [PCA(9)], FIRST, {}),
+        (flatten_images, [PCA(9)], COLOURED, {"data_format": "channels_first"}),
+        (flatten_images, [], FIRST, {"image_shape": (3, 4, 5), "data_format": "channels_first"}),
+        (flatten_images, [], COLOURED, {"image_shape": (4, 5, 3)}),
     ],
 )
 def test_images_before_transformers_say_themselves_where_their_channels_are(func, others, images, params):
@@ -206,12 +209,12 @@ def test_images_before_transformers_say_themselves_where_their_channels_are(func
 
 
 @pytest.mark.parametrize(
-    "others", [[], [FunctionTransformer(flattened), StandardScaler()]], ids=["turned", "scaled"]
+    "others", [[], [FunctionTransformer(flatten_images), StandardScaler()]], ids=["turned", "scaled"]
 )
 def test_rows_of_coloured_images_before_transformers_need_a_data_format(others):
     """Or an image_shape of which one end is likely to be the number of channels."""
-    rows = flattened(FIRST)
-    pipeline = fitted_to_colours(turned, rows, *others, image_shape=(4, 5, 3))
+    rows = flatten_images(FIRST)
+    pipeline = fitted_to_colours(turn_images, rows, *others, image_shape=(4, 5, 3))
     with pytest.raises(ValueError, match="channels of the rows of X come first or last.*: give data_format"):
         PipelineInput(pipeline, rows).as_images(rows)
     for options in ({"data_format": "channels_first"}, {"image_shape": (3, 4, 5)}):
@@ -297,7 +300,7 @@ def test_one_image_comes_with_or_without_the_axis_of_the_batch(stored, given):
 
 def test_one_image_of_a_given_shape_is_no_batch():
     images = X.reshape(-1, 1, 4, 5)
-    pipeline = fitted_pipeline(FunctionTransformer(flattened), images=images)
+    pipeline = fitted_pipeline(FunctionTransformer(flatten_images), images=images)
     for given in (images[0], images[:1]):
         pipeline_input = PipelineInput.of_one(pipeline, given, image_shape=(1, 4, 5))
         assert_array_equal(pipeline_input.as_images(pipeline_input.X), IMAGES[:1])
@@ -330,7 +333,7 @@ def test_images_go_back_through_the_steps():
 
 def test_images_go_back_to_the_layout_that_they_had():
     flatten = FunctionTransformer(
-        lambda stored: flattened(stored) * 2, lambda flat: flat.reshape(-1, 4, 5, 1) / 2
+        lambda stored: flatten_images(stored) * 2, lambda flat: flat.reshape(-1, 4, 5, 1) / 2
     )
     pipeline_input = PipelineInput(fitted_pipeline(flatten, StandardScaler(), images=IMAGES), IMAGES)
     assert_allclose(pipeline_input.invert(pipeline_input.network_input), IMAGES, rtol=0, atol=1e-12)
@@ -406,14 +409,14 @@ def test_transformers_see_the_names_of_columns(frame):
         )
 
 
-def unpacked(frame):
+def unpack(frame):
     """Return the rows of the images in the only column, which has to be called by its name."""
     return np.stack(frame["image"].tolist()).reshape(len(frame), -1)
 
 
 def test_transformers_see_a_column_of_images():
     column = pd.DataFrame({"image": list(X.reshape(-1, 2, 2, 5))})
-    pipeline = fitted_pipeline(FunctionTransformer(unpacked), images=column)
+    pipeline = fitted_pipeline(FunctionTransformer(unpack), images=column)
     pipeline_input = PipelineInput(pipeline, column)
     assert_array_equal(pipeline_input.X, X.reshape(-1, 2, 2, 5))
     assert_array_equal(pipeline_input.forward(pipeline_input.X[:2] + 1), X[:2] + 1)
@@ -462,5 +465,5 @@ def test_transformers_see_sparse_images():
 
 def test_transformers_see_more_axes_than_networks():
     images = X.reshape(-1, 1, 2, 2, 5, 1)
-    pipeline = fitted_pipeline(FunctionTransformer(flattened), images=images)
+    pipeline = fitted_pipeline(FunctionTransformer(flatten_images), images=images)
     assert_array_equal(PipelineInput(pipeline, images).network_input, X)

@@ -105,7 +105,7 @@ FITTING = """
 """
 
 
-def signalled(number):
+def send_signal(number):
     """Send a signal to a process in the third step of a fit; return its exit code and what it complained."""
     command = [sys.executable, "-c", textwrap.dedent(FITTING)]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
@@ -121,7 +121,7 @@ def signalled(number):
 
 
 def test_ctrl_c_ends_a_process_with_a_warning():
-    code, complaints = signalled(signal.SIGINT)
+    code, complaints = send_signal(signal.SIGINT)
     assert code == -signal.SIGINT  # as Python ends on a KeyboardInterrupt that nobody catches
     assert "UserWarning: Training was interrupted; the weights of the last complete step" in complaints
     assert complaints.rstrip().endswith("KeyboardInterrupt")
@@ -131,7 +131,7 @@ def test_ctrl_c_ends_a_process_with_a_warning():
 
 
 def test_sigterm_ends_a_process_at_once_as_if_it_did_not_train():
-    assert signalled(signal.SIGTERM) == (-signal.SIGTERM, "")
+    assert send_signal(signal.SIGTERM) == (-signal.SIGTERM, "")
 
 
 class Terminating(Layer):

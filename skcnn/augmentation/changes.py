@@ -8,7 +8,7 @@ import numpy as np
 
 from skcnn._sklearn import Interval, StrOptions
 from skcnn.augmentation.base import Augmentation, whole_numbers
-from skcnn.kernels.geometry import FILLS, boxes, inside, shifted, warped
+from skcnn.kernels.geometry import FILLS, boxes, inside, shift, warp
 
 
 class RandomFlip(Augmentation):
@@ -101,7 +101,7 @@ class RandomShift(Augmentation):
 
     def apply(self, images, draws):
         """Move images down and to the right, or the other way where the draw is below one half."""
-        return shifted(images, whole_numbers(draws, self.pixels), self.fill)
+        return shift(images, whole_numbers(draws, self.pixels), self.fill)
 
 
 class RandomCrop(Augmentation):
@@ -132,7 +132,7 @@ class RandomCrop(Augmentation):
 
     def apply(self, images, draws):
         """Cut images out of padded ones, which is to shift them."""
-        return shifted(images, whole_numbers(draws, self.padding), self.fill)
+        return shift(images, whole_numbers(draws, self.padding), self.fill)
 
 
 class Cutout(Augmentation):
@@ -190,7 +190,7 @@ class RandomRotation(Augmentation):
         """Turn images counterclockwise, or clockwise where the draw is below one half."""
         angles = (2 * draws[:, 0] - 1) * radians(self.degrees)
         cosine, sine = np.cos(angles), np.sin(angles)
-        return warped(images, np.array([[cosine, sine], [-sine, cosine]]), self.fill)
+        return warp(images, np.array([[cosine, sine], [-sine, cosine]]), self.fill)
 
 
 class RandomZoom(Augmentation):
@@ -217,7 +217,7 @@ class RandomZoom(Augmentation):
         """Scale images by 1 - amount for a draw of zero, by nearly 1 + amount for a draw of nearly one."""
         inverse = 1 / (1 + (2 * draws[:, 0] - 1) * self.amount)
         zero = np.zeros_like(inverse)
-        return warped(images, np.array([[inverse, zero], [zero, inverse]]), self.fill)
+        return warp(images, np.array([[inverse, zero], [zero, inverse]]), self.fill)
 
 
 class RandomBrightness(Augmentation):

@@ -14,29 +14,29 @@ _SHORT = Repr()
 _SHORT.maxlist = _SHORT.maxdict = 20
 
 
-def shortened(value) -> str:
+def shorten(value) -> str:
     """Return a scalar, list or dict as text for a message, long ones without what is in the middle.
 
     Examples
     --------
-    >>> shortened([1.5, "a"]), shortened(10**99)
+    >>> shorten([1.5, "a"]), shorten(10**99)
     ("[1.5, 'a']", '100000000000000000...0000000000000000000')
     """
     return _SHORT.repr(value)
 
 
-def described(value) -> str:
+def describe(value) -> str:
     """Return what a value is for a message: a scalar as it is, anything else by its type.
 
     Examples
     --------
-    >>> described(None), described("no"), described({"data": [1, 2]})
+    >>> describe(None), describe("no"), describe({"data": [1, 2]})
     ('None', "'no'", 'an object of type dict')
     """
     if isinstance(value, np.ndarray) and value.ndim == 0:
         value = value.item()
     if value is None or np.isscalar(value):
-        return shortened(value)
+        return shorten(value)
     return f"an object of type {type(value).__name__}"
 
 
@@ -105,7 +105,7 @@ def as_image_array(X, *, estimator, allow_nan=False) -> np.ndarray:
     TypeError
         If X is sparse.
     """
-    X = stacked(X)
+    X = stack_images(X)
     kept = isinstance(X, np.ndarray) and X.dtype.kind in "buif"
     try:
         with np.errstate(invalid="ignore"):  # the sum of large values of both signs, looked at for finiteness
@@ -146,7 +146,7 @@ def as_image_array(X, *, estimator, allow_nan=False) -> np.ndarray:
     return X
 
 
-def stacked(X):
+def stack_images(X):
     """Return X; as one array, if it is a list, or a column or vector with an array of numbers in each entry.
 
     Parameters
@@ -168,7 +168,7 @@ def stacked(X):
     >>> import numpy as np
     >>> vector = np.empty(2, dtype=object)
     >>> vector[:] = [np.zeros((6, 5)), np.ones((6, 5))]
-    >>> stacked(vector).shape
+    >>> stack_images(vector).shape
     (2, 6, 5)
     """
     refuse_masked(X, "X")
@@ -179,7 +179,7 @@ def stacked(X):
     except ValueError:  # entries of several shapes
         array = np.fromiter(X, dtype=object)
     if array.ndim == 0:
-        raise ValueError(f"X must be an array of images, got {described(X)}")
+        raise ValueError(f"X must be an array of images, got {describe(X)}")
     if array.dtype.kind == "O" and _is_column(array) and any(map(_has_entries, array.flat)):
         return np.stack(list(_images_of(array.flat)))
     return X if hasattr(X, "dtype") or hasattr(X, "columns") else array
@@ -231,5 +231,5 @@ def _as_image(entry, index):
             f"X is ragged: all images must have the same shape, but entry {index} has parts of several shapes"
         ) from error
     if image.ndim == 0:
-        raise ValueError(f"entry {index} of X is {described(entry)}, expected an image, an array of numbers")
+        raise ValueError(f"entry {index} of X is {describe(entry)}, expected an image, an array of numbers")
     return image

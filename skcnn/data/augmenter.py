@@ -11,8 +11,8 @@ from skcnn._sklearn import check_hyperparameters
 from skcnn.augmentation import Augmentation, Mixing, RandomFlip, auto_augmentation
 from skcnn.kernels.reductions import near_one
 from skcnn.layers.base import is_integer
-from skcnn.layers.contract import ERRORS, check_array, kind_of, named
-from skcnn.layers.naming import check_names, is_passthrough, named_layers
+from skcnn.layers.contract import ERRORS, check_array, kind_of, name_error
+from skcnn.layers.naming import check_names, is_passthrough, name_layers
 from skcnn.random_streams import RandomStreams
 
 
@@ -86,36 +86,36 @@ class Augmenter:
     def _read(self, source, rows, epoch, out):
         """Read single images and change them."""
         source.read(rows, out)
-        return changed(out, self._changes, self._draws_of_changes(rows, epoch))
+        return apply_changes(out, self._changes, self._draws_of_changes(rows, epoch))
 
     def _draws_of_changes(self, rows, epoch):
         """Return the draws of each change for some samples."""
         ends = np.cumsum([change.n_draws for change in self._changes], dtype=int)
         alternating = [index for index, change in enumerate(self._changes) if change.alternate]
 
-        def drawn(number):
+        def draw(number):
             draws = self._streams.uniforms("augmentation", number, rows, sum(ends[-1:]))
             return np.split(draws, ends, axis=1)[:-1]
 
-        draws = drawn(epoch)
-        first = drawn(0) if alternating else []
+        draws = draw(epoch)
+        first = draw(0) if alternating else []
         for index in alternating:
-            with named_errors(self._changes[index]):
+            with name_errors(self._changes[index]):
                 draws[index] = self._changes[index].moved_on(first[index], epoch)
                 check_array(draws[index], first[index], "moved_on must return")
         return draws
 
 
 @contextmanager
-def named_errors(augmentation):
+def name_errors(augmentation):
     """Name an augmentation in errors that come out of it during a block."""
     try:
         yield
     except ERRORS as error:
-        raise named(error, f"augmentation {augmentation!r}") from error
+        raise name_error(error, f"augmentation {augmentation!r}") from error
 
 
-def changed(images: np.ndarray, changes: list[Augmentation], draws: list[np.ndarray]) -> np.ndarray:
+def apply_changes(images: np.ndarray, changes: list[Augmentation], draws: list[np.ndarray]) -> np.ndarray:
     """Change images in place, by several augmentations with their draws.
 
     Raises
@@ -125,7 +125,7 @@ def changed(images: np.ndarray, changes: list[Augmentation], draws: list[np.ndar
     """
     result = images
     for change, own in zip(changes, draws, strict=True):
-        with named_errors(change):
+        with name_errors(change):
             latest = change.apply(result, own)
             check_array(latest, images, "apply must return")
         if latest.dtype == images.dtype:
@@ -146,7 +146,7 @@ def shares_of(mixing: Mixing, draws: np.ndarray, image_size: tuple[int, int]) ->
     ValueError
         If the augmentation returns something else than a number from [0, 1] for each; the message names it.
     """
-    with named_errors(mixing):
+    with name_errors(mixing):
         shares = mixing.shares(draws, image_size)
         check_array(shares, np.empty(len(draws)), "shares must return")
         outside = ~((shares >= 0) & (shares <= 1))
@@ -163,7 +163,7 @@ def mix(mixing: Mixing, images: np.ndarray, others: np.ndarray, draws: np.ndarra
     ValueError
         If the augmentation returns other images instead; the message names it.
     """
-    with named_errors(mixing):
+    with name_errors(mixing):
         result = mixing.apply(images, others, draws)
         if result is not None and result is not images:
             raise ValueError(f"apply must change images in place and return None, got {kind_of(result)}")
@@ -187,7 +187,7 @@ def entries_of(augmentations, kinds, *, parameter: str) -> list:
         If an entry is something else, or has an invalid hyperparameter, or a name is empty, contains "__" or
         comes twice.
     """
-    named = named_layers(augmentations)
+    named = name_layers(augmentations)
     check_names(named, parameter)
     for position, (_, entry) in enumerate(named):
         if is_passthrough(entry):
@@ -289,7 +289,7 @@ def prediction_readers(source, changes: list[Augmentation]) -> list[Callable]:
     def reader(view):
         def read(rows, out):
             source.read(rows, out)
-            return changed(out, changes, [np.tile(draws, (out.shape[2], 1)) for draws in view])
+            return apply_changes(out, changes, [np.tile(draws, (out.shape[2], 1)) for draws in view])
 
         return read
 

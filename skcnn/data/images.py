@@ -132,7 +132,7 @@ class ImageSource:
         return out
 
 
-def standardized(
+def standardize(
     source: ImageSource,
     weights: np.ndarray | None,
     *,

@@ -13,7 +13,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length
 
 from skcnn._sklearn import safe_indexing
-from skcnn.data.arrays import described, refuse_masked, shortened
+from skcnn.data.arrays import describe, refuse_masked, shorten
 from skcnn.data.augmenter import Augmenter
 from skcnn.data.images import ImageSource
 from skcnn.kernels.reductions import near_one
@@ -55,7 +55,7 @@ def check_labels(y, n_samples: int | None, *, name: str = "y") -> np.ndarray:
     except ValueError as error:  # the lines behind the first are what y holds
         raise ValueError(f"{name} must be an array of labels: {str(error).splitlines()[0]}") from error
     if labels.ndim == 0:
-        raise ValueError(f"{name} must be an array of labels, got {described(y)}")
+        raise ValueError(f"{name} must be an array of labels, got {describe(y)}")
     if n_samples is not None:
         check_consistent_length(np.empty(n_samples), labels)
     if labels.ndim == 2 and labels.shape[1] > 1:
@@ -104,8 +104,8 @@ def encode_labels(y: np.ndarray, classes: np.ndarray, *, name: str = "y") -> np.
     unknown = np.setdiff1d(y, classes)
     if unknown.size:
         raise ValueError(
-            f"{name} contains labels {shortened(unknown.tolist())} that are not among the classes "
-            f"{shortened(classes.tolist())}"
+            f"{name} contains labels {shorten(unknown.tolist())} that are not among the classes "
+            f"{shorten(classes.tolist())}"
         )
     return np.searchsorted(classes, y)
 
@@ -204,14 +204,14 @@ def class_weights(
     missing = [label for label in classes.tolist() if label not in class_weight]
     if unknown and missing:  # as in scikit-learn: a fold may lack a class, but a mistyped label shows
         raise ValueError(
-            f"class_weight has keys {shortened(unknown)} that are not among the classes "
-            f"{shortened(classes.tolist())}, and none for {shortened(missing)}"
+            f"class_weight has keys {shorten(unknown)} that are not among the classes "
+            f"{shorten(classes.tolist())}, and none for {shorten(missing)}"
         )
     weights = [class_weight.get(label, 1) for label in classes.tolist()]
     if not all(isinstance(weight, Real) and 0 <= weight <= float_info.max for weight in weights):
-        raise ValueError(f"class_weight must hold finite weights >= 0, got {shortened(class_weight)}")
+        raise ValueError(f"class_weight must hold finite weights >= 0, got {shorten(class_weight)}")
     if not any(weights):
-        raise ValueError(f"class_weight is zero for every class, got {shortened(class_weight)}")
+        raise ValueError(f"class_weight is zero for every class, got {shorten(class_weight)}")
     return np.array(weights, dtype=np.float64)
 
 

@@ -80,7 +80,7 @@ class FilterDisplay:
         if not isinstance(initial, bool | np.bool_):
             raise ValueError(f"initial must be True or False, got {initial!r}")
         _, classifier = unwrap(estimator)
-        node = convolution_named(classifier, layer)
+        node = find_convolution(classifier, layer)
         networks = {"before training": initial_network(classifier, node)} if initial else {}
         networks["after training"] = classifier.network_
         filters = {when: filters_of(network, node) for when, network in networks.items()}
@@ -118,7 +118,7 @@ class FilterDisplay:
         return self
 
 
-def convolution_named(classifier, layer: str | None):
+def find_convolution(classifier, layer: str | None):
     """Return the node of a convolution of a network; of the first one for None."""
     nodes = {node.name: node for node in classifier.network_.nodes if isinstance(node.layer, Convolution)}
     if not nodes:

@@ -39,7 +39,7 @@ class DepthwiseKernel(ConvolutionKernel):
     def forward(self, X, prepared, out, scratch, buffer):
         """Compute the convolution; see :meth:`ConvolutionKernel.forward`."""
         filters, bias = prepared
-        X = self._repeated(X, scratch)
+        X = self._repeat(X, scratch)
         out.fill(0)
         for weight, (where, pixels) in zip(filters, self.windows.overlaps(), strict=True):
             results = out[where]
@@ -53,7 +53,7 @@ class DepthwiseKernel(ConvolutionKernel):
         filters, _ = prepared
         if self.has_bias:
             share[-1] = channel_sums(dY)
-        X = self._repeated(X, scratch)
+        X = self._repeat(X, scratch)
         for gradient, (where, pixels) in zip(share[: len(filters)], self.windows.overlaps(), strict=True):
             products = self._products(dY[where].shape, scratch)
             if products.size:
@@ -76,7 +76,7 @@ class DepthwiseKernel(ConvolutionKernel):
         largest = scratch("products", (prod(self.windows.counts) * shape[2] * self.filters,))
         return largest[: prod(shape)].reshape(shape)
 
-    def _repeated(self, X, scratch):
+    def _repeat(self, X, scratch):
         """Return the images with each channel repeated for its filters."""
         if self.multiplier == 1:
             return X

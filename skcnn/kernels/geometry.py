@@ -9,7 +9,7 @@ FILLS = ("zeros", "edge", "reflect")
 """What stands beyond the edge of an image: zeros, copies of the pixels at the edge, or the image mirrored."""
 
 
-def folded_into(positions: np.ndarray, size: int, fill: str) -> tuple[np.ndarray, np.ndarray | None]:
+def fold_into(positions: np.ndarray, size: int, fill: str) -> tuple[np.ndarray, np.ndarray | None]:
     """Return pixels along an axis in place of positions that may lie beyond it.
 
     Parameters
@@ -29,8 +29,8 @@ def folded_into(positions: np.ndarray, size: int, fill: str) -> tuple[np.ndarray
     Examples
     --------
     >>> import numpy as np
-    >>> from skcnn.kernels.geometry import folded_into
-    >>> folded_into(np.arange(-2, 6), 4, "reflect")[0]
+    >>> from skcnn.kernels.geometry import fold_into
+    >>> fold_into(np.arange(-2, 6), 4, "reflect")[0]
     array([2, 1, 0, 1, 2, 3, 2, 1])
     """
     if fill == "reflect":
@@ -41,7 +41,7 @@ def folded_into(positions: np.ndarray, size: int, fill: str) -> tuple[np.ndarray
     return positions.clip(0, size - 1), exists
 
 
-def gathered(images: np.ndarray, rows: np.ndarray, columns: np.ndarray, fill: str) -> np.ndarray:
+def gather(images: np.ndarray, rows: np.ndarray, columns: np.ndarray, fill: str) -> np.ndarray:
     """Return the pixels at some positions of each image.
 
     Parameters
@@ -56,8 +56,8 @@ def gathered(images: np.ndarray, rows: np.ndarray, columns: np.ndarray, fill: st
     images : ndarray of shape (height, width, n, channels)
     """
     height, width, n_images, n_channels = images.shape
-    rows, row_exists = folded_into(rows, height, fill)
-    columns, column_exists = folded_into(columns, width, fill)
+    rows, row_exists = fold_into(rows, height, fill)
+    columns, column_exists = fold_into(columns, width, fill)
     pixels = (rows * width + columns) * n_images + np.arange(n_images)
     result = images.reshape(-1, n_channels).take(pixels, axis=0)
     if fill == "zeros":
@@ -65,7 +65,7 @@ def gathered(images: np.ndarray, rows: np.ndarray, columns: np.ndarray, fill: st
     return result
 
 
-def shifted(images: np.ndarray, offsets: np.ndarray, fill: str) -> np.ndarray:
+def shift(images: np.ndarray, offsets: np.ndarray, fill: str) -> np.ndarray:
     """Move images down and to the right.
 
     Parameters
@@ -82,10 +82,10 @@ def shifted(images: np.ndarray, offsets: np.ndarray, fill: str) -> np.ndarray:
     height, width = images.shape[:2]
     rows = np.arange(height)[:, np.newaxis, np.newaxis] - offsets[:, 0]
     columns = np.arange(width)[:, np.newaxis] - offsets[:, 1]
-    return gathered(images, rows, columns, fill)
+    return gather(images, rows, columns, fill)
 
 
-def warped(images: np.ndarray, matrices: np.ndarray, fill: str) -> np.ndarray:
+def warp(images: np.ndarray, matrices: np.ndarray, fill: str) -> np.ndarray:
     """Apply linear maps around the center of images, with bilinear interpolation.
 
     Parameters
@@ -111,14 +111,14 @@ def warped(images: np.ndarray, matrices: np.ndarray, fill: str) -> np.ndarray:
         fractions.append((positions - corner).astype(images.dtype)[..., np.newaxis])
     (top, left), (down, right) = corners, fractions
 
-    def between(first, second, fraction):
+    def interpolate(first, second, fraction):
         np.multiply(np.subtract(second, first, out=second), fraction, out=second)
         return np.add(first, second, out=first)
 
     def row_at(row):
-        return between(gathered(images, row, left, fill), gathered(images, row, left + 1, fill), right)
+        return interpolate(gather(images, row, left, fill), gather(images, row, left + 1, fill), right)
 
-    return between(row_at(top), row_at(top + 1), down)
+    return interpolate(row_at(top), row_at(top + 1), down)
 
 
 def boxes(draws: np.ndarray, sizes: np.ndarray, image_size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:

@@ -46,7 +46,7 @@ def max_pool_forward(
     """
     across, down = (None, None) if positions is None else positions
     middle = scratch("middle", (len(X), *out.shape[1:]))
-    max_along(1, windows, X.swapaxes(0, 1), middle.swapaxes(0, 1), swapped(across), scratch)
+    max_along(1, windows, X.swapaxes(0, 1), middle.swapaxes(0, 1), swap_axes(across), scratch)
     max_along(0, windows, middle, out, down, scratch)
     return out
 
@@ -73,7 +73,7 @@ def max_pool_backward(
     across, down = positions
     middle = scratch("middle", (len(dX), *dY.shape[1:]))
     max_along_backward(0, windows, dY, down, middle, scratch)
-    max_along_backward(1, windows, middle.swapaxes(0, 1), swapped(across), dX.swapaxes(0, 1), scratch)
+    max_along_backward(1, windows, middle.swapaxes(0, 1), swap_axes(across), dX.swapaxes(0, 1), scratch)
     return dX
 
 
@@ -118,7 +118,7 @@ def max_along_backward(axis: int, windows: Windows, dY, position, dX, scratch) -
         np.add(dX[pixels], share[where], out=dX[pixels])
 
 
-def swapped(array: np.ndarray | None) -> np.ndarray | None:
+def swap_axes(array: np.ndarray | None) -> np.ndarray | None:
     """Return an array with its first two axes swapped, and None for None."""
     return None if array is None else array.swapaxes(0, 1)
 

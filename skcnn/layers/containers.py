@@ -16,7 +16,7 @@ from skcnn.layers.naming import (
     check_layers,
     is_named,
     is_passthrough,
-    named_layers,
+    name_layers,
 )
 from skcnn.layers.normalization import BatchNorm, GroupNorm, LayerNorm
 from skcnn.layers.reshape import Flatten
@@ -78,7 +78,7 @@ class Container(NamedPartsMixin, Block):
             if isinstance(block, Block)
         ]
 
-    def _checked_blocks(self, name):
+    def _check_blocks(self, name):
         """Return the layers under their names in the network, none where all are "passthrough"."""
         stack = getattr(self, self._stack)
         check_layers(stack, self._entries(stack), self.get_params(deep=False), parameter=self._stack)
@@ -115,7 +115,7 @@ class Sequential(Container):
 
     def connect(self, graph, name, source):
         """Add the layers one behind the other; see :meth:`Block.connect`."""
-        return connect_behind(graph, self._checked_blocks(name), source)
+        return connect_behind(graph, self._check_blocks(name), source)
 
 
 def as_layer(entry):
@@ -176,7 +176,7 @@ class Residual(Container):
     def connect(self, graph, name, source):
         """Add the branch, the projection and their sum; see :meth:`Block.connect`."""
         n_nodes = len(graph.nodes)
-        end = connect_behind(graph, self._checked_blocks(name), source)
+        end = connect_behind(graph, self._check_blocks(name), source)
         if is_passthrough(self.projection):
             projection = {}
         elif self.projection == "auto":
@@ -319,7 +319,7 @@ class Parallel(Container):
 
     def connect(self, graph, name, source):
         """Add the branches and their concatenation; see :meth:`Block.connect`."""
-        self._checked_blocks(name)
+        self._check_blocks(name)
         ends = [
             source
             if is_passthrough(branch)
@@ -345,7 +345,7 @@ class Parallel(Container):
                 n_lists += 1
                 entry = (f"branch_{n_lists}", entry)
             entries.append(entry)
-        return [(name, as_layer(branch)) for name, branch in named_layers(entries)]
+        return [(name, as_layer(branch)) for name, branch in name_layers(entries)]
 
 
 class Add(JoiningLayer):

@@ -22,7 +22,7 @@ NAMES_OF_PARAMS = ("decayed_params", "state_params", "count_params", "constant_p
 """Attributes that list names of parameters."""
 
 
-def named(error: Exception, label: str) -> Exception:
+def name_error(error: Exception, label: str) -> Exception:
     """Return one of ``ERRORS`` with a message that begins with what it comes out of."""
     kind = next(kind for kind in ERRORS if isinstance(error, kind))
     what = repr(error) if kind is LookupError else error  # a KeyError says nothing but the key
@@ -62,7 +62,7 @@ def check_declarations(layer: Layer, input_shape: Shape | tuple[Shape, ...]) -> 
             raise ValueError(f"{method} must return an int >= 0, got {size!r}")
 
 
-def checked_shape(shape, what: str) -> Shape:
+def check_shape(shape, what: str) -> Shape:
     """Return the shape of a sample as a tuple of ints.
 
     Parameters

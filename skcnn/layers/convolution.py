@@ -131,7 +131,7 @@ class Convolution(Layer):
         if bias is not None:
             unit.add_gradient("bias", bias)
 
-    def scaled(self, params, factor, offset):
+    def scale_and_shift(self, params, factor, offset):
         """Return a layer and parameters that give the result of this one times a factor plus an offset.
 
         Parameters

@@ -12,7 +12,7 @@ RESERVED_NAMES = ("input", "output", "passthrough")
 NamedBlocks = list[tuple[str, Block]]
 
 
-def named_layers(layers) -> list[tuple[str, object]]:
+def name_layers(layers) -> list[tuple[str, object]]:
     """Return the entries of a stack with their names, given or made from class and position.
 
     Tolerates anything, since parameters are not validated before ``fit``.
@@ -20,7 +20,7 @@ def named_layers(layers) -> list[tuple[str, object]]:
     Examples
     --------
     >>> from skcnn.layers import Conv2D, ReLU
-    >>> [name for name, _ in named_layers([Conv2D(8), ReLU(), ("last", Conv2D(8))])]
+    >>> [name for name, _ in name_layers([Conv2D(8), ReLU(), ("last", Conv2D(8))])]
     ['conv2d_1', 'relu_1', 'last']
     """
     named, counts = [], {}
@@ -85,7 +85,7 @@ def check_names(named: list[tuple[str, object]], kind: str) -> None:
         seen.add(name)
 
 
-def nested_params(parts: dict[str, object]) -> dict[str, object]:
+def collect_params(parts: dict[str, object]) -> dict[str, object]:
     """Return parts by name, and the parameters of those that are estimators as ``name__parameter``."""
     params = {}
     for name, part in parts.items():
@@ -140,7 +140,7 @@ class NamedPartsMixin:
         params : dict
         """
         own = super().get_params(deep=False)
-        return nested_params(self._found_by_name(own)) if deep else own
+        return collect_params(self._found_by_name(own)) if deep else own
 
     def set_params(self, **params):
         """Set parameters of the estimator or of its parts.
@@ -160,17 +160,17 @@ class NamedPartsMixin:
             If there is no such parameter; nothing has been set by then. The message says which one was
             probably meant.
         """
-        for parameter, value in self._changed(params, type(self).__name__).items():
+        for parameter, value in self._change(params, type(self).__name__).items():
             setattr(self, parameter, value)
         return self
 
     def _entries(self, stack) -> list[tuple[str, object]]:
         """Return the entries of the stack with their names."""
-        return named_layers(stack)
+        return name_layers(stack)
 
     def _named_lists(self, own) -> list[tuple[str, str, list[tuple[str, object]]]]:
         """Return each parameter that may be a list, the prefix of the names in it, and its named entries."""
-        prefixed = [(name, f"{name}__", named_layers(own.get(name))) for name in self._prefixed_lists]
+        prefixed = [(name, f"{name}__", name_layers(own.get(name))) for name in self._prefixed_lists]
         return [(self._stack, "", self._entries(own.get(self._stack))), *prefixed]
 
     def _found_by_name(self, own) -> dict[str, object]:
@@ -178,7 +178,7 @@ class NamedPartsMixin:
         parts = {prefix + name: part for _, prefix, named in self._named_lists(own) for name, part in named}
         return own | parts | own  # which puts them first, and their values before those of parts
 
-    def _replaced(self, own, values) -> dict[str, object]:
+    def _replace(self, own, values) -> dict[str, object]:
         """Return the own parameters with some values replaced, and then some of the parts in their lists."""
         own = {parameter: values.get(parameter, value) for parameter, value in own.items()}
         parts = {name: part for name, part in values.items() if name not in own}
@@ -187,12 +187,12 @@ class NamedPartsMixin:
                 own[parameter] = [(name, parts.get(prefix + name, part)) for name, part in named]
         return own
 
-    def _changed(self, params, estimator_name, path="") -> dict[str, object]:
+    def _change(self, params, estimator_name, path="") -> dict[str, object]:
         """Return the own parameters with ``params`` set: first what is given whole, then what is within it.
 
         Messages are about the estimator that the user has called, and the path from there to this one.
         """
-        own = self._replaced(super().get_params(deep=False), params)
+        own = self._replace(super().get_params(deep=False), params)
         for parameter, prefix, named in self._named_lists(own):
             if prefix and any(key.startswith(prefix) for key in params):
                 check_names(named, parameter)  # or it is open which entry is meant
@@ -204,13 +204,13 @@ class NamedPartsMixin:
             nested.setdefault(name, {})[key.removeprefix(f"{name}__")] = params[key]
         for name, values in nested.items():
             found[name] = self._copy_with_params(name, values, found, estimator_name, path)
-        return self._replaced(own, {name: found[name] for name in nested})
+        return self._replace(own, {name: found[name] for name in nested})
 
     def _copy_with_params(self, name, values, found, estimator_name, path) -> BaseEstimator:
         """Return a copy of the part of a name, with new values for some of its parameters."""
         part = found[name]
         if isinstance(part, NamedPartsMixin):
-            return copy(part).set_params(**part._changed(values, estimator_name, f"{path}{name}__"))
+            return copy(part).set_params(**part._change(values, estimator_name, f"{path}{name}__"))
         part = clone(part)
         for key in sorted(values, key=lambda key: key.count("__")):  # a new activation before its parameters
             if key not in part.get_params():
@@ -224,7 +224,7 @@ class NamedPartsMixin:
         invalid = f"Invalid parameter {path + key!r} for estimator {estimator_name}"
         parameter, owner = key.partition("__")[0], owner_of(key, found)
         prefix = f"{parameter}__" if parameter in self._prefixed_lists and parameter in found else ""
-        valid = [name.removeprefix(prefix) for name in nested_params(found) if name.startswith(prefix)]
+        valid = [name.removeprefix(prefix) for name in collect_params(found) if name.startswith(prefix)]
         if prefix and not valid:
             return (
                 f"{invalid}: {parameter} is not a list with entries to set parameters of; "

@@ -100,7 +100,7 @@ class BatchNorm(MergingLayer):
         """
         weights = np.ones(X.shape[-2]) if unit.weights is None else unit.weights
         n_values = float(weights.sum()) * X[..., 0, 0].size
-        center, deviations = self._kept(X.shape, unit)
+        center, deviations = self._take_memory(X.shape, unit)
         np.copyto(center, weights @ image_sums(X).astype(np.float64) / n_values, casting="same_kind")
         channelwise(np.subtract, X, center, out=deviations)
         offset = weights @ image_sums(deviations).astype(np.float64) / n_values
@@ -109,7 +109,7 @@ class BatchNorm(MergingLayer):
         # the center is rounded: take the squares about the exact mean
         return n_values, center + offset, squares - n_values * offset**2
 
-    def _kept(self, shape, unit):
+    def _take_memory(self, shape, unit):
         """Return the memory of the mean of a unit and of the deviations from it."""
         return unit.buffer("center", shape[-1:]), unit.buffer("deviations", shape)
 
@@ -165,7 +165,7 @@ class BatchNorm(MergingLayer):
             channelwise(np.subtract, X, params["running_mean"], out=out)
             channelwise(np.multiply, out, unit.prepared, out=out)
             return channelwise(np.add, out, params["shift"], out=out)
-        center, deviations = self._kept(out.shape, unit)
+        center, deviations = self._take_memory(out.shape, unit)
         factor = params["scale"] * unit.merged["inverse"]
         shift = params["shift"] + factor * (center - unit.merged["mean"])
         channelwise(np.multiply, deviations, factor.astype(out.dtype), out=out)
@@ -173,7 +173,7 @@ class BatchNorm(MergingLayer):
 
     def backward_statistics(self, params, dY, unit):
         """Return the sums of dY and of dY times the normalized input; they are the gradients, too."""
-        center, deviations = self._kept(dY.shape, unit)
+        center, deviations = self._take_memory(dY.shape, unit)
         dY_sum = channel_sums(dY)
         products = np.multiply(deviations, dY, out=unit.scratch("products", dY.shape))
         product_sum = channel_sums(products) + dY_sum * (center - unit.merged["mean"])
@@ -193,7 +193,7 @@ class BatchNorm(MergingLayer):
         if not need_dX:
             return None
         merged = unit.merged
-        center, means = self._kept(dY.shape, unit)  # the deviations are not needed any more
+        center, means = self._take_memory(dY.shape, unit)  # the deviations are not needed any more
         factor = merged["inverse"] * merged["mean_product"]
         shift = merged["mean_dY"] + factor * (center - merged["mean"])
         channelwise(np.multiply, means, factor.astype(dY.dtype), out=means)
@@ -248,7 +248,7 @@ class SampleNorm(Layer):
     _parameter_constraints: dict = {"epsilon": [Interval(Real, 0, None, closed="neither")]}
 
     @abstractmethod
-    def normalized_together(self, input_shape):
+    def count_normalized_together(self, input_shape):
         """Return how many numbers share a mean and a variance; raise a ValueError where none can."""
 
     @abstractmethod
@@ -257,7 +257,7 @@ class SampleNorm(Layer):
 
     def output_shape(self, input_shape):
         """Return the shape of the input; see :meth:`Layer.output_shape`."""
-        if self.normalized_together(input_shape) == 1:
+        if self.count_normalized_together(input_shape) == 1:
             raise ValueError(
                 "each number would be normalized by itself, which gives zero whatever the number is; "
                 f"{self._remedy(input_shape)}"
@@ -351,7 +351,7 @@ class LayerNorm(SampleNorm):
     def __init__(self, epsilon=1e-5):
         self.epsilon = epsilon
 
-    def normalized_together(self, input_shape):
+    def count_normalized_together(self, input_shape):
         """Return the number of channels."""
         return input_shape[-1]
 
@@ -404,7 +404,7 @@ class GroupNorm(SampleNorm):
         self.groups = groups
         self.epsilon = epsilon
 
-    def normalized_together(self, input_shape):
+    def count_normalized_together(self, input_shape):
         """Return the pixels times the channels of a group; raise a ValueError if groups are uneven."""
         groups = as_size(self.groups, "groups")
         check_divides(groups, channels=input_shape[-1])

@@ -282,7 +282,7 @@ class Executor:
 
     def _merge(self, index):
         node, context = self.program.nodes[index], self._context
-        with node.named_errors():
+        with node.name_errors():
             result = node.layer.merge(context.params[index], self._partials(), part=self._part)
             check_merged(result, node.layer.state_params, context.params[index])
         context.merged[index], state = result
@@ -290,7 +290,7 @@ class Executor:
 
     def _backward_merge(self, index):
         node, context = self.program.nodes[index], self._context
-        with node.named_errors():
+        with node.name_errors():
             context.merged[index] = node.layer.backward_merge(
                 context.params[index], context.merged[index], self._partials()
             )

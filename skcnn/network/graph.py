@@ -6,7 +6,7 @@ from typing import NoReturn
 
 from skcnn._sklearn import check_hyperparameters
 from skcnn.layers.base import Block, Layer, MergingLayer, Shape, is_integer
-from skcnn.layers.contract import ERRORS, check_declarations, checked_shape, named
+from skcnn.layers.contract import ERRORS, check_declarations, check_shape, name_error
 
 
 @dataclass(frozen=True)
@@ -52,10 +52,10 @@ class Node:
         """Raise an error that has come out of this layer with its name; one of reading images as it is."""
         if self.layer is None:
             raise error
-        raise named(error, labelled(self.name, self.layer)) from error
+        raise name_error(error, describe_block(self.name, self.layer)) from error
 
     @contextmanager
-    def named_errors(self):
+    def name_errors(self):
         """Name this layer in errors that come out of it during a block."""
         try:
             yield
@@ -63,7 +63,7 @@ class Node:
             self.raise_named(error)
 
 
-def labelled(name: str, block: Block) -> str:
+def describe_block(name: str, block: Block) -> str:
     """Return how messages call a block: by its name in the stack and how one would write it."""
     return f"layer {name!r}, {' '.join(repr(block).split())}"
 
@@ -122,7 +122,7 @@ class Graph:
             )
         shapes = tuple(self.shape(source) for source in sources)
         input_shape = shapes[0] if len(shapes) == 1 else shapes
-        output_shape = checked_shape(layer.output_shape(input_shape), "output_shape must return")
+        output_shape = check_shape(layer.output_shape(input_shape), "output_shape must return")
         check_declarations(layer, input_shape)
         if len(output_shape) == 3 and not any(len(shape) == 3 for shape in shapes):
             raise ValueError(
@@ -150,7 +150,7 @@ class Graph:
         except MisfitError:
             raise  # by a block within this one, which is named
         except ERRORS as error:
-            where = f"{labelled(name, block)}, on input of shape {self.shape(source)}"
+            where = f"{describe_block(name, block)}, on input of shape {self.shape(source)}"
             raise MisfitError(f"{where}: {error}") from error
         self.ends[name] = end
         if len(self.nodes) == n_nodes:

@@ -104,7 +104,7 @@ class Model:
             If a result is not finite, since X is too large.
         """
         node = self.network.nodes[index]
-        results = predicted(self.network.up_to(index), ImageSource(X, self.format).read, len(X))
+        results = predict(self.network.up_to(index), ImageSource(X, self.format).read, len(X))
         finite_rows(results, f"the results of layer {node.name!r} for")
         return results.reshape(len(X), *node.output_shape)
 
@@ -136,7 +136,7 @@ class Model:
         )
 
 
-def predicted(network: Network, read, n_rows: int) -> np.ndarray:
+def predict(network: Network, read, n_rows: int) -> np.ndarray:
     """Return what a network predicts for the rows that ``read`` reads, shape (n_rows, n_outputs)."""
     out = np.empty((n_rows, network.n_outputs), network.dtype)
     with worker_pool(n_predicted=n_rows) as pool:

@@ -210,7 +210,7 @@ def init_network(nodes: tuple[Node, ...], *, dtype, seed: int) -> Network:
     """
     params, streams = {}, RandomStreams(seed)
     for index, node in enumerate(nodes[1:], start=1):
-        with node.named_errors():
+        with node.name_errors():
             own = params[node.name] = node.layer.init_params(
                 node.input_shape,
                 activation=following_activation(nodes, index),

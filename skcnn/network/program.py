@@ -157,9 +157,9 @@ class Program:
         clock = count()
         for number, (kind, segment) in enumerate(segments):
             for operation, index in segment.operations:
-                touched = [(kind, node) for node in self._touched(operation, index)]
+                touched = [(kind, node) for node in self._find_touched(operation, index)]
                 if kind == "gradient":
-                    touched += [("value", node) for node in self._read_in_backward(index)]
+                    touched += [("value", node) for node in self._find_read_in_backward(index)]
                 use = Use(next(clock), number)
                 for kind_touched, node in touched:
                     uses[kind_touched, self.homes[kind_touched][node]].append(use)
@@ -167,7 +167,7 @@ class Program:
             uses["gradient", self.homes["gradient"][0]].append(Use(next(clock), len(segments)))
         return uses
 
-    def _touched(self, operation, index):
+    def _find_touched(self, operation, index):
         """Return the nodes whose results, or gradients, an operation reads or writes."""
         inputs = self.nodes[index].inputs
         if operation == "statistics":
@@ -176,7 +176,7 @@ class Program:
             return (index,)  # what they need of the input, statistics have kept
         return (index, *inputs)
 
-    def _read_in_backward(self, index):
+    def _find_read_in_backward(self, index):
         """Return the nodes whose results the backward pass of a node reads."""
         reads = self.reads[index]
         return (self.nodes[index].inputs if "X" in reads else ()) + ((index,) if "Y" in reads else ())

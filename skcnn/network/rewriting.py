@@ -54,7 +54,7 @@ def fuse(nodes: tuple[Node, ...]) -> tuple[Node, ...]:
     return tuple(fused)
 
 
-def folded(nodes: tuple[Node, ...], params: Params) -> tuple[tuple[Node, ...], Params]:
+def fold(nodes: tuple[Node, ...], params: Params) -> tuple[tuple[Node, ...], Params]:
     r"""Return nodes for prediction, without those BatchNorms that the layer in front can do the work of.
 
     With the statistics of training, a BatchNorm multiplies each channel by a number and adds another; the
@@ -94,7 +94,7 @@ def folded(nodes: tuple[Node, ...], params: Params) -> tuple[tuple[Node, ...], P
     >>> from skcnn.random_streams import RandomStreams
     >>> layers = [("conv", Conv2D(4)), ("norm", BatchNorm()), ("relu", ReLU())]
     >>> network = init_network(compile_nodes(layers, (8, 8, 1)), dtype="float32", seed=0)
-    >>> nodes, params = folded(network.nodes, network.params)
+    >>> nodes, params = fold(network.nodes, network.params)
     >>> [node.name for node in nodes]
     ['input', 'conv', 'relu']
     """
@@ -106,7 +106,7 @@ def folded(nodes: tuple[Node, ...], params: Params) -> tuple[tuple[Node, ...], P
         if type(node.layer) is BatchNorm and n_readers[node.inputs[0]] == 1:
             (source,) = inputs
             absorbing = kept[source]
-            layer, scaled = _absorbed(absorbing, node, params)
+            layer, scaled = _absorb(absorbing, node, params)
             if layer is not None:
                 kept[source] = replace(absorbing, layer=layer)
                 params[absorbing.name] = scaled
@@ -117,13 +117,13 @@ def folded(nodes: tuple[Node, ...], params: Params) -> tuple[tuple[Node, ...], P
     return tuple(kept), params
 
 
-def _absorbed(node, norm, params):
+def _absorb(node, norm, params):
     """Return layer and parameters of a node and a BatchNorm behind it in one, or None twice."""
     if type(node.layer) not in ABSORBING:
         return None, None
     with np.errstate(all="ignore"):  # what is not finite is seen below
         factor, offset = norm.layer.factor_and_offset(params[norm.name])
-        layer, scaled = node.layer.scaled(params[node.name], factor, offset)
+        layer, scaled = node.layer.scale_and_shift(params[node.name], factor, offset)
     if not all(np.isfinite(value).all() for value in scaled.values()):
         return None, None
     return layer, scaled

@@ -10,7 +10,7 @@ from skcnn.layers import BatchNorm, Dropout, SpatialDropout2D
 from skcnn.layers.normalization import ChannelAffine
 from skcnn.network.executor import Batch, Executor
 from skcnn.network.losses import LinearLoss
-from skcnn.network.model import Model, predicted
+from skcnn.network.model import Model, predict
 from skcnn.network.network import Network, network_with
 from skcnn.network.threads import worker_pool
 
@@ -152,7 +152,7 @@ def differ(inference_network: Network, network: Network, read) -> bool:
 
     More than rounding errors, that is.
     """
-    (expected,) = predicted(network, read, 1)
+    (expected,) = predict(network, read, 1)
     with worker_pool() as pool:
         executor = Executor(inference_network, pool, training=True, seed=0)
         (found,) = executor.results(Batch(1, read), np.empty((1, len(expected)), inference_network.dtype))

@@ -7,7 +7,7 @@ import numpy as np
 from skcnn.network.graph import Node
 from skcnn.network.network import Network, Params
 from skcnn.network.program import Program
-from skcnn.network.rewriting import folded, fuse
+from skcnn.network.rewriting import fold, fuse
 
 
 class Setup:
@@ -51,7 +51,7 @@ class Setup:
         """Return what ``prepare`` of each layer returns for the parameters as they are now."""
         prepared = [None]
         for node, own, plan in zip(self.program.nodes[1:], self.params[1:], self.plans[1:], strict=True):
-            with node.named_errors():
+            with node.name_errors():
                 prepared.append(node.layer.prepare(own, plan, training=training))
         return prepared
 
@@ -79,7 +79,7 @@ class PredictionSetup(Setup):
                 for name, value in network.params.get(node.name, {}).items():
                     self._bytes[node.name, name] = copied = bytearray(np.ascontiguousarray(value).data)
                     copies[node.name][name] = np.ndarray(value.shape, value.dtype, copied)
-        super().__init__(*folded(network.nodes, network.params | copies), network.dtype)
+        super().__init__(*fold(network.nodes, network.params | copies), network.dtype)
         self.prepared = self.prepare(training=False)
 
     def is_of(self, network: Network) -> bool:
@@ -107,7 +107,7 @@ def prediction_setup(network: Network) -> PredictionSetup:
 
 def plan_of(node: Node):
     """Return the plan of a node's layer."""
-    with node.named_errors():
+    with node.name_errors():
         return node.layer.plan(node.input_shape)
 
 

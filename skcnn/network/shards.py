@@ -123,6 +123,6 @@ class Shard:
     def finish(self) -> None:
         """Let every layer turn its accumulators into gradients; what none has written is zero."""
         for node, unit in zip(self._context.program.nodes[1:], self.whole.units[1:], strict=True):
-            with node.named_errors():
+            with node.name_errors():
                 unit.finish()
         self._own.fill_gradients()

@@ -144,16 +144,16 @@ class NetworkSummary:
 
     def _columns(self):
         """Return the keys of the columns; what nodes read is shown where it is not always the one before."""
-        is_chain = not any(map(_reads_shown, [None, *self.records], self.records))
+        is_chain = not any(map(_show_reads, [None, *self.records], self.records))
         return [key for key in HEADERS if not (key == "reads" and is_chain)]
 
     def _cells(self):
         """Return the texts of the table, row by row: headers, nodes, totals."""
         rows = [HEADERS]
         for before, record in zip([None, *self.records], self.records, strict=False):
-            shown = {key: _shown(key, value) for key, value in record.items()}
-            rows.append(shown | {"reads": _reads_shown(before, record)})
-        rows.append({"name": "total"} | {key: _shown(key, value) for key, value in self.totals.items()})
+            shown = {key: _show(key, value) for key, value in record.items()}
+            rows.append(shown | {"reads": _show_reads(before, record)})
+        rows.append({"name": "total"} | {key: _show(key, value) for key, value in self.totals.items()})
         return [[row.get(key, "") for key in self._columns()] for row in rows]
 
     def _remarks(self):
@@ -161,13 +161,13 @@ class NetworkSummary:
         return [LEGEND.format(self.dtype), *self.notes]
 
 
-def _reads_shown(before: dict | None, record: dict) -> str:
+def _show_reads(before: dict | None, record: dict) -> str:
     """Return the nodes that a node reads, nothing where it is the one before."""
     usual = [] if before is None else [before["name"]]
     return "" if record["reads"] == usual else ", ".join(record["reads"])
 
 
-def _shown(key: str, value) -> str:
+def _show(key: str, value) -> str:
     """Return an entry of a record as the table shows it."""
     if key == "layer":
         text = value or ""
@@ -292,7 +292,7 @@ def summary_of_nodes(nodes: tuple[Node, ...], dtype: np.dtype) -> NetworkSummary
     """
     records = []
     for node in nodes:
-        with node.named_errors():  # some layers make parameters to tell their shapes
+        with node.name_errors():  # some layers make parameters to tell their shapes
             shapes = {} if node.layer is None else node.layer.param_shapes(node.input_shape)
         records.append(record_of(node, nodes, shapes, dtype))
     return NetworkSummary(records, dtype.name)

@@ -26,17 +26,17 @@ def copy_without_callbacks(estimator):
 class UnwatchedFit:
     """The tasks of a fit where no callback is set."""
 
-    def begin_epoch(self, ended: Callable) -> None:
+    def begin_epoch(self, copy_result: Callable) -> None:
         """Do nothing."""
 
-    def end_epoch(self, goes_on: bool, ended: Callable) -> bool:
+    def end_epoch(self, goes_on: bool, copy_result: Callable) -> bool:
         """Return ``goes_on``; see :meth:`WatchedFit.end_epoch`."""
         return goes_on
 
     def end_epochs(self) -> None:
         """Do nothing."""
 
-    def end(self, ended: Callable) -> None:
+    def end(self, copy_result: Callable) -> None:
         """Do nothing."""
 
 
@@ -64,24 +64,24 @@ class WatchedFit:
         self._users_numpy_state = current_numpy_state()
         self._call(task.call_on_fit_task_begin)
 
-    def begin_epoch(self, ended: Callable) -> None:
+    def begin_epoch(self, copy_result: Callable) -> None:
         """Begin an epoch.
 
         Parameters
         ----------
-        ended : callable
+        copy_result : callable
             Returns the result that training has if it ends now. Called when a callback asks for it.
         """
         self._epoch = self._task.subcontext(task_name="epoch")
-        self._call(self._epoch.call_on_fit_task_begin, ended)
+        self._call(self._epoch.call_on_fit_task_begin, copy_result)
 
-    def end_epoch(self, goes_on: bool, ended: Callable) -> bool:
+    def end_epoch(self, goes_on: bool, copy_result: Callable) -> bool:
         """End an epoch, begin the next one, and return whether there is one; callbacks may say no."""
         epoch, self._epoch = self._epoch, None
-        is_to_stop = self._call(epoch.call_on_fit_task_end, ended)
+        is_to_stop = self._call(epoch.call_on_fit_task_end, copy_result)
         if is_to_stop or not goes_on:
             return False
-        self.begin_epoch(ended)
+        self.begin_epoch(copy_result)
         return True
 
     def end_epochs(self) -> None:
@@ -89,23 +89,23 @@ class WatchedFit:
         if self._epoch is not None:
             self._call(self._epoch.call_on_fit_task_end)
 
-    def end(self, ended: Callable) -> None:
+    def end(self, copy_result: Callable) -> None:
         """End the fit, with what returns its result."""
-        self._call(self._task.call_on_fit_task_end, ended)
+        self._call(self._task.call_on_fit_task_end, copy_result)
 
-    def _call(self, hooks, ended=None):
+    def _call(self, hooks, copy_result=None):
         """Call a hook of all callbacks, and return what they say."""
 
         def attributes():
             with working_numpy_state():
                 # BaseEstimator._from_reconstruction_attributes gives each to setattr; as one, a name that is
                 # not there goes, too
-                return {"__dict__": vars(self._fitted_copy(ended()))}
+                return {"__dict__": vars(self._fitted_copy(copy_result()))}
 
         with self._users_numpy_state():
             return hooks(
                 estimator=self._estimator,
-                reconstruction_attributes=None if ended is None else attributes,
+                reconstruction_attributes=None if copy_result is None else attributes,
                 **self._samples,
             )
 

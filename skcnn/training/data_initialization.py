@@ -56,7 +56,7 @@ def initialize_from_data(
     for index, node in enumerate(network.nodes[1:], start=1):
         params = network.params.get(node.name, {})
         if len(node.inputs) == 1 and node.layer.has_init_from_data:
-            with node.named_errors():
+            with node.name_errors():
                 node.layer.init_from_data(params, Results(network, node.inputs[0], data, seed, pool))
         if unit_variance and node.layer.decayed_params:
             results = Results(network, index, data, seed, pool).of(rows)

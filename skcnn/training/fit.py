@@ -181,23 +181,23 @@ class Fit:
     def _end(self, outcome: Outcome) -> None:
         """Set outcome and result, of the network and the state that were trained."""
         self.outcome = outcome
-        self.result = self._result(self.model.network, self.state)
+        self.result = self._make_result(self.model.network, self.state)
 
-    def ended(self) -> Result:
+    def copy_result(self) -> Result:
         """Return what stays if training ends now."""
-        return self._result(self.model.network.copy(), self.state.copy())
+        return self._make_result(self.model.network.copy(), self.state.copy())
 
-    def _result(self, network: Network, state: TrainingState) -> Result:
+    def _make_result(self, network: Network, state: TrainingState) -> Result:
         """Return what stays, in a network and a state to write into."""
         if self.objective.averaging and state.trained is None:
             state.trained = network.vector.copy()  # training goes on from the last weights
-        history = self.history.extended(self._monitor, state.n_samples_seen)
+        history = self.history.extend(self._monitor, state.n_samples_seen)
         if self.outcome is Outcome.DIVERGED and self.previous is not None and not self.has_progressed:
             return Result(self.previous, state, history)
-        network.restore(self._monitor.best or self._kept_network().snapshot())
+        network.restore(self._monitor.best or self._choose_network().snapshot())
         return Result(self.model.with_parts(network=network), state, history)
 
-    def _kept_network(self):
+    def _choose_network(self):
         """Return the network whose weights stay, early stopping left out."""
         if self.outcome is Outcome.INTERRUPTED:
             return self.model.network
@@ -266,7 +266,7 @@ class Fit:
             )
         elif self.validation is not None and self.history.validation_scores is not None:
             self._monitor.begin(network, self.validation.score(network, self._pool))
-        self.watch.begin_epoch(self.ended)
+        self.watch.begin_epoch(self.copy_result)
 
     def _minimize(self):
         """Let the solver work until an epoch is the last one."""
@@ -289,7 +289,7 @@ class Fit:
         if self.validation is not None:
             scored = self._average(n_samples=VALIDATED_SAMPLES)
             record["validation_score"] = self.validation.score(scored, self._pool)
-        goes_on = self.watch.end_epoch(self._monitor.goes_on(record, scored), self.ended)
+        goes_on = self.watch.end_epoch(self._monitor.goes_on(record, scored), self.copy_result)
         if not goes_on and self._monitor.best is None:
             try:
                 self._last = self._average()

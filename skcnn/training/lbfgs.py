@@ -15,9 +15,9 @@ from skcnn.training.loop import (
     DivergenceError,
     add_penalty,
     has_finite_parameters,
+    hold_interrupts,
     make_batch,
     resume,
-    uninterrupted,
 )
 from skcnn.training.state import Objective, TrainingState
 from skcnn.user_warnings import warn_user
@@ -171,7 +171,7 @@ class FullBatch:
         network = self._network
         np.copyto(network.vector, weights, casting="same_kind")
         network.set_state(self._blank)  # running statistics that start at zero become those of the samples
-        with uninterrupted():
+        with hold_interrupts():
             loss = self._executor.gradients(self._batch, self._objective.loss)
             gradient = self._executor.reduce()
             loss += add_penalty(network, gradient, self._objective.alpha)

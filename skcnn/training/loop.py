@@ -83,7 +83,7 @@ def train_epochs(
             np.array_split(order_of_epoch(data, state, objective.shuffle), n_batches)
         ):
             rate = schedule.rate(replace(position, step=first_step + index))
-            with uninterrupted(), checkpoint.restore_on_divergence():
+            with hold_interrupts(), checkpoint.restore_on_divergence():
                 loss, gradient = loss_and_gradient(executor, data, rows, state, objective)
                 if index == 0:
                     checkpoint.save()
@@ -323,7 +323,7 @@ def has_finite_parameters(network: Network) -> bool:
 
 
 @contextmanager
-def uninterrupted():
+def hold_interrupts():
     """Hold back an interrupt from the keyboard until the end of the block, so that a step is complete."""
     handler = signal.getsignal(signal.SIGINT)
     if threading.current_thread() is not threading.main_thread() or not callable(handler):

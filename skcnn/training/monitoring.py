@@ -164,7 +164,7 @@ class History:
         best_loss = self.best_loss if self.objective == objective else None
         return replace(self, mean_weight=mean_weight, objective=objective, best_loss=best_loss)
 
-    def extended(self, monitor: Monitor, n_samples_seen: int) -> "History":
+    def extend(self, monitor: Monitor, n_samples_seen: int) -> "History":
         """Return a history that goes on with the records of a monitor, in lists of its own."""
         n_before = len(self.batch_losses)  # without those of an epoch that was broken off
         records = [record | {"step": n_before + record["step"]} for record in monitor.records]

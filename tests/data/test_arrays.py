@@ -8,7 +8,7 @@ from PIL import Image
 from scipy import sparse
 from seeds import generator
 
-from skcnn.data.arrays import refuse_masked, stacked
+from skcnn.data.arrays import refuse_masked, stack_images
 
 IMAGES = generator(0).integers(0, 256, (4, 6, 5)).astype("uint8")
 
@@ -38,7 +38,7 @@ def vector(entries):
     return np.fromiter(entries, dtype=object)
 
 
-def swapped(entry, index=2):
+def swap(entry, index=2):
     """Return a list of images with another entry in the place of one."""
     return [*IMAGES[:index], entry, *IMAGES[index + 1 :]]
 
@@ -68,7 +68,7 @@ def swapped(entry, index=2):
     ids=lambda X: f"{type(X).__name__} {np.shape(X)}",
 )
 def test_images_of_one_shape_become_an_array(X):
-    assert_array_equal(np.asarray(stacked(X)), IMAGES)
+    assert_array_equal(np.asarray(stack_images(X)), IMAGES)
 
 
 @pytest.mark.parametrize(
@@ -87,13 +87,13 @@ def test_images_of_one_shape_become_an_array(X):
     ids=lambda X: f"{type(X).__name__} {X.shape}",
 )
 def test_what_holds_numbers_is_passed_on_as_it_is(X):
-    assert stacked(X) is X
+    assert stack_images(X) is X
 
 
 def test_values_missing_in_a_column_of_numbers_are_not_taken_for_missing_images():
     X = np.array([[1.0], [None], [3.0]], dtype=object)
-    assert stacked(X) is X
-    assert stacked(X.tolist()).tolist() == X.tolist()
+    assert stack_images(X) is X
+    assert stack_images(X.tolist()).tolist() == X.tolist()
 
 
 SMALL = IMAGES[0, :4]
@@ -126,7 +126,7 @@ NOT_STACKED = {
 )
 def test_an_entry_that_does_not_fit_is_named_with_what_it_is(make, entry, message):
     with pytest.raises(ValueError, match=message) as caught:
-        stacked(make(swapped(entry)))
+        stack_images(make(swap(entry)))
     assert len(str(caught.value)) < 250
 
 
@@ -145,7 +145,7 @@ def test_an_entry_that_does_not_fit_is_named_with_what_it_is(make, entry, messag
 )
 def test_pairs_of_image_and_label_are_told_so(X):
     with pytest.raises(ValueError, match=r"entry 0 of X is a pair.*y=\[label for image, label in pairs\]"):
-        stacked(X)
+        stack_images(X)
 
 
 NO_ARRAYS = {
@@ -166,7 +166,7 @@ NO_ARRAYS = {
 @pytest.mark.parametrize(("name", "X"), NO_ARRAYS.items(), ids=NO_ARRAYS)
 def test_what_is_no_array_is_named_without_what_it_holds(name, X):
     with pytest.raises(ValueError, match=f"X must be an array of images, got (an object of type )?{name}$"):
-        stacked(X)
+        stack_images(X)
 
 
 def test_masks_are_refused_where_they_hide_something():

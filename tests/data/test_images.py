@@ -15,7 +15,7 @@ from skcnn.data.images import (
     ImageSource,
     check_image_layout,
     resolve_image_shape,
-    standardized,
+    standardize,
 )
 
 HEIGHT, WIDTH, CHANNELS = 3, 4, 2
@@ -147,7 +147,7 @@ def test_memory_does_not_matter_and_is_left_as_it_is(tmp_path):
     expected = scale = None
     for name, X in memory_layouts(images, tmp_path):
         before = X.copy()
-        format = standardized(ImageSource(X, image_format()), weights)
+        format = standardize(ImageSource(X, image_format()), weights)
         out = read(X, format)
         if expected is None:
             expected, scale = out, format
@@ -187,7 +187,7 @@ def test_standardizing_a_large_memory_map_allocates_blocks(tmp_path):
     mapped[::2] = 2
     source = ImageSource(mapped, image_format((16, 16, 3), dtype="float32"))
     tracemalloc.start()
-    format = standardized(source, None, block_bytes=50_000)
+    format = standardize(source, None, block_bytes=50_000)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     np.testing.assert_array_equal(format.mean, 1)
@@ -201,7 +201,7 @@ def test_standardized_equals_mean_and_deviation_of_each_channel(dtype, channels_
     images = generator(0).normal([3.0, -100.0], [0.1, 5.0], (50, 6, 7, 2)).astype(dtype)
     X = images.transpose(0, 3, 1, 2) if channels_first else images
     source = ImageSource(X, image_format((6, 7, 2), channels_first=channels_first, dtype=dtype))
-    format = standardized(source, None)
+    format = standardize(source, None)
     exact = images.astype(np.float64)
     # rounding of the result, and of sums of 2,100 float64 values
     rtol = np.finfo(dtype).eps + 2100 * 2**-53
@@ -213,7 +213,7 @@ def test_standardized_equals_mean_and_deviation_of_each_channel(dtype, channels_
 
 def test_standardized_images_have_zero_mean_and_unit_deviation():
     images = generator(0).gamma(2.0, 30.0, (40, 5, 5, 3))
-    format = standardized(ImageSource(images, image_format((5, 5, 3))), None)
+    format = standardize(ImageSource(images, image_format((5, 5, 3))), None)
     out = read(images, format)
     np.testing.assert_allclose(out.mean(axis=(0, 1, 2)), 0, atol=1e-13)
     np.testing.assert_allclose(out.std(axis=(0, 1, 2)), 1, rtol=1e-13)
@@ -231,7 +231,7 @@ def test_a_weight_equals_repetition_in_standardization():
     repeats = generator(1).integers(0, 4, 12)
     kept = np.flatnonzero(repeats)
     source = ImageSource(images, image_format((5, 4, 3)), kept)
-    weighted = standardized(source, repeats[kept].astype(float))
+    weighted = standardize(source, repeats[kept].astype(float))
     repeated = np.repeat(images, repeats, axis=0)
     np.testing.assert_allclose(weighted.mean, repeated.mean(axis=(0, 1, 2)), rtol=1e-13)
     np.testing.assert_allclose(weighted.deviation, repeated.std(axis=(0, 1, 2)), rtol=1e-13)
@@ -242,7 +242,7 @@ def test_the_scale_of_weights_does_not_matter_in_standardization(factor):
     images = generator(0).gamma(2.0, 30.0, (12, 5, 4, 3))
     weights = generator(1).uniform(0.5, 2, 12)
     source = ImageSource(images, image_format((5, 4, 3)))
-    once, scaled = standardized(source, weights), standardized(source, factor * weights)
+    once, scaled = standardize(source, weights), standardize(source, factor * weights)
     np.testing.assert_allclose(scaled.mean, once.mean, rtol=1e-13)
     np.testing.assert_allclose(scaled.deviation, once.deviation, rtol=1e-13)
 
@@ -251,7 +251,7 @@ def test_a_block_whose_weights_are_nothing_beside_the_others_is_left_out():
     images = generator(0).gamma(2.0, 30.0, (6, 5, 4, 3))
     weights = np.array([1e-300, 1e-300, 1e308, 1e308, 1e-300, 1e-300])
     source, block_bytes = ImageSource(images, image_format((5, 4, 3))), 2 * images[0].nbytes
-    format = standardized(source, weights, block_bytes=block_bytes)
+    format = standardize(source, weights, block_bytes=block_bytes)
     np.testing.assert_allclose(format.mean, images[2:4].mean(axis=(0, 1, 2)), rtol=1e-13)
 
 
@@ -261,7 +261,7 @@ def test_several_blocks_equal_one_block(images_in_block, weighted):
     images = generator(0).normal(1000.0, 1.0, (13, 5, 4, 3))
     weights = generator(1).uniform(size=13) if weighted else None
     source, block_bytes = ImageSource(images, image_format((5, 4, 3))), images[0].nbytes * images_in_block
-    format = standardized(source, weights, block_bytes=block_bytes)
+    format = standardize(source, weights, block_bytes=block_bytes)
     pixel_weights = np.repeat(np.ones(13) if weights is None else weights, 20)
     pixels = images.reshape(-1, 3)
     mean = np.average(pixels, axis=0, weights=pixel_weights)
@@ -272,14 +272,14 @@ def test_several_blocks_equal_one_block(images_in_block, weighted):
 
 def test_a_block_is_at_least_one_image():
     images = random_images().astype(float)
-    format = standardized(ImageSource(images, image_format()), None, block_bytes=1)
+    format = standardize(ImageSource(images, image_format()), None, block_bytes=1)
     np.testing.assert_allclose(format.mean, images.mean(axis=(0, 1, 2)), rtol=1e-14)
 
 
 def test_few_bits_of_a_large_offset_are_no_trap_for_float32():
     """The deviation of 2 ** 20 + {0, 1} is one half: sums of squares in float32 would give rubbish."""
     images = (2.0**20 + np.arange(200_000) % 2).astype(np.float32).reshape(-1, 10, 10, 1)
-    format = standardized(ImageSource(images, image_format((10, 10, 1), dtype="float32")), None)
+    format = standardize(ImageSource(images, image_format((10, 10, 1), dtype="float32")), None)
     assert format.deviation[0] == pytest.approx(0.5, rel=1e-6)
 
 
@@ -289,7 +289,7 @@ def test_a_constant_channel_becomes_zero_and_is_not_divided(constant, dtype):
     images = generator(0).standard_normal((30, 5, 4, 2)).astype(dtype)
     images[..., 1] = constant
     for given in (None, *generator(1).uniform(size=(20, 30))):  # some weights round the mean, some do not
-        format = standardized(ImageSource(images, image_format((5, 4, 2), dtype=dtype)), given)
+        format = standardize(ImageSource(images, image_format((5, 4, 2), dtype=dtype)), given)
         assert format.deviation[1] == 1
         assert format.deviation[0] == pytest.approx(1, abs=0.2)
         scale = max(abs(constant), 1.0)
@@ -304,7 +304,7 @@ def test_the_statistics_do_not_depend_on_the_threads_of_the_blas(n_images):
     results = []
     for n_threads in (1, 2, 4):
         with threadpool_limits(n_threads, user_api="blas"):
-            format = standardized(ImageSource(images, image_format((8, 8, 1))), weights)
+            format = standardize(ImageSource(images, image_format((8, 8, 1))), weights)
         results.append((format.mean.tolist(), format.deviation.tolist()))
     assert results[0] == results[1] == results[2]
 
@@ -326,13 +326,13 @@ def test_values_that_are_not_finite_in_float32_are_refused(values):
     with pytest.raises(ValueError, match="float32, the compute dtype"):
         read(X, image_format(dtype="float32"))
     with pytest.raises(ValueError, match="squares are not finite in float64"):
-        standardized(ImageSource(X, image_format(dtype="float32")), None)
+        standardize(ImageSource(X, image_format(dtype="float32")), None)
     assert np.isfinite(read(X, image_format(dtype="float64"))).all()
 
 
 def test_values_that_are_not_finite_in_float32_may_be_so_when_they_are_scaled():
     images = generator(0).normal(1e60, 1e50, (20, HEIGHT, WIDTH, CHANNELS))
-    format = standardized(ImageSource(images, image_format(dtype="float32")), None)
+    format = standardize(ImageSource(images, image_format(dtype="float32")), None)
     np.testing.assert_allclose(read(images, format).std(axis=(0, 1, 2)), 1, rtol=1e-5)
     with pytest.raises(ValueError, match="float32, the compute dtype"):
         read(images * 1e50, format)
@@ -353,7 +353,7 @@ WIDE = [
 def test_images_wider_than_the_compute_dtype_keep_their_digits(stored, pedestal):
     images = random_images(20)
     wide = (images + np.array(pedestal).astype(np.int64)).astype(stored)
-    format = standardized(ImageSource(wide, image_format(dtype="float32")), None)
+    format = standardize(ImageSource(wide, image_format(dtype="float32")), None)
     deviations = images - images.mean(axis=(0, 1, 2))
     np.testing.assert_allclose(format.deviation, images.std(axis=(0, 1, 2)), rtol=1e-6)
     out = read(wide, format)
@@ -365,7 +365,7 @@ def test_images_wider_than_the_compute_dtype_keep_their_digits(stored, pedestal)
 @pytest.mark.parametrize("stored", ["bool", "uint8", "int16", "uint16", "float16", "float32", ">f4"])
 def test_images_that_the_compute_dtype_holds_are_scaled_in_it(stored):
     images = random_images(20) % 2 if stored == "bool" else random_images(20)
-    format = standardized(ImageSource(images.astype(stored), image_format(dtype="float32")), None)
+    format = standardize(ImageSource(images.astype(stored), image_format(dtype="float32")), None)
     assert format.mean.dtype == format.deviation.dtype == np.float32
     expected = (naive_turn(images).astype(np.float32) - format.mean) / format.deviation
     np.testing.assert_array_equal(read(images.astype(stored), format), expected)
@@ -375,7 +375,7 @@ def test_images_that_the_compute_dtype_holds_are_scaled_in_it(stored):
 @pytest.mark.parametrize("stored", ["uint8", "int64", "float64"])
 def test_images_of_other_dtypes_than_those_fitted_are_read_alike(fitted, stored):
     images = random_images(20)
-    format = standardized(ImageSource(images.astype(fitted), image_format(dtype="float32")), None)
+    format = standardize(ImageSource(images.astype(fitted), image_format(dtype="float32")), None)
     expected = read(images.astype(fitted), format)
     np.testing.assert_array_equal(read(images.astype(stored), format), expected)
 
@@ -386,7 +386,7 @@ def test_reading_wide_images_allocates_blocks(tmp_path):
     source = ImageSource(mapped, image_format((16, 16, 1), dtype="float32"))
     out = np.empty((16, 16, 20, 1), np.float32)
     tracemalloc.start()
-    format = standardized(source, None, block_bytes=50_000)
+    format = standardize(source, None, block_bytes=50_000)
     ImageSource(mapped, format).read(slice(0, 20), out)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
@@ -398,7 +398,7 @@ def test_reading_wide_images_allocates_blocks(tmp_path):
 def test_values_that_are_too_large_to_be_squared_are_not_standardized(values):
     X = np.broadcast_to(values, (4, 2))
     with pytest.raises(ValueError, match="squares are not finite in float64"):
-        standardized(ImageSource(X, image_format((1, 2, 1))), None)
+        standardize(ImageSource(X, image_format((1, 2, 1))), None)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -7,7 +7,7 @@ import pytest
 from scipy import ndimage
 from seeds import generator
 
-from skcnn.kernels.geometry import boxes, folded_into, inside, shifted, warped
+from skcnn.kernels.geometry import boxes, fold_into, inside, shift, warp
 
 PAD_MODES = {"zeros": "constant", "edge": "edge", "reflect": "reflect"}
 NDIMAGE_MODES = {"zeros": "constant", "edge": "nearest", "reflect": "mirror"}
@@ -22,7 +22,7 @@ def random_images(shape=(6, 5, 4, 3), dtype=np.float64):
 def test_positions_beyond_the_edge_are_those_of_padding(size, fill):
     far = 3 * size + 2
     expected = np.pad(np.arange(1, size + 1), far, mode=PAD_MODES[fill])
-    pixels, exists = folded_into(np.arange(-far, size + far), size, fill)
+    pixels, exists = fold_into(np.arange(-far, size + far), size, fill)
     found = pixels + 1 if exists is None else (pixels + 1) * exists
     np.testing.assert_array_equal(found, expected)
 
@@ -31,7 +31,7 @@ def test_positions_beyond_the_edge_are_those_of_padding(size, fill):
 def test_shifted_images_are_cut_out_of_padded_ones(fill):
     images = random_images()
     offsets = np.array([(0, 0), (2, -1), (-3, 4), (9, -7)])
-    result = shifted(images, offsets, fill)
+    result = shift(images, offsets, fill)
     padded = np.pad(images, [(9, 9), (9, 9), (0, 0), (0, 0)], mode=PAD_MODES[fill])
     for number, (down, right) in enumerate(offsets):
         expected = padded[9 - down : 15 - down, 9 - right : 14 - right, number]
@@ -44,7 +44,7 @@ def test_warped_images_are_interpolated_as_by_scipy(fill, dtype):
     """Zeros beyond the edge are interpolated with, too, which SciPy calls grid-constant."""
     images = random_images((7, 6, 3, 2), dtype)
     matrices = np.moveaxis(np.array([[(0.9, 0.3), (-0.4, 1.2)], [(1, 0), (0, 1)], [(2, 0), (0, 0.5)]]), 0, -1)
-    result = warped(images, matrices, fill)
+    result = warp(images, matrices, fill)
     assert result.dtype == dtype
     center = (np.array(images.shape[:2]) - 1) / 2
     for number in range(3):

@@ -217,33 +217,33 @@ def events():
     return notes["events"] + [("gradient", float(gradients["spy"]["factor"][0]))]
 
 
-def named(events, name):
+def select(events, name):
     return [event[1:] for event in events if event[0] == name]
 
 
 def test_prepare_comes_once_a_step(events):
     assert events[0] == ("prepare", True)
-    assert len(named(events, "prepare")) == 1
+    assert len(select(events, "prepare")) == 1
 
 
 def test_forward_sees_its_rows_with_their_weights(events):
-    assert sorted(named(events, "forward")) == [(row, 1, [row + 1.0], "prepared") for row in range(4)]
+    assert sorted(select(events, "forward")) == [(row, 1, [row + 1.0], "prepared") for row in range(4)]
 
 
 def test_backward_finds_the_buffer_and_the_input_of_its_rows(events):
     """And nothing where an array is not named in backward_reads."""
-    assert sorted(named(events, "backward")) == [(row, row, None) for row in range(4)]
+    assert sorted(select(events, "backward")) == [(row, row, None) for row in range(4)]
 
 
 def test_finish_comes_once_a_shard_after_its_last_chunk(events):
     """The accumulator holds the sum of the shard: rows 0 and 1, rows 2 and 3, six pixels each."""
-    assert sorted(named(events, "finish")) == [(6 * (0 + 1),), (6 * (2 + 3),)]
+    assert sorted(select(events, "finish")) == [(6 * (0 + 1),), (6 * (2 + 3),)]
     kinds = [event[0] for event in events]
     assert kinds.index("finish") > max(place for place, kind in enumerate(kinds) if kind == "backward")
 
 
 def test_gradients_of_the_shards_are_added(events):
-    assert named(events, "gradient") == [(36,)]
+    assert select(events, "gradient") == [(36,)]
 
 
 @pytest.mark.parametrize(

@@ -503,7 +503,7 @@ def test_results_are_those_of_the_parts_put_together_by_hand(name, part):
 # nodes
 
 
-def described(nodes):
+def describe(nodes):
     """Return nodes as "name: names of inputs -> shape"."""
     return [
         f"{node.name}: {', '.join(nodes[source].name for source in node.inputs)} -> {node.output_shape}"
@@ -513,7 +513,7 @@ def described(nodes):
 
 def test_a_sum_of_equal_shapes_needs_no_projection():
     nodes = compile_nodes([("res1", Residual([Conv2D(2), ReLU(), Conv2D(2)]))], IMAGE)
-    assert described(nodes) == [
+    assert describe(nodes) == [
         "res1__conv2d_1: input -> (5, 4, 2)",
         "res1__relu_1: res1__conv2d_1 -> (5, 4, 2)",
         "res1__conv2d_2: res1__relu_1 -> (5, 4, 2)",
@@ -524,7 +524,7 @@ def test_a_sum_of_equal_shapes_needs_no_projection():
 def test_a_projection_is_normalized_as_the_branch_is():
     block = Residual([Conv2D(3, strides=2, activation="relu"), BatchNorm(0.5)], activation="tanh")
     nodes = compile_nodes([("first", Conv2D(2)), ("res1", block)], IMAGE)
-    assert described(nodes)[1:] == [
+    assert describe(nodes)[1:] == [
         "res1__conv2d_1: first -> (3, 2, 3)",
         "res1__conv2d_1_relu: res1__conv2d_1 -> (3, 2, 3)",
         "res1__batchnorm_1: res1__conv2d_1_relu -> (3, 2, 3)",
@@ -606,7 +606,7 @@ def test_a_projection_reads_the_first_pixel_of_every_stride():
 def test_branches_read_one_node_and_end_side_by_side():
     block = Parallel([Conv2D(3), [Conv2D(1), ReLU()], ("pooled", [same_pool()]), "passthrough", [Tanh()]])
     nodes = compile_nodes([("first", Conv2D(2)), ("mixed", block)], IMAGE)
-    assert described(nodes)[1:] == [
+    assert describe(nodes)[1:] == [
         "mixed__conv2d_1: first -> (5, 4, 3)",
         "mixed__branch_1__conv2d_1: first -> (5, 4, 1)",
         "mixed__branch_1__relu_1: mixed__branch_1__conv2d_1 -> (5, 4, 1)",
@@ -619,7 +619,7 @@ def test_branches_read_one_node_and_end_side_by_side():
 
 def test_a_sequence_is_its_layers():
     stage = Sequential([Conv2D(2), "passthrough", ("inner", Sequential([ReLU()])), Conv2D(1)])
-    assert described(compile_nodes([("stage", stage), ("next", Flatten())], IMAGE)) == [
+    assert describe(compile_nodes([("stage", stage), ("next", Flatten())], IMAGE)) == [
         "stage__conv2d_1: input -> (5, 4, 2)",
         "stage__inner__relu_1: stage__conv2d_1 -> (5, 4, 2)",
         "stage__conv2d_2: stage__inner__relu_1 -> (5, 4, 1)",
@@ -632,7 +632,7 @@ def test_flatten_is_inserted_in_containers_where_images_meet_vectors():
         ("stage", Sequential([Conv2D(1), ("res", Residual([Dense(4, activation="tanh"), Dense(20)]))])),
         ("last", Dense(2)),
     ]
-    assert described(compile_nodes(layers, IMAGE)) == [
+    assert describe(compile_nodes(layers, IMAGE)) == [
         "stage__conv2d_1: input -> (5, 4, 1)",
         "stage__res_flatten: stage__conv2d_1 -> (20,)",
         "stage__res__dense_1: stage__res_flatten -> (4,)",
@@ -642,7 +642,7 @@ def test_flatten_is_inserted_in_containers_where_images_meet_vectors():
         "last: stage__res -> (2,)",
     ]
     mixed = Parallel([Dense(2), [Conv2D(1), Dense(3)], GlobalAvgPool2D()])
-    assert described(compile_nodes([("mixed", mixed)], IMAGE)) == [
+    assert describe(compile_nodes([("mixed", mixed)], IMAGE)) == [
         "mixed__dense_1_flatten: input -> (40,)",
         "mixed__dense_1: mixed__dense_1_flatten -> (2,)",
         "mixed__branch_1__conv2d_1: input -> (5, 4, 1)",
@@ -655,7 +655,7 @@ def test_flatten_is_inserted_in_containers_where_images_meet_vectors():
 
 def test_containers_of_nothing_are_no_nodes():
     layers = [("a", Sequential(["passthrough"])), ("b", Parallel([["passthrough"]])), ("c", Tanh())]
-    assert described(compile_nodes(layers, IMAGE)) == ["c: input -> (5, 4, 2)"]
+    assert describe(compile_nodes(layers, IMAGE)) == ["c: input -> (5, 4, 2)"]
 
 
 def test_one_object_in_several_places_has_weights_of_its_own_in_each():
@@ -701,13 +701,13 @@ def test_compiling_leaves_containers_as_they_are():
 @each_block
 def test_containers_survive_cloning_and_pickling(name):
     block, input_shape = BLOCKS[name]
-    expected = described(compile_nodes([("block", block)], input_shape))
+    expected = describe(compile_nodes([("block", block)], input_shape))
     for copy in (
         clone(block),
         pickle.loads(pickle.dumps(block)),
         type(block)(**block.get_params(deep=False)),
     ):
-        assert described(compile_nodes([("block", copy)], input_shape)) == expected
+        assert describe(compile_nodes([("block", copy)], input_shape)) == expected
 
 
 # the estimator

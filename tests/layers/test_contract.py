@@ -8,7 +8,7 @@ from seeds import SEED, generator
 
 from skcnn import Conv2D, ConvNetClassifier, Dense, Flatten, Sequential
 from skcnn.layers import Activation, Block, Layer, MergingLayer
-from skcnn.layers.contract import check_array, check_params, checked_shape
+from skcnn.layers.contract import check_array, check_params, check_shape
 from skcnn.network.executor import Batch, Executor
 from skcnn.network.graph import compile_nodes
 from skcnn.network.network import init_network
@@ -128,7 +128,7 @@ def test_shapes_that_are_none_are_refused(shape, on_images):
 
 @pytest.mark.parametrize("shape", [[4, 3, 2], np.array([4, 3, 2]), tuple(np.array([4, 3, 2]))], ids=type)
 def test_shapes_of_other_types_become_tuples_of_ints(shape):
-    sizes = checked_shape(shape, "it must be")
+    sizes = check_shape(shape, "it must be")
     assert sizes == (4, 3, 2)
     assert {type(size) for size in sizes} == {int}
 

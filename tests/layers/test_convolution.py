@@ -476,7 +476,7 @@ def test_images_are_kept_for_the_backward_pass_where_the_kernel_reads_them():
 
 def test_scaled_parameters_keep_the_dtype():
     params = {"weight": np.ones((1, 1, 3, 2), np.float32), "bias": np.array([1, 2], np.float32)}
-    layer, scaled = Conv2D(2, 1).scaled(params, np.array([2.0, 3.0]), np.array([0.5, 1.0]))
+    layer, scaled = Conv2D(2, 1).scale_and_shift(params, np.array([2.0, 3.0]), np.array([0.5, 1.0]))
     assert layer.use_bias
     assert scaled["weight"].dtype == scaled["bias"].dtype == np.float32
     np.testing.assert_array_equal(scaled["weight"], np.broadcast_to([2, 3], (1, 1, 3, 2)))

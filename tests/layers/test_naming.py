@@ -26,7 +26,7 @@ from skcnn import (
     Sequential,
 )
 from skcnn.layers.containers import Add
-from skcnn.layers.naming import check_layers, is_passthrough, named_layers
+from skcnn.layers.naming import check_layers, is_passthrough, name_layers
 
 N_SAMPLES = 24
 X = generator(0).normal(size=(N_SAMPLES, 8, 6, 1))
@@ -52,13 +52,13 @@ def names_of(layers):
 def test_names_are_made_of_class_and_position():
     layers = [Conv2D(2), ReLU(), Conv2D(3), "passthrough", ("last", Dense(4)), Dense(5)]
     names = ["conv2d_1", "relu_1", "conv2d_2", "passthrough_1", "last", "dense_1"]
-    assert named_layers(layers) == list(zip(names, [*layers[:4], layers[4][1], layers[5]], strict=True))
+    assert name_layers(layers) == list(zip(names, [*layers[:4], layers[4][1], layers[5]], strict=True))
 
 
 def test_anything_has_names_or_none():
     """Parameters are validated by fit alone."""
-    assert named_layers("text") == named_layers(None) == named_layers({"conv": Conv2D(2)}) == []
-    assert names_of(named_layers([3, None, Conv2D, (1, 2), 4])) == [
+    assert name_layers("text") == name_layers(None) == name_layers({"conv": Conv2D(2)}) == []
+    assert names_of(name_layers([3, None, Conv2D, (1, 2), 4])) == [
         "int_1",
         "nonetype_1",
         "abcmeta_1",
@@ -93,12 +93,12 @@ def test_entries_that_are_no_layers_and_names_that_are_none_are_refused(named, m
 # get_params and set_params
 
 
-def named():
+def make_named():
     return [("conv1", Conv2D(2)), ("norm1", BatchNorm()), ("dense1", Dense(4))]
 
 
 def test_get_params_reaches_into_layers():
-    layers = named()
+    layers = make_named()
     params = make_net(layers).get_params()
     assert params["layers"] is layers
     assert params["conv1"] is layers[0][1]
@@ -113,19 +113,19 @@ def test_get_params_names_layers_without_names():
 
 
 def test_shallow_get_params_are_those_of_the_constructor():
-    params = make_net(named()).get_params(deep=False)
+    params = make_net(make_named()).get_params(deep=False)
     assert list(params) == sorted(inspect.signature(ConvNetClassifier).parameters)
 
 
 def test_all_params_can_be_set_again():
-    net = make_net(named())
+    net = make_net(make_named())
     before = repr(net)
     assert net.set_params(**net.get_params()) is net
     assert repr(net) == before
 
 
 def test_set_params_reaches_into_layers():
-    net = make_net(named()).set_params(conv1__filters=5, dense1__activation="tanh", max_iter=2)
+    net = make_net(make_named()).set_params(conv1__filters=5, dense1__activation="tanh", max_iter=2)
     assert net.get_params()["conv1__filters"] == 5
     assert net.layers[2][1].activation == "tanh"
     assert net.max_iter == 2
@@ -134,7 +134,7 @@ def test_set_params_reaches_into_layers():
 
 def test_set_params_replaces_layers():
     dense = Dense(7)
-    net = make_net(named()).set_params(norm1="passthrough", dense1=dense)
+    net = make_net(make_named()).set_params(norm1="passthrough", dense1=dense)
     assert names_of(net.layers) == ["conv1", "norm1", "dense1"]
     assert net.layers[1][1] == "passthrough"
     assert net.layers[2][1] is dense
@@ -147,12 +147,12 @@ def test_passthrough_is_replaced_by_a_layer():
 
 
 def test_replacement_and_its_parameters_may_come_in_one_call_in_any_order():
-    net = make_net(named()).set_params(conv1__filters=9, conv1=Conv2D(3, kernel_size=5))
+    net = make_net(make_named()).set_params(conv1__filters=9, conv1=Conv2D(3, kernel_size=5))
     assert (net.layers[0][1].filters, net.layers[0][1].kernel_size) == (9, 5)
 
 
 def test_new_layers_and_their_parameters_may_come_in_one_call():
-    net = make_net(named()).set_params(only__units=9, layers=[("only", Dense(3))])
+    net = make_net(make_named()).set_params(only__units=9, layers=[("only", Dense(3))])
     assert net.get_params()["only__units"] == 9
     assert names_of(net.layers) == ["only"]
 
@@ -170,7 +170,7 @@ def test_set_params_does_not_touch_the_list_that_the_user_passed():
     for layers in ([conv, dense], [("conv", conv), ("dense", dense)]):
         kept = list(layers)
         net = make_net(layers)
-        name = named_layers(layers)[0][0]
+        name = name_layers(layers)[0][0]
         net.set_params(**{name: "passthrough"})
         assert net.layers is not layers
         assert layers == kept
@@ -238,11 +238,11 @@ def test_set_params_without_parameters_changes_nothing():
     ids=str,
 )
 def test_set_params_sets_nothing_on_error(wrong):
-    layers = named()
+    layers = make_named()
     net = make_net(layers)
     before = repr(net)
     right = {"max_iter": 9, "conv1__filters": 9, "norm1": "passthrough", "alpha": 9.0}
-    for params in (right | wrong, wrong | right, right | {"layers": named()} | wrong):
+    for params in (right | wrong, wrong | right, right | {"layers": make_named()} | wrong):
         with pytest.raises(ValueError, match="Invalid parameter"):
             net.set_params(**params)
     assert repr(net) == before
@@ -269,12 +269,12 @@ def test_parameters_of_passthrough_are_refused():
 def test_mistyped_parameters_get_a_hint(typed, meant):
     message = f"Invalid parameter '{typed}' for estimator ConvNetClassifier. Did you mean '{meant}'?"
     with pytest.raises(ValueError, match=re.escape(message)):
-        make_net(named()).set_params(**{typed: 3})
+        make_net(make_named()).set_params(**{typed: 3})
 
 
 def test_parameters_like_no_other_get_the_list_of_valid_ones():
     with pytest.raises(ValueError, match=r"'qqq'.* Valid parameters are: .*'conv1__filters'.*'verbose'"):
-        make_net(named()).set_params(qqq=3)
+        make_net(make_named()).set_params(qqq=3)
 
 
 A_LIST = [[Conv2D(2)]]
@@ -336,8 +336,8 @@ def test_garbage_survives_until_fit(layers):
 def test_all_params_of_garbage_can_be_set_again(layers):
     net = make_net(layers)
     net.set_params(**net.get_params())
-    entries = [entry for _, entry in named_layers(layers)]
-    assert repr([entry for _, entry in named_layers(net.layers)]) == repr(entries)
+    entries = [entry for _, entry in name_layers(layers)]
+    assert repr([entry for _, entry in name_layers(net.layers)]) == repr(entries)
     with pytest.raises(ValueError, match="layer"):
         net.fit(X, Y)
 
@@ -361,7 +361,7 @@ def test_set_params_drops_no_layer_of_a_duplicate_name(layers, params):
 # containers
 
 
-def nested():
+def make_nested():
     return [
         (
             "res1",
@@ -411,7 +411,7 @@ NESTED_PARAMS = {
 @pytest.mark.parametrize("name", list(NESTED_PARAMS))
 def test_parameters_are_found_through_all_containers(name):
     value, other = NESTED_PARAMS[name]
-    net = make_net(nested())
+    net = make_net(make_nested())
     before = net.get_params()
     assert before[name] == value
     assert net.set_params(**{name: other}).get_params()[name] is other
@@ -422,7 +422,7 @@ def test_parameters_are_found_through_all_containers(name):
 
 
 def test_containers_are_found_by_name_with_their_stacks():
-    layers = nested()
+    layers = make_nested()
     params = make_net(layers).get_params()
     res1, mixed, stage, res3 = (layer for _, layer in layers)
     assert params["res1"] is res1
@@ -438,7 +438,7 @@ def test_containers_are_found_by_name_with_their_stacks():
 
 
 def test_all_params_of_containers_can_be_set_again():
-    net = make_net(nested())
+    net = make_net(make_nested())
     before = net.get_params()
     after = net.set_params(**before).get_params()
     values = [key for key, value in before.items() if value is None or isinstance(value, int | float | str)]
@@ -447,7 +447,7 @@ def test_all_params_of_containers_can_be_set_again():
 
 
 def test_parameters_of_containers_are_those_of_their_constructors():
-    for _, layer in nested():
+    for _, layer in make_nested():
         own = layer.get_params(deep=False)
         assert list(own) == sorted(inspect.signature(type(layer)).parameters)
         assert all(getattr(layer, name) is value for name, value in own.items())
@@ -495,7 +495,7 @@ def test_parameters_of_containers_are_those_of_their_constructors():
 )
 def test_layers_inside_of_containers_are_replaced(params, nodes):
     """And parameters of the new layers are set in the same call, in any order."""
-    net = make_net(nested())
+    net = make_net(make_nested())
     net.set_params(**{name: clone(value, safe=False) for name, value in params.items()})
     built = {node.name: type(node.layer) for node in net.fit(X, Y).network_.nodes}
     assert {name: built.get(name) for name in nodes} == nodes
@@ -569,7 +569,7 @@ NESTED_RIGHT = {
     ids=str,
 )
 def test_set_params_sets_nothing_in_any_container_on_error(wrong):
-    layers = nested()
+    layers = make_nested()
     net = make_net(layers)
     before = joblib.hash(net)
     for params in (NESTED_RIGHT | wrong, wrong | NESTED_RIGHT):
@@ -608,7 +608,7 @@ def test_set_params_leaves_the_layers_given_on_error():
 def test_mistyped_names_inside_of_containers_get_a_hint_with_the_full_name(typed, meant):
     message = f"Invalid parameter '{typed}' for estimator ConvNetClassifier. Did you mean '{meant}'?"
     with pytest.raises(ValueError, match=re.escape(message)):
-        make_net(nested()).set_params(**{typed: 3})
+        make_net(make_nested()).set_params(**{typed: 3})
 
 
 @pytest.mark.parametrize(
@@ -654,7 +654,7 @@ def test_a_layer_hidden_by_a_parameter_of_its_container_is_refused_and_not_confu
 
 
 def test_a_clone_is_independent_of_the_original():
-    net = make_net(nested())
+    net = make_net(make_nested())
     before = joblib.hash(net)
     copy = clone(net)
     assert joblib.hash(copy) == before
@@ -665,7 +665,7 @@ def test_a_clone_is_independent_of_the_original():
 
 @pytest.mark.parametrize("duplicate", [clone, lambda value: pickle.loads(pickle.dumps(value))])
 def test_duplicates_of_containers_have_the_same_parameters(duplicate):
-    for _, layer in nested():
+    for _, layer in make_nested():
         copy = duplicate(layer)
         assert type(copy) is type(layer)
         assert repr(copy) == repr(layer)
@@ -684,7 +684,7 @@ def test_the_text_of_containers_is_how_they_are_made():
 
 
 def test_containers_are_shown_as_html():
-    html = make_net(nested())._repr_html_()
+    html = make_net(make_nested())._repr_html_()
     assert "Residual" in html
     assert "Parallel" in html
 
@@ -695,7 +695,7 @@ def test_nested_names_are_searched():
         "res1__norm1": [BatchNorm(), "passthrough"],
         "stage__res2__parallel_1__branch_1__conv2d_1__kernel_size": [3],
     }
-    net = make_net(nested())
+    net = make_net(make_nested())
     before = joblib.hash(net)
     search = GridSearchCV(net, grid, cv=2, error_score="raise").fit(X, Y)
     assert joblib.hash(net) == before

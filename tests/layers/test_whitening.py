@@ -22,7 +22,7 @@ def draw_images(n_images=60, seed=3):
     return smooth + rng.normal(0, 4, 3), rng.uniform(0.2, 2, n_images)
 
 
-def fitted(layer, X, weights=None, dtype=np.float64):
+def fit_params(layer, X, weights=None, dtype=np.float64):
     """Return parameters that come from images, given in two blocks."""
     shape = (*X.shape[:2], X.shape[3])
     params = layer.init_params(shape, activation=None, dtype=np.dtype(dtype), rng=generator(0))
@@ -43,7 +43,7 @@ def test_results_are_uncorrelated_with_unit_variance(size):
     """Over all windows within the images; the second half of the filters has the other sign."""
     X, _ = draw_images()
     layer = PatchWhitening(kernel_size=size, padding="valid", epsilon=1e-12)
-    Y, _ = run_forward(layer, fitted(layer, X), X, training=False)
+    Y, _ = run_forward(layer, fit_params(layer, X), X, training=False)
     n_values = np.prod(size) * 3
     rows = Y.reshape(-1, 2 * n_values)
     np.testing.assert_allclose(rows[:, n_values:], -rows[:, :n_values], rtol=0, atol=1e-10)
@@ -55,7 +55,7 @@ def test_results_are_uncorrelated_with_unit_variance(size):
 def test_filters_are_the_leading_components_of_scikit_learn():
     """Divided by deviations, up to the sign."""
     X, _ = draw_images()
-    params = fitted(PatchWhitening(10, 2, epsilon=1e-12), X)
+    params = fit_params(PatchWhitening(10, 2, epsilon=1e-12), X)
     pca = PCA(5, svd_solver="full").fit(patches_of(X, (2, 2)))
     n = len(patches_of(X, (2, 2)))
     expected = pca.components_ / np.sqrt(pca.explained_variance_ * (n - 1) / n)[:, np.newaxis]
@@ -67,7 +67,7 @@ def test_filters_are_the_leading_components_of_scikit_learn():
 def test_epsilon_is_a_share_of_the_mean_variance():
     X, _ = draw_images()
     variances = np.linalg.eigvalsh(np.cov(patches_of(X, (2, 2)), rowvar=False, bias=True))[::-1]
-    weight = fitted(PatchWhitening(epsilon=0.3), X)["weight"].reshape(12, 24)
+    weight = fit_params(PatchWhitening(epsilon=0.3), X)["weight"].reshape(12, 24)
     norms = np.linalg.norm(weight[:, :12], axis=0)
     np.testing.assert_allclose(norms, 1 / np.sqrt(variances + 0.3 * variances.mean()), rtol=1e-8)
 
@@ -77,8 +77,8 @@ def test_weights_equal_repetition():
     X, _ = draw_images(n_images=30)
     repeats = generator(0).integers(1, 4, 30)
     layer = PatchWhitening()
-    weighted = fitted(layer, X, repeats.astype(float))
-    repeated = fitted(layer, np.repeat(X, repeats, axis=2))
+    weighted = fit_params(layer, X, repeats.astype(float))
+    repeated = fit_params(layer, np.repeat(X, repeats, axis=2))
     for name in ("weight", "bias"):
         largest = np.abs(weighted[name]).max()
         np.testing.assert_allclose(weighted[name], repeated[name], rtol=0, atol=1e-9 * largest)
@@ -90,12 +90,12 @@ def test_weights_equal_repetition():
 def test_images_that_never_change_give_filters_of_unit_length(weighted, dtype, value):
     """Not those of rounding errors, divided by their deviation."""
     weights = generator(1).uniform(0.2, 2, 60) if weighted else None
-    params = fitted(PatchWhitening(), np.full((*SHAPE[:2], 60, 3), value), weights, dtype)
+    params = fit_params(PatchWhitening(), np.full((*SHAPE[:2], 60, 3), value), weights, dtype)
     np.testing.assert_allclose(np.linalg.norm(params["weight"].reshape(12, 24), axis=0), 1, rtol=1e-6)
 
 
 def test_images_that_never_change_become_zero():
-    params = fitted(PatchWhitening(), np.full((*SHAPE[:2], 40, 3), 5.0))
+    params = fit_params(PatchWhitening(), np.full((*SHAPE[:2], 40, 3), 5.0))
     X = np.full((*SHAPE[:2], 2, 3), 5.0)
     Y, _ = run_forward(PatchWhitening(padding="valid"), params, X, training=False)
     np.testing.assert_allclose(Y, 0, rtol=0, atol=1e-10)
@@ -104,7 +104,7 @@ def test_images_that_never_change_become_zero():
 def test_float32_whitens_as_well_as_its_digits_allow():
     """Errors of a covariance are relative to its largest variance, and filters divide by the smallest."""
     X, weights = draw_images()
-    weight = fitted(PatchWhitening(epsilon=1e-9), X, weights, np.float32)["weight"]
+    weight = fit_params(PatchWhitening(epsilon=1e-9), X, weights, np.float32)["weight"]
     assert weight.dtype == np.float32
     rows = patches_of(X, (2, 2))
     covariance = np.cov(rows, rowvar=False, bias=True, aweights=np.repeat(weights, len(rows) // len(weights)))
@@ -118,7 +118,7 @@ def test_float32_whitens_as_well_as_its_digits_allow():
 def test_squares_that_overflow_are_refused():
     with np.errstate(all="ignore"):
         with pytest.raises(ValueError, match="squares of its inputs are not finite in float32"):
-            fitted(PatchWhitening(), draw_images()[0] * 1e30, dtype=np.float32)
+            fit_params(PatchWhitening(), draw_images()[0] * 1e30, dtype=np.float32)
 
 
 def test_filters_that_would_not_be_finite_are_refused():
@@ -126,8 +126,8 @@ def test_filters_that_would_not_be_finite_are_refused():
     X = 1e-15 * draw_images()[0]
     X[..., 1] = 0
     with pytest.raises(ValueError, match="its inputs vary too little to be whitened in float32"):
-        fitted(PatchWhitening(kernel_size=1, epsilon=1e-60), X, dtype=np.float32)
-    fitted(PatchWhitening(kernel_size=1), X, dtype=np.float32)
+        fit_params(PatchWhitening(kernel_size=1, epsilon=1e-60), X, dtype=np.float32)
+    fit_params(PatchWhitening(kernel_size=1), X, dtype=np.float32)
 
 
 @pytest.mark.parametrize(("filters", "kernel_size"), [(3, 2), (26, 2), (8, 1)])

@@ -28,7 +28,7 @@ from skcnn.layers.containers import Add
 from skcnn.network.executor import Batch, Executor
 from skcnn.network.graph import Graph, compile_nodes
 from skcnn.network.network import init_network
-from skcnn.network.rewriting import folded, fuse
+from skcnn.network.rewriting import fold, fuse
 from skcnn.network.threads import worker_pool
 from skcnn.training.state import TrainingState
 
@@ -122,11 +122,11 @@ def test_training_gives_the_same_bits(name, dtype, monkeypatch):
     results = []
     for rewrite in (fuse, tuple):
         monkeypatch.setattr("skcnn.network.setup.fuse", rewrite)
-        results.append(trained(layers, dtype))
+        results.append(train_layers(layers, dtype))
     assert results[0] == results[1]
 
 
-def trained(layers, dtype):
+def train_layers(layers, dtype):
     """Return the bits of a network of these layers after three epochs."""
     network = make_network(*layers, Dropout(0.25), Flatten(), Dense(N_CLASSES), dtype=dtype, shape=SHAPE)
     data, state = make_data(shape=SHAPE, dtype=dtype), TrainingState(seed=SEED)
@@ -230,7 +230,7 @@ def fitted_network(*layers, dtype=np.float64):
     """Return a network that ends in scores, with parameters as training leaves them."""
     if len(nodes_of(layers)[-1].output_shape) == 3:
         layers = (*layers, Flatten())
-    return fitted(nodes_of([*layers, Dense(N_CLASSES)]), dtype)
+    return make_fitted(nodes_of([*layers, Dense(N_CLASSES)]), dtype)
 
 
 def fitted_graph(*entries):
@@ -238,10 +238,10 @@ def fitted_graph(*entries):
     graph = Graph(SHAPE)
     for index, (layer, inputs) in enumerate(entries, start=1):
         assert graph.add(f"node{index}", layer, *inputs) == index
-    return fitted(tuple(graph.nodes))
+    return make_fitted(tuple(graph.nodes))
 
 
-def fitted(nodes, dtype=np.float64):
+def make_fitted(nodes, dtype=np.float64):
     """Return a network of nodes, with biases, shifts and running statistics that are not trivial."""
     network = init_network(nodes, dtype=dtype, seed=SEED)
     rng = generator(1)
@@ -266,7 +266,7 @@ def scores_of(network, n_samples=9):
 def assert_same_scores(network, monkeypatch):
     """Hold scores against those of the network as it is, to rounding of the largest."""
     scores = scores_of(network)
-    monkeypatch.setattr("skcnn.network.setup.folded", lambda nodes, params: (nodes, params))
+    monkeypatch.setattr("skcnn.network.setup.fold", lambda nodes, params: (nodes, params))
     expected = scores_of(network.copy())  # for which nothing is prepared
     tolerance = 1e-12 if network.dtype == np.float64 else 1e-5
     np.testing.assert_allclose(scores, expected, rtol=0, atol=tolerance * np.abs(expected).max())
@@ -286,17 +286,17 @@ def assert_consistent(nodes, params):
 @pytest.mark.parametrize(("layers", "expected"), FOLDED.values(), ids=FOLDED)
 def test_what_is_folded(layers, expected):
     network = fitted_network(*layers)
-    nodes, params = folded(network.nodes, network.params)
+    nodes, params = fold(network.nodes, network.params)
     assert kinds(nodes)[: len(expected)] == expected
     assert len(network.nodes) - len(nodes) == len(kinds(nodes_of(layers))) - len(expected)
     assert_consistent(nodes, params)
-    assert folded(nodes, params) == (nodes, params)
+    assert fold(nodes, params) == (nodes, params)
 
 
 @pytest.mark.parametrize("layers", NOT_FOLDED.values(), ids=NOT_FOLDED)
 def test_what_is_not_folded(layers):
     network = fitted_network(*layers)
-    assert folded(network.nodes, network.params) == (network.nodes, network.params)
+    assert fold(network.nodes, network.params) == (network.nodes, network.params)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -320,7 +320,7 @@ def test_folding_leaves_network_and_layers_as_they_are(layers):
     network = fitted_network(*layers)
     nodes, snapshot = network.nodes, network.snapshot()
     hyperparameters = [repr(node.layer) for node in nodes]
-    _, params = folded(nodes, network.params)
+    _, params = fold(nodes, network.params)
     assert params[nodes[-1].name] is network.params[nodes[-1].name]
     assert [repr(node.layer) for node in nodes] == hyperparameters
     np.testing.assert_array_equal(network.vector, snapshot[0])
@@ -340,7 +340,7 @@ def test_nodes_far_apart_are_folded(monkeypatch):
         (Flatten(), (6,)),
         (Dense(N_CLASSES), (7,)),
     )
-    nodes, params = folded(network.nodes, network.params)
+    nodes, params = fold(network.nodes, network.params)
     assert [node.inputs for node in nodes] == [(), (0,), (0,), (2,), (3, 1), (4,), (5,)]
     assert_consistent(nodes, params)
     assert_same_scores(network, monkeypatch)
@@ -355,7 +355,7 @@ def test_a_result_that_is_read_twice_by_one_node_is_not_folded():
         (Dense(3), (4,)),
     ]
     network = fitted_graph(*entries)
-    assert folded(network.nodes, network.params) == (network.nodes, network.params)
+    assert fold(network.nodes, network.params) == (network.nodes, network.params)
 
 
 SPOILED = {
@@ -375,7 +375,7 @@ def test_what_would_not_be_finite_is_left_alone(name, key, value):
     network = fitted_network(Conv2D(3), BatchNorm(), ReLU(), Conv2D(3), BatchNorm(), dtype=np.float32)
     network.params["layer1"]["running_variance"][-1] = 0.1
     network.params[names[name]][key][..., -1] = value
-    nodes, params = folded(network.nodes, network.params)
+    nodes, params = fold(network.nodes, network.params)
     assert kinds(nodes) == ["Conv2D", "BatchNorm", "ReLU", "Conv2D", "Flatten", "Dense"]
     for key in ("weight", "bias"):
         np.testing.assert_array_equal(params["layer0"][key], network.params["layer0"][key])

@@ -12,7 +12,7 @@ from seeds import generator
 from small_networks import chain
 
 from skcnn.layers import BatchNorm, Conv2D, Dense, DepthwiseConv2D, Flatten, Layer, PatchWhitening, ReLU
-from skcnn.network.model import predicted
+from skcnn.network.model import predict
 from skcnn.network.setup import image_bytes, prediction_setup
 
 SHAPE = (6, 5, 16)
@@ -59,7 +59,7 @@ def network_of(layers, dtype=np.float32):
 
 
 def scores_of(network):
-    return predicted(network, lambda rows, out: np.copyto(out, X[:, :, rows]), X.shape[2])
+    return predict(network, lambda rows, out: np.copyto(out, X[:, :, rows]), X.shape[2])
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -23,7 +23,7 @@ from skcnn.layers import (
     Sequential,
 )
 from skcnn.layers.activation import ACTIVATIONS, LINEAR
-from skcnn.layers.naming import is_passthrough, named_layers
+from skcnn.layers.naming import is_passthrough, name_layers
 
 torch = pytest.importorskip("torch", reason="layers are held against PyTorch, which is not installed")
 functional = torch.nn.functional
@@ -129,11 +129,11 @@ def dilated_average_pool(layer, X, padding):
     behind = [(0, stride - 1 if layer.ceil_mode else 0) for stride in strides]
     filters = X.new_ones(X.shape[1], 1, *as_pair(layer.pool_size))
 
-    def summed(image):
+    def add_up(image):
         Y = functional.conv2d(pad(image, behind), filters, None, strides, 0, dilation, X.shape[1])
         return without_windows_behind(layer, Y, X, padding)
 
-    return summed(pad(X, padding)) / summed(pad(torch.ones_like(X), padding, float(layer.count_include_pad)))
+    return add_up(pad(X, padding)) / add_up(pad(torch.ones_like(X), padding, float(layer.count_include_pad)))
 
 
 def batch_norm(layer, X, scale, shift, running_mean=None, running_variance=None, n_updates=None):
@@ -231,7 +231,7 @@ def strides_of(layers):
 
 def parallel(container, X, name, network):
     numbers = count(1)
-    branches = named_layers(
+    branches = name_layers(
         [
             (f"branch_{next(numbers)}", branch) if isinstance(branch, list) else branch
             for branch in container.branches
@@ -275,13 +275,13 @@ class TorchNetwork:
 
     def chain(self, layers, X, name):
         """Apply layers one behind the other."""
-        for child, block in named_layers(layers):
+        for child, block in name_layers(layers):
             X = self(f"{name}__{child}", block, X)
         return X
 
     def stack(self, layers, X):
         """Apply the layers of an estimator, and the output layer that it adds."""
-        for name, block in [*named_layers(layers), ("output", Dense(None))]:
+        for name, block in [*name_layers(layers), ("output", Dense(None))]:
             X = self(name, block, X)
         return X
 
@@ -298,7 +298,7 @@ def takes_vectors(block):
     else:
         return isinstance(block, Dense)
     blocks = [
-        [layer for _, layer in named_layers(as_list(reader)) if not is_passthrough(layer)]
+        [layer for _, layer in name_layers(as_list(reader)) if not is_passthrough(layer)]
         for reader in readers
     ]
     firsts = [layers[0] for layers in blocks if layers]

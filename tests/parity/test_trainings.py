@@ -18,7 +18,7 @@ ALPHA = 1e-3
 benchmarks = functions_of("networks.py")
 
 
-def normalized(network):
+def normalize(network):
     """Return a network with batch normalization behind each convolution."""
     layers = [
         (kind, {**numbers, "normalized": True} if kind == "conv" else numbers)
@@ -28,7 +28,7 @@ def normalized(network):
 
 
 NETWORKS = benchmarks["NETWORKS"] | {
-    f"{name} normalized": normalized(benchmarks["NETWORKS"][name]) for name in ("W1", "W4")
+    f"{name} normalized": normalize(benchmarks["NETWORKS"][name]) for name in ("W1", "W4")
 }
 
 

@@ -322,7 +322,7 @@ def test_callbacks_that_ask_for_nothing_cost_no_copy(monkeypatch):
     def unwanted(*arguments):
         raise AssertionError("nobody asked for it")
 
-    monkeypatch.setattr(Fit, "ended", unwanted)
+    monkeypatch.setattr(Fit, "copy_result", unwanted)
     monkeypatch.setattr("skcnn.data.samples.safe_indexing", unwanted)
     net = make_net(early_stopping=True, validation_fraction=0.2).set_callbacks(Incurious())
     assert net.fit(X, Y, np.ones(N_SAMPLES)).n_iter_ == 3

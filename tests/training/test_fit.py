@@ -299,7 +299,7 @@ def clock(monkeypatch):
         monkeypatch.setattr(module, "time", clock)
     for name, seconds in {"gradients": 3, "statistics": 1, "predict": 1, "results": 1}.items():
         clock.slow_down(Executor, name, seconds, monkeypatch)
-    clock.slow_down(estimator_module, "standardized", 200, monkeypatch)
+    clock.slow_down(estimator_module, "standardize", 200, monkeypatch)
     clock.slow_down(fit_module, "initialize_from_data", 100, monkeypatch)
     return clock
 

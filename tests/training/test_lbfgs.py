@@ -348,7 +348,7 @@ def test_a_loss_that_is_finite_nowhere_else_leaves_an_iterate_where_it_is(in_gra
     assert naive_loss(network, data, alpha=0.1) == pytest.approx(losses[-1], rel=1e-12)
 
 
-def scaled(data, factor):
+def scale(data, factor):
     data.images.X = data.images.X * factor
     return data
 
@@ -359,7 +359,7 @@ def test_running_statistics_that_overflow_at_the_start_are_divergence():
     network = make_network(*layers, dtype=np.float32)
     before = all_bits(network, state)
     with pytest.raises(DivergenceError, match="at the start .* a running statistic is not finite"):
-        minimize(network, scaled(make_data(dtype=np.float32), 1e30), state=state)
+        minimize(network, scale(make_data(dtype=np.float32), 1e30), state=state)
     assert all_bits(network, state) == before
 
 
@@ -368,7 +368,7 @@ def test_weights_that_cease_to_be_finite_are_divergence():
     network, state = make_network(), TrainingState(seed=7)
     before = all_bits(network, state)
     with pytest.raises(DivergenceError, match="a weight ceased to be finite in iteration 1"):
-        minimize(network, scaled(make_data(), 1e200), state=state)
+        minimize(network, scale(make_data(), 1e200), state=state)
     assert all_bits(network, state) == before
 
 

@@ -37,10 +37,10 @@ from skcnn.training.loop import (
     DivergenceError,
     add_penalty,
     clip_norm,
+    hold_interrupts,
     is_finite,
     make_batch,
     train_epochs,
-    uninterrupted,
 )
 from skcnn.training.optimizers import OPTIMIZERS, SGD, Adam, AdamW
 from skcnn.training.schedules import AdaptiveRate, CosineRate, InverseScalingRate, OneCycleRate, StepRate
@@ -587,7 +587,7 @@ def test_is_finite_looks_at_every_element():
 
 def test_an_interrupt_is_delivered_at_the_end_of_the_block(keyboard_interrupt):
     done = []
-    with pytest.raises(KeyboardInterrupt), uninterrupted():
+    with pytest.raises(KeyboardInterrupt), hold_interrupts():
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)
         done.append("complete")
@@ -596,20 +596,20 @@ def test_an_interrupt_is_delivered_at_the_end_of_the_block(keyboard_interrupt):
 
 
 def test_without_an_interrupt_the_handler_is_restored(keyboard_interrupt):
-    with uninterrupted():
+    with hold_interrupts():
         assert signal.getsignal(signal.SIGINT) is not signal.default_int_handler
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_after_an_exception_the_handler_is_restored(keyboard_interrupt):
-    with pytest.raises(KeyError), uninterrupted():
+    with pytest.raises(KeyError), hold_interrupts():
         raise KeyError
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_an_interrupt_is_not_lost_when_the_step_fails(keyboard_interrupt):
     """Who presses Ctrl-C in the step that diverges wants to stop, too."""
-    with pytest.raises(KeyboardInterrupt), uninterrupted():
+    with pytest.raises(KeyboardInterrupt), hold_interrupts():
         signal.raise_signal(signal.SIGINT)
         raise DivergenceError
 
@@ -621,7 +621,7 @@ def test_a_handler_of_the_user_is_called_once_with_its_arguments(keyboard_interr
         calls.append((number, frame is not None))
 
     signal.signal(signal.SIGINT, handler)
-    with uninterrupted():
+    with hold_interrupts():
         signal.raise_signal(signal.SIGINT)
         assert calls == []
     assert calls == [(signal.SIGINT, True)]
@@ -630,7 +630,7 @@ def test_a_handler_of_the_user_is_called_once_with_its_arguments(keyboard_interr
 
 def test_an_ignored_interrupt_stays_ignored(keyboard_interrupt):
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with uninterrupted():
+    with hold_interrupts():
         signal.raise_signal(signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
 
@@ -640,7 +640,7 @@ def test_outside_the_main_thread_signals_are_left_alone(keyboard_interrupt):
     seen = []
 
     def work():
-        with uninterrupted():
+        with hold_interrupts():
             seen.append(signal.getsignal(signal.SIGINT))
 
     thread = threading.Thread(target=work)
