@@ -456,7 +456,7 @@ class NaiveUnit:
         self.input, self.weights, self.seed = X, weights, seed
         self.X = self.Y = self.plan = self.prepared = self.merged = None
         self.scratch, self.buffer = GarbageMemory(X.dtype), Buffer(X.dtype)
-        self.state, self.gradients, self._memory = {}, {}, {}
+        self.buffers, self.gradients, self._memory = {}, {}, {}
 
     @property
     def rng(self):
@@ -488,7 +488,7 @@ def run_forward(layer, params, X, *, training, weights=None, seed=0, in_place=Fa
     unit.plan = layer.plan(input_shape)
     unit.prepared = layer.prepare(params, unit.plan, training=training)
     if training and hasattr(layer, "merge"):
-        unit.merged, unit.state = layer.merge(params, [layer.statistics(X, unit)])
+        unit.merged, unit.buffers = layer.merge(params, [layer.statistics(X, unit)])
     *pixels, features = layer.output_shape(input_shape)
     out = X if in_place else garbage((*pixels, X.shape[-2], features), X.dtype)
     forgets = training and hasattr(layer, "merge")

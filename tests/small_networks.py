@@ -12,7 +12,7 @@ from skcnn.network.rewriting import fuse
 
 
 def stack():
-    """Return a chain with every kind of parameter: decayed, plain and state."""
+    """Return a chain with every kind of parameter: decayed, plain and buffers."""
     return [
         ("conv", Conv2D(3, 3, activation="relu")),
         ("norm", BatchNorm()),
@@ -32,9 +32,9 @@ def build(nodes, dtype=np.float64, seed=0):
     network = init_network(nodes, dtype=dtype, seed=SEED + seed)
     rng = generator(seed)
     network.vector += 0.3 * rng.standard_normal(network.n_params).astype(dtype)
-    for (name, key), value in network.state().items():
+    for (name, key), value in network.buffers().items():
         if key != "n_updates":
-            network.set_state({(name, key): value + rng.uniform(0.1, 0.5, value.shape)})
+            network.set_buffers({(name, key): value + rng.uniform(0.1, 0.5, value.shape)})
     return network
 
 

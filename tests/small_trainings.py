@@ -145,7 +145,7 @@ def take_steps(network, data, goal, steps, state=None, learning_rate=1.0):
 
 def all_bits(network, state):
     """Return everything that training changes, as bytes."""
-    arrays = {"vector": network.vector} | network.state() | state.slots
+    arrays = {"vector": network.vector} | network.buffers() | state.slots
     numbers = {name: value for name, value in vars(state).items() if name != "slots"}
     return numbers, {key: np.asarray(value).tobytes() for key, value in arrays.items()}
 

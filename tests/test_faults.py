@@ -333,8 +333,8 @@ def test_huge_and_tiny_images_never_give_probabilities_that_are_no_numbers(
     assert all(
         re.search(r"at step \d|in iteration \d|at the start|no smaller loss", text) for text in messages
     )
-    state = net.network_.state().values()
-    assert all(np.isfinite(value).all() for value in (net.network_.vector, *state))
+    buffers = net.network_.buffers().values()
+    assert all(np.isfinite(value).all() for value in (net.network_.vector, *buffers))
     assert np.isfinite(net.loss_curve_).all()
     assert_finite_or_refused(net, images)
     assert_finite_or_refused(net, X)

@@ -94,7 +94,7 @@ class Layer(Block):
     """Names of the parameters that weight decay (``alpha``) applies to."""
 
     state_params: tuple[str, ...] = ()
-    """Names of the parameters without a gradient that training changes, such as running statistics."""
+    """Names of the buffers: parameters that training changes without a gradient, as running statistics."""
 
     count_params: tuple[str, ...] = ()
     """Those of ``state_params`` that count: over minibatches they add up, where others are averaged."""
@@ -329,7 +329,7 @@ class MergingLayer(Layer):
         -------
         merged : object
             What ``forward`` and ``backward_statistics`` find in ``unit.merged``.
-        state : dict of str to ndarray
+        buffers : dict of str to ndarray
             New values of the ``state_params``, taken over when the step is complete.
         """
 

@@ -96,7 +96,7 @@ def check_params(params) -> None:
 
 
 def check_merged(result, state_params, params) -> None:
-    """Raise a ValueError unless what ``merge`` returned is a pair with a new value of each state parameter.
+    """Raise a ValueError unless what ``merge`` returned is a pair with a new value of each buffer.
 
     Parameters
     ----------
@@ -106,14 +106,14 @@ def check_merged(result, state_params, params) -> None:
         The parameters that the layer has.
     """
     if not isinstance(result, tuple) or len(result) != 2 or not isinstance(result[1], Mapping):
-        raise ValueError(f"merge must return a pair (merged, state), state a dict, got {kind_of(result)}")
+        raise ValueError(f"merge must return a pair (merged, buffers), buffers a dict, got {kind_of(result)}")
     expected = {name: params[name] for name in state_params if name in params}
-    state = result[1]
-    if state.keys() != expected.keys():
+    buffers = result[1]
+    if buffers.keys() != expected.keys():
         raise ValueError(
-            f"merge must return new values of the state_params {[*expected]}, got {list(map(str, state))}"
+            f"merge must return new values of the state_params {[*expected]}, got {list(map(str, buffers))}"
         )
-    for name, value in state.items():
+    for name, value in buffers.items():
         check_array(value, expected[name], f"merge must return as {name!r}")
 
 

@@ -35,7 +35,7 @@ class BatchNorm(MergingLayer):
         \left(\frac{\partial L}{\partial y} - q \sum \frac{\partial L}{\partial y}
         - q \hat x \sum \frac{\partial L}{\partial y} \hat x\right).
 
-    Parameters are ``scale`` :math:`\gamma` and ``shift`` :math:`\beta`, state ``running_mean``,
+    Parameters are ``scale`` :math:`\gamma` and ``shift`` :math:`\beta`, buffers ``running_mean``,
     ``running_variance`` and ``n_updates``. The running statistics are exponential averages corrected
     for their zero start; prediction uses them in place of the minibatch's. A minibatch with a single value
     for each channel is normalized to zero, so nothing in front of the layer learns from it.
@@ -126,7 +126,7 @@ class BatchNorm(MergingLayer):
         rate = (1 - self.momentum**share) / (1 - self.momentum ** float(n_updates))
         difference = mean - params["running_mean"]
         between = 0 if part is None else rate * (1 - rate) * difference**2
-        state = {
+        buffers = {
             "running_mean": params["running_mean"] + rate * difference,
             "running_variance": params["running_variance"]
             + rate * (variance - params["running_variance"])
@@ -134,8 +134,8 @@ class BatchNorm(MergingLayer):
             "n_updates": n_updates,
         }
         if part is not None:
-            mean, variance, total = state["running_mean"], state["running_variance"], np.inf
-        return {"mean": mean, "inverse": self._inverse(variance), "total": total}, state
+            mean, variance, total = buffers["running_mean"], buffers["running_variance"], np.inf
+        return {"mean": mean, "inverse": self._inverse(variance), "total": total}, buffers
 
     def _inverse(self, variance):
         """Return the inverse of the deviation that a variance stands for, in float64."""

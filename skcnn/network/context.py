@@ -146,13 +146,13 @@ class PieceContext:
     ----------
     rows : slice
         The rows of the piece, counted within the shard.
-    buffers : list of Arena
+    arenas : list of Arena
         For each node, memory that keeps its contents from forward to backward.
     """
 
     def __init__(self, context: Context, shard: ShardContext):
         self.rows = slice(0, 0)
-        self.buffers = [context.arena() for _ in context.program.nodes]
+        self.arenas = [context.arena() for _ in context.program.nodes]
         self._program, self._shard = context.program, shard
         self._arena = context.arena()
 

@@ -98,7 +98,7 @@ class Executor:
         else:
             setup = prediction_setup(network)
         self.program, self._setup = setup.program, setup
-        self.state = {}
+        self.buffers = {}
         self._chunk_target = pool.cut.chunk_target(setup.image_bytes)
         self._context = Context(
             network,
@@ -118,8 +118,8 @@ class Executor:
     def gradients(self, batch: Batch, loss) -> float:
         """Run a minibatch forward and backward.
 
-        The gradient stays in the shards, for :meth:`reduce`, and the new values of the network's state
-        in ``state``; the network itself is left as it is.
+        The gradient stays in the shards, for :meth:`reduce`, and the new values of the network's buffers
+        in ``buffers``; the network itself is left as it is.
 
         Parameters
         ----------
@@ -156,12 +156,12 @@ class Executor:
 
         Returns
         -------
-        state : dict of (str, str) to ndarray
-            New values of the network's state; the network itself is left as it is.
+        buffers : dict of (str, str) to ndarray
+            New values of the network's buffers; the network itself is left as it is.
         """
         self._begin(batch)
         self._run_merging_phases()
-        return self.state
+        return self.buffers
 
     def results(self, batch: Batch, out: np.ndarray) -> np.ndarray:
         """Compute the results of the last node as training does; the network is left as it is.
@@ -188,7 +188,7 @@ class Executor:
     def _begin(self, batch):
         """Give the shards their rows of a minibatch."""
         self._context.prepared[:] = self._setup.prepare(training=True)
-        self.state, self._part = {}, batch.part
+        self.buffers, self._part = {}, batch.part
         bounds = self.pool.cut.shard_bounds(batch.n_rows, self._multiply_adds)
         while len(self._shards) < len(bounds):
             scratch = self._scratch[len(self._shards) % len(self._scratch)]
@@ -285,8 +285,8 @@ class Executor:
         with node.name_errors():
             result = node.layer.merge(context.params[index], self._partials(), part=self._part)
             check_merged(result, node.layer.state_params, context.params[index])
-        context.merged[index], state = result
-        self.state.update({(node.name, key): value for key, value in state.items()})
+        context.merged[index], buffers = result
+        self.buffers.update({(node.name, key): value for key, value in buffers.items()})
 
     def _backward_merge(self, index):
         node, context = self.program.nodes[index], self._context

@@ -54,7 +54,7 @@ class Network:
         self.nodes, self.dtype, self.vector, self.n_decayed = nodes, np.dtype(dtype), vector, n_decayed
         self._layout, self._others = layout, others
         layers = {node.name: node.layer for node in nodes[1:]}
-        self._state_names = [
+        self._buffer_names = [
             (layer, name)
             for layer, own in others.items()
             for name in own
@@ -93,9 +93,9 @@ class Network:
             start += prod(shape)
         return views
 
-    def state(self) -> dict[tuple[str, str], np.ndarray]:
-        """Return the parameters without a gradient that training changes, by (layer name, parameter name)."""
-        return {(name, key): self.params[name][key] for name, key in self._state_names}
+    def buffers(self) -> dict[tuple[str, str], np.ndarray]:
+        """Return the buffers, which training changes without a gradient, by (layer name, parameter name)."""
+        return {(name, key): self.params[name][key] for name, key in self._buffer_names}
 
     def parts(self) -> dict:
         """Return what the constructor takes but for nodes and dtype: arrays, names and numbers."""
@@ -132,23 +132,23 @@ class Network:
     def copy(self) -> "Network":
         """Return a network of the same nodes with parameters of its own, but for constants."""
         parts = self.parts() | {"vector": self.vector.copy()}
-        for layer, name in self._state_names:
+        for layer, name in self._buffer_names:
             parts["others"][layer][name] = self.params[layer][name].copy()
         return Network(self.nodes, self.dtype, **parts)
 
     def snapshot(self):
         """Return a copy of all parameters that training changes, for :meth:`restore`."""
-        return self.vector.copy(), {where: value.copy() for where, value in self.state().items()}
+        return self.vector.copy(), {where: value.copy() for where, value in self.buffers().items()}
 
     def restore(self, snapshot) -> None:
         """Take over the parameters of a snapshot."""
-        vector, state = snapshot
+        vector, buffers = snapshot
         np.copyto(self.vector, vector)
-        self.set_state(state)
+        self.set_buffers(buffers)
 
-    def set_state(self, state: dict[tuple[str, str], np.ndarray]) -> None:
-        """Overwrite parameters without a gradient."""
-        for (name, key), value in state.items():
+    def set_buffers(self, buffers: dict[tuple[str, str], np.ndarray]) -> None:
+        """Overwrite buffers."""
+        for (name, key), value in buffers.items():
             np.copyto(self.params[name][key], value, casting="same_kind")
 
     @property

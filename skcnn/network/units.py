@@ -51,7 +51,7 @@ class Unit:
         self._shares = program.gradient_shares[index]
         self.params = context.params[index]
         self.plan = context.plans[index]
-        self.buffer = piece.buffers[index]
+        self.buffer = piece.arenas[index]
         self.scratch = shard.scratch
         self._rng = None
 

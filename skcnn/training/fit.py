@@ -225,7 +225,7 @@ class Fit:
             pool=self._pool,
             order=self._order,
             n_samples=n_samples,
-            statistics=self.previous.network.state() if self.mode is Mode.CHUNK else None,
+            statistics=self.previous.network.buffers() if self.mode is Mode.CHUNK else None,
             limit=self._limit,
         )
         near = (self.previous or self.model).network.vector
@@ -239,7 +239,7 @@ class Fit:
 
     def _limit_of_time(self):
         """Return the limit with what has to follow training."""
-        has_statistics = self.objective.averaging is not None and self.model.network.state()
+        has_statistics = self.objective.averaging is not None and self.model.network.buffers()
         return TimeLimit(
             self.deadline,
             n_validated=0 if self.validation is None else self.validation.n_samples,

@@ -143,7 +143,7 @@ class FullBatch:
         self._goes_on = goes_on
         self._batch = make_batch(data, np.arange(len(data.images)), network, objective, number=0, epoch=0)
         self._executor = Executor(network, pool, training=True, seed=state.seed)
-        self._blank = {where: np.zeros_like(value) for where, value in network.state().items()}
+        self._blank = {where: np.zeros_like(value) for where, value in network.buffers().items()}
         self._start = None
         self._evaluated = self._iterate = None  # weights, loss and gradient of the last call and iterate
         self._start_time = time.perf_counter()
@@ -170,12 +170,12 @@ class FullBatch:
             raise DivergenceError(f"a weight ceased to be finite in iteration {self._state.epoch + 1}")
         network = self._network
         np.copyto(network.vector, weights, casting="same_kind")
-        network.set_state(self._blank)  # running statistics that start at zero become those of the samples
+        network.set_buffers(self._blank)  # running statistics that start at zero become those of the samples
         with hold_interrupts():
             loss = self._executor.gradients(self._batch, self._objective.loss)
             gradient = self._executor.reduce()
             loss += add_penalty(network, gradient, self._objective.alpha)
-        network.set_state(self._executor.state)
+        network.set_buffers(self._executor.buffers)
         if not (np.isfinite(loss) and np.isfinite(gradient).all() and has_finite_parameters(network)):
             if self._iterate is None:
                 raise DivergenceError(

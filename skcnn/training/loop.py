@@ -189,7 +189,7 @@ def update(
             averaging.update(slots["average"], weights, state.n_averaged)
 
     executor.pool.run(update_block, blocks(network.n_params, executor.pool.cut.block))
-    network.set_state(executor.state)
+    network.set_buffers(executor.buffers)
     if not has_finite_parameters(network):
         raise DivergenceError(f"a weight or running statistic ceased to be finite at step {state.step + 1}")
     state.step += 1
@@ -247,10 +247,10 @@ class Checkpoint:
 
     def save(self) -> None:
         """Save what network and state hold now, in the memory of what was saved before."""
-        vector, statistics = self._snapshot
+        vector, buffers = self._snapshot
         np.copyto(vector, self._network.vector)
-        for where, value in self._network.state().items():
-            np.copyto(statistics[where], value)
+        for where, value in self._network.buffers().items():
+            np.copyto(buffers[where], value)
         slots = self._copy.slots
         for name, slot in self._state.slots.items():
             np.copyto(slots[name], slot)
@@ -319,7 +319,7 @@ def is_finite(vector: np.ndarray) -> bool:
 
 def has_finite_parameters(network: Network) -> bool:
     """Whether all weights and running statistics are finite."""
-    return all(is_finite(values) for values in (network.vector, *network.state().values()))
+    return all(is_finite(values) for values in (network.vector, *network.buffers().values()))
 
 
 @contextmanager

@@ -62,7 +62,7 @@ def make_averaged_network(
         return network
     averaged = network.copy()
     np.copyto(averaged.vector, state.slots["average"])
-    if averaged.state():
+    if averaged.buffers():
         executor = Executor(averaged, pool, training=True, seed=state.seed)
         order = np.arange(len(data.images)) if order is None else order
         minibatches = choose_evenly(np.array_split(order, -(-len(order) // objective.batch_size)), n_samples)
@@ -77,9 +77,9 @@ def make_averaged_network(
         if statistics is None:
             average_statistics(executor, batches)
         else:
-            averaged.set_state(statistics)
+            averaged.set_buffers(statistics)
             for batch, _ in batches:
-                averaged.set_state(executor.statistics(batch))
+                averaged.set_buffers(executor.statistics(batch))
     return averaged
 
 
@@ -103,13 +103,13 @@ def choose_evenly(minibatches: list[np.ndarray], n_samples: int | None) -> list[
 def average_statistics(executor: Executor, batches: Iterable[tuple[Batch, float]]) -> None:
     """Give a network the average of the statistics of minibatches, by the weight of each; counts add up."""
     network = executor.network
-    blank = {where: np.zeros_like(value) for where, value in network.state().items()}
+    blank = {where: np.zeros_like(value) for where, value in network.buffers().items()}
     counted = {(node.name, name) for node in network.nodes[1:] for name in node.layer.count_params}
     sums = dict.fromkeys(blank, 0.0)
     weights = []
     for batch, weight in batches:
         weights.append(weight)
-        network.set_state(blank)  # running statistics that start at zero become those of the minibatch
+        network.set_buffers(blank)  # running statistics that start at zero become those of the minibatch
         latest = executor.statistics(batch)
         sums = {
             where: total + (latest[where] if where in counted else weight * latest[where])
@@ -117,4 +117,4 @@ def average_statistics(executor: Executor, batches: Iterable[tuple[Batch, float]
         }
     total = math.fsum(weights)
     averages = {where: sums[where] / total for where, value in blank.items() if value.dtype.kind == "f"}
-    network.set_state(latest | averages | {where: sums[where] for where in counted})
+    network.set_buffers(latest | averages | {where: sums[where] for where in counted})

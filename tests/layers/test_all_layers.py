@@ -257,7 +257,7 @@ class Run:
             self.loss = executor.gradients(batch, LinearLoss())
             self.gradient = executor.reduce().copy()
             self.dX = executor.input_gradient() if input_gradient else None
-            self.network.set_state(executor.state)
+            self.network.set_buffers(executor.buffers)
             self.scores = np.full((N_SAMPLES, self.network.n_outputs), np.nan, dtype)
             Executor(self.network, pool, training=False).predict(batch, self.scores)
 
@@ -307,8 +307,8 @@ def test_shards_and_chunks_change_nothing(layer, input_shape, cut):
     assert_close(pieces.dX, whole.dX)
     assert_close(pieces.gradient, whole.gradient)
     assert_close(np.array([pieces.loss]), [whole.loss])
-    for where, value in whole.network.state().items():
-        np.testing.assert_allclose(pieces.network.state()[where], value, rtol=1e-12, atol=1e-12)
+    for where, value in whole.network.buffers().items():
+        np.testing.assert_allclose(pieces.network.buffers()[where], value, rtol=1e-12, atol=1e-12)
 
 
 @each_row
@@ -371,7 +371,7 @@ def test_every_parameter_is_either_state_or_has_a_gradient(layer, input_shape):
     Y, unit = run_forward(layer, params, random_batch(input_shape), training=True)
     run_backward(layer, params, unit, np.ones_like(Y))
     assert unit.gradients.keys() == params.keys() - set(layer.state_params) - set(layer.constant_params)
-    assert unit.state.keys() == set(layer.state_params)
+    assert unit.buffers.keys() == set(layer.state_params)
     assert all(unit.gradients[key].shape == params[key].shape for key in unit.gradients)
     assert set(layer.decayed_params) <= unit.gradients.keys()
 

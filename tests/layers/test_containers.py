@@ -216,9 +216,9 @@ def build(blocks, input_shape, dtype=np.float64):
     network = init_network(nodes, dtype=dtype, seed=SEED)
     rng = generator(4)
     network.vector += 0.2 * rng.standard_normal(network.n_params).astype(dtype)
-    for where, value in network.state().items():
+    for where, value in network.buffers().items():
         if where[1] != "n_updates":
-            network.set_state({where: value + rng.uniform(0.2, 0.5, value.shape)})
+            network.set_buffers({where: value + rng.uniform(0.2, 0.5, value.shape)})
     return network
 
 
@@ -237,7 +237,7 @@ class Run:
             self.loss = executor.gradients(batch, recorder)
             self.gradient = executor.reduce().copy()
             self.dX = executor.input_gradient() if input_gradient else None
-            self.state = {where: np.copy(value) for where, value in executor.state.items()}
+            self.buffers = {where: np.copy(value) for where, value in executor.buffers.items()}
             self.trained = recorder.scores
             self.predicted = np.full_like(recorder.scores, np.nan, dtype=network.dtype)
             Executor(network, pool, training=False).predict(batch, self.predicted)
@@ -245,7 +245,7 @@ class Run:
     def arrays(self):
         """Return everything by name, to compare two runs."""
         named = {name: value for name, value in vars(self).items() if isinstance(value, np.ndarray)}
-        return named | self.state | {"loss": np.array([self.loss])}
+        return named | self.buffers | {"loss": np.array([self.loss])}
 
 
 def run(name, **options):
@@ -679,7 +679,7 @@ def test_parameters_have_the_names_of_their_nodes():
     }
     assert network.params["res1__projection"]["weight"].shape == (1, 1, 2, 3)
     assert network.params["side__branch_1__dense_1"]["weight"].shape == (3 * 2 * 3, 2)
-    assert {name for name, _ in network.state()} == {"res1__batchnorm_1"}
+    assert {name for name, _ in network.buffers()} == {"res1__batchnorm_1"}
 
 
 def test_multiply_adds_are_those_of_the_parts():
@@ -737,8 +737,8 @@ def small_stack():
 def assert_same_model(net, other):
     """Whatever the layers are called."""
     assert_array_equal(net.network_.vector, other.network_.vector)
-    states = (net.network_.state().values(), other.network_.state().values())
-    for value, other_value in zip(*states, strict=True):
+    buffers = (net.network_.buffers().values(), other.network_.buffers().values())
+    for value, other_value in zip(*buffers, strict=True):
         assert_array_equal(value, other_value)
     assert_array_equal(net.predict_proba(X), other.predict_proba(X))
     assert net.loss_curve_ == other.loss_curve_

@@ -245,8 +245,8 @@ def test_declarations_that_mean_nothing_are_refused(own, match):
 @pytest.mark.parametrize(
     ("result", "match"),
     [
-        (None, r"pair \(merged, state\), state a dict, got None"),
-        ((None, ["count"]), r"pair \(merged, state\), state a dict, got tuple"),
+        (None, r"pair \(merged, buffers\), buffers a dict, got None"),
+        ((None, ["count"]), r"pair \(merged, buffers\), buffers a dict, got tuple"),
         ((None, {}), r"state_params \['count'\], got \[\]"),
         ((None, {"counts": np.ones(2)}), r"state_params \['count'\], got \['counts'\]"),
         ((None, {"count": np.ones(3)}), r"as 'count' an array of float32 of shape \(2,\), got .* \(3,\)"),

@@ -35,7 +35,7 @@ def fresh_params(layer, shape, dtype=np.float64):
 def step(layer, params, X, weights=None):
     """Return the result of a training step and the parameters with the new running statistics."""
     Y, unit = run_forward(layer, params, X, training=True, weights=weights)
-    return Y, params | {key: np.asarray(value, params[key].dtype) for key, value in unit.state.items()}
+    return Y, params | {key: np.asarray(value, params[key].dtype) for key, value in unit.buffers.items()}
 
 
 @each_dtype
@@ -73,7 +73,7 @@ def test_weights_are_repetitions(shape):
     repeated_Y, repeated_unit = run_forward(layer, params, repeated, training=True)
     assert_close(np.repeat(Y, times, axis=-2), repeated_Y)
     for key in ("running_mean", "running_variance"):
-        assert_close(unit.state[key], repeated_unit.state[key])
+        assert_close(unit.buffers[key], repeated_unit.buffers[key])
 
     # a loss that counts each repetition once, or each sample by its weight
     dY = random_batch(shape, seed=2)
@@ -107,10 +107,10 @@ def test_merged_partial_statistics_are_those_of_the_whole_batch(shape):
         layer.statistics(np.ascontiguousarray(X[..., rows, :]), NaiveUnit(X, weights=WEIGHTS[rows]))
         for rows in (slice(0, 1), slice(1, 4), slice(4, 5))
     ]
-    _, state = layer.merge(params, partials)
+    _, buffers = layer.merge(params, partials)
     _, mean, variance = reference.batch_norm(X, params["scale"], params["shift"], weights=WEIGHTS)
-    assert_close(state["running_mean"], mean)
-    assert_close(state["running_variance"], variance)
+    assert_close(buffers["running_mean"], mean)
+    assert_close(buffers["running_variance"], variance)
 
 
 @pytest.mark.parametrize("momentum", [0.0, 0.5, 0.9, 0.99])
@@ -152,8 +152,8 @@ def test_chunks_of_a_stream_are_normalized_by_running_statistics(parts):
     chunks = [random_batch(shape, seed=seed) + 3 * seed for seed in range(len(parts))]
     for X, part in zip(chunks, parts, strict=True):
         unit = NaiveUnit(X)
-        merged, state = layer.merge(params, [layer.statistics(X, unit)], part=part)
-        params |= state
+        merged, buffers = layer.merge(params, [layer.statistics(X, unit)], part=part)
+        params |= buffers
     shares = np.array([(1 - momentum ** parts[0]) * momentum ** parts[1], 1 - momentum ** parts[1]])
     shares /= shares.sum()
     means, squares = (np.array([(X**power).mean(axis=(0, 1, 2)) for X in chunks]) for power in (1, 2))

@@ -81,11 +81,15 @@ def executor_of(network, pool, *, training=True, **options):
 
 
 def gradients(network, problem, cut=FINE):
-    """Return loss, gradient and the new state of one step of a fresh executor."""
+    """Return loss, gradient and the new buffers of one step of a fresh executor."""
     with worker_pool(cut) as pool:
         executor = executor_of(network, pool)
         loss = executor.gradients(problem.batch(), LogLoss())
-        return loss, executor.reduce().copy(), {key: np.copy(value) for key, value in executor.state.items()}
+        return (
+            loss,
+            executor.reduce().copy(),
+            {key: np.copy(value) for key, value in executor.buffers.items()},
+        )
 
 
 def predict(network, problem, cut=FINE):
@@ -620,20 +624,20 @@ def test_the_new_state_is_the_statistics_of_the_whole_minibatch():
         seed=SEED,
     )
     problem = Problem(network, weighted=True)
-    _, _, state = gradients(network, problem)
+    _, _, buffers = gradients(network, problem)
     weights = np.repeat(problem.weights, 12)
     pixels = problem.X.transpose(2, 0, 1, 3).reshape(-1, 2)
     mean = np.average(pixels, axis=0, weights=weights)
     variance = np.average((pixels - mean) ** 2, axis=0, weights=weights)
-    np.testing.assert_allclose(state["norm", "running_mean"], mean, rtol=0, atol=1e-14)
-    np.testing.assert_allclose(state["norm", "running_variance"], variance, rtol=1e-13)
-    assert state["norm", "n_updates"] == 1
+    np.testing.assert_allclose(buffers["norm", "running_mean"], mean, rtol=0, atol=1e-14)
+    np.testing.assert_allclose(buffers["norm", "running_variance"], variance, rtol=1e-13)
+    assert buffers["norm", "n_updates"] == 1
 
 
 def assert_unchanged(network, snapshot):
     np.testing.assert_array_equal(network.vector, snapshot[0])
     for key, value in snapshot[1].items():
-        np.testing.assert_array_equal(network.state()[key], value)
+        np.testing.assert_array_equal(network.buffers()[key], value)
 
 
 def test_gradients_and_predictions_leave_network_and_batch_as_they_are():
@@ -676,7 +680,7 @@ def test_a_failed_step_surfaces_leaves_the_network_and_does_not_spoil_the_next(t
                 executor.gradients(broken, LogLoss())
             assert_unchanged(network, snapshot)
         loss = executor.gradients(problem.batch(), LogLoss())
-        assert_same_bits((loss, executor.reduce(), executor.state), expected)
+        assert_same_bits((loss, executor.reduce(), executor.buffers), expected)
 
 
 @pytest.mark.parametrize("number", [1, 3])
@@ -691,7 +695,7 @@ def test_batches_of_changing_size_give_the_bits_of_fresh_executors(threads, laye
         for step, n_rows in enumerate([11, 4, 11, 1, 2, 17, 11]):
             problem = Problem(network, n_rows, weighted=step % 2 == 1, seed=step, number=step)
             loss = executor.gradients(problem.batch(), LogLoss())
-            result = loss, executor.reduce().copy(), dict(executor.state)
+            result = loss, executor.reduce().copy(), dict(executor.buffers)
             assert_same_bits(result, gradients(network, problem))
             scores = predictor.predict(problem.batch(), np.empty((n_rows, 3)))
             np.testing.assert_array_equal(scores, predict(network, problem))

@@ -173,10 +173,10 @@ def test_decayed_parameters_come_first_in_the_vector():
 
 def test_running_statistics_are_state_and_not_in_the_vector():
     network = make_network()
-    assert set(network.state()) == {
+    assert set(network.buffers()) == {
         (name, key) for name in ("norm", "norm2") for key in ("running_mean", "running_variance", "n_updates")
     }
-    for (name, key), value in network.state().items():
+    for (name, key), value in network.buffers().items():
         assert network.params[name][key] is value
         assert not np.shares_memory(value, network.vector)
 
@@ -198,7 +198,7 @@ def test_only_layers_with_a_gradient_are_trained():
 
 def test_set_state_casts_and_overwrites():
     network = make_network(dtype=np.float32)
-    network.set_state({("norm", "running_mean"): [1.0, 2.0, 3.0], ("norm", "n_updates"): 4})
+    network.set_buffers({("norm", "running_mean"): [1.0, 2.0, 3.0], ("norm", "n_updates"): 4})
     np.testing.assert_array_equal(network.params["norm"]["running_mean"], [1, 2, 3])
     assert network.params["norm"]["running_mean"].dtype == np.float32
     assert network.params["norm"]["n_updates"].dtype == np.float64
@@ -206,15 +206,15 @@ def test_set_state_casts_and_overwrites():
 
 
 def disturb(network):
-    """Change all parameters, as a step of training does: weights in place, state replaced."""
+    """Change all parameters, as a step of training does: weights in place, buffers replaced."""
     network.vector += 1
-    network.set_state({where: value + 1 for where, value in network.state().items()})
+    network.set_buffers({where: value + 1 for where, value in network.buffers().items()})
 
 
 def all_values(network):
     """Return copies of everything that a network must keep."""
     values = {(name, key): value.copy() for (name, key), value in trained_params(network).items()}
-    return values | {where: value.copy() for where, value in network.state().items()}
+    return values | {where: value.copy() for where, value in network.buffers().items()}
 
 
 def assert_same_values(network, expected):
@@ -230,7 +230,7 @@ def test_a_snapshot_restores_weights_and_running_statistics_more_than_once():
     vector = network.vector
     snapshot = network.snapshot()
     assert not np.shares_memory(snapshot[0], vector)
-    for key, value in network.state().items():
+    for key, value in network.buffers().items():
         assert not np.shares_memory(snapshot[1][key], value)
     for _ in range(2):
         disturb(network)
@@ -266,7 +266,7 @@ def test_a_duplicate_has_the_same_values_in_memory_of_its_own(duplicate):
     assert other.n_decayed == network.n_decayed
     assert_aliases(other)
     disturb(other)
-    for value in other.state().values():
+    for value in other.buffers().values():
         value[...] = 7
     assert_same_values(network, expected)
     assert_aliases(network)
@@ -293,7 +293,7 @@ def test_a_network_may_have_no_parameters():
     network = make_network([("pool", GlobalAvgPool2D())])
     assert network.n_params == network.n_decayed == 0
     assert network.n_outputs == 2
-    assert network.state() == {}
+    assert network.buffers() == {}
     network.restore(network.snapshot())
 
 
@@ -311,7 +311,7 @@ def test_a_layer_of_scalar_and_state_parameters_is_laid_out_too():
     assert network.n_params == network.n_decayed == 1
     network.vector[0] = 5
     assert network.params["scale"]["factor"] == 5
-    assert set(network.state()) == {("scale", "count")}
+    assert set(network.buffers()) == {("scale", "count")}
 
 
 @pytest.mark.parametrize("activation", [None, "relu"])
@@ -399,7 +399,7 @@ def test_constants_are_neither_trained_nor_state():
     network = whitened_network()
     assert set(network.params["white"]) == {"weight", "bias"}
     assert network.trained == {"conv", "dense"}
-    assert network.state() == {}
+    assert network.buffers() == {}
     assert set(network.views_of(network.vector)) == {"conv", "dense"}
 
 
@@ -494,7 +494,7 @@ def test_a_network_of_parameters_has_copies_in_their_places():
         assert other.n_decayed == network.n_decayed
         np.testing.assert_array_equal(other.vector, network.vector)
         assert not np.shares_memory(other.vector, network.vector)
-        assert other.state().keys() == network.state().keys()
+        assert other.buffers().keys() == network.buffers().keys()
         for name, values in network.params.items():
             for key, value in values.items():
                 np.testing.assert_array_equal(other.params[name][key], value)

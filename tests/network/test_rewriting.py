@@ -246,7 +246,7 @@ def make_fitted(nodes, dtype=np.float64):
     network = init_network(nodes, dtype=dtype, seed=SEED)
     rng = generator(1)
     network.vector += 0.3 * rng.standard_normal(network.n_params).astype(dtype)
-    for (_, key), value in network.state().items():
+    for (_, key), value in network.buffers().items():
         if key == "running_mean":
             value[...] = rng.standard_normal(value.shape)
         elif key == "running_variance":
@@ -324,7 +324,7 @@ def test_folding_leaves_network_and_layers_as_they_are(layers):
     assert params[nodes[-1].name] is network.params[nodes[-1].name]
     assert [repr(node.layer) for node in nodes] == hyperparameters
     np.testing.assert_array_equal(network.vector, snapshot[0])
-    for where, value in network.state().items():
+    for where, value in network.buffers().items():
         np.testing.assert_array_equal(value, snapshot[1][where])
 
 

@@ -57,7 +57,7 @@ def test_an_inference_network_does_in_training_what_the_network_predicts(kind):
         executor = Executor(inference_network, pool, training=True)
         read = ImageSource(X, classifier.model_.format).read
         found = executor.results(Batch(len(X), read), np.empty((len(X), N_CLASSES)))
-        assert executor.state == {}
+        assert executor.buffers == {}
     assert_allclose(found, classifier.decision_function(X), rtol=0, atol=1e-12)
 
 
@@ -75,8 +75,8 @@ def test_an_inference_network_keeps_names_and_places_and_changes_nothing(kind):
             assert node.layer is other.layer
     inference_network.vector += 1
     assert_array_equal(network.vector, before.vector)
-    for where, value in before.state().items():
-        assert_array_equal(network.state()[where], value)
+    for where, value in before.buffers().items():
+        assert_array_equal(network.buffers()[where], value)
 
 
 def test_the_affine_layer_multiplies_and_adds_for_each_channel():
@@ -216,7 +216,7 @@ def test_gradients_in_float32_are_those_in_float64_but_for_rounding():
         fitted_classifier(STACKS["normalization elsewhere"], dtype=dtype) for dtype in ("float32", "float64")
     )
     single.network_.vector[:] = double.network_.vector
-    single.network_.set_state(double.network_.state())
+    single.network_.set_buffers(double.network_.buffers())
     gradient, expected = (
         ScoreGradients(net.model_).of_images(X, coefficients_of(len(X))) for net in (single, double)
     )

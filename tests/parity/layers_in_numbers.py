@@ -88,7 +88,7 @@ class Case:
         self.rng = np.random.default_rng(configuration.seed)
         self.network = init_network(self._nodes(), dtype=dtype, seed=self.configuration.seed)
         self.network.vector[:] = self.rng.normal(0, 0.7, self.network.n_params)
-        for (_, key), value in self.network.state().items():
+        for (_, key), value in self.network.buffers().items():
             if key != "n_updates":
                 value[...] = self.rng.uniform(0.5, 2, value.shape)
 
@@ -120,7 +120,7 @@ class Case:
         executor.gradients(batch_of(X, targets), loss)
         by_layer = self.network.views_of(executor.reduce().copy())
         gradients = {(name, key): value for name, values in by_layer.items() for key, value in values.items()}
-        return Training(loss.scores, gradients, executor.input_gradient(), executor.state)
+        return Training(loss.scores, gradients, executor.input_gradient(), executor.buffers)
 
     def predict(self, X, workers):
         scores = np.full((X.shape[-2], self.network.n_outputs), np.nan, self.dtype)
@@ -128,12 +128,12 @@ class Case:
 
     def tensors(self, *, training):
         """Return the parameters in PyTorch and float64, without the running statistics in training."""
-        state = self.network.state() if training else {}
+        buffers = self.network.buffers() if training else {}
         return {
             name: {
                 key: leaf(value) if value.dtype.kind == "f" else torch.tensor(value)
                 for key, value in values.items()
-                if (name, key) not in state
+                if (name, key) not in buffers
             }
             for name, values in self.network.params.items()
         }
@@ -184,7 +184,7 @@ class Training(NamedTuple):
     scores: np.ndarray
     gradients: dict[tuple[str, str], np.ndarray]
     input_gradient: np.ndarray
-    state: dict[tuple[str, str], np.ndarray]
+    buffers: dict[tuple[str, str], np.ndarray]
 
 
 def batch_of(X, targets=None):

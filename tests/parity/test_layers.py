@@ -346,16 +346,16 @@ def test_running_statistics_are_those_of_pytorch(configuration, n_updates, worke
     mean, variance = torch.zeros(2, channels, dtype=torch.float64)
     for _ in range(n_updates):
         X, targets = case.draw_minibatch()
-        case.network.set_state(case.train(X, targets, workers).state)
+        case.network.set_buffers(case.train(X, targets, workers).buffers)
         rows = torch.tensor(X.reshape(-1, channels))
         functional.batch_norm(rows, mean, variance, training=True, momentum=1 - momentum)
     correction = 1 - momentum**n_updates
-    state = case.network.params["layer"]
-    assert state["n_updates"] == n_updates
+    params = case.network.params["layer"]
+    assert params["n_updates"] == n_updates
     biased = variance * (len(rows) - 1) / len(rows)
     for key, total in {"running_mean": mean, "running_variance": biased}.items():
         expected = total / correction
-        assert_near(state[key], expected, 1e-10 * largest(expected), np.float64, key)
+        assert_near(params[key], expected, 1e-10 * largest(expected), np.float64, key)
 
 
 def classes_without_row(classes, rows):

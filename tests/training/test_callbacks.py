@@ -126,8 +126,8 @@ def events_of(n_epochs):
 
 def assert_same_bits(net, other):
     assert_array_equal(net.network_.vector, other.network_.vector)
-    for where, value in net.network_.state().items():
-        assert_array_equal(value, other.network_.state()[where])
+    for where, value in net.network_.buffers().items():
+        assert_array_equal(value, other.network_.buffers()[where])
 
 
 def attributes(estimator):

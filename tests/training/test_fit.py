@@ -912,7 +912,7 @@ def test_a_call_that_diverges_at_once_changes_nothing(options, factor, after_par
     with pytest.warns(ConvergenceWarning, match="diverged"):
         net.set_params(**options).partial_fit(images * np.float32(factor), Y)
     assert_array_equal(net.network_.vector, vector)
-    for where, value in net.network_.state().items():
+    for where, value in net.network_.buffers().items():
         assert_array_equal(value, state[where])
 
 

@@ -173,13 +173,13 @@ def test_running_statistics_are_those_of_all_samples_at_the_last_weights(weighte
 
     def goes_on(record):
         expected = naive_statistics(network, data.images.X, weights)
-        assert_statistics(network.state(), expected)
+        assert_statistics(network.buffers(), expected)
         seen.append(expected["layer2", "running_mean"][0])
         return True
 
     minimize(network, data, goes_on=goes_on, n_epochs=6)
     assert len(set(seen)) == 6
-    assert_statistics(network.state(), naive_statistics(network, data.images.X, weights))
+    assert_statistics(network.buffers(), naive_statistics(network, data.images.X, weights))
 
 
 def test_an_iteration_counts_as_an_epoch_and_as_a_step_over_all_samples():
@@ -238,7 +238,7 @@ def test_weights_equal_repetition():
     (first, first_losses), (second, second_losses) = results
     assert first_losses == pytest.approx(second_losses, rel=1e-9)
     np.testing.assert_allclose(first.vector, second.vector, rtol=0, atol=1e-8)
-    assert_statistics(first.state(), second.state(), 1e-8)
+    assert_statistics(first.buffers(), second.buffers(), 1e-8)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

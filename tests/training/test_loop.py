@@ -226,8 +226,8 @@ def test_weights_equal_repetition_for_full_batches(layers):
     (first, first_losses), (second, second_losses) = results
     assert first_losses == pytest.approx(second_losses, rel=1e-11)
     np.testing.assert_allclose(first.vector, second.vector, rtol=0, atol=1e-11)
-    for key, value in first.state().items():
-        np.testing.assert_allclose(value, second.state()[key], rtol=0, atol=1e-11)
+    for key, value in first.buffers().items():
+        np.testing.assert_allclose(value, second.buffers()[key], rtol=0, atol=1e-11)
 
 
 def test_a_step_uses_the_number_of_the_step_that_it_is():
@@ -484,7 +484,7 @@ def test_divergence_names_the_step_and_restores_the_start_of_the_epoch(value):
             next(epochs)
     np.testing.assert_array_equal(network.vector, expected[0])
     for key, value in expected[1].items():
-        np.testing.assert_array_equal(network.state()[key], value)
+        np.testing.assert_array_equal(network.buffers()[key], value)
 
 
 def test_what_divergence_restores_lives_once():
@@ -545,7 +545,7 @@ def test_running_statistics_that_overflow_are_divergence_too():
         train(network, data, objective(), 1)
     np.testing.assert_array_equal(network.vector, before[0])
     for key, value in before[1].items():
-        np.testing.assert_array_equal(network.state()[key], value)
+        np.testing.assert_array_equal(network.buffers()[key], value)
 
 
 def test_after_divergence_the_state_is_fit_to_go_on_at_a_smaller_rate():
@@ -664,8 +664,8 @@ def test_an_interrupted_step_is_completed(keyboard_interrupt, monkeypatch):
     train(other, make_data(), goal, 1, other_state, deadline=1.0)
     assert (state.step, state.n_averaged) == (other_state.step, other_state.n_averaged)
     np.testing.assert_array_equal(network.vector, other.vector)
-    for key, value in other.state().items():
-        np.testing.assert_array_equal(network.state()[key], value)
+    for key, value in other.buffers().items():
+        np.testing.assert_array_equal(network.buffers()[key], value)
     for name, slot in other_state.slots.items():
         np.testing.assert_array_equal(state.slots[name], slot)
 

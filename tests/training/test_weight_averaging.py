@@ -227,7 +227,7 @@ def test_the_averaged_network_is_another_one_with_the_average(dtype):
     assert not np.shares_memory(averaged.vector, state.slots["average"])
     assert averaged.vector.dtype == dtype
     np.testing.assert_array_equal(averaged.vector, state.slots["average"])
-    assert {value.dtype for value in averaged.state().values()} == {np.dtype(dtype), np.dtype(np.float64)}
+    assert {value.dtype for value in averaged.buffers().values()} == {np.dtype(dtype), np.dtype(np.float64)}
     assert (averaged.vector != network.vector).any()
 
 
@@ -236,7 +236,7 @@ def test_with_one_minibatch_the_statistics_are_exactly_its_own(weighted):
     """Those of all samples, those of the second normalization behind the normalized first."""
     weights = generator(2).uniform(0.5, 2, 20) if weighted else None
     _, averaged, data, _ = averaged_after_training(weights, batch_size=20)
-    assert_statistics(averaged.state(), naive_statistics(averaged, data.images.X, weights))
+    assert_statistics(averaged.buffers(), naive_statistics(averaged, data.images.X, weights))
 
 
 @pytest.mark.parametrize("weighted", [False, True])
@@ -252,7 +252,7 @@ def test_the_statistics_are_means_over_minibatches_by_weight(weighted):
         where: np.average([entry[where] for entry in statistics], axis=0, weights=totals)
         for where in statistics[0]
     }
-    assert_statistics(averaged.state(), expected)
+    assert_statistics(averaged.buffers(), expected)
 
 
 def test_minibatches_of_different_sizes_count_by_their_samples():
@@ -262,14 +262,14 @@ def test_minibatches_of_different_sizes_count_by_their_samples():
     for part in parts:
         for where, value in naive_statistics(averaged, data.images.X[part]).items():
             expected[where] = expected.get(where, 0) + (part.stop - part.start) / 20 * value
-    assert_statistics(averaged.state(), expected)
+    assert_statistics(averaged.buffers(), expected)
 
 
 def test_weights_equal_repetition_in_the_statistics_of_one_minibatch():
     network, state = normalized_network(), TrainingState(seed=SEED, n_averaged=1)
     state.slots["average"] = network.vector.copy()
     weighted, repeated = (
-        average_of(network, data, state, goal_of(ExponentialAverage()), batch_size=1000).state()
+        average_of(network, data, state, goal_of(ExponentialAverage()), batch_size=1000).buffers()
         for data in repetitions(make_data())
     )
     assert_statistics(weighted, {where: v for where, v in repeated.items() if where[1] != "n_updates"})
@@ -306,13 +306,13 @@ def test_statistics_are_those_that_a_training_step_gives(make, weighted, cut):
         for run in ("gradients", "statistics"):
             executor = Executor(network, pool, training=True, seed=SEED)
             executor.gradients(batch, LogLoss()) if run == "gradients" else executor.statistics(batch)
-            results.append(executor.state)
-        assert executor.statistics(batch) is executor.state
+            results.append(executor.buffers)
+        assert executor.statistics(batch) is executor.buffers
     assert all_bits(network, TrainingState(seed=SEED)) == before
-    assert results[0].keys() == results[1].keys() == network.state().keys()
+    assert results[0].keys() == results[1].keys() == network.buffers().keys()
     for where, value in results[0].items():
         np.testing.assert_array_equal(results[1][where], value)
-        assert (value != network.state()[where]).all()
+        assert (value != network.buffers()[where]).all()
 
 
 def test_an_executor_may_take_statistics_and_gradients_by_turns():
@@ -327,8 +327,8 @@ def test_an_executor_may_take_statistics_and_gradients_by_turns():
             fresh = Executor(network, pool, training=True, seed=SEED)
             assert loss == fresh.gradients(batch, LogLoss())
             np.testing.assert_array_equal(turns.reduce(), fresh.reduce())
-            for where, value in fresh.state.items():
-                np.testing.assert_array_equal(turns.state[where], value)
+            for where, value in fresh.buffers.items():
+                np.testing.assert_array_equal(turns.buffers[where], value)
 
 
 def test_a_network_without_normalization_has_no_statistics():
@@ -414,7 +414,7 @@ def test_minibatches_are_cut_from_the_samples_in_the_order_given():
         where: np.average([entry[where] for entry in statistics], axis=0, weights=totals)
         for where in statistics[0]
     }
-    assert_statistics(averaged.state(), expected)
+    assert_statistics(averaged.buffers(), expected)
 
 
 @pytest.mark.parametrize(
@@ -430,16 +430,16 @@ def test_minibatches_are_chosen_at_even_distances(n_samples, chosen):
 
 def test_random_layers_draw_from_the_seed_of_the_training():
     """Half of the numbers that reach the normalization are dropped, by other masks for another seed."""
-    states = []
+    means = []
     for seed in (7, 7, 8):
         network = make_network(Flatten(), Dropout(0.5), BatchNorm(), Dense(N_CLASSES))
         state = TrainingState(seed=seed, n_averaged=1)
         state.slots["average"] = network.vector.copy()
         averaged = average_of(network, make_data(), state, goal_of(ExponentialAverage()), batch_size=20)
-        states.append(averaged.state()["layer2", "running_mean"])
-    np.testing.assert_array_equal(states[0], states[1])
-    assert (states[0] != states[2]).any()
-    assert (states[0] != make_data().images.X.reshape(20, -1).mean(axis=0)).any()
+        means.append(averaged.buffers()["layer2", "running_mean"])
+    np.testing.assert_array_equal(means[0], means[1])
+    assert (means[0] != means[2]).any()
+    assert (means[0] != make_data().images.X.reshape(20, -1).mean(axis=0)).any()
 
 
 def statistics_of(network, data, *, batch_size=6, statistics=None):
@@ -447,7 +447,7 @@ def statistics_of(network, data, *, batch_size=6, statistics=None):
     state = TrainingState(seed=7, n_averaged=1, slots={"average": network.vector.copy()})
     goal = goal_of(ExponentialAverage(), batch_size=batch_size)
     with worker_pool() as pool:
-        return make_averaged_network(network, data, state, goal, pool=pool, statistics=statistics).state()
+        return make_averaged_network(network, data, state, goal, pool=pool, statistics=statistics).buffers()
 
 
 def test_minibatches_of_one_sample_have_its_values_as_means():
@@ -482,7 +482,7 @@ def test_given_statistics_go_on_as_in_training():
     expected = {("layer1", "running_mean"): mean, ("layer1", "running_variance"): variance}
     assert_statistics(statistics, expected)
     assert statistics["layer1", "n_updates"] == 7
-    assert network.state()["layer1", "n_updates"] == 0
+    assert network.buffers()["layer1", "n_updates"] == 0
 
 
 def test_images_are_augmented_as_in_the_epoch_that_the_state_is_at():
