@@ -89,6 +89,6 @@ def metric(scorer) -> Callable:
     return getattr(scorer, "_score_func", scorer)
 
 
-def show_parameters(block, estimator) -> None:
-    """Let a block of a diagram show the table of parameters of an estimator."""
-    block.get_params, block._get_params_html = estimator.get_params, estimator._get_params_html
+def show_parameters(visual, estimator) -> None:
+    """Let a visual block show the table of parameters of an estimator."""
+    visual.get_params, visual._get_params_html = estimator.get_params, estimator._get_params_html

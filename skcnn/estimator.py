@@ -41,7 +41,7 @@ from skcnn.data.samples import mean_of_weights, split_validation
 from skcnn.layers.activation import ACTIVATIONS
 from skcnn.layers.base import Activation
 from skcnn.layers.naming import NamedPartsMixin, name_layers
-from skcnn.network.diagram import stack_block
+from skcnn.network.diagram import draw_stack
 from skcnn.network.graph import Graph, Node, compile_graph
 from skcnn.network.losses import LOSSES
 from skcnn.network.model import Model
@@ -639,13 +639,13 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
 
     @available_if(lambda estimator: VisualBlock is not None)
     def _sk_visual_block_(self):
-        """Return the block of the layers as far as they are known, else of the estimator alone."""
+        """Return the visual block of the layers as far as they are known, else of the estimator alone."""
         layers, nodes = self._find_layers()
         if not layers:
             return VisualBlock("single", self, names=type(self).__name__, name_details=str(self))
-        block = stack_block(layers, nodes, searchable=self.get_params().keys())
-        block.dash_wrapped = True
-        return block
+        visual = draw_stack(layers, nodes, searchable=self.get_params().keys())
+        visual.dash_wrapped = True
+        return visual
 
     def _find_layers(self):
         """Return the layers by name and the nodes, those of the network if there is one."""

@@ -108,7 +108,7 @@ class Augmenter:
 
 @contextmanager
 def name_errors(augmentation):
-    """Name an augmentation in errors that come out of it during a block."""
+    """Name an augmentation in errors that come out of it within a with statement."""
     try:
         yield
     except ERRORS as error:

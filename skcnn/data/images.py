@@ -10,7 +10,7 @@ from skcnn.kernels.reductions import merge_moments, near_one
 from skcnn.layers.base import is_integer
 from skcnn.user_warnings import warn_user
 
-BLOCK_BYTES = 4_000_000
+CHUNK_BYTES = 4_000_000
 """Memory of the images that are read at a time for statistics."""
 
 LARGEST_GROWTH = 1e4
@@ -137,7 +137,7 @@ def standardize(
     weights: np.ndarray | None,
     *,
     total: float | None = None,
-    block_bytes: int = BLOCK_BYTES,
+    chunk_bytes: int = CHUNK_BYTES,
 ) -> ImageFormat:
     """Return the format of a source with the weighted mean and deviation of each channel.
 
@@ -150,7 +150,7 @@ def standardize(
         Weights of the images; None for equal ones.
     total : float, default=None
         As how many images they count beside others. None: their number.
-    block_bytes : int
+    chunk_bytes : int
         Memory of the images that are read at a time.
 
     Returns
@@ -164,7 +164,7 @@ def standardize(
 
     Notes
     -----
-    Reads blocks of a few megabytes and adds up in float64, so neither the memory layout of X nor its size
+    Reads chunks of a few megabytes and adds up in float64, so neither the memory layout of X nor its size
     matters. A channel that is constant but for rounding is not divided. Digits beyond those of float64, as
     large integers and long doubles may have, are cut off.
     """
@@ -173,7 +173,7 @@ def standardize(
     format = replace(source.format, mean=None, deviation=None)
     unscaled = ImageSource(source.X, format, source.subset)
     with np.errstate(over="ignore", invalid="ignore"):
-        weight, mean, squares = merge_moments(_block_moments(unscaled, weights, block_bytes))
+        weight, mean, squares = merge_moments(_chunk_moments(unscaled, weights, chunk_bytes))
         variance = squares / weight
         total = float(len(source) if total is None else total)
         if format.moments is not None:
@@ -216,23 +216,23 @@ def check_growth(before: np.ndarray, after: np.ndarray) -> None:
         )
 
 
-def _block_moments(source, weights, block_bytes):
-    """Yield weight, mean and sum of squared deviations of each channel, block by block."""
+def _chunk_moments(source, weights, chunk_bytes):
+    """Yield weight, mean and sum of squared deviations of each channel, chunk by chunk."""
     height, width, channels = source.format.image_shape
-    n_rows = max(1, block_bytes // (prod(source.format.image_shape) * source.format.dtype.itemsize))
+    n_rows = max(1, chunk_bytes // (prod(source.format.image_shape) * source.format.dtype.itemsize))
     for start in range(0, len(source), n_rows):
         rows = slice(start, min(start + n_rows, len(source)))
         n_images = rows.stop - rows.start
-        block_weights = np.ones(n_images) if weights is None else weights[rows]
-        if not block_weights.any():  # too small beside the others
+        chunk_weights = np.ones(n_images) if weights is None else weights[rows]
+        if not chunk_weights.any():  # too small beside the others
             continue
         images = source.read(rows, np.empty((height, width, n_images, channels)))
         pixels = images.reshape(height * width, n_images, channels)
         origin = pixels[0, 0].copy()
         pixels -= origin  # so that sums of a constant channel are zero, whatever the weights
-        total = block_weights.sum() * height * width
-        mean = block_weights @ pixels.sum(axis=0) / total
-        yield total, origin + mean, block_weights @ ((pixels - mean) ** 2).sum(axis=0)
+        total = chunk_weights.sum() * height * width
+        mean = chunk_weights @ pixels.sum(axis=0) / total
+        yield total, origin + mean, chunk_weights @ ((pixels - mean) ** 2).sum(axis=0)
 
 
 def resolve_image_shape(shape: tuple[int, ...], image_shape, *, channels_first: bool) -> tuple[int, int, int]:

@@ -65,21 +65,21 @@ class ColumnsKernel(ConvolutionKernel):
     def forward(self, X, prepared, out, scratch, buffer):
         """Compute the convolution; see :meth:`ConvolutionKernel.forward`."""
         columns = self._gather(X, scratch)
-        np.matmul(columns.blocks.swapaxes(2, 3), prepared, out=self._results(out, columns))
+        np.matmul(columns.bands.swapaxes(2, 3), prepared, out=self._results(out, columns))
         return out
 
     def backward(self, X, dY, prepared, share, out, scratch, buffer):
         """Compute the gradients; see :meth:`ConvolutionKernel.backward`."""
         columns = self._gather(X, scratch)  # once more: to keep them takes longer, by measurement
         dY = self._results(dY, columns)
-        if len(columns.blocks) == 1:
-            np.matmul(columns.blocks[0], dY[0], out=share)
+        if len(columns.bands) == 1:
+            np.matmul(columns.bands[0], dY[0], out=share)
         else:
-            shares = scratch("shares", (len(columns.blocks), *share.shape))
-            np.sum(np.matmul(columns.blocks, dY, out=shares), axis=0, out=share)
+            shares = scratch("shares", (len(columns.bands), *share.shape))
+            np.sum(np.matmul(columns.bands, dY, out=shares), axis=0, out=share)
         if out is None:
             return None
-        gradients = columns.blocks[:, :, : self.inputs]  # the columns themselves are done with
+        gradients = columns.bands[:, :, : self.inputs]  # the columns themselves are done with
         np.matmul(prepared[:, : self.inputs], dY.swapaxes(2, 3), out=gradients)
         return self._scatter(columns, out, scratch)
 
@@ -111,12 +111,12 @@ class ColumnsKernel(ConvolutionKernel):
         columns = scratch("columns", (self.groups, rows, n_pixels))
         is_large = self.inputs * self.filters * n_pixels > PRODUCT_SIZE
         is_skinny = self.filters // self.groups <= min(FEW_FILTERS, self.windows.counts[1] * n_images)
-        n_blocks = self.windows.counts[0] if is_large and is_skinny else 1
+        n_bands = self.windows.counts[0] if is_large and is_skinny else 1
         gathered = columns[:, : self.inputs].reshape(self._window_shape(n_images))
         return _Columns(
             gathered=gathered,
             ones=columns[:, self.inputs :],
-            blocks=columns.reshape(self.groups, rows, n_blocks, -1).transpose(2, 0, 1, 3),
+            bands=columns.reshape(self.groups, rows, n_bands, -1).transpose(2, 0, 1, 3),
         )
 
     def _window_shape(self, n_images):
@@ -145,8 +145,8 @@ class ColumnsKernel(ConvolutionKernel):
         return dX
 
     def _results(self, Y, columns):
-        """Return results as matrices, shape (n_blocks, groups, pixels, filters / groups)."""
-        by_group = Y.reshape(len(columns.blocks), -1, self.groups, self.filters // self.groups)
+        """Return results as matrices, shape (n_bands, groups, pixels, filters / groups)."""
+        by_group = Y.reshape(len(columns.bands), -1, self.groups, self.filters // self.groups)
         return by_group.swapaxes(1, 2)
 
 
@@ -167,8 +167,8 @@ class _Columns(NamedTuple):
     """The columns with the shape of the windows."""
     ones: np.ndarray
     """The last row, which the bias is multiplied with; empty without one."""
-    blocks: np.ndarray
-    """The columns cut along the height of the image, shape (n_blocks, groups, rows, pixels)."""
+    bands: np.ndarray
+    """The columns in bands along the height of the image, shape (n_bands, groups, rows, pixels)."""
 
 
 class PointwiseKernel(ConvolutionKernel):

@@ -35,13 +35,13 @@ def patches(X: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def patch_moments(
-    blocks: Iterable[tuple[np.ndarray, np.ndarray | None]], size: tuple[int, int]
+    chunks: Iterable[tuple[np.ndarray, np.ndarray | None]], size: tuple[int, int]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return mean and covariance of the patches of images.
 
     Parameters
     ----------
-    blocks : iterable of (X, weights)
+    chunks : iterable of (X, weights)
         Images of shape (height, width, n, channels), and their weights, shape (n,), or None for equal ones.
     size : (int, int)
         Height and width of a patch.
@@ -54,17 +54,17 @@ def patch_moments(
 
     Notes
     -----
-    Products of a block are computed in the dtype of the images, about the mean of the first block, so that
-    little is lost where the mean is large; blocks are merged in float64.
+    Products of a chunk are computed in the dtype of the images, about the mean of the first chunk, so that
+    little is lost where the mean is large; chunks are merged in float64.
     """
-    total, mean, products = merge_moments(_block_moments(blocks, size))
+    total, mean, products = merge_moments(_chunk_moments(chunks, size))
     return mean, products / total
 
 
-def _block_moments(blocks, size):
-    """Yield weight, mean and sums of products of deviations of the patches, block by block."""
+def _chunk_moments(chunks, size):
+    """Yield weight, mean and sums of products of deviations of the patches, chunk by chunk."""
     center = None
-    for X, weights in blocks:
+    for X, weights in chunks:
         rows = patches(X, size)
         if center is None:
             center = rows[0] + (rows - rows[0]).mean(axis=0)  # exact where nothing varies

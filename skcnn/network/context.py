@@ -9,7 +9,7 @@ from math import prod
 
 import numpy as np
 
-from skcnn.network.memory import Arena, Blocks
+from skcnn.network.memory import Arena, Slabs
 from skcnn.network.network import Network
 from skcnn.network.program import Program
 from skcnn.random_streams import RandomStreams
@@ -34,7 +34,7 @@ class Context:
         What ``prepare`` returned for the minibatch at hand.
     merged : list of object
         What the last ``merge`` or ``backward_merge`` returned.
-    blocks : Blocks
+    slabs : Slabs
         Where memory comes from.
     """
 
@@ -46,11 +46,11 @@ class Context:
     plans: list
     prepared: list
     merged: list
-    blocks: Blocks
+    slabs: Slabs
 
     def arena(self) -> Arena:
         """Return new memory for arrays by name."""
-        return Arena(self.network.dtype, self.blocks)
+        return Arena(self.network.dtype, self.slabs)
 
 
 class ShardContext:

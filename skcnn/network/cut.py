@@ -1,8 +1,8 @@
-"""In which pieces work runs: sizes of shards, chunks and blocks, measured unless others are asked for."""
+"""In which pieces work runs: sizes of shards, chunks and sections, measured unless others are asked for."""
 
 from dataclasses import dataclass
 
-BLOCK = 65_536
+SECTION = 65_536
 """Elements of a parameter vector that one call of an elementwise function works on, by measurement."""
 
 
@@ -33,7 +33,7 @@ class Cut:
         Rows that pass through the vector layers together in prediction.
     gradient_rows : int
         Images whose gradients are computed together where the gradient with respect to them is wanted.
-    block : int
+    section : int
         Elements of a parameter vector that a thread updates at a time.
     init_bytes : int
         Memory of the inputs of a layer that it sees at a time where training starts from the data.
@@ -55,7 +55,7 @@ class Cut:
     long_chunk: int = 16
     prediction_rows: int = 128
     gradient_rows: int = 64
-    block: int = BLOCK
+    section: int = SECTION
     init_bytes: int = 4_000_000
 
     def shard_bounds(self, n_rows: int, multiply_adds: int) -> list[tuple[int, int]]:
@@ -121,12 +121,12 @@ def chunk_bounds(n_rows: int, target: int) -> list[tuple[int, int]]:
     return [(start, min(start + size, n_rows)) for start in range(0, n_rows, size)]
 
 
-def blocks(size: int, block: int = BLOCK) -> list[slice]:
-    """Cut a vector into slices of at most ``block`` elements.
+def sections(size: int, section: int = SECTION) -> list[slice]:
+    """Cut a vector into slices of at most ``section`` elements.
 
     Examples
     --------
-    >>> blocks(5, 2)
+    >>> sections(5, 2)
     [slice(0, 2, None), slice(2, 4, None), slice(4, 5, None)]
     """
-    return [slice(start, min(start + block, size)) for start in range(0, size, block)]
+    return [slice(start, min(start + section, size)) for start in range(0, size, section)]

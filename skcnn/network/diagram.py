@@ -1,6 +1,6 @@
 """The layers of a network in scikit-learn's diagram of its estimator.
 
-scikit-learn asks an estimator for a block to draw. Where there is no such block, it draws the estimator like
+scikit-learn asks an estimator for a visual block. Where there is none, it draws the estimator like
 any other.
 """
 
@@ -14,10 +14,10 @@ NamedEntries = list[tuple[str, object]]
 """Layers, or whatever was given in the place of a layer, with their names."""
 
 
-def stack_block(
+def draw_stack(
     entries: NamedEntries, nodes: tuple[Node, ...] = (), path: str = "", searchable: Set[str] = frozenset()
 ):
-    """Return a block that shows named layers behind one another.
+    """Return a visual block that shows named layers behind one another.
 
     Parameters
     ----------
@@ -31,26 +31,26 @@ def stack_block(
 
     Returns
     -------
-    block : VisualBlock
+    visual : VisualBlock
     """
-    blocks = [layer_block(name, entry, nodes, path, searchable) for name, entry in entries]
-    labels = [block.label for block in blocks]
-    return VisualBlock("serial", blocks, names=labels, name_details=labels, dash_wrapped=False)
+    visuals = [draw_layer(name, entry, nodes, path, searchable) for name, entry in entries]
+    labels = [visual.label for visual in visuals]
+    return VisualBlock("serial", visuals, names=labels, name_details=labels, dash_wrapped=False)
 
 
-def layer_block(name: str, entry, nodes: tuple[Node, ...], path: str, searchable: Set[str]):
-    """Return a block that shows a layer, and the layers within it.
+def draw_layer(name: str, entry, nodes: tuple[Node, ...], path: str, searchable: Set[str]):
+    """Return a visual block that shows a layer, and the layers within it.
 
     Parameters
     ----------
     name : str
     entry : object
     nodes, path, searchable
-        As for :func:`stack_block`.
+        As for :func:`draw_stack`.
 
     Returns
     -------
-    block : VisualBlock
+    visual : VisualBlock
         With its ``label``: name, class and shape of the result.
     """
     label = f"{name}: {type(entry).__name__ if isinstance(entry, Block) else entry}"
@@ -60,16 +60,16 @@ def layer_block(name: str, entry, nodes: tuple[Node, ...], path: str, searchable
         label += f" → {own[-1].output_shape}".replace(" ", "\N{NO-BREAK SPACE}")
     stacks = stacks_of(entry, nodes, inner) if isinstance(entry, Container) else []
     if not any(stacks):
-        block = VisualBlock("single", entry, names=label, name_details=str(entry))
+        visual = VisualBlock("single", entry, names=label, name_details=str(entry))
     elif len(stacks) == 1:
-        block = stack_block(stacks[0], nodes, inner, searchable)
+        visual = draw_stack(stacks[0], nodes, inner, searchable)
     else:
-        block = VisualBlock("parallel", [stack_block(stack, nodes, inner, searchable) for stack in stacks])
-    block.dash_wrapped = True
-    block.label = label
+        visual = VisualBlock("parallel", [draw_stack(stack, nodes, inner, searchable) for stack in stacks])
+    visual.dash_wrapped = True
+    visual.label = label
     if isinstance(entry, Block) and searchable >= {inner + key for key in entry.get_params(deep=False)}:
-        show_parameters(block, entry)  # with names to copy for set_params
-    return block
+        show_parameters(visual, entry)  # with names to copy for set_params
+    return visual
 
 
 def stacks_of(container: Container, nodes: tuple[Node, ...], path: str) -> list[NamedEntries]:

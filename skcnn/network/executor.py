@@ -14,8 +14,8 @@ import numpy as np
 
 from skcnn.layers.contract import check_merged
 from skcnn.network.context import Context
-from skcnn.network.cut import blocks, chunk_bounds
-from skcnn.network.memory import Blocks
+from skcnn.network.cut import chunk_bounds, sections
+from skcnn.network.memory import Slabs
 from skcnn.network.network import Network
 from skcnn.network.setup import Setup, prediction_setup
 from skcnn.network.shards import Shard
@@ -109,7 +109,7 @@ class Executor:
             plans=setup.plans,
             prepared=[] if training else setup.prepared,
             merged=[None] * len(self.program.nodes),
-            blocks=Blocks(),
+            slabs=Slabs(),
         )
         self._shards = []
         n_arenas = min(pool.n_threads, pool.cut.max_shards)
@@ -227,12 +227,12 @@ class Executor:
         """
         first, *others = (shard.gradient for shard in self._active)
 
-        def add(block):
+        def add(section):
             for other in others:
-                np.add(first[block], other[block], out=first[block])
+                np.add(first[section], other[section], out=first[section])
 
         if others:
-            self.pool.run(add, blocks(first.size, self.pool.cut.block))
+            self.pool.run(add, sections(first.size, self.pool.cut.section))
         return first
 
     def predict(self, batch: Batch, out: np.ndarray) -> np.ndarray:

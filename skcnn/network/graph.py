@@ -56,7 +56,7 @@ class Node:
 
     @contextmanager
     def name_errors(self):
-        """Name this layer in errors that come out of it during a block."""
+        """Name this layer in errors that come out of it within a with statement."""
         try:
             yield
         except ERRORS as error:

@@ -5,37 +5,37 @@ from math import prod
 
 import numpy as np
 
-BLOCK_BYTES = 16 * 2**20
+SLAB_BYTES = 16 * 2**20
 """Memory that is asked for at once."""
 
 ALIGNMENT = 64
 """Bytes of a line of the cache, at whose start arrays begin."""
 
 
-class Blocks:
-    """Large blocks of memory that arrays are cut from, for threads to share.
+class Slabs:
+    """Large slabs of memory that arrays are cut from, for threads to share.
 
     From a few megabytes on, numpy asks the system for huge pages, which are faster to find.
     """
 
     def __init__(self):
         self._lock = threading.Lock()
-        self._block = np.empty(0, np.uint8)
+        self._slab = np.empty(0, np.uint8)
 
     def __call__(self, size: int, dtype) -> np.ndarray:
         """Return an array of a number of elements, with whatever it contains."""
         n_bytes = size * dtype.itemsize
-        if n_bytes > BLOCK_BYTES // 4:
+        if n_bytes > SLAB_BYTES // 4:
             try:
                 return np.empty(size, dtype)
             except ValueError as error:  # so large that numpy does not even ask for it
                 raise MemoryError(str(error)) from error
         with self._lock:
-            if self._block.size < n_bytes:
-                self._block = np.empty(BLOCK_BYTES, np.uint8)
-                self._block = self._block[-self._block.ctypes.data % ALIGNMENT :]
-            array = self._block[:n_bytes]
-            self._block = self._block[-(-n_bytes // ALIGNMENT) * ALIGNMENT :]
+            if self._slab.size < n_bytes:
+                self._slab = np.empty(SLAB_BYTES, np.uint8)
+                self._slab = self._slab[-self._slab.ctypes.data % ALIGNMENT :]
+            array = self._slab[:n_bytes]
+            self._slab = self._slab[-(-n_bytes // ALIGNMENT) * ALIGNMENT :]
         return array.view(dtype)
 
 

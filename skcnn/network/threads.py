@@ -216,7 +216,7 @@ def _configure_numpy():
 
 @contextmanager
 def numpy_state(errors: dict[str, str], buffer_size: int):
-    """Set what numpy does about errors in the current thread, and its buffer, during a block."""
+    """Set what numpy does about errors in the current thread, and its buffer, within a with statement."""
     with np.errstate(**errors):
         before = np.setbufsize(buffer_size)
         try:
@@ -226,12 +226,12 @@ def numpy_state(errors: dict[str, str], buffer_size: int):
 
 
 def working_numpy_state() -> AbstractContextManager:
-    """Set numpy's state of the current thread as all threads have it that compute, during a block."""
+    """Set numpy's state of the current thread to that of computing threads, within a with statement."""
     return numpy_state({"all": "ignore"}, UFUNC_BUFFER_SIZE)
 
 
 def current_numpy_state() -> Callable[[], AbstractContextManager]:
-    """Return what sets the present state of numpy again, during a block, when it is called."""
+    """Return what sets the present state of numpy again within a with statement."""
     return partial(numpy_state, np.geterr(), np.getbufsize())
 
 

@@ -89,7 +89,7 @@ class Results:
         self.shape = network.nodes[index].output_shape
         self.images, self._reader = data.images, data.reader
         self.weights = None if data.weights is None else near_one(data.weights)
-        self._block_bytes = pool.cut.init_bytes
+        self._chunk_bytes = pool.cut.init_bytes
         self._executor = Executor(self.network, pool, training=True, seed=seed)
 
     def of(self, rows: np.ndarray) -> np.ndarray:
@@ -101,7 +101,7 @@ class Results:
     def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
         """Yield results in the layout of layers, and sample weights, for some samples after the other."""
         n_samples, values = len(self.images), prod(self.shape)
-        n_rows = max(1, self._block_bytes // (values * self.network.dtype.itemsize))
+        n_rows = max(1, self._chunk_bytes // (values * self.network.dtype.itemsize))
         for start in range(0, n_samples, n_rows):
             rows = np.arange(start, min(start + n_rows, n_samples))
             X = self.of(rows)

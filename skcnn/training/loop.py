@@ -12,7 +12,7 @@ import numpy as np
 
 from skcnn.data.samples import TrainingData
 from skcnn.kernels.reductions import near_one
-from skcnn.network.cut import blocks
+from skcnn.network.cut import sections
 from skcnn.network.executor import Batch, Executor
 from skcnn.network.losses import dense_targets
 from skcnn.network.network import Network
@@ -179,16 +179,16 @@ def update(
         decayed = network.vector[: network.n_decayed]
         np.multiply(decayed, 1 - learning_rate * objective.alpha, out=decayed)
 
-    def update_block(block):
-        slots = {name: slot[block] for name, slot in state.slots.items()}
-        weights = network.vector[block]
+    def update_section(section):
+        slots = {name: slot[section] for name, slot in state.slots.items()}
+        weights = network.vector[section]
         optimizer.update(
-            weights, gradient[block], slots, step=state.n_updates + 1, learning_rate=learning_rate
+            weights, gradient[section], slots, step=state.n_updates + 1, learning_rate=learning_rate
         )
         if averaging and averaging.each_step:
             averaging.update(slots["average"], weights, state.n_averaged)
 
-    executor.pool.run(update_block, blocks(network.n_params, executor.pool.cut.block))
+    executor.pool.run(update_section, sections(network.n_params, executor.pool.cut.section))
     network.set_buffers(executor.buffers)
     if not has_finite_parameters(network):
         raise DivergenceError(f"a weight or running statistic ceased to be finite at step {state.step + 1}")
@@ -258,7 +258,7 @@ class Checkpoint:
 
     @contextmanager
     def restore_on_divergence(self):
-        """Go back if the block diverges."""
+        """Go back if training diverges within the with statement."""
         try:
             yield
         except DivergenceError:
@@ -283,7 +283,7 @@ def has_finite_scores(
     near : ndarray of shape (n_params,)
         Weights that give finite scores: if the network's are near, nothing is tried.
     """
-    if all(np.abs(network.vector[block] - near[block]).max() <= FAR for block in blocks(near.size)):
+    if all(np.abs(network.vector[section] - near[section]).max() <= FAR for section in sections(near.size)):
         return True
     scores = np.empty((len(rows), network.n_outputs), network.dtype)
     Executor(network, pool, training=False).predict(Batch(len(rows), data.reader(rows)), scores)
@@ -295,10 +295,10 @@ def add_penalty(network: Network, gradient: np.ndarray, alpha: float) -> float:
     if alpha == 0:
         return 0.0
     squares = 0.0
-    for block in blocks(network.n_decayed):
-        weights = network.vector[: network.n_decayed][block]
+    for section in sections(network.n_decayed):
+        weights = network.vector[: network.n_decayed][section]
         squares += float(np.dot(weights, weights))
-        part = gradient[: network.n_decayed][block]
+        part = gradient[: network.n_decayed][section]
         np.add(part, alpha * weights, out=part)
     return alpha / 2 * squares
 
@@ -306,7 +306,9 @@ def add_penalty(network: Network, gradient: np.ndarray, alpha: float) -> float:
 def clip_norm(gradient: np.ndarray, largest: float) -> None:
     """Scale a gradient down, in place, so that its Euclidean norm is at most ``largest``."""
     norm = math.sqrt(
-        sum(float(np.square(gradient[block], dtype=np.float64).sum()) for block in blocks(gradient.size))
+        sum(
+            float(np.square(gradient[section], dtype=np.float64).sum()) for section in sections(gradient.size)
+        )
     )
     if norm > largest:
         np.multiply(gradient, largest / norm, out=gradient)
@@ -314,7 +316,7 @@ def clip_norm(gradient: np.ndarray, largest: float) -> None:
 
 def is_finite(vector: np.ndarray) -> bool:
     """Whether all elements are finite."""
-    return all(np.isfinite(vector.reshape(-1)[block]).all() for block in blocks(vector.size))
+    return all(np.isfinite(vector.reshape(-1)[section]).all() for section in sections(vector.size))
 
 
 def has_finite_parameters(network: Network) -> bool:
@@ -324,7 +326,7 @@ def has_finite_parameters(network: Network) -> bool:
 
 @contextmanager
 def hold_interrupts():
-    """Hold back an interrupt from the keyboard until the end of the block, so that a step is complete."""
+    """Hold back an interrupt from the keyboard until a with statement ends, so that a step is complete."""
     handler = signal.getsignal(signal.SIGINT)
     if threading.current_thread() is not threading.main_thread() or not callable(handler):
         yield

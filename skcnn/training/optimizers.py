@@ -1,4 +1,4 @@
-"""Optimizers: in-place updates of a block of parameters.
+"""Optimizers: in-place updates of a section of the parameters.
 
 An optimizer holds hyperparameters; its slots, arrays of the shape of the parameters that are zero
 before the first step, belong to the training state and are passed in. Hyperparameters have the names that

@@ -182,12 +182,12 @@ def test_reading_a_batch_of_a_large_memory_map_allocates_little(tmp_path, kind):
     assert peak < X.nbytes / 10
 
 
-def test_standardizing_a_large_memory_map_allocates_blocks(tmp_path):
+def test_standardizing_a_large_memory_map_allocates_chunks(tmp_path):
     mapped = np.lib.format.open_memmap(tmp_path / "images.npy", "w+", np.uint8, (4000, 16, 16, 3))
     mapped[::2] = 2
     source = ImageSource(mapped, image_format((16, 16, 3), dtype="float32"))
     tracemalloc.start()
-    format = standardize(source, None, block_bytes=50_000)
+    format = standardize(source, None, chunk_bytes=50_000)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     np.testing.assert_array_equal(format.mean, 1)
@@ -247,21 +247,21 @@ def test_the_scale_of_weights_does_not_matter_in_standardization(factor):
     np.testing.assert_allclose(scaled.deviation, once.deviation, rtol=1e-13)
 
 
-def test_a_block_whose_weights_are_nothing_beside_the_others_is_left_out():
+def test_a_chunk_whose_weights_are_nothing_beside_the_others_is_left_out():
     images = generator(0).gamma(2.0, 30.0, (6, 5, 4, 3))
     weights = np.array([1e-300, 1e-300, 1e308, 1e308, 1e-300, 1e-300])
-    source, block_bytes = ImageSource(images, image_format((5, 4, 3))), 2 * images[0].nbytes
-    format = standardize(source, weights, block_bytes=block_bytes)
+    source, chunk_bytes = ImageSource(images, image_format((5, 4, 3))), 2 * images[0].nbytes
+    format = standardize(source, weights, chunk_bytes=chunk_bytes)
     np.testing.assert_allclose(format.mean, images[2:4].mean(axis=(0, 1, 2)), rtol=1e-13)
 
 
 @pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("images_in_block", [1, 3, 7, 13])
-def test_several_blocks_equal_one_block(images_in_block, weighted):
+@pytest.mark.parametrize("images_in_chunk", [1, 3, 7, 13])
+def test_several_chunks_equal_one_chunk(images_in_chunk, weighted):
     images = generator(0).normal(1000.0, 1.0, (13, 5, 4, 3))
     weights = generator(1).uniform(size=13) if weighted else None
-    source, block_bytes = ImageSource(images, image_format((5, 4, 3))), images[0].nbytes * images_in_block
-    format = standardize(source, weights, block_bytes=block_bytes)
+    source, chunk_bytes = ImageSource(images, image_format((5, 4, 3))), images[0].nbytes * images_in_chunk
+    format = standardize(source, weights, chunk_bytes=chunk_bytes)
     pixel_weights = np.repeat(np.ones(13) if weights is None else weights, 20)
     pixels = images.reshape(-1, 3)
     mean = np.average(pixels, axis=0, weights=pixel_weights)
@@ -270,9 +270,9 @@ def test_several_blocks_equal_one_block(images_in_block, weighted):
     np.testing.assert_allclose(format.deviation, np.sqrt(variance), rtol=1e-11)
 
 
-def test_a_block_is_at_least_one_image():
+def test_a_chunk_is_at_least_one_image():
     images = random_images().astype(float)
-    format = standardize(ImageSource(images, image_format()), None, block_bytes=1)
+    format = standardize(ImageSource(images, image_format()), None, chunk_bytes=1)
     np.testing.assert_allclose(format.mean, images.mean(axis=(0, 1, 2)), rtol=1e-14)
 
 
@@ -380,13 +380,13 @@ def test_images_of_other_dtypes_than_those_fitted_are_read_alike(fitted, stored)
     np.testing.assert_array_equal(read(images.astype(stored), format), expected)
 
 
-def test_reading_wide_images_allocates_blocks(tmp_path):
+def test_reading_wide_images_allocates_chunks(tmp_path):
     mapped = np.lib.format.open_memmap(tmp_path / "images.npy", "w+", np.int64, (2000, 16, 16, 1))
     mapped[...] = 10**9 + np.arange(16)[:, np.newaxis]
     source = ImageSource(mapped, image_format((16, 16, 1), dtype="float32"))
     out = np.empty((16, 16, 20, 1), np.float32)
     tracemalloc.start()
-    format = standardize(source, None, block_bytes=50_000)
+    format = standardize(source, None, chunk_bytes=50_000)
     ImageSource(mapped, format).read(slice(0, 20), out)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()

@@ -35,14 +35,14 @@ def test_patches_are_those_of_scikit_learn(size, channels):
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("size", SIZES)
 def test_moments_are_those_of_numpy(size, weighted, dtype):
-    """Over several blocks of images."""
+    """Over several chunks of images."""
     images, X = draw_images(dtype=dtype)
     weights = np.array([0.5, 2.0, 1.0, 0.25]) if weighted else None
     rows = naive_patches(images.astype(np.float64), size).reshape(-1, np.prod(size) * 3)
     factors = None if weights is None else np.repeat(weights, len(rows) // len(images))
     cuts = [slice(0, 1), slice(1, 4)]
-    blocks = [(X[:, :, cut], None if weights is None else weights[cut]) for cut in cuts]
-    mean, covariance = patch_moments(blocks, size)
+    chunks = [(X[:, :, cut], None if weights is None else weights[cut]) for cut in cuts]
+    mean, covariance = patch_moments(chunks, size)
     assert mean.dtype == covariance.dtype == np.float64
     tolerance = 100 * np.finfo(dtype).eps * 10  # sums of up to a hundred products, of values up to ten
     np.testing.assert_allclose(mean, np.average(rows, axis=0, weights=factors), rtol=0, atol=tolerance)
@@ -50,12 +50,12 @@ def test_moments_are_those_of_numpy(size, weighted, dtype):
     np.testing.assert_allclose(covariance, expected, rtol=0, atol=10 * tolerance)
 
 
-def test_blocks_whose_weights_vanish_do_not_count():
+def test_chunks_whose_weights_vanish_do_not_count():
     """There is no such number in float32, or none in float64."""
     _, X = draw_images(dtype=np.float32)
-    blocks = [(X[:, :, i : i + 1], np.array([weight])) for i, weight in enumerate([1e-60, 0.0, 1.0, 1e-60])]
-    expected = patch_moments(blocks[2:3], (2, 2))
-    for actual, alone in zip(patch_moments(blocks, (2, 2)), expected, strict=True):
+    chunks = [(X[:, :, i : i + 1], np.array([weight])) for i, weight in enumerate([1e-60, 0.0, 1.0, 1e-60])]
+    expected = patch_moments(chunks[2:3], (2, 2))
+    for actual, alone in zip(patch_moments(chunks, (2, 2)), expected, strict=True):
         np.testing.assert_allclose(actual, alone, rtol=1e-5, atol=1e-5)
 
 

@@ -23,12 +23,12 @@ def draw_images(n_images=60, seed=3):
 
 
 def fit_params(layer, X, weights=None, dtype=np.float64):
-    """Return parameters that come from images, given in two blocks."""
+    """Return parameters that come from images, given in two chunks."""
     shape = (*X.shape[:2], X.shape[3])
     params = layer.init_params(shape, activation=None, dtype=np.dtype(dtype), rng=generator(0))
     cuts = [slice(0, 20), slice(20, None)]
-    blocks = [(X[:, :, cut].astype(dtype), None if weights is None else weights[cut]) for cut in cuts]
-    layer.init_from_data(params, iter(blocks))
+    chunks = [(X[:, :, cut].astype(dtype), None if weights is None else weights[cut]) for cut in cuts]
+    layer.init_from_data(params, iter(chunks))
     return params
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from skcnn.network.cut import BLOCK, Cut, blocks, chunk_bounds
+from skcnn.network.cut import SECTION, Cut, chunk_bounds, sections
 
 
 def assert_covers(bounds, n_rows):
@@ -68,9 +68,9 @@ def test_a_chunk_is_at_least_one_image_or_as_many_as_are_asked_for():
     assert Cut(chunk_bytes=0, min_chunk=3).chunk_target(1000) == 3
 
 
-def test_blocks_cover_a_vector_once():
-    for size in [0, 1, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK + 7]:
-        cuts = blocks(size)
-        assert [cut.start for cut in cuts] == list(range(0, size, BLOCK))
+def test_sections_cover_a_vector_once():
+    for size in [0, 1, SECTION - 1, SECTION, SECTION + 1, 3 * SECTION + 7]:
+        cuts = sections(size)
+        assert [cut.start for cut in cuts] == list(range(0, size, SECTION))
         assert all(cut.stop == after.start for cut, after in zip(cuts, cuts[1:], strict=False))
         assert (cuts[-1].stop if cuts else 0) == size

@@ -1,11 +1,11 @@
-"""Tests of the memory: arenas, and the blocks that their arrays are cut from."""
+"""Tests of the memory: arenas, and the slabs that their arrays are cut from."""
 
 import threading
 
 import numpy as np
 import pytest
 
-from skcnn.network.memory import ALIGNMENT, BLOCK_BYTES, Arena, Blocks
+from skcnn.network.memory import ALIGNMENT, SLAB_BYTES, Arena, Slabs
 
 
 def test_an_arena_hands_out_the_same_memory_again():
@@ -73,11 +73,11 @@ def test_one_dtype_is_one_memory_however_it_is_written(written, read):
     assert np.shares_memory(first, arena("a", (3,), read))
 
 
-def test_arrays_are_cut_from_blocks_one_behind_the_other():
+def test_arrays_are_cut_from_slabs_one_behind_the_other():
     """Each at the start of a line of the cache, none over another, large ones apart."""
-    blocks, quarter = Blocks(), BLOCK_BYTES // 4
-    sizes = [3, 1000, 0, 17, 3 * BLOCK_BYTES, 5, quarter, quarter - 1, quarter, quarter + 1, quarter, 64]
-    arrays = [blocks(size, np.dtype(dtype)) for size, dtype in zip(sizes, "dfBdBfBBBBBd", strict=True)]
+    slabs, quarter = Slabs(), SLAB_BYTES // 4
+    sizes = [3, 1000, 0, 17, 3 * SLAB_BYTES, 5, quarter, quarter - 1, quarter, quarter + 1, quarter, 64]
+    arrays = [slabs(size, np.dtype(dtype)) for size, dtype in zip(sizes, "dfBdBfBBBBBd", strict=True)]
     for number, array in enumerate(arrays):
         assert array.ctypes.data % ALIGNMENT == 0 or array.nbytes > quarter
         array.fill(number)
@@ -87,14 +87,14 @@ def test_arrays_are_cut_from_blocks_one_behind_the_other():
     assert arrays[1].ctypes.data - arrays[0].ctypes.data == ALIGNMENT
 
 
-def test_threads_share_blocks_without_overlap():
-    blocks, n_threads, n_arrays = Blocks(), 8, 200
+def test_threads_share_slabs_without_overlap():
+    slabs, n_threads, n_arrays = Slabs(), 8, 200
     taken = [[] for _ in range(n_threads)]
     barrier = threading.Barrier(n_threads, timeout=30)
 
     def take(own):
         barrier.wait()
-        own.extend(blocks(size, np.dtype(np.uint8)) for size in range(n_arrays))
+        own.extend(slabs(size, np.dtype(np.uint8)) for size in range(n_arrays))
 
     threads = [threading.Thread(target=take, args=(own,)) for own in taken]
     for thread in threads:

@@ -12,7 +12,7 @@ from skcnn.layers import Conv2D, Dense, Flatten, Layer, MaxPool2D, ReLU, Residua
 from skcnn.network.cut import Cut
 from skcnn.network.executor import Batch, Executor
 from skcnn.network.graph import compile_nodes
-from skcnn.network.memory import Blocks
+from skcnn.network.memory import Slabs
 from skcnn.network.network import init_network
 from skcnn.network.threads import WorkerPool
 
@@ -338,13 +338,13 @@ def test_memory_is_free_as_soon_as_the_executor_is_gone(monkeypatch):
     """Without the garbage collector: there are no cycles."""
     arrays = []
 
-    class Noting(Blocks):
+    class Noting(Slabs):
         def __call__(self, size, dtype):
             array = super().__call__(size, dtype)
             arrays.append(weakref.ref(array))
             return array
 
-    monkeypatch.setattr("skcnn.network.executor.Blocks", Noting)
+    monkeypatch.setattr("skcnn.network.executor.Slabs", Noting)
     gc.disable()
     try:
         executor = executor_of(Conv2D(16), Conv2D(16), MaxPool2D(), Residual([ReLU()]), Flatten(), Dense(3))

@@ -66,12 +66,12 @@ class Noting(Layer):
 
 @pytest.mark.parametrize("weights", [None, np.linspace(0.5, 2, 20)], ids=["equal weights", "weights"])
 def test_a_layer_sees_what_reaches_it_of_all_samples(weights, cut_work):
-    """Block by block, in the order of the samples and in the layout of layers."""
+    """Chunk by chunk, in the order of the samples and in the layout of layers."""
     cut_work(Cut(init_bytes=8 * 3 * 4 * 5 * 6))  # six images of five channels
     network, data = make_network(Conv2D(5), ReLU(), Noting(), Flatten(), Dense(3)), make_data(weights=weights)
     start(network, data)
-    assert [block.shape for block, _ in Noting.seen] == [(3, 4, 6, 5)] * 3 + [(3, 4, 2, 5)]
-    together = np.concatenate([block for block, _ in Noting.seen], axis=2)
+    assert [chunk.shape for chunk, _ in Noting.seen] == [(3, 4, 6, 5)] * 3 + [(3, 4, 2, 5)]
+    together = np.concatenate([chunk for chunk, _ in Noting.seen], axis=2)
     X_read, params = data.images.X.transpose(1, 2, 0, 3), network.params["layer0"]
     expected = np.maximum(conv2d(X_read, params["weight"], params["bias"], padding=((1, 1), (1, 1))), 0)
     np.testing.assert_allclose(together, expected, rtol=0, atol=1e-12)

@@ -30,7 +30,7 @@ from small_trainings import (
 
 from skcnn.data.images import ImageSource
 from skcnn.layers import BatchNorm, Conv2D, Dense, Dropout, Flatten, ReLU
-from skcnn.network.cut import BLOCK
+from skcnn.network.cut import SECTION
 from skcnn.network.losses import LogLoss
 from skcnn.network.threads import worker_pool
 from skcnn.training.loop import (
@@ -129,14 +129,14 @@ def test_the_penalty_takes_weights_only_and_adds_its_gradient():
             np.testing.assert_allclose(value, np.broadcast_to(expected, value.shape), rtol=1e-15)
 
 
-def test_the_penalty_of_a_vector_of_several_blocks_in_float32():
-    """Weights of 1, but for one block of 2, so that a block that is left out or doubled shows."""
-    network = make_network(Flatten(), Dense(3 * BLOCK // 24 + 7), dtype=np.float32)
+def test_the_penalty_of_a_vector_of_several_sections_in_float32():
+    """Weights of 1, but for one section of 2, so that a section that is left out or doubled shows."""
+    network = make_network(Flatten(), Dense(3 * SECTION // 24 + 7), dtype=np.float32)
     network.vector[...] = 1
-    network.vector[BLOCK : 2 * BLOCK] = 2
+    network.vector[SECTION : 2 * SECTION] = 2
     gradient = np.zeros_like(network.vector)
-    n_decayed = 24 * (3 * BLOCK // 24 + 7)
-    assert add_penalty(network, gradient, 2.0) == pytest.approx(n_decayed + 3 * BLOCK, rel=1e-6)
+    n_decayed = 24 * (3 * SECTION // 24 + 7)
+    assert add_penalty(network, gradient, 2.0) == pytest.approx(n_decayed + 3 * SECTION, rel=1e-6)
     np.testing.assert_array_equal(gradient[:n_decayed], 2 * network.vector[:n_decayed])
     assert not gradient[n_decayed:].any()
     assert gradient.dtype == np.float32
@@ -178,7 +178,7 @@ def test_a_step_of_adamw_is_that_of_adam_without_a_penalty_and_the_decay():
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("size", [5, 2 * BLOCK + 3])
+@pytest.mark.parametrize("size", [5, 2 * SECTION + 3])
 def test_a_gradient_that_is_too_long_is_scaled_to_the_exact_norm(dtype, size):
     gradient = generator(0).standard_normal(size).astype(dtype)
     before = gradient.astype(np.float64)
@@ -574,9 +574,9 @@ def test_a_gradient_that_is_no_number_is_divergence_with_clipping_too():
 
 
 def test_is_finite_looks_at_every_element():
-    vector = np.zeros(2 * BLOCK + 5)
+    vector = np.zeros(2 * SECTION + 5)
     assert is_finite(vector)
-    for index, value in [(0, np.nan), (BLOCK, np.inf), (len(vector) - 1, -np.inf)]:
+    for index, value in [(0, np.nan), (SECTION, np.inf), (len(vector) - 1, -np.inf)]:
         vector[index] = value
         assert not is_finite(vector)
         vector[index] = 0
@@ -585,7 +585,7 @@ def test_is_finite_looks_at_every_element():
 # --- interrupts ---
 
 
-def test_an_interrupt_is_delivered_at_the_end_of_the_block(keyboard_interrupt):
+def test_an_interrupt_is_delivered_at_the_end_of_the_with_statement(keyboard_interrupt):
     done = []
     with pytest.raises(KeyboardInterrupt), hold_interrupts():
         signal.raise_signal(signal.SIGINT)

@@ -92,7 +92,7 @@ TEMPORARIES = [
     (RMSProp(), 1),
     (Adagrad(), 1),
 ]
-"""Optimizers, and how many temporary arrays of the size of a block an update may take."""
+"""Optimizers, and how many temporary arrays of the size of a section an update may take."""
 
 
 def name_of(optimizer):
