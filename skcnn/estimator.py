@@ -379,7 +379,7 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
             if mode is Mode.CHUNK and format.moments is not None:
                 format = self._scale_format(samples, format, mean_weight)
             network = self.network_.copy()
-            return self.model_.with_parts(network=network, format=format, loss=loss, made_with=versions())
+            return self.model_.replace(network=network, format=format, loss=loss, made_with=versions())
         layers, nodes = self._layers(format.image_shape, len(classes))
         if self.input_scaling == "standardize":
             format = self._scale_format(samples, format, mean_weight)

@@ -73,7 +73,7 @@ class RandomStreams:
         -------
         generator : numpy.random.Generator
         """
-        if not all(0 <= part < 2**64 for part in position):
+        if not all(0 <= number < 2**64 for number in position):
             raise OverflowError(f"positions must be non-negative and below 2 ** 64, got {position}")
         counter = np.zeros(4, dtype=np.uint64)  # counter[0] counts the numbers drawn
         counter[1 : 1 + len(position)] = position
@@ -109,8 +109,8 @@ class RandomStreams:
         Steele, Lea and Flood (2014), "Fast splittable pseudorandom number generators", OOPSLA, figure 17.
         """
         seeds = np.full(len(rows), self._keys[purpose][0])
-        for part in (position, lane, rows):
-            seeds = splitmix64(seeds + np.asarray(part).astype(np.uint64))
+        for number in (position, lane, rows):
+            seeds = splitmix64(seeds + np.asarray(number).astype(np.uint64))
         counter = GOLDEN_GAMMA * np.arange(n_draws, dtype=np.uint64)
         return (splitmix64(seeds[:, np.newaxis] + counter) >> np.uint64(11)) * 2.0**-53
 

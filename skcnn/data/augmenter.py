@@ -56,7 +56,7 @@ class Augmenter:
         Returns
         -------
         read : callable
-            ``read(part, out)`` writes the images of a slice of the rows into ``out``.
+            ``read(chunk, out)`` writes the images of a slice of the rows into ``out``.
         targets : ndarray of shape (n_rows, n_outputs)
         """
         targets, mixtures = targets_of(rows), []
@@ -69,11 +69,11 @@ class Augmenter:
             targets = shares * targets + (1 - shares) * targets_of(others)
             mixtures.append((mixing, others, draws))
 
-        def read(part, out):
-            self._read(source, rows[part], epoch, out)
+        def read(chunk, out):
+            self._read(source, rows[chunk], epoch, out)
             for mixing, others, draws in mixtures:
-                other_images = self._read(source, others[part], epoch, np.empty_like(out))
-                mix(mixing, out, other_images, draws[part])
+                other_images = self._read(source, others[chunk], epoch, np.empty_like(out))
+                mix(mixing, out, other_images, draws[chunk])
             return out
 
         return read, targets

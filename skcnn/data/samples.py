@@ -246,8 +246,8 @@ class TrainingData:
         return None if self.is_representative else min(1.0, n_rows / USUAL_SAMPLES)
 
     def reader(self, rows: np.ndarray) -> Callable:
-        """Return a function ``read(part, out)`` of the images of a slice of some rows."""
-        return lambda part, out: self.images.read(rows[part], out)
+        """Return a function ``read(chunk, out)`` of the images of a slice of some rows."""
+        return lambda chunk, out: self.images.read(rows[chunk], out)
 
 
 class Samples:
@@ -280,7 +280,7 @@ class Samples:
         """Whether they stand for the stream that they come from: enough, and not all of one class."""
         return len(self) >= FEWEST_SAMPLES and np.ptp(self.codes[self.rows]) > 0
 
-    def part(self, rows: np.ndarray) -> "Samples":
+    def subset(self, rows: np.ndarray) -> "Samples":
         """Return the samples of some rows."""
         return Samples(self.X, self.codes, self.weights, rows, given_weights=self.given_weights)
 
@@ -376,7 +376,7 @@ def split_validation(samples: Samples, fraction: float, seed: int) -> tuple[Samp
     give_each_class(validation, training, samples.codes)
     give_each_class(training, validation, samples.codes)
     training = np.sort(np.concatenate([training, samples.rows[~splittable]]))
-    return samples.part(training), samples.part(np.sort(validation))
+    return samples.subset(training), samples.subset(np.sort(validation))
 
 
 def give_each_class(rows: np.ndarray, others: np.ndarray, codes: np.ndarray) -> None:

@@ -91,7 +91,7 @@ class ConvolutionKernel(ABC):
         X: np.ndarray | None,
         dY: np.ndarray,
         prepared,
-        share: np.ndarray,
+        gradient: np.ndarray,
         out: np.ndarray | None,
         scratch: Memory,
         buffer: Memory,
@@ -106,7 +106,7 @@ class ConvolutionKernel(ABC):
             C-contiguous.
         prepared : object
             As returned by ``prepare``.
-        share : ndarray of shape ``gradient_shape``
+        gradient : ndarray of shape ``gradient_shape``
             Receives the gradients of weight and bias, as ``gradients`` reads them.
         out : ndarray of the shape of X, or None
             Receives the gradient of the images; None if it is not wanted.

@@ -68,15 +68,15 @@ class ColumnsKernel(ConvolutionKernel):
         np.matmul(columns.bands.swapaxes(2, 3), prepared, out=self._results(out, columns))
         return out
 
-    def backward(self, X, dY, prepared, share, out, scratch, buffer):
+    def backward(self, X, dY, prepared, gradient, out, scratch, buffer):
         """Compute the gradients; see :meth:`ConvolutionKernel.backward`."""
         columns = self._gather(X, scratch)  # once more: to keep them takes longer, by measurement
         dY = self._results(dY, columns)
         if len(columns.bands) == 1:
-            np.matmul(columns.bands[0], dY[0], out=share)
+            np.matmul(columns.bands[0], dY[0], out=gradient)
         else:
-            shares = scratch("shares", (len(columns.bands), *share.shape))
-            np.sum(np.matmul(columns.bands, dY, out=shares), axis=0, out=share)
+            products = scratch("band products", (len(columns.bands), *gradient.shape))
+            np.sum(np.matmul(columns.bands, dY, out=products), axis=0, out=gradient)
         if out is None:
             return None
         gradients = columns.bands[:, :, : self.inputs]  # the columns themselves are done with
@@ -198,13 +198,13 @@ class PointwiseKernel(ConvolutionKernel):
         np.matmul(self._pixels(X, scratch), weight, out=out.reshape(-1, self.filters))
         return channelwise(np.add, out, bias, out=out) if self.has_bias else out
 
-    def backward(self, X, dY, prepared, share, out, scratch, buffer):
+    def backward(self, X, dY, prepared, gradient, out, scratch, buffer):
         """Compute the gradients; see :meth:`ConvolutionKernel.backward`."""
         weight, _ = prepared
         if self.has_bias:
-            share[-1] = channel_sums(dY)
+            gradient[-1] = channel_sums(dY)
         dY = dY.reshape(-1, self.filters)
-        np.matmul(self._pixels(X, scratch).T, dY, out=share[: self.channels])
+        np.matmul(self._pixels(X, scratch).T, dY, out=gradient[: self.channels])
         if out is None:
             return None
         if self.windows.strides == (1, 1):

@@ -48,19 +48,20 @@ class DepthwiseKernel(ConvolutionKernel):
             np.add(results, products, out=results)
         return channelwise(np.add, out, bias, out=out) if self.has_bias else out
 
-    def backward(self, X, dY, prepared, share, out, scratch, buffer):
+    def backward(self, X, dY, prepared, gradient, out, scratch, buffer):
         """Compute the gradients; see :meth:`ConvolutionKernel.backward`."""
         filters, _ = prepared
         if self.has_bias:
-            share[-1] = channel_sums(dY)
+            gradient[-1] = channel_sums(dY)
         X = self._repeat(X, scratch)
-        for gradient, (where, pixels) in zip(share[: len(filters)], self.windows.overlaps(), strict=True):
+        by_position = gradient[: len(filters)]
+        for of_position, (where, pixels) in zip(by_position, self.windows.overlaps(), strict=True):
             products = self._products(dY[where].shape, scratch)
             if products.size:
                 np.multiply(X[pixels], dY[where], out=products)
-                gradient[...] = channel_sums(products)
+                of_position[...] = channel_sums(products)
             else:
-                gradient.fill(0)
+                of_position.fill(0)
         if out is None:
             return None
         dX = out if self.multiplier == 1 else X  # the repeated channels are done with
@@ -86,10 +87,10 @@ class DepthwiseKernel(ConvolutionKernel):
 
     def _sum_repeated(self, X, out):
         """Add up the repetitions of each channel."""
-        shares = X.reshape(*out.shape, self.multiplier)
-        np.copyto(out, shares[..., 0])
+        repetitions = X.reshape(*out.shape, self.multiplier)
+        np.copyto(out, repetitions[..., 0])
         for number in range(1, self.multiplier):  # a sum over a short last axis is slow
-            np.add(out, shares[..., number], out=out)
+            np.add(out, repetitions[..., number], out=out)
         return out
 
 

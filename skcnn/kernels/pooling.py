@@ -111,11 +111,11 @@ def max_along_backward(axis: int, windows: Windows, dY, position, dX, scratch) -
         dX[2 * len(dY) :] = 0
         return
     dX.fill(0)
-    share = scratch("share", dY.shape)
+    masked = scratch("masked", dY.shape)
     for index, (where, pixels) in enumerate(overlaps):
-        np.equal(position[where], position.dtype.type(index), out=share[where])
-        np.multiply(share[where], dY[where], out=share[where])
-        np.add(dX[pixels], share[where], out=dX[pixels])
+        np.equal(position[where], position.dtype.type(index), out=masked[where])
+        np.multiply(masked[where], dY[where], out=masked[where])
+        np.add(dX[pixels], masked[where], out=dX[pixels])
 
 
 def swap_axes(array: np.ndarray | None) -> np.ndarray | None:
@@ -144,7 +144,7 @@ def average_pool_forward(
     middle = scratch("middle", (len(X), *out.shape[1:]))
     sum_along(X.swapaxes(0, 1), middle.swapaxes(0, 1), windows.overlaps_by_axis[1])
     sum_along(middle, out, windows.overlaps_by_axis[0])
-    return np.multiply(out, _shares(areas, out), out=out)
+    return np.multiply(out, _inverse_areas(areas, out), out=out)
 
 
 def average_pool_backward(
@@ -166,7 +166,7 @@ def average_pool_backward(
     -------
     dX : ndarray
     """
-    np.multiply(dY, _shares(areas, dY), out=dY)
+    np.multiply(dY, _inverse_areas(areas, dY), out=dY)
     middle = scratch("middle", (len(dX), *dY.shape[1:]))
     sum_along_backward(dY, middle, windows.overlaps_by_axis[0])
     sum_along_backward(middle.swapaxes(0, 1), dX.swapaxes(0, 1), windows.overlaps_by_axis[1])
@@ -187,6 +187,6 @@ def sum_along_backward(dY, dX, overlaps) -> None:
         np.add(dX[pixels], dY[where], out=dX[pixels])
 
 
-def _shares(areas, Y):
+def _inverse_areas(areas, Y):
     """Return the inverse areas, to multiply with an array of the layout of the result."""
     return (1 / areas).astype(Y.dtype)[:, :, np.newaxis, np.newaxis]

@@ -112,7 +112,7 @@ class WinogradKernel(ConvolutionKernel):
             np.copyto(out, work.whole.inside)
         return out
 
-    def backward(self, X, dY, prepared, share, out, scratch, buffer):
+    def backward(self, X, dY, prepared, gradient, out, scratch, buffer):
         """Compute the gradients; see :meth:`ConvolutionKernel.backward`."""
         filters, _ = prepared
         n_images = dY.shape[2]
@@ -122,8 +122,8 @@ class WinogradKernel(ConvolutionKernel):
         np.matmul(transform, self._by_tile(work.whole.write(dY) if work.whole else dY), out=work.results)
         np.matmul(transform, work.results_by_row, out=work.products)
         if self.has_bias:
-            share[-1] = channel_sums(work.offsets.reshape(-1, n_images, self.filters))
-        by_position = share[: PIXELS**2 * self.channels].reshape(filters.shape)
+            gradient[-1] = channel_sums(work.offsets.reshape(-1, n_images, self.filters))
+        by_position = gradient[: PIXELS**2 * self.channels].reshape(filters.shape)
         np.matmul(tiles.by_position.swapaxes(1, 2), work.products_by_position, out=by_position)
         if out is None:
             return None

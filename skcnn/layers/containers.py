@@ -392,7 +392,7 @@ class Concatenate(JoiningLayer):
     def backward(self, params, dY, unit, *, need_dX, out):
         """Cut the gradient; see :meth:`Layer.backward`."""
         ends = np.cumsum(unit.buffer("channels", (len(out),), np.intp))
-        for share, part in zip(out, np.split(dY, ends[:-1], axis=-1), strict=True):
-            if share is not None:
-                np.copyto(share, part)
+        for gradient, own in zip(out, np.split(dY, ends[:-1], axis=-1), strict=True):
+            if gradient is not None:
+                np.copyto(gradient, own)
         return out

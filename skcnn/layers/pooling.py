@@ -227,9 +227,9 @@ class GlobalAvgPool2D(Layer):
 
     def backward(self, params, dY, unit, *, need_dX, out):
         """Compute the gradient; see :meth:`Layer.backward`."""
-        share = unit.scratch("share", dY.shape)
-        np.multiply(dY, 1 / (out.shape[0] * out.shape[1]), out=share)
-        np.copyto(out, share)
+        per_pixel = unit.scratch("per_pixel", dY.shape)
+        np.multiply(dY, 1 / (out.shape[0] * out.shape[1]), out=per_pixel)
+        np.copyto(out, per_pixel)
         return out
 
 

@@ -125,8 +125,8 @@ class PatchWhitening(Convolution):
         """Compute the gradient of the images; see :meth:`Layer.backward`."""
         if not need_dX:
             return None
-        share = unit.scratch("share", unit.plan.gradient_shape)  # of weight and bias, which nobody wants
-        return unit.plan.backward(unit.X, dY, unit.prepared, share, out, unit.scratch, unit.buffer)
+        gradient = unit.scratch("gradient", unit.plan.gradient_shape)  # of weight and bias: nobody wants it
+        return unit.plan.backward(unit.X, dY, unit.prepared, gradient, out, unit.scratch, unit.buffer)
 
     def finish(self, params, unit):
         """Leave weight and bias as they are."""

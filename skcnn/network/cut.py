@@ -1,4 +1,4 @@
-"""In which pieces work runs: sizes of shards, chunks and sections, measured unless others are asked for."""
+"""How work is cut: sizes of shards, chunks and sections, measured unless others are asked for."""
 
 from dataclasses import dataclass
 

@@ -72,7 +72,7 @@ class Executor:
         In training, changes of its parameters are seen. Prediction prepares some of them as they are at this
         moment, see :class:`skcnn.network.setup.PredictionSetup`.
     pool : WorkerPool
-        On how many threads, and cut in which pieces, work runs.
+        On how many threads work runs, and how it is cut.
     training : bool
         Whether minibatches are trained on, rather than predicted.
     seed : int or None

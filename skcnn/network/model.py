@@ -61,9 +61,9 @@ class Model:
         self.seed = seed
         self.made_with = made_with
 
-    def with_parts(self, **parts) -> "Model":
-        """Return a model of the same parts but for those that are given."""
-        return Model(**(vars(self) | parts))
+    def replace(self, **attributes) -> "Model":
+        """Return a model with the same attributes but for those that are given."""
+        return Model(**(vars(self) | attributes))
 
     @property
     def graph(self) -> Graph:
@@ -113,7 +113,7 @@ class Model:
         network, format = self.network, self.format
         return {
             "layers": self.layers,
-            "network": network.parts(),
+            "network": network.arguments(),
             "format": vars(format) | {"dtype": format.dtype.name},
             "classes": self.classes,
             "loss": next(name for name, kind in LOSSES.items() if kind is type(self.loss)),

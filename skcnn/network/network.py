@@ -77,7 +77,7 @@ class Network:
         return self.nodes[-1].output_shape[0]
 
     def views_of(self, vector: np.ndarray) -> dict[str, dict[str, np.ndarray]]:
-        """Return the parts of a vector, such as a gradient, by layer and parameter name.
+        """Return the views of a vector, such as a gradient, by layer and parameter name.
 
         Parameters
         ----------
@@ -97,7 +97,7 @@ class Network:
         """Return the buffers, which training changes without a gradient, by (layer name, parameter name)."""
         return {(name, key): self.params[name][key] for name, key in self._buffer_names}
 
-    def parts(self) -> dict:
+    def arguments(self) -> dict:
         """Return what the constructor takes but for nodes and dtype: arrays, names and numbers."""
         layout, others = self._layout, {layer: dict(own) for layer, own in self._others.items()}
         return {"vector": self.vector, "layout": layout, "n_decayed": self.n_decayed, "others": others}
@@ -108,7 +108,7 @@ class Network:
         shape = nodes[-1].output_shape
         if len(shape) == 3:
             nodes = (*nodes, Node("", Flatten(), (index,), (shape,), (prod(shape),)))
-        return Network(nodes, self.dtype, **self.parts())
+        return Network(nodes, self.dtype, **self.arguments())
 
     def behind(self, index: int) -> "Network":
         """Return a network of the nodes behind one, which reads its results; the parameters are copied.
@@ -131,10 +131,10 @@ class Network:
 
     def copy(self) -> "Network":
         """Return a network of the same nodes with parameters of its own, but for constants."""
-        parts = self.parts() | {"vector": self.vector.copy()}
+        arguments = self.arguments() | {"vector": self.vector.copy()}
         for layer, name in self._buffer_names:
-            parts["others"][layer][name] = self.params[layer][name].copy()
-        return Network(self.nodes, self.dtype, **parts)
+            arguments["others"][layer][name] = self.params[layer][name].copy()
+        return Network(self.nodes, self.dtype, **arguments)
 
     def snapshot(self):
         """Return a copy of all parameters that training changes, for :meth:`restore`."""
@@ -161,7 +161,7 @@ class Network:
         return sum(node.layer.multiply_adds(node.input_shape) for node in self.nodes[1:])
 
     def __reduce__(self):
-        return Network, (self.nodes, self.dtype, *self.parts().values())
+        return Network, (self.nodes, self.dtype, *self.arguments().values())
 
 
 def network_with(nodes: tuple[Node, ...], params: Params, dtype) -> Network:

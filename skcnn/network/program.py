@@ -66,7 +66,7 @@ class Program:
         Phases in the order of execution.
     need_gradient : set of int
         Nodes whose result needs a gradient.
-    gradient_shares : list of tuple of {"first", "further", None}
+    gradient_writes : list of tuple of {"first", "further", None}
         For each node, what its backward pass does with the gradient of each input: the first of a result's
         readers to come writes it, further ones add to it; None where nothing reads it.
     homes : dict of {"value", "gradient"} to list of int
@@ -84,7 +84,7 @@ class Program:
         self.reads = [()] + [node.layer.reads_in_backward(node.input_shape) for node in nodes[1:]]
         self.merging = [index for index, node in enumerate(nodes) if node.merges] if training else []
         self.need_gradient = self._find_need_gradient(trained, input_gradient) if training else set()
-        self.gradient_shares = self._find_gradient_shares()
+        self.gradient_writes = self._find_gradient_writes()
         self.backward_merging = [index for index in reversed(self.merging) if index in self.need_gradient]
         self.forward = self._phases(range(len(nodes)), "statistics", "forward")
         self.backward = self._phases(self._backward_order(), "backward_statistics", "backward")
@@ -101,8 +101,8 @@ class Program:
     def _backward_order(self):
         return sorted(self.need_gradient - {0}, reverse=True)
 
-    def _find_gradient_shares(self):
-        shares = [()] * len(self.nodes)
+    def _find_gradient_writes(self):
+        writes = [()] * len(self.nodes)
         written = set()
         for index in self._backward_order():
             own = []
@@ -110,8 +110,8 @@ class Program:
                 first = source not in written
                 written.add(source)
                 own.append(None if source not in self.need_gradient else "first" if first else "further")
-            shares[index] = tuple(own)
-        return shares
+            writes[index] = tuple(own)
+        return writes
 
     def _find_homes(self, training):
         """Let layers that can write over what they read do so, where nothing else reads it."""

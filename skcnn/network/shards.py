@@ -37,7 +37,7 @@ class Piece:
 
 
 class Shard:
-    """A fixed share of a minibatch, with the gradient of its loss.
+    """Some rows of a minibatch, the same on any number of threads, with the gradient of its loss.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""How many threads to compute on, in which pieces, and the BLAS held at one thread meanwhile."""
+"""How many threads to compute on, how work is cut for them, and the BLAS held at one thread meanwhile."""
 
 import os
 import threading
@@ -85,7 +85,7 @@ def thread_count(blas_limit: int, n_items: int | None = None) -> int:
         The limit in force for the BLAS, which threadpoolctl, environment variables or a loky worker
         may have lowered.
     n_items : int or None, default=None
-        How many pieces of work there are at most; None if nobody knows. For one, cores are not counted, which
+        How many calls there are to run at most; None if nobody knows. For one, cores are not counted, which
         takes as long as a small network takes to predict.
 
     Returns
@@ -120,7 +120,7 @@ class WorkerPool:
         Largest number of threads, the calling one included. They start when they are first needed, and no
         more of them than there are items at a time.
     cut : Cut or None
-        In which pieces an executor runs its work here; None for ``default_cut``.
+        How an executor cuts its work here; None for ``default_cut``.
 
     Attributes
     ----------

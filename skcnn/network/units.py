@@ -48,7 +48,7 @@ class Unit:
         self._name, self._layer = node.name, node.layer
         self._waits = node.merges and context.training
         self._reads = program.reads[index]
-        self._shares = program.gradient_shares[index]
+        self._writes = program.gradient_writes[index]
         self.params = context.params[index]
         self.plan = context.plans[index]
         self.buffer = piece.arenas[index]
@@ -167,11 +167,11 @@ class Unit:
         """Where the gradient of each input goes, None where nothing reads it."""
         return tuple(
             None
-            if share is None
+            if write is None
             else source.gradient
-            if share == "first"
-            else self.scratch(("gradient share", position), source.value.shape)
-            for position, (source, share) in enumerate(zip(self._sources, self._shares, strict=True))
+            if write == "first"
+            else self.scratch(("further gradient", position), source.value.shape)
+            for position, (source, write) in enumerate(zip(self._sources, self._writes, strict=True))
         )
 
     def forward(self) -> None:
@@ -207,7 +207,7 @@ class Unit:
                 continue
             if dX is not out:
                 self._copy(dX, out, "backward")
-            if self._shares[position] == "further":
+            if self._writes[position] == "further":
                 total = self._sources[position].gradient
                 np.add(total, out, out=total)
 

@@ -85,9 +85,7 @@ class Result(NamedTuple):
 
     def copy(self) -> "Result":
         """Return a copy whose parameters and state may change without the other's."""
-        return Result(
-            self.model.with_parts(network=self.model.network.copy()), self.state.copy(), self.history
-        )
+        return Result(self.model.replace(network=self.model.network.copy()), self.state.copy(), self.history)
 
 
 @dataclass
@@ -195,7 +193,7 @@ class Fit:
         if self.outcome is Outcome.DIVERGED and self.previous is not None and not self.has_progressed:
             return Result(self.previous, state, history)
         network.restore(self._monitor.best or self._choose_network().snapshot())
-        return Result(self.model.with_parts(network=network), state, history)
+        return Result(self.model.replace(network=network), state, history)
 
     def _choose_network(self):
         """Return the network whose weights stay, early stopping left out."""

@@ -298,8 +298,8 @@ def add_penalty(network: Network, gradient: np.ndarray, alpha: float) -> float:
     for section in sections(network.n_decayed):
         weights = network.vector[: network.n_decayed][section]
         squares += float(np.dot(weights, weights))
-        part = gradient[: network.n_decayed][section]
-        np.add(part, alpha * weights, out=part)
+        of_weights = gradient[: network.n_decayed][section]
+        np.add(of_weights, alpha * weights, out=of_weights)
     return alpha / 2 * squares
 
 

@@ -235,7 +235,7 @@ class ModelWithScores(Model):
     Parameters
     ----------
     model : Model
-        All other parts.
+        All other attributes.
     scores : ndarray of shape (n_samples, n_outputs)
     """
 
@@ -309,7 +309,7 @@ class Validation:
         """
         if self._scoring is None:
             return -self._loss(network, pool)
-        return self._score_of(self._model.with_parts(network=network))
+        return self._score_of(self._model.replace(network=network))
 
     def _score_of(self, model):
         """Return what the scorer says of a model; a ValueError if it is no number."""

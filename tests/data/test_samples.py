@@ -239,13 +239,13 @@ def test_weights_whose_product_overflows_are_refused():
         samples_of([0, 1], weights=[1e200, 1]).loss_weights(np.array([1e200, 1.0]))
 
 
-def test_a_part_shares_the_arrays():
+def test_a_subset_has_the_same_arrays():
     samples = samples_of([0, 1, 1], weights=[1, 2, 3])
-    part = samples.part(np.array([2]))
-    assert len(part) == 1
-    assert part.X is samples.X
-    assert part.codes is samples.codes
-    assert part.given_weights
+    subset = samples.subset(np.array([2]))
+    assert len(subset) == 1
+    assert subset.X is samples.X
+    assert subset.codes is samples.codes
+    assert subset.given_weights
 
 
 @pytest.mark.parametrize("kind", [np.array, list, pd.DataFrame])

@@ -102,12 +102,12 @@ class Problem:
     def backward(self, *, want_images=True):
         """Return the gradients of images, weight and bias, after a forward pass, in memory full of NaN."""
         self.forward()
-        share = garbage(self.kernel.gradient_shape, self.dtype)
+        gradient = garbage(self.kernel.gradient_shape, self.dtype)
         out = garbage(self.X.shape, self.dtype) if want_images else None
         X = self.X if self.kernel.reads_images else None
-        dX = self.kernel.backward(X, self.dY, self.prepare(), share, out, self.scratch, self.buffer)
+        dX = self.kernel.backward(X, self.dY, self.prepare(), gradient, out, self.scratch, self.buffer)
         assert dX is out
-        return dX, *self.kernel.gradients(share)
+        return dX, *self.kernel.gradients(gradient)
 
     def expected(self):
         Y = reference.conv2d(self.X, self.weight, **self.where)
@@ -184,7 +184,7 @@ def test_scratch_memory_is_about_what_was_announced(row):
 
     class NotingMemory(GarbageMemory):
         def __call__(self, name, shape, dtype=None):
-            if name != "shares":
+            if name != "band products":
                 asked[name] = max(asked.get(name, 0), int(np.prod(shape)))
             return super().__call__(name, shape, dtype)
 

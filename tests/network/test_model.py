@@ -50,7 +50,7 @@ def test_a_copy_predicts_the_same_bits_and_shares_nothing(kind, send):
 def test_a_model_with_other_parts_keeps_the_rest():
     model = fitted_classifier().model_
     network = model.network.copy()
-    other = model.with_parts(network=network)
+    other = model.replace(network=network)
     assert other.network is network
     assert vars(other) | {"network": None} == vars(model) | {"network": None}
 

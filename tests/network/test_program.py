@@ -133,7 +133,7 @@ def test_the_last_reader_is_the_first_to_write_a_gradient_and_others_add_to_it()
         (Dense(2), (5,)),
     )
     program = program_of(network, training=True)
-    assert program.gradient_shares == [
+    assert program.gradient_writes == [
         (),
         (None,),
         ("further",),

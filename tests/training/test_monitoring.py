@@ -321,7 +321,7 @@ def test_a_scorer_sees_the_network_in_question_and_original_labels_and_weights()
     other.vector *= -1
     with worker_pool() as pool:
         score = validation.score(other, pool)
-    model.model_ = model.model_.with_parts(network=other)
+    model.model_ = model.model_.replace(network=other)
     assert score == accuracy_score(y, model.predict(X), sample_weight=weights)
 
 
