@@ -27,7 +27,7 @@ CLASS_NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "
 
 
 def decode(jpeg, offsets):
-    """Return the images of JPEG files that stand one behind the other, shape (n, height, width, 3), uint8."""
+    """Return the images of JPEG files that stand one after the other, shape (n, height, width, 3), uint8."""
     try:
         from PIL import Image
     except ImportError as error:

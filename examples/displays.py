@@ -3,7 +3,7 @@
 The network is trained on CIFAR-10, see ``examples/cifar10.py``, with early stopping, so that there is a
 validation score to draw. Then come its training curves, the first filters before and after training, the maps
 of an image, what six methods find important in images, the mistakes that it is most confident of, and
-test images as points: those that the layer in front of the last one puts close together.
+test images as points: those that the layer before the last one puts close together.
 
 Run it with ``python examples/displays.py``, or with ``--only saliency mistakes`` for some of the figures,
 which are written beside the file that ``--figure`` names.

@@ -26,7 +26,7 @@ BATCHES_A_PICTURE = 100
 
 
 def make_classifier():
-    """Return a small network with large filters in front."""
+    """Return a small network with large filters in its first layer."""
     layers = [
         ("conv1", Conv2D(N_FILTERS, 7, activation="relu")),
         ("pool1", MaxPool2D(4)),

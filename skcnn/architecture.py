@@ -114,7 +114,7 @@ def auto_conv_layer_sizes(image_shape: Shape, window: tuple[int, int] = (2, 2)) 
     ----------
     image_shape : tuple of (height, width, channels)
     window : pair of int, default=(2, 2)
-        What is pooled behind each block; of one pixel, images stay as large as they are.
+        What is pooled after each block; of one pixel, images stay as large as they are.
 
     Examples
     --------
@@ -284,7 +284,7 @@ def lenet5(activation: str | Activation | None = "tanh") -> NamedBlocks:
     Parameters
     ----------
     activation : str, layer or None, default="tanh"
-        The activation behind each layer: its name, or a layer, of which each gets a copy.
+        The activation after each layer: its name, or a layer, of which each gets a copy.
 
     Returns
     -------
@@ -338,7 +338,7 @@ def small_vgg(
     convolutions : int, default=2
         Convolutions of a block, each followed by batch normalization and ReLU.
     units : int, default=256
-        Units of the hidden layer behind the blocks.
+        Units of the hidden layer after the blocks.
     dropout : float, default=0.0
         Share of these dropped in training, in [0, 1).
 

@@ -75,14 +75,14 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
     normalization : {"batch"} or None, default="batch"
         Kind of normalization between convolution and activation.
     hidden_layer_sizes : int or array-like of int, default=(128,)
-        Units of each fully connected layer behind the blocks.
+        Units of each fully connected layer after the blocks.
     activation : str or layer, default="relu"
-        Activation behind each convolution and fully connected layer: "relu", "relu6", "leaky_relu", "prelu",
+        Activation after each convolution and fully connected layer: "relu", "relu6", "leaky_relu", "prelu",
         "elu", "celu", "selu", "gelu", "silu" or "swish", "hard_swish", "mish", "softplus", "logistic" or
         "sigmoid", "hard_sigmoid", "tanh", "softsign", or "identity" for none; or a layer, such as
         ``LeakyReLU(0.2)``.
     dropout : float, default=0.0
-        Share of activations dropped behind each fully connected layer, in [0, 1).
+        Share of activations dropped after each fully connected layer, in [0, 1).
     image_shape : tuple of int, default=None
         Shape of one image as it is stored: ``(h, w)``, ``(h, w, c)`` or, with
         ``data_format="channels_first"``, ``(c, h, w)``. None: the shape of X without its first axis; flat
@@ -103,7 +103,7 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
     augmentation : None, "auto" or list, default=None
         Random changes of the images of each minibatch of training, never of those that are predicted or
         validated: objects of :mod:`skcnn.augmentation` such as ``[RandomFlip(), RandomCrop(4), Mixup(0.2)]``.
-        They see images as the network does, behind ``input_scaling``, one after the other, those that mix
+        They see images as the network does, after ``input_scaling``, one after the other, those that mix
         images last; or pairs of a name and one of them, so that a search finds
         ``augmentation__mixup__alpha``, where unnamed ones are called ``mixup_1``, ``mixup_2`` and so on.
         "passthrough" stands for none. "auto": mirrors and shifts images of three channels, and only shifts

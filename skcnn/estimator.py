@@ -184,7 +184,7 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
         classes : ndarray, default=None
             The classes to expect. None: those of y.
         suffix : str, default=""
-            What comes behind the names of y and sample_weight in messages.
+            What comes after the names of y and sample_weight in messages.
         may_be_empty : bool, default=False
             Whether all weights may be zero.
         """

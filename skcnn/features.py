@@ -32,7 +32,7 @@ class ConvNetFeatures(MetaEstimatorMixin, TransformerMixin, BaseEstimator):
         The network. ``fit`` trains a clone of it, unless ``prefit``. A trained one in a Pipeline that is
         cloned stays trained inside :class:`sklearn.frozen.FrozenEstimator`.
     layer : str, default=None
-        Name of the layer. Its activation, if it brings one along, is part of it. None: the one in front of
+        Name of the layer. Its activation, if it brings one along, is part of it. None: the one before
         the output layer.
     prefit : bool, default=False
         Whether to take a copy of the estimator as it is, fitted.
@@ -214,7 +214,7 @@ class ConvNetFeatures(MetaEstimatorMixin, TransformerMixin, BaseEstimator):
 def check_planned_layer(estimator, layer: str, X) -> None:
     """Raise a ValueError if a network will have no layer of this name, where its layers are known already.
 
-    Behind the steps of a Pipeline they are known if ``image_shape`` is set. A search may change them, so it
+    After the steps of a Pipeline they are known if ``image_shape`` is set. A search may change them, so it
     is left to training, and so is what is wrong with X.
     """
     network = estimator

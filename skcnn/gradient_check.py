@@ -16,7 +16,7 @@ from skcnn.network.threads import worker_pool
 
 
 class _Front(Layer):
-    """Passes images on; the layer behind may write into them."""
+    """Passes images on; the layer after it may write into them."""
 
     def forward(self, params, X, unit, *, training, out):
         np.copyto(out, X)
@@ -27,7 +27,7 @@ class _Front(Layer):
 
 
 class _Witness(_Front):
-    """Notices if the layer behind writes into the images, which it must not when they are read later."""
+    """Notices if the layer after it writes into the images, which it must not when they are read later."""
 
     backward_reads = ("Y",)
     is_intact = True

@@ -18,7 +18,7 @@ from skcnn.network.named_nodes import penultimate_node, result_node
 
 
 def unwrap(estimator) -> tuple[list, BaseConvNet]:
-    """Return the transformers in front of a fitted network, with their names, and the network's estimator.
+    """Return the transformers before a fitted network, with their names, and the network's estimator.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Oracles of the tests: naive loops in float64, and a unit of work with no executor behind it.
+"""Oracles of the tests: naive loops in float64, and a unit of work with no executor.
 
 Nothing here uses skcnn. Arrays have the layout of the layers: images (height, width, n_images, channels),
 vectors (n_samples, features). Padding is ((top, bottom), (left, right)).
@@ -313,7 +313,7 @@ def local_response_norm_backward(X, dY, size, alpha, beta, k):
 
 
 def _neighbours(channel, size, n_channels):
-    """Channels around one, of an even number one more before it than behind it."""
+    """Channels around one, of an even number one more before it than after it."""
     first = channel - size // 2
     return [other for other in range(first, first + size) if 0 <= other < n_channels]
 

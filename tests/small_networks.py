@@ -39,7 +39,7 @@ def build(nodes, dtype=np.float64, seed=0):
 
 
 def chain(*layers, input_shape=(6, 5, 2), **options):
-    """Return a network of layers one behind the other."""
+    """Return a network of layers one after the other."""
     named = [(f"layer{index}", layer) for index, layer in enumerate(layers, start=1)]
     return build(compile_nodes(named, input_shape), **options)
 

@@ -49,7 +49,7 @@ def full_network(dtype=np.float64):
 
 
 def normalized_network(dtype=np.float64):
-    """Return a network with two batch normalizations, the second behind the first, and nothing random."""
+    """Return a network with two batch normalizations, the second after the first, and nothing random."""
     return make_network(
         Flatten(), Dense(5), BatchNorm(), ReLU(), Dense(4), BatchNorm(0.5), Dense(N_CLASSES), dtype=dtype
     )

@@ -609,7 +609,7 @@ def test_lenet5_takes_activations_and_shares_none_of_them():
 
 
 @pytest.mark.parametrize("normalization", [None, "batch"])
-def test_an_activation_layer_is_copied_behind_each_compact_layer(normalization):
+def test_an_activation_layer_is_copied_after_each_compact_layer(normalization):
     given = LeakyReLU(0.2)
     net = make_net(activation=given, normalization=normalization, conv_layer_sizes=(2, 3)).fit(X, Y)
     used = [node.layer for node in net.network_.nodes if isinstance(node.layer, LeakyReLU)]

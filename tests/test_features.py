@@ -72,7 +72,7 @@ def test_features_are_what_the_output_layer_reads():
     assert_allclose(features @ output["weight"] + output["bias"], net.decision_function(X), atol=1e-9)
     same = ConvNetFeatures(net, "dense1", prefit=True).fit(X).transform(X)
     assert_array_equal(features, same)
-    assert (features >= 0).all()  # behind the activation of the layer
+    assert (features >= 0).all()  # after the activation of the layer
 
 
 def test_names_and_frames():

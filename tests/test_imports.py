@@ -98,7 +98,7 @@ def test_the_protocol_of_layers_knows_no_layer():
 
 
 def test_there_are_no_cycles():
-    """Every module can be put behind all that it imports."""
+    """Every module can be put after all that it imports."""
     waiting = {name: ours(name) - {name} for name in MODULES}
     while waiting:
         ready = {name for name, needed in waiting.items() if not needed & set(waiting)}

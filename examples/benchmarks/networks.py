@@ -1,7 +1,7 @@
 """The networks of the benchmarks, described once and built with skcnn and with PyTorch.
 
 ==== ======== ========================================================================= ==========
-name images   layers, with ReLU behind each convolution and hidden dense layer           minibatch
+name images   layers, with ReLU after each convolution and hidden dense layer           minibatch
 ==== ======== ========================================================================= ==========
 W1   8x8x1    conv 16, pool, conv 32, pool, dense 64                                    32, 200
 W2   28x28x1  conv 32, pool, conv 64, pool, dense 128                                   32, 128

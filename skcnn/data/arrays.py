@@ -123,7 +123,7 @@ def as_image_array(X, *, estimator, allow_nan=False) -> np.ndarray:
             raise ValueError(
                 f"X of shape {np.shape(X)} has arrays in several columns: give one column or array of images"
             ) from error
-        if "X" not in str(error):  # the lines behind the first are what X holds
+        if "X" not in str(error):  # the lines after the first are what X holds
             raise ValueError(f"X is not an array of images: {str(error).splitlines()[0]}") from error
         raise
     if X.dtype.kind not in "buif":

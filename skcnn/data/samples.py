@@ -52,7 +52,7 @@ def check_labels(y, n_samples: int | None, *, name: str = "y") -> np.ndarray:
     refuse_masked(y, name)
     try:
         labels = check_array(y, ensure_2d=False, dtype=None, input_name=name, ensure_min_samples=0)
-    except ValueError as error:  # the lines behind the first are what y holds
+    except ValueError as error:  # the lines after the first are what y holds
         raise ValueError(f"{name} must be an array of labels: {str(error).splitlines()[0]}") from error
     if labels.ndim == 0:
         raise ValueError(f"{name} must be an array of labels, got {describe(y)}")
@@ -154,7 +154,7 @@ def check_sample_weight(sample_weight, n_samples: int, *, name: str = "sample_we
         sample_weight = check_array(
             sample_weight, ensure_2d=False, dtype=np.float64, input_name=name, ensure_min_samples=0
         )
-    except (ValueError, TypeError, OverflowError) as error:  # lines behind the first are what was given
+    except (ValueError, TypeError, OverflowError) as error:  # lines after the first are what was given
         raise ValueError(f"{name} must hold finite numbers: {str(error).splitlines()[0]}") from error
     if sample_weight.shape != (n_samples,):
         raise ValueError(

@@ -57,7 +57,7 @@ class EmbeddingDisplay:
         y : array-like of shape (n_samples,), default=None
             Labels, which choose the colours.
         layer : str, default=None
-            Name of the layer. None: the one in front of the output layer.
+            Name of the layer. None: the one before the output layer.
         reducer : transformer, default=None
             Makes two dimensions of the features by ``fit_transform`` of a clone, such as
             ``sklearn.manifold.TSNE()``. None: the first two principal components.

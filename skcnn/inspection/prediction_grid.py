@@ -22,7 +22,7 @@ from skcnn.pipelines import PipelineInput
 class PredictionGridDisplay:
     """Images with their true and predicted labels, the most confident mistakes first.
 
-    Behind the mistakes come the other images, the least confident first. Titles of mistakes are red.
+    After the mistakes come the other images, the least confident first. Titles of mistakes are red.
 
     Make it with :meth:`from_estimator`.
 

@@ -140,9 +140,9 @@ def saliency_maps(
     target : label or array-like of shape (n_samples,), default=None
         Class whose score is explained, for all or each of the images. None: the predicted one.
     layer : str, default=None
-        Layer that "grad_cam" looks at, one whose results are images and that all behind it read through.
+        Layer that "grad_cam" looks at, one whose results are images and that all after it read through.
         None: the last one that convolves to more than one pixel, with the normalization, the activation or
-        the sum behind it; of one on a branch, what joins the branches.
+        the sum after it; of one on a branch, what joins the branches.
     baseline : float or array-like in the layout of an image of X, default=None
         Image where "integrated_gradients" starts, and which "occlusion" covers with. None: the mean of the
         training images that ``input_scaling`` subtracts, else zero, as the network gets it, which

@@ -134,7 +134,7 @@ def boxes(draws: np.ndarray, sizes: np.ndarray, image_size: tuple[int, int]) -> 
     Returns
     -------
     start, stop : ndarray of int, shape (n, 2)
-        First row and column, and those behind the last.
+        First row and column, and those after the last.
     """
     start = np.floor(draws[:, :2] * image_size).astype(int) - sizes // 2
     return start.clip(0, image_size), (start + sizes).clip(0, image_size)

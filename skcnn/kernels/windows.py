@@ -179,7 +179,7 @@ def sliding_windows(
         "valid" is none. "same" gives ``ceil(size / stride)`` windows and puts the odd pixel at the end. An
         int pads all four sides; a pair has one entry an axis, an int or (before, after).
     ceil_mode : bool
-        Whether a last window may reach beyond the padding, as long as it does not begin behind the image.
+        Whether a last window may reach beyond the padding, as long as it does not begin beyond the image.
 
     Returns
     -------

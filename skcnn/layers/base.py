@@ -352,7 +352,7 @@ class JoiningLayer(Layer):
 
 
 class Activation(Layer):
-    """Base class of activations: the shape stays, and weights in front start with the scale it asks for."""
+    """Base class of activations: the shape stays, and weights before it start with the scale it asks for."""
 
     name: str | None = None
     """What the ``activation`` parameters of layers and of the estimator call it; None for one of your own."""

@@ -23,7 +23,7 @@ from skcnn.layers.reshape import Flatten
 
 
 def with_flatten(name: str, block: Block, input_shape, flatten: str | None = None) -> NamedBlocks:
-    """Return a block, behind a Flatten where it takes vectors and an image reaches it.
+    """Return a block, after a Flatten where it takes vectors and an image reaches it.
 
     Parameters
     ----------
@@ -39,8 +39,8 @@ def with_flatten(name: str, block: Block, input_shape, flatten: str | None = Non
     return [(name, block)]
 
 
-def connect_behind(graph, blocks: NamedBlocks, source: int) -> int:
-    """Add blocks, each behind the one before and a Flatten where one is needed; return the last node."""
+def connect_in_turn(graph, blocks: NamedBlocks, source: int) -> int:
+    """Add blocks, each after the one before and a Flatten where one is needed; return the last node."""
     for name, block in blocks:
         source = graph.connect_all(with_flatten(name, block, graph.shape(source)), source)
     return source
@@ -88,7 +88,7 @@ class Container(NamedPartsMixin, Block):
 
 
 class Sequential(Container):
-    r"""Layers behind one another, as one layer: a branch of :class:`Parallel`, or a stage with a name.
+    r"""Layers one after another, as one layer: a branch of :class:`Parallel`, or a stage with a name.
 
     Parameters
     ----------
@@ -114,8 +114,8 @@ class Sequential(Container):
         self.layers = layers
 
     def connect(self, graph, name, source):
-        """Add the layers one behind the other; see :meth:`Block.connect`."""
-        return connect_behind(graph, self._check_blocks(name), source)
+        """Add the layers one after the other; see :meth:`Block.connect`."""
+        return connect_in_turn(graph, self._check_blocks(name), source)
 
 
 def as_layer(entry):
@@ -131,13 +131,13 @@ class Residual(Container):
     layers : list or tuple
         The branch: layers, "passthrough" for none, or pairs of a name and one of these.
     projection : "auto", "passthrough", layer, list or tuple, default="auto"
-        What the input passes before the addition: a layer, layers behind one another, or "passthrough" for
+        What the input passes before the addition: a layer, layers one after another, or "passthrough" for
         none. "auto": none where the shapes are equal, else a convolution of one pixel with the strides of the
-        branch, for vectors a dense layer; behind it a copy of the last layer of the branch if that is a
+        branch, for vectors a dense layer; after it a copy of the last layer of the branch if that is a
         normalization. The branch must not crop or pad then: along each axis it must give
         ``ceil(size / stride)`` pixels, as ``padding="same"`` does.
     activation : str, layer or None, default=None
-        The activation behind the addition: its name, such as "relu", or a layer, such as ``LeakyReLU(0.2)``.
+        The activation after the addition: its name, such as "relu", or a layer, such as ``LeakyReLU(0.2)``.
 
     Notes
     -----
@@ -176,7 +176,7 @@ class Residual(Container):
     def connect(self, graph, name, source):
         """Add the branch, the projection and their sum; see :meth:`Block.connect`."""
         n_nodes = len(graph.nodes)
-        end = connect_behind(graph, self._check_blocks(name), source)
+        end = connect_in_turn(graph, self._check_blocks(name), source)
         if is_passthrough(self.projection):
             projection = {}
         elif self.projection == "auto":
@@ -192,7 +192,7 @@ class Residual(Container):
         else:
             projection = {"projection": as_layer(self.projection)}
         blocks = [(f"{name}__{child}", block) for child, block in projection.items()]
-        skip = connect_behind(graph, blocks, source)
+        skip = connect_in_turn(graph, blocks, source)
         if graph.shape(skip) != graph.shape(end):
             raise ValueError(
                 f"the projection gives {graph.shape(skip)} and the branch {graph.shape(end)}: shapes must be "
@@ -323,7 +323,7 @@ class Parallel(Container):
         ends = [
             source
             if is_passthrough(branch)
-            else connect_behind(graph, [(f"{name}__{child}", branch)], source)
+            else connect_in_turn(graph, [(f"{name}__{child}", branch)], source)
             for child, branch in self._entries(self.branches)
         ]
         return ends[0] if len(ends) == 1 else graph.add(name, Concatenate(), *ends)

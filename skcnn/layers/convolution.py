@@ -193,7 +193,7 @@ class Conv2D(Convolution):
     use_bias : bool, default=True
         Whether to add a bias to each channel. Not needed before batch normalization.
     initial_weight : {"random", "identity"}, default="random"
-        What training starts from. "random": numbers whose scale follows from the activation behind the
+        What training starts from. "random": numbers whose scale follows from the activation after the
         layer. "identity": in each group, filter i begins by giving channel i as it is, as far as there are
         channels; further filters are random. With ``padding="same"`` the image stays in its place, but for
         dilated windows of an even size.

@@ -1,4 +1,4 @@
-"""Initial weights whose scale follows from the activation behind the layer."""
+"""Initial weights whose scale follows from the activation after the layer."""
 
 import math
 from numbers import Real
@@ -64,7 +64,7 @@ def initial_weight(
     0.1
     """
     if gain is not None and not (isinstance(gain, Real) and 0 < gain < math.inf):
-        raise ValueError(f"the gain of the activation behind must be a number > 0 or None, got {gain!r}")
+        raise ValueError(f"the gain of the activation after it must be a number > 0 or None, got {gain!r}")
     try:
         if gain is None:
             bound = math.sqrt(6.0 / (fan_in + fan_out))

@@ -16,7 +16,7 @@ class LocalResponseNorm(Layer):
     ----------
     size : int, default=5
         Number of neighbouring channels, the channel itself in the middle. Of an even number, one more stands
-        before it than behind it.
+        before it than after it.
     alpha : float, default=1e-4
         Factor of the sum of squares, not divided by ``size``. Not negative.
     beta : float, default=0.75

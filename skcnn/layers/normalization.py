@@ -38,7 +38,7 @@ class BatchNorm(MergingLayer):
     Parameters are ``scale`` :math:`\gamma` and ``shift`` :math:`\beta`, buffers ``running_mean``,
     ``running_variance`` and ``n_updates``. The running statistics are exponential averages corrected
     for their zero start; prediction uses them in place of the minibatch's. A minibatch with a single value
-    for each channel is normalized to zero, so nothing in front of the layer learns from it.
+    for each channel is normalized to zero, so nothing before the layer learns from it.
 
     A chunk of ``partial_fit`` that says too little about others, of fewer than 8 samples or of one class, is
     normalized by the running statistics. They first take in its mean :math:`m` and variance :math:`v`, which

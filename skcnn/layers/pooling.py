@@ -92,7 +92,7 @@ class MaxPool2D(WindowPool2D):
         Distances between neighbouring pixels of a window.
     ceil_mode : bool, default=False
         Whether pixels at the end that fill no window get one that reaches beyond the padding; none begins
-        behind the image.
+        beyond the image.
 
     Notes
     -----
@@ -142,7 +142,7 @@ class AvgPool2D(WindowPool2D):
         Distances between neighbouring pixels of a window.
     ceil_mode : bool, default=False
         Whether pixels at the end that fill no window get one that reaches beyond the padding; none begins
-        behind the image.
+        beyond the image.
     count_include_pad : bool, default=False
         Whether padding counts as zeros, rather than not at all. What lies beyond the padding never counts.
 

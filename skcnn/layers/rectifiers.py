@@ -291,7 +291,7 @@ class SELU(ElementwiseActivation):
     Notes
     -----
     The shape stays. :math:`y = \lambda x` for :math:`x > 0`, else :math:`y = \lambda \alpha (e^x - 1)`,
-    with :math:`\lambda = 1.0507...` and :math:`\alpha = 1.6733...`. Weights in front of it start with
+    with :math:`\lambda = 1.0507...` and :math:`\alpha = 1.6733...`. Weights before it start with
     variance one over the number of inputs, as the paper asks.
 
     References

@@ -12,7 +12,7 @@ from skcnn.layers.base import Layer
 class Rescale(Layer):
     r"""Multiply by a fixed number.
 
-    Behind the last layer of a stack, a factor below one keeps the first scores of a network small, and with
+    After the last layer of a stack, a factor below one keeps the first scores of a network small, and with
     them the gradients that they send back.
 
     Parameters

@@ -17,7 +17,7 @@ NamedEntries = list[tuple[str, object]]
 def draw_stack(
     entries: NamedEntries, nodes: tuple[Node, ...] = (), path: str = "", searchable: Set[str] = frozenset()
 ):
-    """Return a visual block that shows named layers behind one another.
+    """Return a visual block that shows named layers one after another.
 
     Parameters
     ----------
@@ -25,7 +25,7 @@ def draw_stack(
     nodes : tuple of Node
         The nodes of the network, as far as they are known.
     path : str
-        What the names of the entries have in front of them in the network.
+        What the names of the entries begin with in the network.
     searchable : set of str
         Names of the parameters of the estimator, those of its layers among them.
 

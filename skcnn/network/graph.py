@@ -73,7 +73,7 @@ class MisfitError(ValueError):
 
 
 class Graph:
-    """The nodes of a network while blocks add theirs, each behind the nodes it reads.
+    """The nodes of a network while blocks add theirs, each after the nodes it reads.
 
     Parameters
     ----------
@@ -133,7 +133,7 @@ class Graph:
         return len(self.nodes) - 1
 
     def connect(self, name: str, block: Block, source: int) -> int:
-        """Let a block add its nodes behind a node, and return the index of the one with its result.
+        """Let a block add its nodes after a node, and return the index of the one with its result.
 
         Raises
         ------
@@ -158,7 +158,7 @@ class Graph:
         return self.ends[name]
 
     def connect_all(self, blocks: list[tuple[str, Block]], source: int) -> int:
-        """Let named blocks add their nodes, each behind the one before; see :meth:`connect`."""
+        """Let named blocks add their nodes, each after the one before; see :meth:`connect`."""
         for name, block in blocks:
             source = self.connect(name, block, source)
         return source

@@ -5,7 +5,7 @@ from skcnn.network.graph import Graph
 
 
 def result_nodes(graph: Graph) -> dict[str, int]:
-    """Return the node with the result of each layer: behind the activation that it brings along.
+    """Return the node with the result of each layer: after the activation that it brings along.
 
     Parameters
     ----------
@@ -74,9 +74,9 @@ def image_node(graph: Graph, layer: str, *, parameter: str = "layer") -> int:
 
 
 def last_convolved_node(graph: Graph) -> int:
-    """Return the node with what the last convolution and the layers behind it of equally large images give.
+    """Return the node with what the last convolution and the layers after it of equally large images give.
 
-    These are normalizations, activations and what joins branches. The node is one that all behind it read
+    These are normalizations, activations and what joins branches. The node is one that all after it read
     through: of a convolution on a branch, that is what joins the branches, if it gives images. Images of a
     single pixel are not counted.
 
@@ -91,7 +91,7 @@ def last_convolved_node(graph: Graph) -> int:
         has_pixels = is_image(node) and node.output_shape[:2] != (1, 1)
         convolves |= has_pixels and isinstance(node.layer, Convolution)
         if any(min(later.inputs) < index for later in nodes[index + 1 :]):
-            continue  # a node behind it reads past it
+            continue  # a node after it reads past it
         is_as_large = follows and node.output_shape[:2] == nodes[found].output_shape[:2]
         follows = has_pixels and (convolves or is_as_large)
         found = index if follows else found
@@ -99,7 +99,7 @@ def last_convolved_node(graph: Graph) -> int:
     if found is None:
         raise ValueError(
             "layer must be given, since no layer convolves to images of more than one pixel that all layers "
-            "behind it read"
+            "after it read"
         )
     return found
 

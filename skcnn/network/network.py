@@ -110,13 +110,13 @@ class Network:
             nodes = (*nodes, Node("", Flatten(), (index,), (shape,), (prod(shape),)))
         return Network(nodes, self.dtype, **self.arguments())
 
-    def behind(self, index: int) -> "Network":
-        """Return a network of the nodes behind one, which reads its results; the parameters are copied.
+    def after(self, index: int) -> "Network":
+        """Return a network of the nodes after one, which reads its results; the parameters are copied.
 
         Raises
         ------
         ValueError
-            If one of these nodes reads what is in front of that one, too.
+            If one of these nodes reads what comes before that one, too.
         """
         front = self.nodes[index]
         nodes = [Node("input", None, (), (), front.output_shape)]
@@ -124,7 +124,7 @@ class Network:
             if min(node.inputs) < index:
                 raise ValueError(
                     f"the network does not go through layer {front.name!r} alone: {node.name!r} reads what "
-                    "is in front of it"
+                    "comes before it"
                 )
             nodes.append(replace(node, inputs=tuple(source - index for source in node.inputs)))
         return network_with(tuple(nodes), self.params, self.dtype)

@@ -11,7 +11,7 @@ from skcnn.network.graph import Node
 from skcnn.network.network import Params
 
 ABSORBING = (Conv2D, DepthwiseConv2D)
-"""Layers that a BatchNorm behind them is folded into: not their subclasses, which may compute anything, and
+"""Layers that a BatchNorm after them is folded into: not their subclasses, which may compute anything, and
 not Dense, whose weight takes longer to scale than what is spared."""
 
 
@@ -55,10 +55,10 @@ def fuse(nodes: tuple[Node, ...]) -> tuple[Node, ...]:
 
 
 def fold(nodes: tuple[Node, ...], params: Params) -> tuple[tuple[Node, ...], Params]:
-    r"""Return nodes for prediction, without those BatchNorms that the layer in front can do the work of.
+    r"""Return nodes for prediction, without those BatchNorms that the layer before can do the work of.
 
     With the statistics of training, a BatchNorm multiplies each channel by a number and adds another; the
-    layer in front of it does this with its weight and bias, unless something else reads its result.
+    layer before it does this with its weight and bias, unless something else reads its result.
     What is given stays as it is; what is not folded is shared, not copied.
 
     Parameters
@@ -118,7 +118,7 @@ def fold(nodes: tuple[Node, ...], params: Params) -> tuple[tuple[Node, ...], Par
 
 
 def _absorb(node, norm, params):
-    """Return layer and parameters of a node and a BatchNorm behind it in one, or None twice."""
+    """Return layer and parameters of a node and a BatchNorm after it in one, or None twice."""
     if type(node.layer) not in ABSORBING:
         return None, None
     with np.errstate(all="ignore"):  # what is not finite is seen below

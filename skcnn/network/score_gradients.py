@@ -109,7 +109,7 @@ class ScoreGradients:
     def _network_after(self, index, read):
         """Return the inference network after a node; it is checked once, on the first image."""
         if index not in self._inference_networks:
-            network = self._model.network.behind(index)
+            network = self._model.network.after(index)
             inference_network = make_inference_network(network)
             check_inference_network(inference_network, network, read)
             self._inference_networks[index] = inference_network

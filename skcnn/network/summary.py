@@ -58,7 +58,7 @@ class NetworkSummary:
     records : list of dict
         One for each node, in the order of computation, the first for the input:
 
-        - "name" : str, of the node. A layer of a container comes behind the name of the container,
+        - "name" : str, of the node. A layer of a container comes after the name of the container,
           ``"res1__conv1"``, an activation that a layer brings along is called after both, ``"conv1_relu"``.
         - "layer" : str or None, the layer as one would write it; None for the input.
         - "reads" : list of str, the nodes whose results it takes.
@@ -215,7 +215,7 @@ def as_written(layer: Layer) -> str:
         value = getattr(layer, name)
         value = as_written(value) if isinstance(value, Layer) else repr(value)
         if value == repr(parameter.default):
-            needs_name = True  # so do all behind one that is left out
+            needs_name = True  # so do all after one that is left out
             continue
         needs_name = needs_name or parameter.kind is Parameter.KEYWORD_ONLY
         arguments.append(f"{name}={value}" if needs_name else value)

@@ -72,7 +72,7 @@ class Schedule(ABC):
 
     @abstractmethod
     def rate_after_warmup(self, position: Position, step: int, n_steps: int) -> float:
-        """Return the learning rate of a step, counted and out of how many behind the warm-up."""
+        """Return the learning rate of a step, counted and out of how many after the warm-up."""
 
     def goes_on_after_plateau(self, rate: float) -> bool:
         """Whether training goes on when it has stopped to improve at this learning rate."""
@@ -184,7 +184,7 @@ class CosineRate(Schedule):
 
     Notes
     -----
-    :math:`\eta_t = \eta_0 (1 + \cos(\pi t / T)) / 2` for step :math:`t` of :math:`T` behind the warm-up.
+    :math:`\eta_t = \eta_0 (1 + \cos(\pi t / T)) / 2` for step :math:`t` of :math:`T` after the warm-up.
 
     References
     ----------

@@ -385,7 +385,7 @@ def test_no_samples_have_no_labels_and_no_weights():
     assert check_sample_weight([], 0).shape == (0,)
 
 
-def test_balanced_has_a_weight_for_classes_without_samples_behind_all_others():
+def test_balanced_has_a_weight_for_classes_without_samples_after_all_others():
     weights = class_weights("balanced", np.arange(4), np.array([0, 0, 1]), np.ones(3))
     assert weights.shape == (4,)
     assert np.isfinite(weights).all()

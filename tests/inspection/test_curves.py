@@ -137,7 +137,7 @@ def test_all_candidates_of_a_search_are_trained_as_they_were_described():
 
 
 def test_names_of_candidates_leave_out_the_last_step_alone():
-    """Of a layer, or of a step in front, a parameter is nothing without the name."""
+    """Of a layer, or of an earlier step, a parameter is nothing without the name."""
     pipeline = make_pipeline(StandardScaler(), make_classifier([("conv1", Conv2D(2))], max_iter=1))
     grid = {"standardscaler__with_mean": [True], "convnetclassifier__conv1__filters": [3]}
     display = TrainingCurveDisplay.from_search(GridSearchCV(pipeline, grid, cv=2).fit(X, Y), X, Y)

@@ -80,7 +80,7 @@ def test_the_image_of_a_pipeline_is_the_one_before_it():
     )
 
 
-def test_the_image_in_front_of_a_step_that_turns_it_is_drawn_as_it_is_stored():
+def test_the_image_before_a_step_that_turns_it_is_drawn_as_it_is_stored():
     images, y = make_images(shape=(6, 5, 3))
     rows = images.transpose(0, 3, 1, 2).reshape(len(images), -1)
     turn = FunctionTransformer(lambda rows: np.reshape(rows, (-1, 3, 6, 5)).transpose(0, 2, 3, 1))

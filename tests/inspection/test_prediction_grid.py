@@ -19,7 +19,7 @@ Y = NAMES[CODES]
 
 
 def expected_order(confidence, is_right):
-    """Return mistakes by falling confidence, and behind them the others by rising confidence."""
+    """Return mistakes by falling confidence, and after them the others by rising confidence."""
     rows = range(len(confidence))
     mistakes = sorted((row for row in rows if not is_right[row]), key=lambda row: -confidence[row])
     return mistakes + sorted((row for row in rows if is_right[row]), key=lambda row: confidence[row])
@@ -99,7 +99,7 @@ def test_a_pipeline_shows_the_images_that_it_takes():
     assert_array_equal(display.confidences, pipeline.predict_proba(flat).max(axis=1)[display.indices])
 
 
-def test_rows_in_front_of_a_step_that_turns_them_are_drawn_as_they_are_stored():
+def test_rows_before_a_step_that_turns_them_are_drawn_as_they_are_stored():
     images, y = make_images(shape=(6, 5, 3))
     rows = images.transpose(0, 3, 1, 2).reshape(len(images), -1)
     turn = FunctionTransformer(lambda rows: np.reshape(rows, (-1, 3, 6, 5)).transpose(0, 2, 3, 1))
@@ -114,7 +114,7 @@ def test_rows_in_front_of_a_step_that_turns_them_are_drawn_as_they_are_stored():
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_images_in_front_of_a_step_that_takes_bytes_alone_are_drawn(channels):
+def test_images_before_a_step_that_takes_bytes_alone_are_drawn(channels):
     """It fails with an error of its own for what is neither X nor of its dtype."""
     images = generator(3).integers(0, 256, (20, 6, 5, channels)).astype(np.uint8)
     table = np.arange(256)[::-1]

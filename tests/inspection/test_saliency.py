@@ -100,7 +100,7 @@ def test_occlusion_of_a_linear_network_by_hand():
 
 
 def test_grad_cam_by_hand():
-    """Maps of a layer in front of a dense output: their gradients are the weights, whatever the image."""
+    """Maps of a layer before a dense output: their gradients are the weights, whatever the image."""
     classifier = fitted_classifier([("conv", Conv2D(4, activation="tanh"))], input_scaling=None)
     params = classifier.network_.params
     found = saliency_maps(classifier, X[:2], method="grad_cam", layer="conv", target=2)

@@ -25,7 +25,7 @@ GEOMETRIES = [
     ((5, 5), (3, 2), (1, 1), NO_PADDING, (1, 1), False, 2, 1),
     ((8, 9), (2, 3), (3, 5), NO_PADDING, (1, 1), False, 1, 2),  # strides larger than the window skip pixels
     ((10, 9), (2, 3), (3, 4), NO_PADDING, (1, 1), True, 1, 2),
-    ((9, 9), (2, 2), (3, 3), NO_PADDING, (1, 1), True, 2, 1),  # a window more would begin behind the image
+    ((9, 9), (2, 2), (3, 3), NO_PADDING, (1, 1), True, 2, 1),  # a window more would begin beyond the image
     ((1, 9), (1, 2), (1, 2), NO_PADDING, (1, 1), False, 4, 2),
     ((9, 1), (4, 1), (2, 1), NO_PADDING, (1, 1), True, 2, 2),
     ((4, 5), (4, 5), (4, 5), NO_PADDING, (1, 1), False, 3, 2),  # window as large as the image
@@ -156,7 +156,7 @@ def test_max_pool_of_a_constant_image_has_its_maximum_at_the_first_pixel():
     assert (problem.position() == 0).all()
 
 
-def test_max_pool_of_a_constant_image_has_its_maximum_at_the_first_pixel_behind_the_padding():
+def test_max_pool_of_a_constant_image_has_its_maximum_at_the_first_pixel_after_the_padding():
     """Positions of 3 x 3 windows in row order: the first row and column of windows begin in the padding."""
     position = by_hand(np.zeros((3, 3)), (3, 3), (1, 1), ((1, 1), (1, 1))).position()
     assert position[:, :, 0, 0].tolist() == [[4, 3, 3], [1, 0, 0], [1, 0, 0]]

@@ -141,7 +141,7 @@ def test_ceil_mode_gives_one_window_where_less_than_a_stride_is_missing_as_pytor
         (8, 3, 2, (0, 0), 4),
         (6, 2, 3, (0, 0), 2),  # pixel 5 is left over, but the next window would begin at 6
         (7, 2, 3, (0, 0), 3),  # ... and here at 6, the last pixel
-        (5, 2, 3, (1, 1), 2),  # windows from -1 and 2; the next would begin in the padding behind pixel 4
+        (5, 2, 3, (1, 1), 2),  # windows from -1 and 2; the next would begin in the padding after pixel 4
         (6, 2, 3, (1, 1), 3),  # ... and here at 5, the last pixel
         (5, 3, 2, (1, 0), 3),  # windows from -1 and 1 leave pixel 4 over
         (1, 4, 3, (3, 1), 2),  # a window from -3 leaves padding over, and the next begins at pixel 0

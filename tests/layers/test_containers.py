@@ -117,7 +117,7 @@ BLOCKS = {
     ),
     "sequence": (Sequential([Conv2D(2), BatchNorm(), Tanh(), MaxPool2D(), Flatten(), Dense(3)]), IMAGE),
     "sequence with gaps": (Sequential(["passthrough", Conv2D(2), ("norm", "passthrough"), Tanh()]), IMAGE),
-    "sums behind sums": (
+    "sums after sums": (
         Sequential([Residual([Conv2D(2)]), Residual([Conv2D(3)]), Residual([Tanh()])]),
         IMAGE,
     ),
@@ -148,8 +148,8 @@ BLOCKS = {
 }
 
 BLOCKS |= {
-    "dense behind images": (Sequential([Conv2D(2), Tanh(), Dense(3), Dense(2)]), IMAGE),
-    "dense behind images in a branch": (
+    "dense after images": (Sequential([Conv2D(2), Tanh(), Dense(3), Dense(2)]), IMAGE),
+    "dense after images in a branch": (
         Residual([Conv2D(2, activation="tanh"), Dense(3)], projection=[GlobalAvgPool2D(), Dense(3)]),
         IMAGE,
     ),
@@ -159,7 +159,7 @@ BLOCKS |= {
         Parallel([Dense(2), GlobalAvgPool2D(), [Conv2D(1), Dense(3)], Residual([Dense(3)])]),
         IMAGE,
     ),
-    "containers of dense layers behind images": (
+    "containers of dense layers after images": (
         Sequential([Conv2D(2), Sequential(["passthrough"]), Parallel(["passthrough", [Dense(2)]])]),
         IMAGE,
     ),
@@ -265,7 +265,7 @@ def test_gradients_are_right(name, weights):
 
 
 @each_block
-def test_gradients_are_right_behind_and_before_other_layers(name):
+def test_gradients_are_right_after_and_before_other_layers(name):
     block, input_shape = BLOCKS[name]
     first = Tanh() if input_shape == VECTOR else Conv2D(2, activation="tanh")
     layers = [first, block, BatchNorm(), Tanh(), ("end", Residual([BatchNorm(), Tanh()]))]
@@ -322,7 +322,7 @@ def test_dtype_is_kept_and_float32_gives_the_result_of_float64(name):
     assert results[0].predicted.dtype == results[0].gradient.dtype == results[0].dX.dtype == np.float32
     for part in ("predicted", "trained", "dX", "gradient"):
         value, expected = (getattr(result, part) for result in results)
-        # the norms in these blocks divide by deviations down to a tenth, one behind another
+        # the norms in these blocks divide by deviations down to a tenth, one after another
         np.testing.assert_allclose(value, expected, rtol=0, atol=1e-4 * np.abs(expected).max(initial=1))
 
 
@@ -1014,13 +1014,13 @@ WRONG = {
         ("a", Residual([("b", Conv2D(2, activation="relu")), ("b_relu", ReLU())])),
         ("'a__b_relu'", "unique, got 'a__b_relu' twice"),
     ),
-    "name of the activation behind": (
+    "name of the activation after it": (
         ("a_relu", ReLU()),
         ("a", Residual([ReLU()], activation="relu")),
         ("'a'", "unique, got 'a_relu' twice"),
     ),
     # softmax
-    "softmax behind a sum": (
+    "softmax after a sum": (
         ("a", Residual([Dense(3)], activation="softmax")),
         ("'a_softmax'", "at the end", "leave it out"),
     ),

@@ -367,7 +367,7 @@ def test_sample_norms_have_no_state_and_nothing_decays():
 LOCAL_RESPONSES = [
     (5, 1e-4, 0.75, 2.0, (3, 4, 7)),
     (5, 0.5, 0.75, 2.0, (3, 4, 7)),
-    (4, 0.5, 2.0, 0.7, (1, 5, 6)),  # an even number: two channels before, one behind
+    (4, 0.5, 2.0, 0.7, (1, 5, 6)),  # an even number: two channels before, one after
     (1, 2.0, 0.5, 1.0, (3, 2, 3)),
     (2, 1.0, 1.0, 0.1, (6,)),
     (9, 1.0, 0.5, 1.0, (2, 3, 2)),  # more neighbours than channels
@@ -491,7 +491,7 @@ def test_groups_must_divide_the_channels(shape):
     ids=str,
 )
 def test_a_number_is_not_normalized_by_itself(layer, shape, remedy):
-    """It would be zero whatever it is, and nothing in front of the layer could learn."""
+    """It would be zero whatever it is, and nothing before the layer could learn."""
     with pytest.raises(ValueError) as info:
         compile_nodes([("norm", layer)], shape)
     message = " ".join(str(info.value).split())

@@ -165,7 +165,7 @@ def test_pixels_that_fill_no_window_get_no_gradient():
 
 
 def test_max_pool_of_equal_pixels_passes_the_gradient_to_the_first():
-    """As behind a ReLU, where whole windows are zero."""
+    """As after a ReLU, where whole windows are zero."""
     *_, dY, dX = forward_and_backward(MaxPool2D(2), np.zeros((4, 4, 2, 1)))
     np.testing.assert_array_equal(dX[::2, ::2], dY)
     assert np.count_nonzero(dX) == dY.size

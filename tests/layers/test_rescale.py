@@ -22,7 +22,7 @@ def test_results_and_gradients_are_multiplied(factor, shape, dtype):
     np.testing.assert_array_equal(dX, dY * dtype(factor))
 
 
-def test_behind_the_last_layer_scores_are_multiplied_but_for_the_bias():
+def test_after_the_last_layer_scores_are_multiplied_but_for_the_bias():
     X, y = generator(0).standard_normal((10, 6, 6, 1)), np.arange(10) % 3
     layers = [Conv2D(4, activation="relu")]
     nets = [
@@ -35,7 +35,7 @@ def test_behind_the_last_layer_scores_are_multiplied_but_for_the_bias():
     np.testing.assert_allclose(rescaled - bias, (plain - bias) / 4, rtol=1e-12, atol=1e-13)
 
 
-def test_weights_in_front_suit_the_activation_behind():
+def test_weights_before_suit_the_activation_after():
     stacks = [[("dense", Dense(50)), *rest, ("relu", ReLU())] for rest in ([], [("factor", Rescale(0.1))])]
     weights = [
         init_network(compile_nodes(stack, (40,)), dtype="f8", seed=SEED).params["dense"] for stack in stacks

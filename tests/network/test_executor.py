@@ -273,7 +273,7 @@ GRAPHS = {
         (Flatten(), (4,)),
         (Dense(3), (5,)),
     ],
-    "norms in both branches and behind": [
+    "norms in both branches and after": [
         CONVOLUTION,
         (BatchNorm(), (1,)),
         (Tanh(), (1,)),
@@ -455,7 +455,7 @@ def test_parameter_gradients_are_the_same_without_that_of_the_images(name):
     np.testing.assert_array_equal(gradients(network, problem)[1], expected)
 
 
-@pytest.mark.parametrize("name", ["norms in both branches and behind", "branches of vectors", "residual"])
+@pytest.mark.parametrize("name", ["norms in both branches and after", "branches of vectors", "residual"])
 def test_graphs_give_the_same_bits_on_any_number_of_threads(threads, name):
     network = graph((2, 3, 2), *GRAPHS[name])
     problem = Problem(network, weighted=True)

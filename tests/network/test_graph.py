@@ -56,7 +56,7 @@ def test_a_node_that_joins_has_a_tuple_of_input_shapes():
     assert not graph.nodes[graph.add("sum", Add(), vector, vector)].takes_images
 
 
-def test_blocks_are_put_behind_any_node():
+def test_blocks_are_put_after_any_node():
     graph = Graph((4, 6, 2))
     first = graph.connect_all([("conv", Conv2D(3, activation="relu")), ("pool", MaxPool2D())], 0)
     second = graph.connect("other", Conv2D(5), 0)

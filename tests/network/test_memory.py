@@ -73,7 +73,7 @@ def test_one_dtype_is_one_memory_however_it_is_written(written, read):
     assert np.shares_memory(first, arena("a", (3,), read))
 
 
-def test_arrays_are_cut_from_slabs_one_behind_the_other():
+def test_arrays_are_cut_from_slabs_one_after_the_other():
     """Each at the start of a line of the cache, none over another, large ones apart."""
     slabs, quarter = Slabs(), SLAB_BYTES // 4
     sizes = [3, 1000, 0, 17, 3 * SLAB_BYTES, 5, quarter, quarter - 1, quarter, quarter + 1, quarter, 64]

@@ -43,7 +43,7 @@ def names_of_results(classifier):
     return {name: nodes[index].name for name, index in result_nodes(classifier.model_.graph).items()}
 
 
-def test_a_layer_ends_behind_its_activation():
+def test_a_layer_ends_after_its_activation():
     classifier = fitted_classifier(activation="relu")
     assert names_of_results(classifier) == {
         "input": "input",
@@ -166,11 +166,11 @@ GLOBAL_BRANCHES = Parallel([[Conv2D(2), GlobalAvgPool2D()], [GlobalAvgPool2D()]]
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_what_the_last_convolution_sees_lies_on_no_branch(layers, expected):
-    """So that its gradient is known: all that is behind reads through it."""
+    """So that its gradient is known: all that comes after it reads through it."""
     classifier = fitted_classifier(layers)
     index = last_convolved_node(classifier.model_.graph)
     assert classifier.network_.nodes[index].name == expected
-    classifier.network_.behind(index)
+    classifier.network_.after(index)
 
 
 @pytest.mark.parametrize(

@@ -77,7 +77,7 @@ def followers(*layers):
     return following(nodes)
 
 
-def test_the_activation_behind_a_sum_follows_branch_and_projection():
+def test_the_activation_after_a_sum_follows_branch_and_projection():
     found = followers(Residual([Conv2D(3, activation="tanh"), Conv2D(3), BatchNorm()], activation="relu"))
     assert found["first__conv2d_1"] == "tanh"
     assert found["first__conv2d_2"] == found["first__batchnorm_1"] == "relu"
@@ -86,7 +86,7 @@ def test_the_activation_behind_a_sum_follows_branch_and_projection():
     assert found["first_relu"] is None
 
 
-def test_the_activation_behind_branches_is_looked_for_through_all_that_joins_them():
+def test_the_activation_after_branches_is_looked_for_through_all_that_joins_them():
     branches = Parallel([Conv2D(2, 1), [Conv2D(2, activation="tanh"), Conv2D(3)]])
     found = followers(branches, BatchNorm(), Residual([MaxPool2D(3, strides=1, padding="same")]), ReLU())
     assert found["first__branch_1__conv2d_1"] == "tanh"
@@ -95,7 +95,7 @@ def test_the_activation_behind_branches_is_looked_for_through_all_that_joins_the
 
 
 def test_of_several_readers_the_first_decides_what_follows():
-    """Behind a convolution, blocks that begin with an activation, with weights, or with both side by side."""
+    """After a convolution, blocks that begin with an activation, with weights, or with both side by side."""
     assert followers(Conv2D(2), Residual([BatchNorm(), ReLU(), Conv2D(2)]))["first"] == "relu"
     assert followers(Conv2D(2), Residual([Conv2D(2), Tanh()], activation="relu"))["first"] is None
     assert followers(Conv2D(2), Parallel([Tanh(), ReLU()]))["first"] == "tanh"
@@ -448,7 +448,7 @@ def joined_network():
 
 
 @pytest.mark.parametrize("make", [make_network, joined_network])
-def test_a_network_behind_a_node_goes_on_from_its_results(make):
+def test_a_network_after_a_node_goes_on_from_its_results(make):
     network, images = make(), generator(3).standard_normal((5, *INPUT_SHAPE))
     alone = {"conv", "conv_relu", "norm", "pool", "flatten", "hidden", "hidden_tanh", "norm2"}
     alone |= {"input", "res", "mixed", "flat"}
@@ -457,30 +457,30 @@ def test_a_network_behind_a_node_goes_on_from_its_results(make):
         if node.name not in alone:
             continue
         results = predictions(network.up_to(index), images).reshape(5, *node.output_shape)
-        behind = network.behind(index)
-        assert [later.name for later in behind.nodes[1:]] == [
+        after = network.after(index)
+        assert [later.name for later in after.nodes[1:]] == [
             later.name for later in network.nodes[index + 1 :]
         ]
-        np.testing.assert_allclose(predictions(behind, results), expected, rtol=0, atol=1e-12)
+        np.testing.assert_allclose(predictions(after, results), expected, rtol=0, atol=1e-12)
         tried.append(node.name)
     assert len(tried) >= 5
 
 
-def test_there_is_no_network_behind_a_node_that_others_go_around():
+def test_there_is_no_network_after_a_node_that_others_go_around():
     network = joined_network()
     names = [node.name for node in network.nodes]
     for name, reader in {"res__conv": "res", "res__conv_relu": "res", "mixed__one": "mixed"}.items():
-        message = f"does not go through layer '{name}' alone: '{reader}' reads what is in front of it"
+        message = f"does not go through layer '{name}' alone: '{reader}' reads what comes before it"
         with pytest.raises(ValueError, match=message):
-            network.behind(names.index(name))
+            network.after(names.index(name))
 
 
-def test_a_network_behind_a_node_has_parameters_of_its_own():
+def test_a_network_after_a_node_has_parameters_of_its_own():
     network = make_network()
-    behind = network.behind(3)
-    assert set(behind.params) == {"hidden", "norm2", "output"}
-    assert behind.trained == {"hidden", "norm2", "output"}
-    for name, values in behind.params.items():
+    after = network.after(3)
+    assert set(after.params) == {"hidden", "norm2", "output"}
+    assert after.trained == {"hidden", "norm2", "output"}
+    for name, values in after.params.items():
         for key, value in values.items():
             np.testing.assert_array_equal(value, network.params[name][key])
             assert not np.shares_memory(value, network.params[name][key])

@@ -156,7 +156,7 @@ IN_PLACE = {  # layers, and the node in whose memory each result and each gradie
     "a result that is read": ([Conv2D(2), Tanh(), ReLU()], [0, 1, 1, 3], [0, 3, 3, 3]),
     "another layer": ([Conv2D(2), Apart()], [0, 1, 2], [0, 1, 2]),
     "vectors": ([Flatten(), Dense(2), ReLU()], [0, 1, 2, 2], [0, 1, 3, 3]),
-    "behind a merge": ([BatchNorm(), ReLU()], [0, 1, 1], [0, 2, 2]),
+    "after a merge": ([BatchNorm(), ReLU()], [0, 1, 1], [0, 2, 2]),
 }
 
 

@@ -51,7 +51,7 @@ FUSED = {
     "first of all": ([ReLU(), MaxPool2D(2, padding="same"), Conv2D(2)], ["MaxPool2D", "ReLU", "Conv2D"]),
     "at most six": ([Conv2D(3), ReLU6(), MaxPool2D()], ["Conv2D", "MaxPool2D", "ReLU6"]),
     "dilated": ([Conv2D(3), ReLU(), MaxPool2D(2, dilation=2)], ["Conv2D", "MaxPool2D", "ReLU"]),
-    "behind a merge": ([BatchNorm(), ReLU(), MaxPool2D()], ["BatchNorm", "MaxPool2D", "ReLU"]),
+    "after a merge": ([BatchNorm(), ReLU(), MaxPool2D()], ["BatchNorm", "MaxPool2D", "ReLU"]),
     "twice": (
         [ReLU(), MaxPool2D(), Conv2D(3), ReLU(), MaxPool2D(2, ceil_mode=True)],
         ["MaxPool2D", "ReLU", "Conv2D", "MaxPool2D", "ReLU"],
@@ -191,7 +191,7 @@ FOLDED = {
         [DepthwiseConv2D(depth_multiplier=2, use_bias=False), BatchNorm()],
         ["DepthwiseConv2D"],
     ),
-    "two behind one another": ([Conv2D(3, use_bias=False), BatchNorm(), BatchNorm()], ["Conv2D"]),
+    "two one after another": ([Conv2D(3, use_bias=False), BatchNorm(), BatchNorm()], ["Conv2D"]),
     "only the first": ([Conv2D(3), BatchNorm(), ReLU(), BatchNorm()], ["Conv2D", "ReLU", "BatchNorm"]),
     "before activation and pooling": (
         [Conv2D(3), BatchNorm(), ReLU(), MaxPool2D()],
@@ -217,7 +217,7 @@ NOT_FOLDED = {
     "pooling between": [Conv2D(3), MaxPool2D(), BatchNorm()],
     "another reader": [Conv2D(2), Residual([BatchNorm(), ReLU()])],
     "two of them read it": [Conv2D(2), Parallel([BatchNorm(), BatchNorm()])],
-    "behind a sum": [Residual([Conv2D(2)]), BatchNorm()],
+    "after a sum": [Residual([Conv2D(2)]), BatchNorm()],
     "a convolution of the user": [ScaledConv2D(3), BatchNorm()],
     "a normalization of the user": [Conv2D(3), ShiftedNorm()],
     "another normalization": [Conv2D(4), GroupNorm(2)],

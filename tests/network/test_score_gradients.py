@@ -369,7 +369,7 @@ def test_a_change_in_training_that_is_not_found_again_is_one_of_the_network():
 
 
 def test_layers_in_front_do_not_matter_for_gradients_of_results():
-    """Those behind do."""
+    """Those after it do."""
     classifier = fitted_classifier([Doubled(), Conv2D(2), GlobalAvgPool2D()])
     results = classifier.model_.results(X, 2)
     assert np.isfinite(

@@ -119,14 +119,14 @@ def test_a_residual_network_of_twenty_layers_has_the_published_number_of_paramet
     summary = make_net(small_resnet(blocks=3)).summary(np.zeros((10, 32, 32, 3)), range(10))
     assert round(summary.totals["trained"] / 1e6, 2) == 0.27
     convolutions = 9 * (3 * 16 + 6 * 16 * 16 + (16 + 5 * 32) * 32 + (32 + 5 * 64) * 64)
-    normalized = 7 * 16 + 6 * 32 + 6 * 64 + (32 + 64)  # the last two behind projections
+    normalized = 7 * 16 + 6 * 32 + 6 * 64 + (32 + 64)  # the last two after projections
     projections = 16 * 32 + 32 * 64
     assert summary.totals["trained"] == convolutions + 2 * normalized + projections + 65 * 10
     assert summary.totals["not_trained"] == 2 * normalized + 21  # one count of updates a layer
 
 
 def test_containers_by_hand():
-    """Names have that of the container in front, and what is not the row before is read by name."""
+    """Names begin with that of the container, and what is not the row before is read by name."""
     summary = make_net(BRANCHES).summary(images(8, 8, 1), [0, 1])
     rows = [
         (record["name"], record["reads"], record["output_shape"], record["trained"], record["multiply_adds"])

@@ -42,7 +42,7 @@ class Probe(Layer):
 
 
 class Weighted(Probe):
-    """A probe with a parameter, so that a backward pass reaches the layers behind it."""
+    """A probe with a parameter, so that a backward pass reaches the layers after it."""
 
     def init_params(self, input_shape, *, activation, dtype, rng):
         return {"weight": np.zeros(2, dtype)}

@@ -24,7 +24,7 @@ from skcnn.layers import (
 from skcnn.layers.naming import is_passthrough
 
 EPSILON = 0.1
-"""Added to variances. Where all numbers are equal, as behind a ReLU that lets nothing pass, a normalization
+"""Added to variances. Where all numbers are equal, as after a ReLU that lets nothing pass, a normalization
 multiplies rounding errors by one over the root of it, and several in a row must not make much of them."""
 
 
@@ -46,7 +46,7 @@ def one_or_none(layers):
 
 @st.composite
 def convolution_branches(draw, filters, strides=1):
-    """Draw layers of which the last has this number of filters, or is a normalization behind it.
+    """Draw layers of which the last has this number of filters, or is a normalization after it.
 
     The first, a convolution or pooling, has the strides.
     """
@@ -164,7 +164,7 @@ def as_layers(branches):
 
 @st.composite
 def sequentials_on_images(draw):
-    """Draw layers of any kind behind each other, and sometimes the change from images to vectors."""
+    """Draw layers of any kind one after another, and sometimes the change from images to vectors."""
     layers = as_layers(draw(stacks_of(image_branches())))
     if draw(st.booleans()):
         layers += [("turn", Sequential([Flatten()])), *as_layers(draw(stacks_of(vector_branches())))]
@@ -193,5 +193,5 @@ def stacks(draw):
             st.builds(lambda: Residual([Dense(3)], projection=[Conv2D(2), Tanh(), Dense(3)])),
         )
     )
-    before, behind = draw(stacks_of(image_branches())), draw(stacks_of(vector_branches()))
-    return [*as_layers(before), ("turn", turn), *as_layers(behind)], draw(images())
+    before, after = draw(stacks_of(image_branches())), draw(stacks_of(vector_branches()))
+    return [*as_layers(before), ("turn", turn), *as_layers(after)], draw(images())

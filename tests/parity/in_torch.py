@@ -82,8 +82,8 @@ def pools_with_own_padding(layer, padding):
     )
 
 
-def without_windows_behind(layer, Y, X, padding):
-    """Drop windows that begin behind the image, as PyTorch does by itself where the padding is its own."""
+def without_windows_beyond(layer, Y, X, padding):
+    """Drop windows that begin beyond the image, as PyTorch does by itself where the padding is its own."""
     strides = as_pair(pool_options(layer)["stride"])
     height, width = (
         -(-(before + size) // stride)
@@ -98,7 +98,7 @@ def max_pool(layer, X):
     if pools_with_own_padding(layer, padding):
         return functional.max_pool2d(X, padding=[before for before, _ in padding], **options)
     Y = functional.max_pool2d(pad(X, padding, -np.inf), **options)
-    return without_windows_behind(layer, Y, X, padding)
+    return without_windows_beyond(layer, Y, X, padding)
 
 
 def average_pool(layer, X):
@@ -117,21 +117,21 @@ def average_pool(layer, X):
             for image in (X, torch.ones_like(X))
         )
         Y = sums / areas
-    return without_windows_behind(layer, Y, X, padding)
+    return without_windows_beyond(layer, Y, X, padding)
 
 
 def dilated_average_pool(layer, X, padding):
     """Sum windows by a convolution, for PyTorch dilates maxima alone, and divide by the pixels that count.
 
-    What ceil_mode adds behind the padding is zero, and counts as zero.
+    What ceil_mode adds after the padding is zero, and counts as zero.
     """
     strides, dilation = as_pair(pool_options(layer)["stride"]), as_pair(layer.dilation)
-    behind = [(0, stride - 1 if layer.ceil_mode else 0) for stride in strides]
+    after = [(0, stride - 1 if layer.ceil_mode else 0) for stride in strides]
     filters = X.new_ones(X.shape[1], 1, *as_pair(layer.pool_size))
 
     def add_up(image):
-        Y = functional.conv2d(pad(image, behind), filters, None, strides, 0, dilation, X.shape[1])
-        return without_windows_behind(layer, Y, X, padding)
+        Y = functional.conv2d(pad(image, after), filters, None, strides, 0, dilation, X.shape[1])
+        return without_windows_beyond(layer, Y, X, padding)
 
     return add_up(pad(X, padding)) / add_up(pad(torch.ones_like(X), padding, float(layer.count_include_pad)))
 
@@ -224,7 +224,7 @@ def projection(container, X, branch, name, network):
 
 
 def strides_of(layers):
-    """Return the strides of layers behind one another, of which those with windows say theirs."""
+    """Return the strides of layers one after another, of which those with windows say theirs."""
     pairs = [as_pair(layer.strides) for layer in layers if hasattr(layer, "strides")]
     return tuple(int(np.prod(along_axis)) for along_axis in zip(*pairs, strict=True))
 
@@ -274,7 +274,7 @@ class TorchNetwork:
         return Y if activation in LINEAR else self(f"{name}_{activation}", ACTIVATIONS[activation](), Y)
 
     def chain(self, layers, X, name):
-        """Apply layers one behind the other."""
+        """Apply layers one after the other."""
         for child, block in name_layers(layers):
             X = self(f"{name}__{child}", block, X)
         return X

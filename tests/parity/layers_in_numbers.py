@@ -67,7 +67,7 @@ def configurations(draw, layers, *, integers):
 
 
 class Case:
-    """A configuration in numbers of a dtype: a network with a Flatten behind images, and a minibatch.
+    """A configuration in numbers of a dtype: a network with a Flatten after images, and a minibatch.
 
     Parameters
     ----------

@@ -77,7 +77,7 @@ X, Y = make_images(shape=SHAPE)
 
 
 class Recording(TorchNetwork):
-    """Keeps the result of each block, of a block with an activation that behind it, and its gradient."""
+    """Keeps the result of each block, of a block with an activation that after it, and its gradient."""
 
     def __init__(self, functions, parameters):
         super().__init__(functions, parameters)
@@ -176,5 +176,5 @@ def test_grad_cam_is_that_of_autograd_and_interpolate(kind, layer):
 
 @pytest.mark.parametrize(("kind", "layer"), [("two sizes", "conv2"), ("residual", "res1")])
 def test_grad_cam_without_a_layer_is_that_of_the_last_that_convolves(kind, layer):
-    """Behind its activation, and behind the sum of a residual block."""
+    """After its activation, and after the sum of a residual block."""
     assert_grad_cam(BENT_STACKS[kind], layer, looked_at=None)

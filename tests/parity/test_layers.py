@@ -210,7 +210,7 @@ def configurations_of(layer_class):
 def largest(expected):
     """Return the largest number of a result, which errors are relative to.
 
-    It has a floor, since some gradients are zero but for rounding errors, such as that of a bias in front of
+    It has a floor, since some gradients are zero but for rounding errors, such as that of a bias before
     a normalization. Samples and targets are of the order of one.
     """
     return max(expected.detach().abs().max().item(), 0.1)

@@ -19,7 +19,7 @@ benchmarks = functions_of("networks.py")
 
 
 def normalize(network):
-    """Return a network with batch normalization behind each convolution."""
+    """Return a network with batch normalization after each convolution."""
     layers = [
         (kind, {**numbers, "normalized": True} if kind == "conv" else numbers)
         for kind, numbers in network.layers

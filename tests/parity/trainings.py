@@ -12,7 +12,7 @@ N_STEPS = 50
 def small_network(*, normalized=False):
     """Return a network that is smooth, so that no rounding error falls across a bend.
 
-    A bias in front of a normalization has a gradient of rounding errors, which Adam would divide by their
+    A bias before a normalization has a gradient of rounding errors, which Adam would divide by their
     own size.
     """
     normalization = [BatchNorm()] if normalized else []

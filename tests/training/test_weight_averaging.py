@@ -233,7 +233,7 @@ def test_the_averaged_network_is_another_one_with_the_average(dtype):
 
 @pytest.mark.parametrize("weighted", [False, True])
 def test_with_one_minibatch_the_statistics_are_exactly_its_own(weighted):
-    """Those of all samples, those of the second normalization behind the normalized first."""
+    """Those of all samples, those of the second normalization after the normalized first."""
     weights = generator(2).uniform(0.5, 2, 20) if weighted else None
     _, averaged, data, _ = averaged_after_training(weights, batch_size=20)
     assert_statistics(averaged.buffers(), naive_statistics(averaged, data.images.X, weights))
