@@ -239,7 +239,7 @@ def serial_predictions():
 @pytest.mark.parametrize("backend", ["threading", "loky", "multiprocessing"])
 def test_backends_of_joblib_do_not_change_bits(serial_predictions, backend, n_jobs):
     net, expected = serial_predictions
-    with joblib.parallel_config(backend=backend):
+    with joblib.parallel_backend(backend):
         result = cross_val_predict(clone(net), X, Y, cv=2, method="predict_proba", n_jobs=n_jobs)
     assert_array_equal(result, expected)
 

@@ -109,7 +109,7 @@ def test_a_search_computes_on_no_more_threads_than_there_are_cores(backend, tmp_
     layers = [Noting(str(path)), Conv2D(64), Conv2D(64)]
     net = ConvNetClassifier(layers, batch_size=30, max_iter=1, random_state=SEED)
     assert make_steps(net) > 2 * 30_000_000  # multiply-adds that two threads are worth their while for
-    with joblib.parallel_config(backend, n_jobs=2):
+    with joblib.parallel_backend(backend, n_jobs=2):
         GridSearchCV(net, {"alpha": [0, 1e-4]}, cv=2, refit=False, error_score="raise").fit(X, Y)
     rows = [line.split() for line in path.read_text().splitlines()]
     assert len({(process, thread) for _, _, process, thread, _ in rows}) >= 2

@@ -1,8 +1,10 @@
 """Tests of the imports: they go one way, as the design says, and to few other packages."""
 
 import ast
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -24,10 +26,24 @@ FLOORS = [
 ]
 """Rooms, folders or single files, from the ground up: each imports only from floors below its own."""
 
-DEPENDENCIES = {"numpy", "sklearn", "scipy", "joblib", "threadpoolctl"}
+ROOT = Path(__file__).parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
-OPTIONAL = {"skcnn.inspection.plotting": {"matplotlib"}}
-"""Packages of the extras, and the one module that each is imported in, when it is used."""
+DISTRIBUTIONS = {"sklearn": "scikit-learn", "PIL": "pillow"}
+"""Names to install of the packages that are imported by another one."""
+
+EXTRAS = {
+    "skcnn/inspection/plotting.py": "plot",
+    "tests": "test",
+    "tests/browser": "browser",
+    "tests/parity": "bench",
+    "examples": "examples",
+    "examples/benchmarks": "bench",
+}
+"""Files and folders that import more than the dependencies, and the extra that brings it to each.
+
+A folder in another has the extra of that one, too.
+"""
 
 
 def module_name(path):
@@ -106,10 +122,49 @@ def test_there_are_no_cycles():
         waiting = {name: needed for name, needed in waiting.items() if name not in ready}
 
 
-@pytest.mark.parametrize("name", list(MODULES))
-def test_few_other_packages_are_imported(name):
-    others = {imported.split(".")[0] for imported in imports_in(MODULES[name])} - {"skcnn"}
-    assert others - set(sys.stdlib_module_names) <= DEPENDENCIES | OPTIONAL.get(name, set())
+def declared(requirements):
+    """Return the names of the packages that a list of requirements asks for, those of its extras included."""
+    names = set()
+    for requirement in requirements:
+        name, extras = re.match(r"([\w.-]+)(?:\[([\w,]+)\])?", requirement).groups()
+        if name == PROJECT["name"]:
+            for extra in extras.split(","):
+                names |= declared(PROJECT["optional-dependencies"][extra])
+        else:
+            names.add(name)
+    return names
+
+
+def others_in(path):
+    """Return the names to install of all that a file imports of other projects."""
+    local, top = {"skcnn"}, ROOT / path.relative_to(ROOT).parts[0]
+    if top != PACKAGE:
+        local |= {entry.stem for folder in (top, path.parent) for entry in folder.iterdir()}
+    names = {imported.split(".")[0] for imported in imports_in(path)} - local - set(sys.stdlib_module_names)
+    return {DISTRIBUTIONS.get(name, name) for name in names}
+
+
+FILES = [path for folder in ("skcnn", "tests", "examples") for path in sorted((ROOT / folder).rglob("*.py"))]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_only_what_is_declared_is_imported(path):
+    name = path.relative_to(ROOT)
+    extras = [EXTRAS[place] for place in map(str, (name, *name.parents)) if place in EXTRAS]
+    requirements = PROJECT["dependencies"] + [f"skcnn[{extra}]" for extra in extras]
+    assert others_in(path) <= declared(requirements)
+
+
+def test_all_that_is_declared_is_imported():
+    assert set.union(*map(others_in, MODULES.values())) == declared(PROJECT["dependencies"] + ["skcnn[plot]"])
+
+
+def test_packages_of_extras_are_found():
+    """Also by another name, and where only functions import them."""
+    assert {"matplotlib", "pillow", "joblib"} <= others_in(ROOT / "examples" / "own_picture.py")
+    assert "skorch" in others_in(ROOT / "examples" / "benchmarks" / "estimators.py")
+    assert declared(["skcnn[plot]"]) == {"matplotlib"}
+    assert declared(["skcnn[test]"]) > declared(["skcnn[examples]"]) > {"matplotlib"}
 
 
 def is_private(name):

@@ -365,7 +365,7 @@ def test_a_loky_worker_follows_its_limit(no_variables, inner):
             return pool.n_threads
 
     try:
-        with joblib.parallel_config("loky", n_jobs=2, inner_max_num_threads=inner):
+        with joblib.parallel_backend("loky", n_jobs=2, inner_max_num_threads=inner):
             counts = joblib.Parallel()(joblib.delayed(in_worker)() for _ in range(2))
     finally:
         get_reusable_executor().shutdown(wait=True)
