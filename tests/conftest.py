@@ -5,6 +5,7 @@ drawn afresh each time; those that fail are kept in .hypothesis/ and run first u
 """
 
 from contextlib import suppress
+from importlib.util import find_spec
 
 import pytest
 from seeds import SEED, VARIABLE
@@ -32,6 +33,10 @@ def cut_work(monkeypatch):
     return lambda cut: monkeypatch.setattr(WorkerPool, "default_cut", cut)
 
 
+NEEDED_BY_DOCTESTS = {"Display.from_": "matplotlib", "pandas": "pandas"}
+"""Words in examples, and the package of an extra that examples with them need."""
+
+
 def pytest_addoption(parser):
     parser.addoption("--run-slow", action="store_true", help="run the exhaustive tests, too")
     parser.addoption("--run-browser", action="store_true", help="run the tests in a headless Chromium, too")
@@ -41,7 +46,17 @@ def pytest_report_header():
     return f"seed: {SEED} (the environment variable {VARIABLE} chooses another)"
 
 
+def skip_doctests_without_packages(items):
+    for item in items:
+        if isinstance(item, pytest.DoctestItem):
+            source = "".join(example.source for example in item.dtest.examples)
+            for word, name in NEEDED_BY_DOCTESTS.items():
+                if word in source and find_spec(name) is None:
+                    item.add_marker(pytest.mark.skip(reason=f"{name} is not installed"))
+
+
 def pytest_collection_modifyitems(config, items):
+    skip_doctests_without_packages(items)
     for kind in ("slow", "browser"):
         if not config.getoption(f"--run-{kind}"):
             config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker(kind)])

@@ -7,9 +7,9 @@ from copy import deepcopy
 from functools import cache
 
 import numpy as np
-import pandas as pd
 import pytest
 import scipy.sparse
+from extras import data_frame, made, series
 from numpy.testing import assert_array_equal
 from seeds import SEED, generator
 from sklearn.exceptions import NotFittedError
@@ -430,7 +430,7 @@ BAD_IMAGES = {
     "ragged widths": (make_ragged((6, 4, 1))[1], ValueError, r"X is ragged: .* entry 1 is \(6, 4, 1\)"),
     "ragged axes": (make_ragged((30,))[0], ValueError, r"X is ragged: .* entry 1 is \(30,\)"),
     "pairs": (list(zip(X, Y, strict=True)), ValueError, "entry 0 of X is a pair, not an image"),
-    "missing image": (pd.Series([*X[:3], None, *X[4:]]), ValueError, "entry 3 of X is None"),
+    "missing image": (lambda: series([*X[:3], None, *X[4:]]), ValueError, "entry 3 of X is None"),
     "masked": (np.ma.masked_greater(X, 1), ValueError, "X has masked values"),
     "masked NaN": (np.ma.masked_invalid(with_pixel(np.nan)), ValueError, "X has masked values"),
     "masked list": (list(np.ma.masked_greater(X, 1)), ValueError, "X has masked values"),
@@ -446,33 +446,33 @@ BAD_IMAGES = {
 def test_images_are_refused_by_fit(fitted, images, exception, pattern):
     for net in (make_net(), fitted):
         with assert_refused(net, pattern, exception=exception):
-            net.fit(images, Y)
+            net.fit(made(images), Y)
 
 
 @parametrize(("images", "exception", "pattern"), BAD_IMAGES)
 def test_images_are_refused_by_partial_fit(fitted, images, exception, pattern):
     for net in (make_net(), fitted):
         with assert_refused(net, pattern, exception=exception):
-            net.partial_fit(images, Y, classes=[0, 1, 2])
+            net.partial_fit(made(images), Y, classes=[0, 1, 2])
 
 
 @pytest.mark.parametrize("method", ["predict", "predict_proba", "predict_log_proba", "decision_function"])
 @parametrize(("images", "exception", "pattern"), BAD_IMAGES)
 def test_images_are_refused_by_predict(fitted, images, exception, pattern, method):
     with assert_refused(fitted, pattern, exception=exception):
-        getattr(fitted, method)(images)
+        getattr(fitted, method)(made(images))
 
 
 @parametrize(("images", "exception", "pattern"), BAD_IMAGES)
 def test_images_are_refused_as_validation_data(images, exception, pattern):
     net = make_net(early_stopping=True)
     with assert_refused(net, pattern, exception=exception):
-        net.fit(X, Y, X_val=images, y_val=Y)
+        net.fit(X, Y, X_val=made(images), y_val=Y)
 
 
 @pytest.mark.parametrize("other", [Y, list(X)], ids=["labels", "images"])
 def test_a_column_of_images_beside_another_is_refused(other):
-    net, frame = make_net(), pd.DataFrame({"image": list(X), "other": other})
+    net, frame = make_net(), data_frame({"image": list(X), "other": other})
     with assert_refused(net, r"X of shape \(24, 2\) has arrays in several columns: give one column"):
         net.fit(frame, Y)
 
@@ -496,7 +496,7 @@ def test_iterators_are_refused(fitted, name, make):
 
 
 def test_text_columns_are_refused():
-    frame = pd.DataFrame(FLAT).add_prefix("pixel")
+    frame = data_frame(FLAT).add_prefix("pixel")
     bad = frame.astype({"pixel3": object})
     bad.loc[2, "pixel3"] = "a"
     fitted = make_net(image_shape=(6, 5)).fit(frame, Y)
@@ -591,7 +591,7 @@ WRONG_SHAPES = {
 def test_shapes_other_than_the_fitted_one_are_refused(fitted, images, pattern):
     for method in ("predict", "predict_proba", "predict_log_proba", "decision_function"):
         with assert_refused(fitted, pattern):
-            getattr(fitted, method)(images)
+            getattr(fitted, method)(made(images))
 
 
 @parametrize(("images", "pattern"), WRONG_SHAPES)
@@ -662,7 +662,7 @@ BAD_LABELS = {
     "ragged": ([[0], [0, 1]] * 12, r"\by(_val)? must be an array of labels: .*inhomogeneous"),
     "bytes": (np.array([b"cat", b"dog", b"elk"])[Y], r"labels in y(_val)? are bytes.*label\.decode\(\)"),
     "wide bytes": (np.array([b"a", b"b", b"c"], "S9")[Y], r"labels in y(_val)? are bytes"),
-    "bytes as objects": (pd.Series([b"cat", b"dog", b"elk"] * 8), r"labels in y(_val)? are bytes"),
+    "bytes as objects": (lambda: series([b"cat", b"dog", b"elk"] * 8), r"labels in y(_val)? are bytes"),
     "some bytes": (np.array(["cat", "dog", b"elk"], object)[Y], "labels in y(_val)? are bytes"),
     "dict": (dict(enumerate(Y)), r"\by(_val)? must be an array of labels, got an object of type dict$"),
     "set": ({0, 1, 2}, r"\by(_val)? must be an array of labels, got an object of type set$"),
@@ -679,14 +679,14 @@ BAD_LABELS = {
 def test_labels_are_refused_by_fit(fitted, labels, pattern):
     for net in (make_net(), fitted):
         with assert_refused(net, pattern):
-            net.fit(X, labels)
+            net.fit(X, made(labels))
 
 
 @parametrize(("labels", "pattern"), BAD_LABELS)
 def test_labels_are_refused_by_partial_fit(fitted, labels, pattern):
     for net in (make_net(), fitted):
         with assert_refused(net, pattern):
-            net.partial_fit(X, labels, classes=[0, 1, 2])
+            net.partial_fit(X, made(labels), classes=[0, 1, 2])
 
 
 BAD_VALIDATION_LABELS = {name: row for name, row in BAD_LABELS.items() if name != "None"}
@@ -696,7 +696,7 @@ BAD_VALIDATION_LABELS = {name: row for name, row in BAD_LABELS.items() if name !
 def test_validation_labels_are_refused(labels, pattern):
     net = make_net(early_stopping=True)
     with assert_refused(net, pattern):
-        net.fit(X, Y, X_val=X, y_val=labels)
+        net.fit(X, Y, X_val=X, y_val=made(labels))
 
 
 @pytest.mark.parametrize("label", [0, 1, "a"])
@@ -890,7 +890,7 @@ def test_validation_arguments_are_refused(fitted, given, early_stopping, pattern
 
 
 def test_validation_images_of_other_names_are_refused():
-    frame = pd.DataFrame(FLAT, columns=[f"pixel{number}" for number in range(30)])
+    frame = data_frame(FLAT, columns=[f"pixel{number}" for number in range(30)])
     net = make_net(early_stopping=True, image_shape=(6, 5))
     with assert_refused(net, "feature names should match|X_val"):
         net.fit(frame, Y, X_val=frame[frame.columns[::-1]], y_val=Y)

@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import joblib
 import numpy as np
-import pandas as pd
 import pytest
+from extras import data_frame
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import expit, softmax
 from seeds import SEED, generator
@@ -78,7 +78,7 @@ def same_weights(net, other):
 
 
 def test_every_attribute_is_documented_and_every_documented_one_is_set():
-    frame = pd.DataFrame(X.reshape(N_SAMPLES, -1)).add_prefix("pixel")
+    frame = data_frame(X.reshape(N_SAMPLES, -1)).add_prefix("pixel")
     net = make_net(image_shape=IMAGE_SHAPE).fit(frame, Y)
     section = ConvNetClassifier.__doc__.split("Attributes\n")[1].split("See Also\n")[0]
     documented = re.findall(r"^    (\w+_) : ", section, flags=re.MULTILINE)

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from extras import package
 from idx_files import write_idx_files
-from matplotlib.figure import Figure
-from PIL import Image
 from seeds import generator
+
+Image = package("PIL.Image")
+Figure = package("matplotlib.figure").Figure
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 

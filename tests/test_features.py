@@ -4,8 +4,8 @@ import pickle
 import tracemalloc
 
 import numpy as np
-import pandas as pd
 import pytest
+from extras import data_frame, series
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.sparse import csr_array
 from sklearn import config_context
@@ -231,7 +231,7 @@ def test_steps_of_a_pipeline_take_what_they_take():
 
 
 def test_names_of_columns_are_those_of_the_data_frame():
-    frame = pd.DataFrame(X, columns=[f"pixel{number}" for number in range(64)], index=np.arange(200) * 2)
+    frame = data_frame(X, columns=[f"pixel{number}" for number in range(64)], index=np.arange(200) * 2)
     features = ConvNetFeatures(make_pipeline(StandardScaler(), make_net())).fit(frame, Y)
     assert_array_equal(features.feature_names_in_, frame.columns)
     assert features.n_features_in_ == 64
@@ -244,7 +244,7 @@ def test_names_of_columns_are_those_of_the_data_frame():
 
 @pytest.mark.parametrize("column", [["image"], "image"], ids=["data frame", "Series"])
 def test_a_column_of_images_beside_others_becomes_columns_of_features(column):
-    frame = pd.DataFrame({"image": list(X.reshape(-1, 8, 8)), "age": np.arange(200.0)})
+    frame = data_frame({"image": list(X.reshape(-1, 8, 8)), "age": np.arange(200.0)})
     transformer = ColumnTransformer(
         [("net", ConvNetFeatures(make_net(), "dense1"), column), ("rest", "passthrough", ["age"])]
     )
@@ -255,7 +255,7 @@ def test_a_column_of_images_beside_others_becomes_columns_of_features(column):
 
 
 def test_other_names_of_columns_are_refused():
-    frame = pd.DataFrame({"image": list(X.reshape(-1, 8, 8))})
+    frame = data_frame({"image": list(X.reshape(-1, 8, 8))})
     features = ConvNetFeatures(make_net()).fit(frame, Y)
     for names in (["other"], ["image", "other"]):
         with pytest.raises(ValueError, match="input_features"):
@@ -263,7 +263,7 @@ def test_other_names_of_columns_are_refused():
 
 
 @pytest.mark.parametrize("image_shape", [None, (8, 8)])
-@pytest.mark.parametrize("collected", [list, pd.Series, lambda images: pd.DataFrame({"image": images})])
+@pytest.mark.parametrize("collected", [list, series, lambda images: data_frame({"image": images})])
 def test_layers_are_planned_for_the_images_in_a_collection(collected, image_shape):
     """Not for the shape of the collection, which looks like images of one pixel."""
     net = make_net(layers=[("conv1", Conv2D(2, 5, padding="valid"))], image_shape=image_shape)

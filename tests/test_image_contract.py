@@ -5,10 +5,9 @@ from itertools import count
 
 import joblib
 import numpy as np
-import pandas as pd
 import pytest
+from extras import data_frame, picture, series
 from numpy.testing import assert_allclose, assert_array_equal
-from PIL import Image
 from seeds import SEED, generator
 from sklearn.base import clone
 from sklearn.model_selection import cross_val_score
@@ -308,11 +307,11 @@ def test_lists_and_object_arrays_equal_arrays(images):
     [
         list,
         tuple,
-        pd.Series,
-        lambda images: pd.DataFrame({"image": images}),
+        series,
+        lambda images: data_frame({"image": images}),
         lambda images: np.fromiter(images, dtype=object),
-        lambda images: list(map(Image.fromarray, images)),
-        lambda images: pd.Series(list(map(Image.fromarray, images))),
+        lambda images: list(map(picture, images)),
+        lambda images: series(list(map(picture, images))),
     ],
     ids=["list", "tuple", "Series", "data frame", "object array", "pictures", "Series of pictures"],
 )
@@ -331,7 +330,7 @@ def test_collections_of_images_equal_arrays(images, collected):
 
 def test_a_column_of_images_is_searched_and_split_by_scikit_learn(images):
     X, y = images
-    frame = pd.DataFrame({"image": list(X)}, index=np.arange(len(X)) + 7)
+    frame = data_frame({"image": list(X)}, index=np.arange(len(X)) + 7)
     net = make_net(early_stopping=True, scoring="accuracy", validation_fraction=0.2)
     scores = cross_val_score(net, frame, y, cv=3)
     assert_array_equal(scores, cross_val_score(net, X, y, cv=3))
@@ -525,7 +524,7 @@ def test_fit_and_predict_do_not_change_their_arguments(images, dtype):
 def frame(images):
     X, y = images
     flat = X.reshape(len(X), -1)
-    return pd.DataFrame(flat, columns=[f"pixel{number}" for number in range(flat.shape[1])]), X, y
+    return data_frame(flat, columns=[f"pixel{number}" for number in range(flat.shape[1])]), X, y
 
 
 def test_data_frame_equals_images_and_keeps_feature_names(frame):
@@ -539,7 +538,7 @@ def test_series_of_labels_and_weights_are_accepted(frame):
     data, X, y = frame
     weights = np.linspace(0.5, 1.5, len(y))
     net = make_net(image_shape=X.shape[1:])
-    fitted = clone(net).fit(data, pd.Series(y), sample_weight=pd.Series(weights))
+    fitted = clone(net).fit(data, series(y), sample_weight=series(weights))
     assert_same_weights(fitted, clone(net).fit(data, y, sample_weight=weights))
 
 

@@ -136,11 +136,13 @@ def declared(requirements):
 
 
 def others_in(path):
-    """Return the names to install of all that a file imports of other projects."""
+    """Return the names to install of all that a file imports of other projects, or is skipped without."""
     local, top = {"skcnn"}, ROOT / path.relative_to(ROOT).parts[0]
     if top != PACKAGE:
         local |= {entry.stem for folder in (top, path.parent) for entry in folder.iterdir()}
-    names = {imported.split(".")[0] for imported in imports_in(path)} - local - set(sys.stdlib_module_names)
+    asked_for = re.findall(r'\b(?:importorskip|package)\("([\w.]+)"', path.read_text(encoding="utf-8"))
+    names = {name.split(".")[0] for name in imports_in(path).union(asked_for)}
+    names -= local | set(sys.stdlib_module_names)
     return {DISTRIBUTIONS.get(name, name) for name in names}
 
 
@@ -160,7 +162,8 @@ def test_all_that_is_declared_is_imported():
 
 
 def test_packages_of_extras_are_found():
-    """Also by another name, and where only functions import them."""
+    """Also by another name, where only functions import them, and where tests are skipped without them."""
+    assert "pandas" in others_in(ROOT / "tests" / "extras.py")
     assert {"matplotlib", "pillow", "joblib"} <= others_in(ROOT / "examples" / "own_picture.py")
     assert "skorch" in others_in(ROOT / "examples" / "benchmarks" / "estimators.py")
     assert declared(["skcnn[plot]"]) == {"matplotlib"}

@@ -1,8 +1,8 @@
 """Tests of the way of images through a pipeline to its network."""
 
 import numpy as np
-import pandas as pd
 import pytest
+from extras import data_frame, series
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn.base import BaseEstimator, TransformerMixin, clone
@@ -314,7 +314,7 @@ def test_several_images_are_not_one(given):
 
 
 def test_one_image_of_a_data_frame_is_a_row():
-    frame = pd.DataFrame(X, columns=[f"pixel{index}" for index in range(N_VALUES)])
+    frame = data_frame(X, columns=[f"pixel{index}" for index in range(N_VALUES)])
     pipeline = fitted_pipeline(StandardScaler(), images=frame)
     assert_array_equal(PipelineInput.of_one(pipeline, frame[3:4]).X, X[3:4])
     with pytest.raises(ValueError, match=r"X must be one image, got 2 of them, an array of shape \(2, 20\)"):
@@ -394,7 +394,7 @@ class LooksAtNames(TransformerMixin, BaseEstimator):
 
 @pytest.fixture
 def frame():
-    return pd.DataFrame(X, columns=[f"pixel{index}" for index in range(N_VALUES)])
+    return data_frame(X, columns=[f"pixel{index}" for index in range(N_VALUES)])
 
 
 def test_transformers_see_the_names_of_columns(frame):
@@ -415,7 +415,7 @@ def unpack(frame):
 
 
 def test_transformers_see_a_column_of_images():
-    column = pd.DataFrame({"image": list(X.reshape(-1, 2, 2, 5))})
+    column = data_frame({"image": list(X.reshape(-1, 2, 2, 5))})
     pipeline = fitted_pipeline(FunctionTransformer(unpack), images=column)
     pipeline_input = PipelineInput(pipeline, column)
     assert_array_equal(pipeline_input.X, X.reshape(-1, 2, 2, 5))
@@ -423,7 +423,7 @@ def test_transformers_see_a_column_of_images():
     assert_array_equal(PipelineInput.of_one(pipeline, column[:1]).network_input, X[:1])
 
 
-@pytest.mark.parametrize("collected", [list, pd.Series])
+@pytest.mark.parametrize("collected", [list, series])
 def test_one_image_is_told_from_a_collection(collected):
     pipeline, images = fitted_pipeline(images=X), collected(list(X))
     assert_array_equal(PipelineInput.of_one(pipeline, images[:1]).network_input, X[:1])

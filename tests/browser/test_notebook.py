@@ -5,7 +5,7 @@ from io import BytesIO
 
 import numpy as np
 import pytest
-from PIL import Image
+from extras import package
 from seeds import SEED, generator
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
@@ -14,6 +14,7 @@ from sklearn.utils import estimator_html_repr
 
 from skcnn import BatchNorm, Conv2D, ConvNetClassifier, Dense, MaxPool2D, Parallel, Residual
 
+Image = package("PIL.Image")
 pytestmark = pytest.mark.browser
 
 N_SAMPLES = 12

@@ -1,10 +1,9 @@
 """Tests of what is stacked to an array of images, and of what is said of everything else."""
 
 import numpy as np
-import pandas as pd
 import pytest
+from extras import data_frame, made, package, picture, series
 from numpy.testing import assert_array_equal
-from PIL import Image
 from scipy import sparse
 from seeds import generator
 
@@ -49,26 +48,26 @@ def swap(entry, index=2):
         list(IMAGES),
         tuple(IMAGES),
         IMAGES.tolist(),
-        list(map(Image.fromarray, IMAGES)),
+        pytest.param(lambda: list(map(picture, IMAGES)), id="list of pictures"),
         list(map(Picture, IMAGES)),
-        list(map(pd.DataFrame, IMAGES)),
+        pytest.param(lambda: list(map(data_frame, IMAGES)), id="list of data frames"),
         vector(IMAGES),
         vector(IMAGES)[:, np.newaxis],
         vector(IMAGES.tolist()),
-        vector(map(Image.fromarray, IMAGES)),
+        pytest.param(lambda: vector(map(picture, IMAGES)), id="vector of pictures"),
         vector(map(Picture, IMAGES)),
-        pd.Series(list(IMAGES), index=range(10, 14)),
-        pd.Series(list(map(Image.fromarray, IMAGES))),
-        pd.DataFrame({"image": list(IMAGES)}),
-        pd.DataFrame({"image": IMAGES.tolist()}),
-        pd.DataFrame({"image": list(map(Picture, IMAGES))}),
+        pytest.param(lambda: series(list(IMAGES), index=range(10, 14)), id="Series"),
+        pytest.param(lambda: series(list(map(picture, IMAGES))), id="Series of pictures"),
+        pytest.param(lambda: data_frame({"image": list(IMAGES)}), id="column"),
+        pytest.param(lambda: data_frame({"image": IMAGES.tolist()}), id="column of lists"),
+        pytest.param(lambda: data_frame({"image": list(map(Picture, IMAGES))}), id="column of objects"),
         Picture(IMAGES),
         np.ma.masked_array(IMAGES),
     ],
     ids=lambda X: f"{type(X).__name__} {np.shape(X)}",
 )
 def test_images_of_one_shape_become_an_array(X):
-    assert_array_equal(np.asarray(stack_images(X)), IMAGES)
+    assert_array_equal(np.asarray(stack_images(made(X))), IMAGES)
 
 
 @pytest.mark.parametrize(
@@ -79,14 +78,15 @@ def test_images_of_one_shape_become_an_array(X):
         np.asfortranarray(IMAGES[..., 0]),
         IMAGES[:, :1, 0],
         np.ma.masked_array(IMAGES),
-        pd.DataFrame(IMAGES[..., 0]),
-        pd.DataFrame({"pixel": pd.array([1, None, 3], dtype="Int64")}),
+        pytest.param(lambda: data_frame(IMAGES[..., 0]), id="data frame"),
+        pytest.param(lambda: data_frame({"pixel": [1, None, 3]}, dtype="Int64"), id="missing values"),
         sparse.csr_array(IMAGES[..., 0]),
         sparse.csr_array(IMAGES[:, :1, 0]),
     ],
     ids=lambda X: f"{type(X).__name__} {X.shape}",
 )
 def test_what_holds_numbers_is_passed_on_as_it_is(X):
+    X = made(X)
     assert stack_images(X) is X
 
 
@@ -103,7 +103,7 @@ NOT_STACKED = {
     "narrower": (IMAGES[0, :, :4], r"entry 0 is \(6, 5\), and that of entry 2 is \(6, 4\)"),
     "row": (IMAGES[0].ravel(), r"entry 0 is \(6, 5\), and that of entry 2 is \(30,\)"),
     "coloured": (np.stack([IMAGES[0]] * 3, axis=-1), r"that of entry 2 is \(6, 5, 3\)"),
-    "picture": (Image.fromarray(SMALL), r"that of entry 2 is \(4, 5\)"),
+    "picture": (lambda: picture(SMALL), r"that of entry 2 is \(4, 5\)"),
     "ragged itself": ([[1, 2], [3]], "X is ragged: .* entry 2 has parts of several shapes"),
     "pair": (
         (IMAGES[0], 1),
@@ -111,7 +111,7 @@ NOT_STACKED = {
     ),
     "None": (None, "entry 2 of X is None, expected an image"),
     "NaN": (np.nan, "entry 2 of X is nan, expected an image"),
-    "missing": (pd.NA, "entry 2 of X is an object of type NAType, expected an image"),
+    "missing": (lambda: package("pandas").NA, "entry 2 of X is an object of type NAType, expected an image"),
     "path": ("images/cat.png", "entry 2 of X is 'images/cat.png', expected an image"),
     "dict": ({"image": IMAGES[0]}, "entry 2 of X is an object of type dict, expected an image"),
     "masked": (np.ma.masked_less(IMAGES[0], 99), "X has masked values"),
@@ -121,12 +121,12 @@ NOT_STACKED = {
 @pytest.mark.parametrize(("entry", "message"), NOT_STACKED.values(), ids=NOT_STACKED)
 @pytest.mark.parametrize(
     "make",
-    [list, tuple, vector, pd.Series, lambda entries: pd.DataFrame({"image": entries})],
+    [list, tuple, vector, series, lambda entries: data_frame({"image": entries})],
     ids=["list", "tuple", "vector", "Series", "column"],
 )
 def test_an_entry_that_does_not_fit_is_named_with_what_it_is(make, entry, message):
     with pytest.raises(ValueError, match=message) as caught:
-        stack_images(make(swap(entry)))
+        stack_images(make(swap(made(entry))))
     assert len(str(caught.value)) < 250
 
 
@@ -136,16 +136,16 @@ def test_an_entry_that_does_not_fit_is_named_with_what_it_is(make, entry, messag
         Dataset(),
         list(Dataset()),
         vector(Dataset()),
-        pd.Series(list(Dataset())),
+        lambda: series(list(Dataset())),
         [[image, "cat"] for image in IMAGES],
-        [(Image.fromarray(image), np.array(1)) for image in IMAGES],
+        lambda: [(picture(image), np.array(1)) for image in IMAGES],
         [(image, np.eye(3)[0]) for image in IMAGES],
     ],
     ids=["dataset", "list", "vector", "Series", "lists", "pictures", "one-hot"],
 )
 def test_pairs_of_image_and_label_are_told_so(X):
     with pytest.raises(ValueError, match=r"entry 0 of X is a pair.*y=\[label for image, label in pairs\]"):
-        stack_images(X)
+        stack_images(made(X))
 
 
 NO_ARRAYS = {

@@ -1,8 +1,8 @@
 """Tests of labels and weights: what is accepted, how it is encoded and split."""
 
 import numpy as np
-import pandas as pd
 import pytest
+from extras import data_frame
 from seeds import SEED, generator
 from sklearn.exceptions import DataConversionWarning
 from sklearn.utils.class_weight import compute_class_weight
@@ -248,7 +248,7 @@ def test_a_subset_has_the_same_arrays():
     assert subset.given_weights
 
 
-@pytest.mark.parametrize("kind", [np.array, list, pd.DataFrame])
+@pytest.mark.parametrize("kind", [np.array, list, data_frame])
 def test_rows_that_count_are_taken_of_whatever_is_as_long(kind):
     images = np.arange(12.0).reshape(6, 2)
     training, _ = split_validation(samples_of([0, 0, 1, 0, 1, 1]), 0.4, seed=SEED)

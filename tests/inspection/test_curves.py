@@ -1,9 +1,8 @@
 """Tests of the curves of training."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from matplotlib.colors import to_rgba
+from extras import package
 from numpy.testing import assert_array_equal
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
@@ -15,6 +14,9 @@ from small_classifiers import make_classifier, make_images
 from skcnn import Conv2D
 from skcnn.inspection import TrainingCurveDisplay
 from skcnn.inspection.curves import curve_of
+
+plt = package("matplotlib.pyplot")
+to_rgba = package("matplotlib.colors").to_rgba
 
 IMAGES, Y = make_images(n_samples=30)
 X = IMAGES.reshape(30, -1)

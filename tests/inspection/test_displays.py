@@ -2,10 +2,9 @@
 
 import sys
 
-import matplotlib.pyplot as plt
 import numpy as np
-import pandas as pd
 import pytest
+from extras import package
 from sklearn.datasets import load_digits
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV
@@ -21,6 +20,8 @@ from skcnn.inspection import (
     TrainingCurveDisplay,
     saliency_maps,
 )
+
+plt, pd = package("matplotlib.pyplot"), package("pandas")
 
 X, Y = load_digits(return_X_y=True)
 X, Y = X[:120], Y[:120]

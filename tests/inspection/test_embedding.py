@@ -1,8 +1,8 @@
 """Tests of the pictures of samples in the space of a layer."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from extras import package
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import BaseEstimator
 from sklearn.pipeline import make_pipeline
@@ -11,6 +11,8 @@ from small_classifiers import fitted_classifier, make_classifier, make_images
 
 from skcnn import ConvNetFeatures
 from skcnn.inspection import EmbeddingDisplay
+
+plt = package("matplotlib.pyplot")
 
 X, CODES = make_images(n_samples=40)
 Y = np.array(["ant", "bee", "cat"])[CODES]

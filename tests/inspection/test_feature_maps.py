@@ -1,8 +1,8 @@
 """Tests of the pictures of what each layer makes of an image."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from extras import package
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
@@ -10,6 +10,8 @@ from small_classifiers import STACKS, fitted_classifier, make_classifier, make_i
 
 from skcnn import ConvNetFeatures
 from skcnn.inspection import FeatureMapDisplay
+
+plt = package("matplotlib.pyplot")
 
 X, Y = make_images()
 

@@ -1,8 +1,8 @@
 """Tests of the pictures of filters."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from extras import package
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -10,6 +10,8 @@ from small_classifiers import fitted_classifier, make_classifier, make_images
 
 from skcnn import Conv2D, Dense, DepthwiseConv2D, PatchWhitening, Residual
 from skcnn.inspection import FilterDisplay
+
+plt = package("matplotlib.pyplot")
 
 X, Y = make_images(shape=(6, 5, 3))
 BEFORE, AFTER = "before training", "after training"

@@ -2,9 +2,9 @@
 
 import sys
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from extras import package
 from numpy.testing import assert_allclose, assert_array_equal
 
 from skcnn.inspection.plotting import (
@@ -19,6 +19,8 @@ from skcnn.inspection.plotting import (
     limits_of,
     tick_integers,
 )
+
+plt = package("matplotlib.pyplot")
 
 
 def test_without_matplotlib_the_extra_is_named(monkeypatch):

@@ -1,9 +1,8 @@
 """Tests of the pictures of images with what is predicted of them."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from matplotlib.colors import to_rgba
+from extras import package
 from numpy.testing import assert_allclose, assert_array_equal
 from seeds import generator
 from sklearn.impute import SimpleImputer
@@ -12,6 +11,9 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from small_classifiers import fitted_classifier, make_classifier, make_images
 
 from skcnn.inspection import PredictionGridDisplay
+
+plt = package("matplotlib.pyplot")
+to_rgba = package("matplotlib.colors").to_rgba
 
 X, CODES = make_images(n_samples=40)
 NAMES = np.array(["ant", "bee", "cat"])

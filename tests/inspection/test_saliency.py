@@ -4,8 +4,8 @@ import sys
 
 import joblib
 import numpy as np
-import pandas as pd
 import pytest
+from extras import data_frame
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from seeds import generator
@@ -366,7 +366,7 @@ def test_images_of_bytes_stay_bytes_for_transformers(baseline):
 
 def test_data_frames_have_the_maps_of_arrays():
     """Without a warning that the names of the columns are missing."""
-    frame = pd.DataFrame(ROWS, columns=[f"pixel{number}" for number in range(60)])
+    frame = data_frame(ROWS, columns=[f"pixel{number}" for number in range(60)])
     for transformers, methods in ([], METHODS), ([StandardScaler], ["occlusion"]):
         named, unnamed = (
             fitted_pipeline(*(make() for make in transformers), images=images, image_shape=(6, 10))

@@ -1,8 +1,8 @@
 """Tests of the pictures of saliency maps."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from extras import package
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
@@ -10,6 +10,8 @@ from small_classifiers import fitted_classifier, make_classifier, make_images
 
 from skcnn.inspection import SaliencyDisplay, saliency_maps
 from skcnn.inspection.saliency import METHODS, PIXEL_METHODS
+
+plt = package("matplotlib.pyplot")
 
 X, Y = make_images()
 OPTIONS = {"n_steps": 3, "n_samples": 2, "random_state": 0}

@@ -5,8 +5,8 @@ import tracemalloc
 from html.parser import HTMLParser
 
 import numpy as np
-import pandas as pd
 import pytest
+from extras import data_frame, made
 from numpy.testing import assert_array_equal
 from seeds import SEED, generator
 
@@ -291,24 +291,29 @@ def state_of(net):
     return {name: repr(value) for name, value in vars(net).items()}
 
 
-FRAME = pd.DataFrame(X.reshape(N_SAMPLES, -1), columns=[f"pixel{index}" for index in range(8 * 6 * 2)])
+def make_frame():
+    return data_frame(X.reshape(N_SAMPLES, -1), columns=[f"pixel{index}" for index in range(8 * 6 * 2)])
 
 
-@pytest.mark.parametrize("arguments", [(X, Y), (X,), (None, Y), (), (FRAME, Y)], ids=len)
+@pytest.mark.parametrize(
+    "arguments",
+    [(X, Y), (X,), (None, Y), (), lambda: (make_frame(), Y)],
+    ids=["images and labels", "images", "labels", "nothing", "data frame"],
+)
 def test_nothing_is_set_on_the_estimator(arguments):
     """Not even the names of features, which the check of images leaves behind."""
     net = make_net(CHAIN, image_shape=(8, 6, 2))
     before = state_of(net)
-    net.summary(*arguments)
+    net.summary(*made(arguments))
     assert state_of(net) == before
 
 
 @pytest.mark.parametrize(
     ("layers", "arguments"),
     [
-        (CHAIN, (FRAME, Y[:3])),
+        (CHAIN, lambda: (make_frame(), Y[:3])),
         (CHAIN, ("nonsense",)),
-        ([Dense(-1)], (FRAME, Y)),
+        ([Dense(-1)], lambda: (make_frame(), Y)),
         ([Conv2D(2, 9, padding=0)], ()),
     ],
     ids=["labels", "images", "parameter of a layer", "shape"],
@@ -317,7 +322,7 @@ def test_nothing_is_set_by_a_failure(layers, arguments):
     net = make_net(layers, image_shape=(8, 6, 2))
     before = state_of(net)
     with pytest.raises(ValueError):
-        net.summary(*arguments)
+        net.summary(*made(arguments))
     assert state_of(net) == before
 
 
@@ -592,7 +597,7 @@ def test_text_is_escaped():
 
 def test_records_are_plain_and_make_a_data_frame():
     summary = make_net(BRANCHES).summary(X, Y)
-    frame = pd.DataFrame(summary.records)
+    frame = data_frame(summary.records)
     assert list(frame.columns) == list(summary.records[0])
     assert len(frame) == len(summary.records)
     totals = frame[["trained", "not_trained", "multiply_adds", "activation_bytes"]].sum()
