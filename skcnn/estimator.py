@@ -288,7 +288,7 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
         names = ("model_", "_history", "_training_state", "feature_names_in_")
         taken = {name: value for name, value in vars(fitted).items() if name in names}
         self._drop_fitted(keep=taken)
-        vars(self).update(taken)
+        self.__dict__.update(taken)
 
     def _drop_fitted(self, *, keep):
         """Remove what a fit has left, and what others have set in the place of what is read from it."""
@@ -438,7 +438,7 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
             return None
         scored = copy.copy(self)
         scored.model_, scored._history = model, history
-        vars(scored).pop("feature_names_in_", None)  # arrays of samples have none any more
+        scored.__dict__.pop("feature_names_in_", None)  # arrays of samples have none any more
         return Validation(scored, model, samples, class_weight, self._smoothing(model.loss))
 
     def _describe_for_callbacks(self, X, samples, classes):

@@ -122,4 +122,4 @@ class RandomStreams:
         return {"seed": self.seed}
 
     def __setstate__(self, state):
-        self.__init__(state["seed"])
+        RandomStreams.__init__(self, state["seed"])

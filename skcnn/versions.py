@@ -1,5 +1,7 @@
 """Which versions an estimator was pickled with, and a warning where others read it."""
 
+from typing import Any
+
 import numpy as np
 import sklearn
 from sklearn.exceptions import InconsistentVersionWarning
@@ -28,7 +30,8 @@ class VersionedMixin:
     """
 
     def __getstate__(self):
-        return super().__getstate__() | {"_versions": versions()}
+        inherited: Any = super()
+        return inherited.__getstate__() | {"_versions": versions()}
 
     def __setstate__(self, state):
         state = dict(state)
@@ -40,4 +43,5 @@ class VersionedMixin:
                 original_sklearn_version=pickled,
             )
             warn_user(warning)
-        super().__setstate__(state)
+        inherited: Any = super()
+        inherited.__setstate__(state)

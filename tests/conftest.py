@@ -38,6 +38,7 @@ NEEDED_BY_DOCTESTS = {"Display.from_": "matplotlib", "pandas": "pandas"}
 
 
 def pytest_addoption(parser):
+    parser.addoption("--fast", action="store_true", help="run one case of each test, in about a minute")
     parser.addoption("--run-slow", action="store_true", help="run the exhaustive tests, too")
     parser.addoption("--run-browser", action="store_true", help="run the tests in a headless Chromium, too")
 
@@ -55,9 +56,20 @@ def skip_doctests_without_packages(items):
                     item.add_marker(pytest.mark.skip(reason=f"{name} is not installed"))
 
 
+def one_case_of_each(items):
+    """Return the first of the cases that a test is parametrized with, for each test."""
+    cases = {}
+    for item in items:
+        cases.setdefault(item.nodeid.partition("[")[0], item)
+    return list(cases.values())
+
+
 def pytest_collection_modifyitems(config, items):
     skip_doctests_without_packages(items)
-    for kind in ("slow", "browser"):
-        if not config.getoption(f"--run-{kind}"):
-            config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker(kind)])
-            items[:] = [item for item in items if not item.get_closest_marker(kind)]
+    unwanted = [kind for kind in ("slow", "browser") if not config.getoption(f"--run-{kind}")]
+    kept = [item for item in items if not any(map(item.get_closest_marker, unwanted))]
+    if config.getoption("--fast"):
+        kept = one_case_of_each(item for item in kept if not item.get_closest_marker("costly"))
+    wanted = set(kept)
+    config.hook.pytest_deselected(items=[item for item in items if item not in wanted])
+    items[:] = kept

@@ -1,6 +1,6 @@
 """Minibatches whose images are changed at random, and predictions from several views of an image."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from itertools import product
 from numbers import Real
@@ -115,7 +115,7 @@ def name_errors(augmentation):
         raise name_error(error, f"augmentation {augmentation!r}") from error
 
 
-def apply_changes(images: np.ndarray, changes: list[Augmentation], draws: list[np.ndarray]) -> np.ndarray:
+def apply_changes(images: np.ndarray, changes: Sequence[Augmentation], draws: list[np.ndarray]) -> np.ndarray:
     """Change images in place, by several augmentations with their draws.
 
     Raises
@@ -164,7 +164,8 @@ def mix(mixing: Mixing, images: np.ndarray, others: np.ndarray, draws: np.ndarra
         If the augmentation returns other images instead; the message names it.
     """
     with name_errors(mixing):
-        result = mixing.apply(images, others, draws)
+        apply: Callable = mixing.apply  # maybe of a user's class, which returns something
+        result = apply(images, others, draws)
         if result is not None and result is not images:
             raise ValueError(f"apply must change images in place and return None, got {kind_of(result)}")
 
@@ -267,11 +268,11 @@ def is_view(draws, n_draws: int) -> bool:
     return (
         isinstance(draws, tuple | list)
         and len(draws) == n_draws
-        and all(isinstance(draw, Real) and 0 <= draw < 1 for draw in draws)
+        and all(isinstance(draw, Real) and not draw < 0 and draw < 1 for draw in draws)
     )
 
 
-def prediction_readers(source, changes: list[Augmentation]) -> list[Callable]:
+def prediction_readers(source, changes: Sequence[Augmentation]) -> list[Callable]:
     """Return a reader for each view of the images that predictions are averaged over.
 
     Parameters

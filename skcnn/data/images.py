@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from math import isqrt, prod
+from typing import Any
 
 import numpy as np
 
@@ -43,9 +44,9 @@ class ImageFormat:
 
     image_shape: tuple[int, int, int]
     channels_first: bool
-    dtype: np.dtype
+    dtype: np.dtype | Any
     mean: np.ndarray | None = None
-    deviation: np.ndarray | None = None
+    deviation: np.ndarray | Any = None  # as long as mean
     moments: np.ndarray | None = None
 
     @property

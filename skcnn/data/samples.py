@@ -208,7 +208,7 @@ def class_weights(
             f"{shorten(classes.tolist())}, and none for {shorten(missing)}"
         )
     weights = [class_weight.get(label, 1) for label in classes.tolist()]
-    if not all(isinstance(weight, Real) and 0 <= weight <= float_info.max for weight in weights):
+    if any(not isinstance(weight, Real) or weight < 0 or not weight <= float_info.max for weight in weights):
         raise ValueError(f"class_weight must hold finite weights >= 0, got {shorten(class_weight)}")
     if not any(weights):
         raise ValueError(f"class_weight is zero for every class, got {shorten(class_weight)}")

@@ -132,10 +132,9 @@ class PredictionGridDisplay:
         y_pred = classes[codes]
         is_right = y_pred == y
         order = np.lexsort([np.where(is_right, confidences, -confidences), is_right])[:n_images]
-        drawn = [
-            values[order] for values in (pipeline_input.as_images(pipeline_input.X), y, y_pred, confidences)
-        ]
-        return cls(*drawn, order, class_names).plot(n_columns=n_columns, fig=fig)
+        images = pipeline_input.as_images(pipeline_input.X)[order]
+        display = cls(images, y[order], y_pred[order], confidences[order], order, class_names)
+        return display.plot(n_columns=n_columns, fig=fig)
 
     def plot(self, *, n_columns=None, fig=None):
         """Draw the images; see :meth:`from_estimator`.

@@ -44,6 +44,7 @@ def convolution_kernel(
     >>> type(convolution_kernel(windows, 1, 64, 1, True)).__name__
     'ColumnsKernel'
     """
+    kind: type[ConvolutionKernel]
     if groups == channels > 1:
         kind = DepthwiseKernel
     elif groups == 1 and windows.size == (1, 1) and windows.padding == ((0, 0), (0, 0)):

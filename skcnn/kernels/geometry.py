@@ -3,13 +3,15 @@
 Images are arrays of shape (height, width, n, channels), changed each in its own way.
 """
 
+from typing import Any
+
 import numpy as np
 
 FILLS = ("zeros", "edge", "reflect")
 """What stands beyond the edge of an image: zeros, copies of the pixels at the edge, or the image mirrored."""
 
 
-def fold_into(positions: np.ndarray, size: int, fill: str) -> tuple[np.ndarray, np.ndarray | None]:
+def fold_into(positions: np.ndarray, size: int, fill: str) -> tuple[np.ndarray, np.ndarray | Any]:
     """Return pixels along an axis in place of positions that may lie beyond it.
 
     Parameters

@@ -5,8 +5,8 @@ from functools import cached_property
 
 import numpy as np
 
-Pair = tuple[int, int]
-Padding = tuple[Pair, Pair]
+Pair = tuple[int, ...]  # of two: type checkers lose count of what is made in a loop over both axes
+Padding = tuple[Pair, ...]
 
 
 def as_padding(padding) -> Padding:
@@ -85,7 +85,7 @@ class Windows:
         return tuple(size + sum(pad) for size, pad in zip(self.image_size, self.padding, strict=True))
 
     @cached_property
-    def positions(self) -> list[tuple[slice, slice]]:
+    def positions(self) -> list[tuple[slice, ...]]:
         """For each position in a window in row order, the index of that pixel of all windows.
 
         Indexing the first two axes of a padded image with a pair of slices gives the ``counts`` pixels that
@@ -117,7 +117,7 @@ class Windows:
                 yield tuple(zip(rows, columns, strict=True))
 
     @cached_property
-    def overlaps_by_axis(self) -> tuple[list[tuple[slice, slice]], list[tuple[slice, slice]]]:
+    def overlaps_by_axis(self) -> tuple[list[tuple[slice, slice]], ...]:
         """For each position in a window along height and along width, the windows where it lies on the image.
 
         Each is a pair of slices: these windows, and their pixels at this position.
@@ -127,7 +127,7 @@ class Windows:
         )
 
     @cached_property
-    def are_pairs(self) -> tuple[bool, bool]:
+    def are_pairs(self) -> tuple[bool, ...]:
         """Whether windows along height and along width are pairs of neighbours, from the first pixel on."""
         return tuple(
             overlaps == [(slice(0, count), slice(offset, offset + 2 * count, 2)) for offset in range(2)]

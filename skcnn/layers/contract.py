@@ -1,6 +1,7 @@
 """What methods of layers must return: a mistake in a class of one's own is named where it happens."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -42,7 +43,7 @@ def kind_of(value) -> str:
     return "None" if value is None else type(value).__name__
 
 
-def check_declarations(layer: Layer, input_shape: Shape | tuple[Shape, ...]) -> None:
+def check_declarations(layer: Layer, input_shape: Shape | Any) -> None:
     """Raise a ValueError unless a layer says what can be of its parameters, what it reads and its costs."""
     declared = {name: getattr(layer, name) for name in NAMES_OF_PARAMS}
     declared["backward_reads"] = reads = layer.reads_in_backward(input_shape)

@@ -17,7 +17,7 @@ from skcnn.layers.initializers import initial_weight, pass_channels_on
 class Convolution(Layer):
     """Base class of convolutions: the geometry of the windows, the bias and the activation."""
 
-    decayed_params = ("weight",)
+    decayed_params: tuple[str, ...] = ("weight",)
     initial_weight = "random"
     _parameter_constraints: dict = {"use_bias": ["boolean"]}
 

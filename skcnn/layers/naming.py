@@ -2,6 +2,7 @@
 
 from copy import copy
 from difflib import get_close_matches
+from typing import Any
 
 from sklearn.base import BaseEstimator, clone
 
@@ -198,7 +199,7 @@ class NamedPartsMixin:
                 check_names(named, parameter)  # or it is open which entry is meant
         found, nested = self._found_by_name(own), {}
         for key in [key for key in params if key not in found]:
-            name = owner_of(key, found)
+            name: Any = owner_of(key, found)
             if not isinstance(found.get(name), BaseEstimator):
                 raise ValueError(self._unknown_parameter(key, found, estimator_name, path))
             nested.setdefault(name, {})[key.removeprefix(f"{name}__")] = params[key]

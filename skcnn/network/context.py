@@ -6,6 +6,7 @@ gone, not when the garbage collector comes by.
 
 from dataclasses import dataclass
 from math import prod
+from typing import Any
 
 import numpy as np
 
@@ -41,7 +42,7 @@ class Context:
     network: Network
     program: Program
     training: bool
-    streams: RandomStreams | None
+    streams: RandomStreams | Any
     params: list
     plans: list
     prepared: list
@@ -79,10 +80,13 @@ class ShardContext:
     def __init__(self, context: Context, scratch: Arena):
         network = context.network
         self.scratch = scratch
-        self.gradient = np.empty_like(network.vector) if context.training else None
+        self.gradient: Any = None
+        self._gradients: dict = {}
+        if context.training:
+            self.gradient = np.empty_like(network.vector)
+            self._gradients = network.views_of(self.gradient)
         self.partials = []
         self.rows = slice(0, 0)
-        self._gradients = network.views_of(self.gradient) if context.training else {}
         self._written = set()
         self._accumulators = {}
         self._matrices = context.arena()

@@ -95,8 +95,10 @@ class Executor:
             setup = Setup(
                 network.nodes, network.params, network.dtype, network.trained, input_gradient=input_gradient
             )
+            prepared = []
         else:
             setup = prediction_setup(network)
+            prepared = setup.prepared
         self.program, self._setup = setup.program, setup
         self.buffers = {}
         self._chunk_target = pool.cut.chunk_target(setup.image_bytes)
@@ -107,7 +109,7 @@ class Executor:
             streams=None if seed is None else RandomStreams(seed),
             params=setup.params,
             plans=setup.plans,
-            prepared=[] if training else setup.prepared,
+            prepared=prepared,
             merged=[None] * len(self.program.nodes),
             slabs=Slabs(),
         )

@@ -2,7 +2,7 @@
 
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from skcnn._sklearn import check_hyperparameters
 from skcnn.layers.base import Block, Layer, MergingLayer, Shape, is_integer
@@ -28,13 +28,13 @@ class Node:
     """
 
     name: str
-    layer: Layer | None
+    layer: Layer | Any  # None only where there is no step before, which few have to ask
     inputs: tuple[int, ...]
     input_shapes: tuple[Shape, ...]
     output_shape: Shape
 
     @property
-    def input_shape(self) -> Shape | tuple[Shape, ...]:
+    def input_shape(self) -> Shape | Any:
         """Shape of the input; for a layer that joins several, a tuple of shapes."""
         return self.input_shapes[0] if len(self.input_shapes) == 1 else self.input_shapes
 
@@ -121,7 +121,7 @@ class Graph:
                 f"layer names must be unique, got {name!r} twice (an activation is named after its layer)"
             )
         shapes = tuple(self.shape(source) for source in sources)
-        input_shape = shapes[0] if len(shapes) == 1 else shapes
+        input_shape: Any = shapes[0] if len(shapes) == 1 else shapes
         output_shape = check_shape(layer.output_shape(input_shape), "output_shape must return")
         check_declarations(layer, input_shape)
         if len(output_shape) == 3 and not any(len(shape) == 3 for shape in shapes):

@@ -327,5 +327,10 @@ def weighted_sum(losses: np.ndarray, weights: np.ndarray) -> float:
     return float(np.dot(losses.astype(np.float64), weights.astype(np.float64)))
 
 
-LOSSES = {"log_loss": LogLoss, "focal": FocalLoss, "hinge": Hinge, "squared_hinge": SquaredHinge}
+LOSSES: dict[str, type[Loss]] = {
+    "log_loss": LogLoss,
+    "focal": FocalLoss,
+    "hinge": Hinge,
+    "squared_hinge": SquaredHinge,
+}
 """Losses by the names that the ``loss`` parameter takes."""

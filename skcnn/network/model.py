@@ -125,7 +125,8 @@ class Model:
     def __setstate__(self, state):
         format = ImageFormat(**(state["format"] | {"dtype": np.dtype(state["format"]["dtype"])}))
         nodes = tuple(compile_graph(state["layers"], format.image_shape).nodes)
-        self.__init__(
+        Model.__init__(
+            self,
             state["layers"],
             Network(nodes, format.dtype, **state["network"]),
             format,

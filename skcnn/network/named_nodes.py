@@ -1,5 +1,7 @@
 """Which node gives the result of a layer, by the name that users know the layer by."""
 
+from typing import Any
+
 from skcnn.layers.convolution import Convolution
 from skcnn.network.graph import Graph
 
@@ -86,7 +88,8 @@ def last_convolved_node(graph: Graph) -> int:
         If there is no such node.
     """
     nodes = graph.nodes
-    found, follows, convolves = None, False, False
+    found: Any = None
+    follows = convolves = False
     for index, node in enumerate(nodes):
         has_pixels = is_image(node) and node.output_shape[:2] != (1, 1)
         convolves |= has_pixels and isinstance(node.layer, Convolution)

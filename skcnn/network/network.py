@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from math import prod
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
@@ -64,7 +65,7 @@ class Network:
         for layer, own in others.items():
             params[layer] = params.get(layer, {}) | dict(own)
         self.params = MappingProxyType({layer: MappingProxyType(own) for layer, own in params.items()})
-        self.prediction_setup = None
+        self.prediction_setup: Any = None
 
     @property
     def n_params(self) -> int:
@@ -228,8 +229,9 @@ def following_activation(nodes: tuple[Node, ...], index: int) -> Activation | No
     layer with weights or the end of the network comes first. Of several readers the first counts.
     """
     while True:
-        index = next((reader for reader, node in enumerate(nodes) if index in node.inputs), None)
-        if index is None or nodes[index].layer.decayed_params:
+        reader = next((reader for reader, node in enumerate(nodes) if index in node.inputs), None)
+        if reader is None or nodes[reader].layer.decayed_params:
             return None
-        if isinstance(nodes[index].layer, Activation):
-            return nodes[index].layer
+        if isinstance(nodes[reader].layer, Activation):
+            return nodes[reader].layer
+        index = reader

@@ -102,7 +102,7 @@ class Program:
         return sorted(self.need_gradient - {0}, reverse=True)
 
     def _find_gradient_writes(self):
-        writes = [()] * len(self.nodes)
+        writes: list[tuple] = [()] * len(self.nodes)
         written = set()
         for index in self._backward_order():
             own = []

@@ -43,7 +43,7 @@ class Setup:
         input_gradient: bool = False,
     ):
         self.program = Program(fuse(nodes), trained, input_gradient=input_gradient)
-        self.params = [params.get(node.name, {}) for node in self.program.nodes]
+        self.params: list = [params.get(node.name, {}) for node in self.program.nodes]
         self.plans = [None] + list(map(plan_of, self.program.nodes[1:]))
         self.image_bytes = image_bytes(nodes, dtype)
 

@@ -2,10 +2,11 @@
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from queue import SimpleQueue
+from typing import Any
 
 import joblib
 import numpy as np
@@ -31,7 +32,7 @@ class BlasGuard:
     def __init__(self):
         self._lock = threading.Lock()
         self._entries = 0
-        self._libraries = None
+        self._libraries: Any = None
         self._saved = []
 
     def __enter__(self) -> int:
@@ -215,7 +216,7 @@ def _configure_numpy():
 
 
 @contextmanager
-def numpy_state(errors: dict[str, str], buffer_size: int):
+def numpy_state(errors: Mapping[str, Any], buffer_size: int):
     """Set what numpy does about errors in the current thread, and its buffer, within a with statement."""
     with np.errstate(**errors):
         before = np.setbufsize(buffer_size)

@@ -53,7 +53,7 @@ class Unit:
         self.plan = context.plans[index]
         self.buffer = piece.arenas[index]
         self.scratch = shard.scratch
-        self._rng = None
+        self._rng: np.random.Generator | None = None
 
     @property
     def weights(self) -> np.ndarray | None:

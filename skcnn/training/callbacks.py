@@ -5,6 +5,7 @@ scikit-learn has callbacks from 1.9 on. The training loop knows of none.
 
 import copy
 from collections.abc import Callable
+from typing import Any
 
 from skcnn._sklearn import CALLBACK_ATTRIBUTES, callback_context
 from skcnn.network.threads import current_numpy_state, working_numpy_state
@@ -60,7 +61,7 @@ class WatchedFit:
         self._task = task
         self._samples = samples
         self._fitted_copy = fitted_copy
-        self._epoch = None
+        self._epoch: Any = None
         self._users_numpy_state = current_numpy_state()
         self._call(task.call_on_fit_task_begin)
 

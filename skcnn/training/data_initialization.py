@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from math import prod, sqrt
+from typing import Any
 
 import numpy as np
 
@@ -51,10 +52,10 @@ def initialize_from_data(
     Mishkin and Matas (2016), "All you need is a good init", ICLR, for the scaling.
     """
     if unit_variance:
-        rows = RandomStreams(seed).generator("data_initialization").permutation(len(data.images))[:batch_size]
+        rows = RandomStreams(seed).generator("start").permutation(len(data.images))[:batch_size]
         weights = np.ones(len(rows)) if data.weights is None else near_one(data.weights[rows])
     for index, node in enumerate(network.nodes[1:], start=1):
-        params = network.params.get(node.name, {})
+        params: Any = network.params.get(node.name, {})
         if len(node.inputs) == 1 and node.layer.has_init_from_data:
             with node.name_errors():
                 node.layer.init_from_data(params, Results(network, node.inputs[0], data, seed, pool))

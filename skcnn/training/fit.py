@@ -4,7 +4,7 @@ import math
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -130,7 +130,7 @@ class Fit:
     state: TrainingState
     history: History
     watch: UnwatchedFit | WatchedFit
-    previous: Model | None = None
+    previous: Model | Any = None
     unit_variance: bool = False
     deadline: float = math.inf
     verbose: bool = False

@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
@@ -144,8 +145,9 @@ class FullBatch:
         self._batch = make_batch(data, np.arange(len(data.images)), network, objective, number=0, epoch=0)
         self._executor = Executor(network, pool, training=True, seed=state.seed)
         self._blank = {where: np.zeros_like(value) for where, value in network.buffers().items()}
-        self._start = None
-        self._evaluated = self._iterate = None  # weights, loss and gradient of the last call and iterate
+        self._start: Any = None
+        self._evaluated: Any = None
+        self._iterate: Any = None  # weights, loss and gradient of the last call and iterate
         self._start_time = time.perf_counter()
 
     def __call__(self, weights: np.ndarray) -> tuple[float, np.ndarray]:

@@ -4,7 +4,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -38,7 +38,7 @@ def train_epochs(
     *,
     pool,
     limit: TimeLimit,
-) -> Iterator[dict]:
+) -> Generator[dict]:
     """Train a network epoch by epoch, without end.
 
     Where the network holds an average of weights, training goes on from the weights in the state.

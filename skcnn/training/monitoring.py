@@ -6,6 +6,7 @@ import warnings
 from dataclasses import dataclass, field, replace
 from inspect import signature
 from numbers import Real
+from typing import Any
 
 import numpy as np
 from sklearn.metrics import check_scoring
@@ -87,7 +88,8 @@ class Monitor:
 
     def __init__(self, objective: Objective, state: TrainingState, *, limit: TimeLimit, verbose: bool):
         self.records, self.batch_losses = [], []
-        self.best = self.best_score = None
+        self.best: Any = None
+        self.best_score: float | None = None
         self._objective = objective
         self._state = state
         self._progress = Progress(objective.tol, objective.patience)

@@ -360,7 +360,7 @@ class NAdam(Adam):
         return self.beta_1**step * math.exp(-float(terms.sum()))
 
 
-OPTIMIZERS = {
+OPTIMIZERS: dict[str, type[Optimizer]] = {
     "sgd": SGD,
     "adam": Adam,
     "adamw": AdamW,

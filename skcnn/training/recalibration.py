@@ -105,7 +105,7 @@ def average_statistics(executor: Executor, batches: Iterable[tuple[Batch, float]
     network = executor.network
     blank = {where: np.zeros_like(value) for where, value in network.buffers().items()}
     counted = {(node.name, name) for node in network.nodes[1:] for name in node.layer.count_params}
-    sums = dict.fromkeys(blank, 0.0)
+    sums: dict = dict.fromkeys(blank, 0.0)
     weights = []
     for batch, weight in batches:
         weights.append(weight)

@@ -1,6 +1,7 @@
 """What training is to reach, and what it must know to go on where it stopped."""
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -98,8 +99,8 @@ class Objective:
     label_smoothing: float
     alpha: float
     n_epochs: int
-    optimizer: Optimizer | None = None
-    schedule: Schedule | None = None
+    optimizer: Optimizer | Any = None
+    schedule: Schedule | Any = None
     clip_norm: float | None = None
     averaging: Averaging | None = None
     batch_size: int = 64
