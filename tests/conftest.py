@@ -2,10 +2,14 @@
 
 By default these are the same ones each time. With ``--hypothesis-profile=exhaustive`` there are thousands,
 drawn afresh each time; those that fail are kept in .hypothesis/ and run first until they pass.
+
+With ``--fast`` a run takes about a minute and goes through every room of the package: the first case of each
+test, without those marked ``costly``, of which one case takes a second or more.
 """
 
 from contextlib import suppress
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 from seeds import SEED, VARIABLE
@@ -33,12 +37,12 @@ def cut_work(monkeypatch):
     return lambda cut: monkeypatch.setattr(WorkerPool, "default_cut", cut)
 
 
-NEEDED_BY_DOCTESTS = {"Display.from_": "matplotlib", "pandas": "pandas"}
+NEEDED_BY_DOCTESTS = {"Display.from_": "matplotlib", "distinct_colors": "matplotlib", "pandas": "pandas"}
 """Words in examples, and the package of an extra that examples with them need."""
 
 
 def pytest_addoption(parser):
-    parser.addoption("--fast", action="store_true", help="run one case of each test, in about a minute")
+    parser.addoption("--fast", action="store_true", help="run one case of each test that is not costly")
     parser.addoption("--run-slow", action="store_true", help="run the exhaustive tests, too")
     parser.addoption("--run-browser", action="store_true", help="run the tests in a headless Chromium, too")
 
@@ -56,6 +60,18 @@ def skip_doctests_without_packages(items):
                     item.add_marker(pytest.mark.skip(reason=f"{name} is not installed"))
 
 
+TESTS = Path(__file__).parent
+
+
+def rooms_without_tests(items):
+    """Return the folders and modules of the package that no test is named after."""
+    paths = [item.path.relative_to(TESTS) for item in items if item.path.is_relative_to(TESTS)]
+    tested = {path.parts[0].removeprefix("test_").removesuffix(".py") for path in paths}
+    entries = (TESTS.parent / "skcnn").iterdir()
+    rooms = {path.stem for path in entries if path.is_dir() or path.suffix == ".py"}
+    return sorted(room for room in rooms - tested if not room.startswith("_"))
+
+
 def one_case_of_each(items):
     """Return the first of the cases that a test is parametrized with, for each test."""
     cases = {}
@@ -70,6 +86,9 @@ def pytest_collection_modifyitems(config, items):
     kept = [item for item in items if not any(map(item.get_closest_marker, unwanted))]
     if config.getoption("--fast"):
         kept = one_case_of_each(item for item in kept if not item.get_closest_marker("costly"))
+        is_whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS
+        if is_whole and (missing := rooms_without_tests(kept)):
+            raise pytest.UsageError(f"--fast has no test of {', '.join(missing)}")
     wanted = set(kept)
     config.hook.pytest_deselected(items=[item for item in items if item not in wanted])
     items[:] = kept

@@ -29,6 +29,7 @@ def test_help_describes_every_option(name):
     assert option in printed and f"(default: {3 if name == 'accuracy.py' else 5})" in printed
 
 
+@pytest.mark.costly
 def test_steps_without_pytorch(tmp_path):
     options = ["--networks", "W1", "--pairs", 1, "--seconds", 0.01, "--threads", 1, "--skcnn-only"]
     printed = run_benchmark("steps.py", *options, "--json", tmp_path / "steps.json")
@@ -44,6 +45,7 @@ def test_steps_without_pytorch(tmp_path):
     assert results[0]["skcnn"][0]["n_params"] == 160 + 4640 + 8256 + 650
 
 
+@pytest.mark.costly
 def test_estimators_without_pytorch(tmp_path):
     write_idx_files(tmp_path)
     options = ["--folder", tmp_path, "--samples", 60, "--epochs", 1, "--batch-size", 20, "--skcnn-only"]
@@ -62,6 +64,7 @@ def test_estimators_without_pytorch(tmp_path):
         assert_positive(row["s"])
 
 
+@pytest.mark.costly
 def test_scaling_writes_the_readme(tmp_path):
     readme = tmp_path / "README.md"
     readme.write_text("before\n<!-- benchmark: scaling -->\nold\n<!-- end -->\nafter\n")
@@ -195,6 +198,7 @@ def test_weights_of_skcnn_have_the_shapes_that_are_counted(name):
 # accuracy.py
 
 
+@pytest.mark.costly
 def test_accuracy_compares_estimators_and_goes_on_from_a_file(tmp_path):
     """A second run with one more seed keeps what the first has measured."""
     names = ["ConvNetClassifier", "RandomForestClassifier", "SVC"]
@@ -220,6 +224,7 @@ def test_accuracy_compares_estimators_and_goes_on_from_a_file(tmp_path):
     assert (tmp_path / "accuracy.png").stat().st_size > 10_000
 
 
+@pytest.mark.costly
 def test_accuracy_gives_up_what_takes_too_long(tmp_path):
     """And does not try it again with another seed, now or in a second run."""
     options = ["--data-sets", "digits", "--estimators", "SVC", "--samples", 150, "--limit", 1e-4]
@@ -231,6 +236,7 @@ def test_accuracy_gives_up_what_takes_too_long(tmp_path):
         assert results == {"digits": {"SVC": [None]}}
 
 
+@pytest.mark.costly
 def test_accuracy_reads_photographs(tmp_path, monkeypatch):
     """Those of Fashion-MNIST and CIFAR-10, by the files that environment and packages name."""
     X = np.random.default_rng(0).integers(0, 256, (40, 32, 32, 3)).astype(np.uint8)

@@ -206,6 +206,7 @@ def test_the_layout_of_images_in_memory_does_not_change_bits(layout, tmp_path):
     assert_array_equal(other.decision_function(images), net.decision_function(X))
 
 
+@pytest.mark.costly
 def test_other_work_in_the_process_does_not_change_bits():
     """Threads that multiply matrices on all threads of the BLAS, compute with numpy and allocate memory."""
     expected = train("batch normalization and dropout")
@@ -235,6 +236,7 @@ def serial_predictions():
     return net, cross_val_predict(net, X, Y, cv=2, method="predict_proba")
 
 
+@pytest.mark.costly
 @pytest.mark.parametrize("n_jobs", [1, 2])
 @pytest.mark.parametrize("backend", ["threading", "loky", "multiprocessing"])
 def test_backends_of_joblib_do_not_change_bits(serial_predictions, backend, n_jobs):
@@ -288,6 +290,7 @@ def test_overlapping_fits_leave_the_limits_of_the_blas():
     assert set(blas_limits()) == {2}
 
 
+@pytest.mark.costly
 @pytest.mark.parametrize(("seed", "bound"), [(0, 0.985), (SEED, 0.98)], ids=["seed 0", "any seed"])
 def test_digits_are_learned(seed, bound):
     """Accuracies of six seeds have mean 0.9875 and deviation 0.002, almost four of these above the bound."""

@@ -73,6 +73,7 @@ def test_of_two_classes_the_decision_is_the_sign(loss):
     assert_array_equal(net.predict(X), np.where(scores > 0, "odd", "even"))
 
 
+@pytest.mark.costly
 @pytest.mark.parametrize("loss", ["hinge", "squared_hinge"])
 def test_hinge_is_calibrated(loss):
     images, labels = load_digits(return_X_y=True)

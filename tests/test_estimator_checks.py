@@ -13,6 +13,7 @@ import warnings
 from pathlib import Path
 
 import pytest
+from extras import package
 from sklearn.utils.estimator_checks import check_estimator, estimator_checks_generator
 from sklearn.utils.validation import has_fit_parameter
 
@@ -29,6 +30,8 @@ from skcnn import (
     ReLU,
     Residual,
 )
+
+pytestmark = pytest.mark.costly
 
 WEIGHT_EQUIVALENCE = "check_sample_weight_equivalence_on_dense_data"
 
@@ -103,6 +106,7 @@ def main():
 
 @pytest.fixture(scope="module")
 def outcomes():
+    package("pandas")
     path = os.pathsep.join([str(Path(skcnn.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
     environment = {**os.environ, "SCIPY_ARRAY_API": "1", "PYTHONPATH": path.rstrip(os.pathsep)}
     process = subprocess.run(

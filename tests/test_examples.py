@@ -13,6 +13,8 @@ from extras import package
 from idx_files import write_idx_files
 from seeds import generator
 
+pytestmark = pytest.mark.costly
+
 Image = package("PIL.Image")
 Figure = package("matplotlib.figure").Figure
 

@@ -24,6 +24,7 @@ from skcnn.network.cut import Cut
 # many at once
 
 
+@pytest.mark.costly
 def test_sixteen_threads_predict_with_one_estimator():
     """Each 64 times and to the bit; nothing in the estimator changes, nor do the limits of the BLAS."""
     net = make_net().fit(X, Y)
@@ -102,6 +103,7 @@ def most_at_a_time(spans):
     return int(np.cumsum([change for _, change in changes]).max())
 
 
+@pytest.mark.costly
 @pytest.mark.parametrize("backend", ["loky", "threading", "multiprocessing"])
 def test_a_search_computes_on_no_more_threads_than_there_are_cores(backend, tmp_path):
     """With n_jobs=2 and large minibatches, which a fit alone would cut into two shards."""
@@ -169,6 +171,7 @@ FORK = """
 """
 
 
+@pytest.mark.costly
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 def test_a_child_forked_during_a_fit_computes_the_same_bits():
     assert run_script(FORK, 5).strip() == "done"
@@ -228,6 +231,7 @@ LIFE = """
 """
 
 
+@pytest.mark.costly
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="there is no /proc")
 @pytest.mark.parametrize(
     ("n_fits", "n_predicts"), [(20, 100), pytest.param(200, 2000, marks=pytest.mark.slow)]

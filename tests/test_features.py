@@ -5,7 +5,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from extras import data_frame, series
+from extras import data_frame, package, series
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.sparse import csr_array
 from sklearn import config_context
@@ -76,6 +76,7 @@ def test_features_are_what_the_output_layer_reads():
 
 
 def test_names_and_frames():
+    package("pandas")
     features = ConvNetFeatures(make_net(), "pool1").fit(X, Y).set_output(transform="pandas")
     frame = features.transform(X[:2])
     assert frame.shape == (2, 4 * 4 * 3)

@@ -91,6 +91,7 @@ INTERRUPTED = """
 """
 
 
+@pytest.mark.costly
 @pytest.mark.parametrize("n_attempts", [6, pytest.param(60, marks=pytest.mark.slow)])
 def test_an_interrupt_at_any_moment_ends_with_the_step_under_way(n_attempts):
     """No further step begins; weights, counts and records are those of as many complete steps, to the bit."""
@@ -120,6 +121,7 @@ def send_signal(number):
     return process.returncode, complaints
 
 
+@pytest.mark.costly
 def test_ctrl_c_ends_a_process_with_a_warning():
     code, complaints = send_signal(signal.SIGINT)
     assert code == -signal.SIGINT  # as Python ends on a KeyboardInterrupt that nobody catches
@@ -130,6 +132,7 @@ def test_ctrl_c_ends_a_process_with_a_warning():
 # SIGTERM
 
 
+@pytest.mark.costly
 def test_sigterm_ends_a_process_at_once_as_if_it_did_not_train():
     assert send_signal(signal.SIGTERM) == (-signal.SIGTERM, "")
 

@@ -73,6 +73,7 @@ def test_depthwise_filters_are_drawn_one_for_each_channel():
     assert_drawn(display, AFTER, expected[:, :, np.newaxis])
 
 
+@pytest.mark.costly
 def test_filters_that_are_not_trained_are_the_same_before_and_after():
     trained, _ = trained_and_still([PatchWhitening(), Dense(3)])
     display = FilterDisplay.from_estimator(trained)

@@ -27,6 +27,7 @@ def expected_order(confidence, is_right):
     return mistakes + sorted((row for row in rows if is_right[row]), key=lambda row: confidence[row])
 
 
+@pytest.mark.costly
 def test_mistakes_come_first_and_then_what_was_uncertain():
     classifier = fitted_classifier(X=X, y=Y)
     display = PredictionGridDisplay.from_estimator(classifier, X, Y, n_images=40)
@@ -44,6 +45,7 @@ def test_mistakes_come_first_and_then_what_was_uncertain():
         assert image.axes is axis
 
 
+@pytest.mark.costly
 def test_titles_say_what_was_predicted_and_mistakes_what_is_true():
     classifier = fitted_classifier(X=X, y=Y)
     display = PredictionGridDisplay.from_estimator(
@@ -157,6 +159,7 @@ def test_as_many_images_as_asked_for_are_drawn(n_images, n_columns, geometry):
     assert display.axes_[0].get_gridspec().get_geometry() == geometry
 
 
+@pytest.mark.costly
 def test_labels_that_the_classifier_does_not_know_are_mistakes():
     labels = np.where(CODES == 0, "dog", Y)
     display = PredictionGridDisplay.from_estimator(fitted_classifier(X=X, y=Y), X, labels, n_images=40)

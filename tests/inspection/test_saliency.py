@@ -49,6 +49,7 @@ def test_gradient_times_input_is_what_it_says():
     assert_allclose(saliency_maps(classifier, X[:3], method="gradient_times_input"), expected, rtol=1e-12)
 
 
+@pytest.mark.costly
 @pytest.mark.parametrize("baseline", [None, 0.5])
 def test_integrated_gradients_add_up_to_the_difference_of_scores(baseline):
     """Sundararajan et al. (2017), proposition 1; the midpoint rule leaves an error of second order."""
@@ -364,6 +365,7 @@ def test_images_of_bytes_stay_bytes_for_transformers(baseline):
     assert_allclose(found, np.broadcast_to(fall[:, None, None], (2, 6, 10)), rtol=0, atol=1e-10)
 
 
+@pytest.mark.costly
 def test_data_frames_have_the_maps_of_arrays():
     """Without a warning that the names of the columns are missing."""
     frame = data_frame(ROWS, columns=[f"pixel{number}" for number in range(60)])

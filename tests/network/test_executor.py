@@ -735,6 +735,7 @@ def test_memory_of_prediction_does_not_grow_with_the_number_of_rows():
     assert peaks[1] < 1.2 * peaks[0]
 
 
+@pytest.mark.costly
 def test_prediction_does_not_keep_what_convolutions_keep_for_the_backward_pass():
     """Transformed tiles of each chunk, 36 numbers for each channel of the 64 tiles of an image."""
     n_rows = 384

@@ -251,6 +251,7 @@ FORK = """
 """
 
 
+@pytest.mark.costly
 def test_a_forked_child_has_the_old_limit_and_can_compute():
     """Whatever the parent was doing: a child has none of the threads that had entered."""
     environment = {name: value for name, value in os.environ.items() if name not in LIMIT_VARIABLES}
@@ -354,6 +355,7 @@ def test_one_job_of_joblib_is_no_worker(no_variables):
     assert joblib.Parallel(1)(joblib.delayed(thread_count)(4) for _ in range(2)) == [4, 4]
 
 
+@pytest.mark.costly
 @pytest.mark.parametrize("inner", [1, 3])
 def test_a_loky_worker_follows_its_limit(no_variables, inner):
     """Up to the number of cores that the process may use."""

@@ -13,7 +13,7 @@ import joblib
 import numpy as np
 import pytest
 from cuts import FINE
-from extras import data_frame
+from extras import data_frame, package
 from numpy.testing import assert_allclose, assert_array_equal
 from seeds import SEED, generator
 from sklearn.base import clone
@@ -37,6 +37,11 @@ X = generator(0).normal(size=(N_SAMPLES, 6, 6))
 Y = np.array(["ant", "bee", "cat"])[np.arange(N_SAMPLES) % 3]
 X_VAL, Y_VAL = generator(1).normal(size=(30, 6, 6)), Y[:30]
 CLASSES = np.unique(Y)
+
+
+def progress_bar():
+    package("rich")
+    return ProgressBar()
 
 
 def make_net(layers=None, **params):
@@ -200,14 +205,14 @@ def test_scoring_monitor_passes_sample_weights_on():
 
 @pytest.mark.parametrize("kind", ["plain", "lbfgs"])
 def test_progress_bar_fills(kind, capsys):
-    make_net(**KINDS[kind]).set_callbacks(ProgressBar()).fit(X, Y)
+    make_net(**KINDS[kind]).set_callbacks(progress_bar()).fit(X, Y)
     (line,) = capsys.readouterr().out.strip().splitlines()
     assert line.startswith("ConvNetClassifier - fit ")
     assert " 100% " in line
 
 
 def test_progress_bar_and_lines_go_together(capsys):
-    make_net(verbose=True).set_callbacks(ProgressBar()).fit(X, Y)
+    make_net(verbose=True).set_callbacks(progress_bar()).fit(X, Y)
     *lines, bar = capsys.readouterr().out.strip().splitlines()
     assert [line.split()[:2] for line in lines if line.strip()] == [["epoch", str(n)] for n in (1, 2, 3)]
     assert " 100% " in bar
@@ -217,7 +222,7 @@ def test_in_a_pipeline(capsys):
     """The bar reaches the network from the pipeline; the monitor sees what the network does."""
     monitor, flat = ScoringMonitor(scoring="accuracy"), X.reshape(N_SAMPLES, -1)
     steps = [("scale", StandardScaler()), ("net", make_net().set_callbacks(monitor))]
-    pipeline = Pipeline(steps).set_callbacks(ProgressBar()).fit(flat, Y)
+    pipeline = Pipeline(steps).set_callbacks(progress_bar()).fit(flat, Y)
     lines = capsys.readouterr().out.splitlines()
     assert any("Pipeline - fit-final-estimator | ConvNetClassifier - fit" in line for line in lines)
     assert all(" 100% " in line for line in lines if line.strip())
@@ -233,7 +238,7 @@ def test_in_a_grid_search(n_jobs, capsys):
     monitor = ScoringMonitor(scoring="accuracy")
     grid, cv = {"learning_rate_init": [1e-6, 0.05]}, StratifiedKFold(2)
     net = make_net(max_iter=2).set_callbacks(monitor)
-    search = GridSearchCV(net, grid, cv=cv, n_jobs=n_jobs).set_callbacks(ProgressBar()).fit(X, Y)
+    search = GridSearchCV(net, grid, cv=cv, n_jobs=n_jobs).set_callbacks(progress_bar()).fit(X, Y)
     captured = capsys.readouterr()
     assert captured.err == ""
     assert "GridSearchCV - candidate-split-evaluation | ConvNetClassifier - fit #3" in captured.out
@@ -476,7 +481,7 @@ def test_copies_have_no_callbacks_and_no_part_in_the_fit_under_way(capsys):
 
     training_on = Watching(train_on)
     steps = [("net", make_net().set_callbacks(training_on))]
-    Pipeline(steps).set_callbacks(ProgressBar()).fit(X, Y)
+    Pipeline(steps).set_callbacks(progress_bar()).fit(X, Y)
     assert [len(fitted.history_) for fitted in training_on.copies.values() if fitted] == [1, 2, 2, 3, 3, 4, 4]
     assert [event.split()[0] for event in training_on.events[:2]] == ["setup", "begin"]
     assert len(training_on.events) == len(events_of(3))
@@ -711,7 +716,7 @@ def test_clones_share_the_callbacks():
 @pytest.mark.parametrize("fitted", [False, True])
 def test_pickles_and_deep_copies_have_callbacks_of_their_own(copied, fitted, capsys):
     monitor = ScoringMonitor(scoring="accuracy")
-    net = make_net(max_iter=2).set_callbacks(monitor, ProgressBar())
+    net = make_net(max_iter=2).set_callbacks(monitor, progress_bar())
     if fitted:
         net.fit(X, Y)
     other = copied(net).fit(X, Y)

@@ -726,6 +726,7 @@ def test_how_strongly_weights_decay_follows_from_the_solver(solver, alpha):
     assert_same_bits(*(make_net(solver=solver, **options).fit(X, Y) for options in ({}, {"alpha": alpha})))
 
 
+@pytest.mark.costly
 def test_probabilities_are_as_certain_as_they_are_right():
     """On half of the digits: the calibration error of the predicted class, and the loss of MLPClassifier."""
     digits, classes = load_digits(return_X_y=True)
@@ -812,6 +813,7 @@ def test_a_chunk_far_out_is_refused(value):
     assert net.score(X, Y) > 0.9
 
 
+@pytest.mark.costly
 @pytest.mark.parametrize("first", [0 * X[:50], X[:1], 1e-3 * X[:50]], ids=["black", "one image", "dim"])
 def test_a_first_chunk_unlike_the_others_does_not_spoil_a_stream(first):
     net = ConvNetClassifier(
@@ -827,6 +829,7 @@ def test_a_first_chunk_unlike_the_others_does_not_spoil_a_stream(first):
 BRIGHT_OR_DARK = generator(3).integers(0, 2, 240)
 
 
+@pytest.mark.costly
 @pytest.mark.parametrize(
     ("chunks", "n_passes"),
     [
@@ -848,6 +851,7 @@ def test_chunks_that_say_nothing_about_others_teach_brightness(chunks, n_passes)
     assert net.score(images, BRIGHT_OR_DARK) > 0.9
 
 
+@pytest.mark.costly
 def test_the_default_network_learns_more_with_partial_fit():
     """A few samples a call, from the first one on or after fit."""
     parts = [slice(start, start + 50) for start in range(0, 300, 50)]
@@ -862,6 +866,7 @@ def test_the_default_network_learns_more_with_partial_fit():
     assert fitted.score(X, Y) > before - 0.02
 
 
+@pytest.mark.costly
 @pytest.mark.parametrize("n_samples", [1, 10])
 def test_partial_fit_after_fit_moves_the_average_by_a_step(n_samples):
     """The first steps of a new optimizer are large: alone, they would cost a quarter of the accuracy."""
