@@ -22,6 +22,6 @@ def picture(pixels):
     return package("PIL.Image").fromarray(pixels)
 
 
-def made(value):
+def build(value):
     """Return a value from a table of tests, or what it returns: which needs one of these packages."""
     return value() if isinstance(value, FunctionType) else value

@@ -9,7 +9,7 @@ from functools import cache
 import numpy as np
 import pytest
 import scipy.sparse
-from extras import data_frame, made, series
+from extras import build, data_frame, series
 from numpy.testing import assert_array_equal
 from seeds import SEED, generator
 from sklearn.exceptions import NotFittedError
@@ -446,28 +446,28 @@ BAD_IMAGES = {
 def test_images_are_refused_by_fit(fitted, images, exception, pattern):
     for net in (make_net(), fitted):
         with assert_refused(net, pattern, exception=exception):
-            net.fit(made(images), Y)
+            net.fit(build(images), Y)
 
 
 @parametrize(("images", "exception", "pattern"), BAD_IMAGES)
 def test_images_are_refused_by_partial_fit(fitted, images, exception, pattern):
     for net in (make_net(), fitted):
         with assert_refused(net, pattern, exception=exception):
-            net.partial_fit(made(images), Y, classes=[0, 1, 2])
+            net.partial_fit(build(images), Y, classes=[0, 1, 2])
 
 
 @pytest.mark.parametrize("method", ["predict", "predict_proba", "predict_log_proba", "decision_function"])
 @parametrize(("images", "exception", "pattern"), BAD_IMAGES)
 def test_images_are_refused_by_predict(fitted, images, exception, pattern, method):
     with assert_refused(fitted, pattern, exception=exception):
-        getattr(fitted, method)(made(images))
+        getattr(fitted, method)(build(images))
 
 
 @parametrize(("images", "exception", "pattern"), BAD_IMAGES)
 def test_images_are_refused_as_validation_data(images, exception, pattern):
     net = make_net(early_stopping=True)
     with assert_refused(net, pattern, exception=exception):
-        net.fit(X, Y, X_val=made(images), y_val=Y)
+        net.fit(X, Y, X_val=build(images), y_val=Y)
 
 
 @pytest.mark.parametrize("other", [Y, list(X)], ids=["labels", "images"])
@@ -591,7 +591,7 @@ WRONG_SHAPES = {
 def test_shapes_other_than_the_fitted_one_are_refused(fitted, images, pattern):
     for method in ("predict", "predict_proba", "predict_log_proba", "decision_function"):
         with assert_refused(fitted, pattern):
-            getattr(fitted, method)(made(images))
+            getattr(fitted, method)(build(images))
 
 
 @parametrize(("images", "pattern"), WRONG_SHAPES)
@@ -679,14 +679,14 @@ BAD_LABELS = {
 def test_labels_are_refused_by_fit(fitted, labels, pattern):
     for net in (make_net(), fitted):
         with assert_refused(net, pattern):
-            net.fit(X, made(labels))
+            net.fit(X, build(labels))
 
 
 @parametrize(("labels", "pattern"), BAD_LABELS)
 def test_labels_are_refused_by_partial_fit(fitted, labels, pattern):
     for net in (make_net(), fitted):
         with assert_refused(net, pattern):
-            net.partial_fit(X, made(labels), classes=[0, 1, 2])
+            net.partial_fit(X, build(labels), classes=[0, 1, 2])
 
 
 BAD_VALIDATION_LABELS = {name: row for name, row in BAD_LABELS.items() if name != "None"}
@@ -696,7 +696,7 @@ BAD_VALIDATION_LABELS = {name: row for name, row in BAD_LABELS.items() if name !
 def test_validation_labels_are_refused(labels, pattern):
     net = make_net(early_stopping=True)
     with assert_refused(net, pattern):
-        net.fit(X, Y, X_val=X, y_val=made(labels))
+        net.fit(X, Y, X_val=X, y_val=build(labels))
 
 
 @pytest.mark.parametrize("label", [0, 1, "a"])

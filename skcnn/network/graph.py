@@ -28,7 +28,7 @@ class Node:
     """
 
     name: str
-    layer: Layer | Any  # None only where there is no step before, which few have to ask
+    layer: Layer | Any  # None only where there is no node before, which few have to ask
     inputs: tuple[int, ...]
     input_shapes: tuple[Shape, ...]
     output_shape: Shape

@@ -35,7 +35,7 @@ LINE_WIDTH = 100
 
 LEGEND = (
     "Parameters that are trained and that are not; multiply-adds of a forward pass of one sample; size of "
-    "the result of each step for one sample, in {}."
+    "the output of each layer for one sample, in {}."
 )
 
 ASSUMED_DTYPE = "Images in float64 would be computed in float64, in twice the size."

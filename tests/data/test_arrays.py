@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from extras import data_frame, made, package, picture, series
+from extras import build, data_frame, package, picture, series
 from numpy.testing import assert_array_equal
 from scipy import sparse
 from seeds import generator
@@ -67,7 +67,7 @@ def swap(entry, index=2):
     ids=lambda X: f"{type(X).__name__} {np.shape(X)}",
 )
 def test_images_of_one_shape_become_an_array(X):
-    assert_array_equal(np.asarray(stack_images(made(X))), IMAGES)
+    assert_array_equal(np.asarray(stack_images(build(X))), IMAGES)
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_images_of_one_shape_become_an_array(X):
     ids=lambda X: f"{type(X).__name__} {X.shape}",
 )
 def test_what_holds_numbers_is_passed_on_as_it_is(X):
-    X = made(X)
+    X = build(X)
     assert stack_images(X) is X
 
 
@@ -126,7 +126,7 @@ NOT_STACKED = {
 )
 def test_an_entry_that_does_not_fit_is_named_with_what_it_is(make, entry, message):
     with pytest.raises(ValueError, match=message) as caught:
-        stack_images(make(swap(made(entry))))
+        stack_images(make(swap(build(entry))))
     assert len(str(caught.value)) < 250
 
 
@@ -145,7 +145,7 @@ def test_an_entry_that_does_not_fit_is_named_with_what_it_is(make, entry, messag
 )
 def test_pairs_of_image_and_label_are_told_so(X):
     with pytest.raises(ValueError, match=r"entry 0 of X is a pair.*y=\[label for image, label in pairs\]"):
-        stack_images(made(X))
+        stack_images(build(X))
 
 
 NO_ARRAYS = {

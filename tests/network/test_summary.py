@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from extras import data_frame, made
+from extras import build, data_frame
 from numpy.testing import assert_array_equal
 from seeds import SEED, generator
 
@@ -304,7 +304,7 @@ def test_nothing_is_set_on_the_estimator(arguments):
     """Not even the names of features, which the check of images leaves behind."""
     net = make_net(CHAIN, image_shape=(8, 6, 2))
     before = state_of(net)
-    net.summary(*made(arguments))
+    net.summary(*build(arguments))
     assert state_of(net) == before
 
 
@@ -322,7 +322,7 @@ def test_nothing_is_set_by_a_failure(layers, arguments):
     net = make_net(layers, image_shape=(8, 6, 2))
     before = state_of(net)
     with pytest.raises(ValueError):
-        net.summary(*made(arguments))
+        net.summary(*build(arguments))
     assert state_of(net) == before
 
 
@@ -472,7 +472,7 @@ output   Dense(2)                      (2,)               12            0       
 total                                                     17            0          2,010      9.6 kB
 
 Parameters that are trained and that are not; multiply-adds of a forward pass of one sample; size of
-the result of each step for one sample, in float32."""
+the output of each layer for one sample, in float32."""
 
 
 def test_the_printed_table():
