@@ -158,7 +158,7 @@ def test_twenty_steps_are_those_of_pytorch(name, solver, weighted):
     network, solver = NETWORKS[name], SOLVERS[solver]
     samples = draw_samples(network, N_MINIBATCHES * N_SAMPLES, weighted=weighted)
     starts = range(0, len(samples.y), N_SAMPLES)
-    minibatches = [samples.subset(slice(start, start + N_SAMPLES)) for start in starts]
+    minibatches = [samples.part(slice(start, start + N_SAMPLES)) for start in starts]
     minibatches *= N_STEPS // N_MINIBATCHES
     first = minibatches[0]
     twin = Twin(network, solver, first, 1.0 if first.weights is None else first.weights.mean())
@@ -182,6 +182,6 @@ def test_a_fit_is_that_of_pytorch(name, weighted, batch_size):
         network, **solver.parameters, batch_size=batch_size, shuffle=False, max_iter=N_STEPS, tol=0
     )
     clf.fit(samples.X, samples.y, sample_weight=samples.weights)
-    minibatches = [samples.subset(slice(start, start + batch_size)) for start in range(0, 30, batch_size)]
+    minibatches = [samples.part(slice(start, start + batch_size)) for start in range(0, 30, batch_size)]
     expected = [np.mean([twin.step(part) for part in minibatches]) for _ in range(N_STEPS)]
     assert_equal_and_falling(clf.loss_curve_, expected)
