@@ -4,7 +4,7 @@ By default these are the same ones each time. With ``--hypothesis-profile=exhaus
 drawn afresh each time; those that fail are kept in .hypothesis/ and run first until they pass.
 
 With ``--fast`` a run takes about a minute and goes through every room of the package: the first case of each
-test, without those marked ``costly``, of which one case takes a second or more.
+test, without those marked ``costly``, of which one case takes a second or more, and without README.md.
 """
 
 from contextlib import suppress
@@ -72,6 +72,11 @@ def rooms_without_tests(items):
     return sorted(room for room in rooms - tested if not room.startswith("_"))
 
 
+def is_costly(item):
+    """Whether --fast leaves a test out: it is marked, or all the code of a page."""
+    return item.get_closest_marker("costly") is not None or item.path.suffix == ".md"
+
+
 def one_case_of_each(items):
     """Return the first of the cases that a test is parametrized with, for each test."""
     cases = {}
@@ -85,7 +90,7 @@ def pytest_collection_modifyitems(config, items):
     unwanted = [kind for kind in ("slow", "browser") if not config.getoption(f"--run-{kind}")]
     kept = [item for item in items if not any(map(item.get_closest_marker, unwanted))]
     if config.getoption("--fast"):
-        kept = one_case_of_each(item for item in kept if not item.get_closest_marker("costly"))
+        kept = one_case_of_each(item for item in kept if not is_costly(item))
         is_whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS
         if is_whole and (missing := rooms_without_tests(kept)):
             raise pytest.UsageError(f"--fast has no test of {', '.join(missing)}")

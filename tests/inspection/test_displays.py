@@ -175,6 +175,7 @@ def test_a_network_of_vectors_has_no_maps_and_no_filters():
         saliency_maps(on_vectors, X[:2], method="grad_cam")
 
 
+@pytest.mark.costly
 @pytest.mark.parametrize("labels", [Y.tolist(), pd.Series(Y), Y.astype(object), Y > 4, Y + 100], ids=type)
 def test_labels_may_come_in_many_types(net, labels):
     """Also those that the network does not know."""

@@ -26,6 +26,7 @@ def assert_drawn(display, name, values):
         assert image.axes is display.axes_[name][index]
 
 
+@pytest.mark.costly
 @pytest.mark.parametrize("kind", ["residual", "parallel", "bends"])
 def test_every_layer_of_images_has_a_row_of_its_results(kind):
     """As ConvNetFeatures has them, which are held against naive layers elsewhere."""
@@ -71,6 +72,7 @@ def test_rows_show_the_first_maps():
     assert [axes[0].get_ylabel() for axes in display.axes_.values()] == ["input", "pool1", "conv1"]
 
 
+@pytest.mark.costly
 def test_the_image_of_a_pipeline_is_the_one_before_it():
     flat = X.reshape(len(X), -1)
     pipeline = make_pipeline(StandardScaler(), make_classifier(image_shape=(6, 5, 2))).fit(flat, Y)

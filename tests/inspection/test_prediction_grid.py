@@ -103,6 +103,7 @@ def test_a_pipeline_shows_the_images_that_it_takes():
     assert_array_equal(display.confidences, pipeline.predict_proba(flat).max(axis=1)[display.indices])
 
 
+@pytest.mark.costly
 def test_rows_before_a_step_that_turns_them_are_drawn_as_they_are_stored():
     images, y = make_images(shape=(6, 5, 3))
     rows = images.transpose(0, 3, 1, 2).reshape(len(images), -1)

@@ -363,6 +363,7 @@ def test_lbfgs_that_is_content_with_the_start_has_its_statistics():
     assert net.network_.params["norm1"]["running_mean"].any()
 
 
+@pytest.mark.costly
 @pytest.mark.parametrize("solver", ["lbfgs", "adam"])
 def test_seconds_of_an_epoch_are_those_of_training(solver):
     """However long a score takes: here longer than all epochs together may."""
