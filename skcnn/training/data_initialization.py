@@ -52,7 +52,7 @@ def initialize_from_data(
     Mishkin and Matas (2016), "All you need is a good init", ICLR, for the scaling.
     """
     if unit_variance:
-        rows = RandomStreams(seed).generator("start").permutation(len(data.images))[:batch_size]
+        rows = RandomStreams(seed).generator("data_initialization").permutation(len(data.images))[:batch_size]
         weights = np.ones(len(rows)) if data.weights is None else near_one(data.weights[rows])
     for index, node in enumerate(network.nodes[1:], start=1):
         params: Any = network.params.get(node.name, {})
