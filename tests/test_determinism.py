@@ -291,10 +291,9 @@ def test_overlapping_fits_leave_the_limits_of_the_blas():
 
 
 @pytest.mark.costly
-@pytest.mark.parametrize(("seed", "bound"), [(0, 0.985), (SEED, 0.98)], ids=["seed 0", "any seed"])
-def test_digits_are_learned(seed, bound):
-    """Accuracies of six seeds have mean 0.9875 and deviation 0.002, almost four of these above the bound."""
+def test_digits_are_learned():
+    """Accuracies of three seeds are 0.9916 to 0.9933."""
     images, labels = load_digits(return_X_y=True)
-    folds = KFold(5, shuffle=True, random_state=seed)
-    scores = cross_val_score(ConvNetClassifier(random_state=seed), images, labels, cv=folds, n_jobs=2)
-    assert scores.mean() >= bound
+    folds = KFold(5, shuffle=True, random_state=SEED)
+    scores = cross_val_score(ConvNetClassifier(random_state=SEED), images, labels, cv=folds, n_jobs=2)
+    assert scores.mean() >= 0.985

@@ -38,7 +38,6 @@ WEIGHT_EQUIVALENCE = "check_sample_weight_equivalence_on_dense_data"
 ESTIMATORS = {
     "default": ConvNetClassifier(),
     "explicit layers": ConvNetClassifier([Conv2D(8), BatchNorm(), Dense(16, activation="relu")]),
-    "batch normalization": ConvNetClassifier(normalization="batch"),
     "no normalization": ConvNetClassifier(normalization=None),
     "early stopping": ConvNetClassifier(early_stopping=True),
     "float32": ConvNetClassifier(dtype="float32"),
@@ -47,7 +46,6 @@ ESTIMATORS = {
     "focal loss": ConvNetClassifier(loss="focal"),
     # with more iterations, line searches turn sums that are rounded otherwise into other searches
     "lbfgs": ConvNetClassifier(solver="lbfgs", max_iter=10),
-    "moving average": ConvNetClassifier(averaging="ema", solver="adamw", warmup=1.0),
     "residual": ConvNetClassifier(
         [
             ("conv1", Conv2D(8)),
