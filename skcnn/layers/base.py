@@ -94,7 +94,7 @@ class Layer(Block):
     """Names of the parameters that weight decay (``alpha``) applies to."""
 
     state_params: tuple[str, ...] = ()
-    """Names of the buffers: parameters that training changes without a gradient, as running statistics."""
+    """Names of the buffers, such as running statistics, which training changes without a gradient."""
 
     count_params: tuple[str, ...] = ()
     """Those of ``state_params`` that count: over minibatches they add up, where others are averaged."""
