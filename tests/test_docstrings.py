@@ -2,11 +2,13 @@
 
 import ast
 import inspect
+import pkgutil
 import re
+from importlib import import_module
 
 import pytest
 
-import skcnn.layers
+import skcnn
 from skcnn.architecture import lenet5, small_resnet, small_vgg, teaching_network
 from skcnn.network.losses import LOSSES
 from skcnn.training.lbfgs import minimize_lbfgs
@@ -88,3 +90,24 @@ def test_defaults_are_the_documented_ones(piece):
     assert documented.keys() == parameters.keys() - required.keys()
     instance = piece(**required)
     assert {name: getattr(instance, name) for name in documented} == documented
+
+
+def classes():
+    """Yield the classes of all modules of the package."""
+    for found in pkgutil.walk_packages(skcnn.__path__, "skcnn."):
+        if found.name != "skcnn.__main__":
+            for _, value in inspect.getmembers(import_module(found.name), inspect.isclass):
+                if value.__module__ == found.name:
+                    yield value
+
+
+def test_public_methods_have_a_docstring_of_their_own_or_of_what_they_override():
+    methods = [
+        f"{cls.__module__}.{cls.__qualname__}.{name}"
+        for cls in classes()
+        for name, value in vars(cls).items()
+        if not name.startswith("_")
+        and (inspect.isfunction(value) or isinstance(value, (property, classmethod, staticmethod)))
+        and not inspect.getdoc(getattr(cls, name))
+    ]
+    assert methods == []

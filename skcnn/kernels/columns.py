@@ -63,13 +63,11 @@ class ColumnsKernel(ConvolutionKernel):
         return weight, total[:, -1].reshape(-1) if self.has_bias else None
 
     def forward(self, X, prepared, out, scratch, buffer):
-        """Compute the convolution; see :meth:`ConvolutionKernel.forward`."""
         columns = self._gather(X, scratch)
         np.matmul(columns.bands.swapaxes(2, 3), prepared, out=self._results(out, columns))
         return out
 
     def backward(self, X, dY, prepared, gradient, out, scratch, buffer):
-        """Compute the gradients; see :meth:`ConvolutionKernel.backward`."""
         columns = self._gather(X, scratch)  # once more: to keep them takes longer, by measurement
         dY = self._results(dY, columns)
         if len(columns.bands) == 1:
@@ -193,13 +191,11 @@ class PointwiseKernel(ConvolutionKernel):
         return weight, total[-1] if self.has_bias else None
 
     def forward(self, X, prepared, out, scratch, buffer):
-        """Compute the convolution; see :meth:`ConvolutionKernel.forward`."""
         weight, bias = prepared
         np.matmul(self._pixels(X, scratch), weight, out=out.reshape(-1, self.filters))
         return channelwise(np.add, out, bias, out=out) if self.has_bias else out
 
     def backward(self, X, dY, prepared, gradient, out, scratch, buffer):
-        """Compute the gradients; see :meth:`ConvolutionKernel.backward`."""
         weight, _ = prepared
         if self.has_bias:
             gradient[-1] = channel_sums(dY)

@@ -37,7 +37,6 @@ class DepthwiseKernel(ConvolutionKernel):
         return weight, total[-1] if self.has_bias else None
 
     def forward(self, X, prepared, out, scratch, buffer):
-        """Compute the convolution; see :meth:`ConvolutionKernel.forward`."""
         filters, bias = prepared
         X = self._repeat(X, scratch)
         out.fill(0)
@@ -49,7 +48,6 @@ class DepthwiseKernel(ConvolutionKernel):
         return channelwise(np.add, out, bias, out=out) if self.has_bias else out
 
     def backward(self, X, dY, prepared, gradient, out, scratch, buffer):
-        """Compute the gradients; see :meth:`ConvolutionKernel.backward`."""
         filters, _ = prepared
         if self.has_bias:
             gradient[-1] = channel_sums(dY)

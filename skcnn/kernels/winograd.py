@@ -93,7 +93,6 @@ class WinogradKernel(ConvolutionKernel):
         return weight.reshape(3, 3, self.channels, self.filters), total[-1] if self.has_bias else None
 
     def forward(self, X, prepared, out, scratch, buffer):
-        """Compute the convolution; see :meth:`ConvolutionKernel.forward`."""
         filters, bias = prepared
         work = scratch.workspace(self._workspace, X.shape[2])
         tiles = buffer.workspace(self._tiles, X.shape[2])
@@ -113,7 +112,6 @@ class WinogradKernel(ConvolutionKernel):
         return out
 
     def backward(self, X, dY, prepared, gradient, out, scratch, buffer):
-        """Compute the gradients; see :meth:`ConvolutionKernel.backward`."""
         filters, _ = prepared
         n_images = dY.shape[2]
         work = scratch.workspace(self._workspace, n_images)

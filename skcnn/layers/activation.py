@@ -35,7 +35,6 @@ class Sigmoid(ElementwiseActivation):
     backward_reads = ("Y",)
 
     def forward(self, params, X, unit, *, training, out):
-        """Compute the result; see :meth:`Layer.forward`."""
         return expit(X, out=out)
 
     def slope(self, unit, out):
@@ -67,7 +66,6 @@ class Tanh(ElementwiseActivation):
     backward_reads = ("Y",)
 
     def forward(self, params, X, unit, *, training, out):
-        """Compute the result; see :meth:`Layer.forward`."""
         return np.tanh(X, out=out)
 
     def slope(self, unit, out):
@@ -118,7 +116,6 @@ class HardSigmoid(ElementwiseActivation):
         self.beta = beta
 
     def forward(self, params, X, unit, *, training, out):
-        """Compute the result; see :meth:`Layer.forward`."""
         np.multiply(X, float(self.alpha), out=out)
         np.add(out, float(self.beta), out=out)
         return np.clip(out, 0, 1, out=out)
@@ -154,7 +151,6 @@ class Softsign(ElementwiseActivation):
     backward_reads = ("Y",)
 
     def forward(self, params, X, unit, *, training, out):
-        """Compute the result; see :meth:`Layer.forward`."""
         divisor = np.abs(X, out=unit.scratch("divisor", X.shape))
         np.add(divisor, 1, out=divisor)
         return np.divide(X, divisor, out=out)
@@ -194,13 +190,11 @@ class Softmax(Activation):
     backward_reads = ("Y",)
 
     def forward(self, params, X, unit, *, training, out):
-        """Compute the result; see :meth:`Layer.forward`."""
         np.subtract(X, X.max(axis=-1, keepdims=True), out=out)
         np.exp(out, out=out)
         return np.divide(out, out.sum(axis=-1, keepdims=True), out=out)
 
     def backward(self, params, dY, unit, *, need_dX, out):
-        """Compute the gradient; see :meth:`Layer.backward`."""
         products = np.multiply(dY, unit.Y, out=unit.scratch("products", dY.shape))
         np.subtract(dY, products.sum(axis=-1, keepdims=True), out=out)
         return np.multiply(out, unit.Y, out=out)

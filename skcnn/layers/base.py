@@ -124,7 +124,6 @@ class Layer(Block):
         return bool(vars(type(self)).get(flag, False))
 
     def connect(self, graph, name, source):
-        """Add this layer; see :meth:`Block.connect`."""
         return graph.add(name, self, source)
 
     def output_shape(self, input_shape: Shape) -> Shape:
@@ -374,7 +373,6 @@ class ElementwiseActivation(Activation):
         """Write the derivative at what ``backward_reads`` names into ``out``, and return it."""
 
     def backward(self, params, dY, unit, *, need_dX, out):
-        """Compute the gradient; see :meth:`Layer.backward`."""
         slope = self.slope(unit, unit.scratch("slope", dY.shape))
         return np.multiply(dY, slope, out=out)
 

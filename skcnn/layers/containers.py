@@ -114,7 +114,6 @@ class Sequential(Container):
         self.layers = layers
 
     def connect(self, graph, name, source):
-        """Add the layers one after the other; see :meth:`Block.connect`."""
         return connect_in_turn(graph, self._check_blocks(name), source)
 
 
@@ -174,7 +173,6 @@ class Residual(Container):
         self.activation = activation
 
     def connect(self, graph, name, source):
-        """Add the branch, the projection and their sum; see :meth:`Block.connect`."""
         n_nodes = len(graph.nodes)
         end = connect_in_turn(graph, self._check_blocks(name), source)
         if is_passthrough(self.projection):
@@ -201,7 +199,6 @@ class Residual(Container):
         return connect_activation(graph, name, self.activation, graph.add(name, Add(), skip, end))
 
     def stacks(self):
-        """Return the branch and the projection; see :meth:`Container.stacks`."""
         return [*super().stacks(), [("projection", as_layer(self.projection))]]
 
     def _first_blocks(self):
@@ -318,7 +315,6 @@ class Parallel(Container):
         self.branches = branches
 
     def connect(self, graph, name, source):
-        """Add the branches and their concatenation; see :meth:`Block.connect`."""
         self._check_blocks(name)
         ends = [
             source
@@ -329,7 +325,6 @@ class Parallel(Container):
         return ends[0] if len(ends) == 1 else graph.add(name, Concatenate(), *ends)
 
     def stacks(self):
-        """Return the branches; see :meth:`Container.stacks`."""
         return [[branch] for branch in self._entries(self.branches)]
 
     def _first_blocks(self):
@@ -352,13 +347,11 @@ class Add(JoiningLayer):
     """Sum of the results of several nodes of equal shape."""
 
     def output_shape(self, input_shape):
-        """Return the common shape; see :meth:`Layer.output_shape`."""
         if len(set(input_shape)) > 1:
             raise ValueError(f"expected results of equal shape to add up, got {input_shape}")
         return input_shape[0]
 
     def forward(self, params, X, unit, *, training, out):
-        """Compute the result; see :meth:`Layer.forward`."""
         first, second, *others = X
         np.add(first, second, out=out)
         for other in others:
@@ -366,7 +359,6 @@ class Add(JoiningLayer):
         return out
 
     def backward(self, params, dY, unit, *, need_dX, out):
-        """Return the gradient once for each input; see :meth:`Layer.backward`."""
         return (dY,) * len(out)
 
 
@@ -374,7 +366,6 @@ class Concatenate(JoiningLayer):
     """Results of several nodes side by side, along the channels."""
 
     def output_shape(self, input_shape):
-        """Return the shape with the sum of the channels; see :meth:`Layer.output_shape`."""
         if len(set(map(len, input_shape))) > 1:
             raise ValueError(
                 f"expected branches of images or of vectors, got {input_shape}: end the branches of images "
@@ -385,12 +376,10 @@ class Concatenate(JoiningLayer):
         return (*input_shape[0][:-1], sum(shape[-1] for shape in input_shape))
 
     def forward(self, params, X, unit, *, training, out):
-        """Compute the result; see :meth:`Layer.forward`."""
         np.copyto(unit.buffer("channels", (len(X),), np.intp), [array.shape[-1] for array in X])
         return np.concatenate(X, axis=-1, out=out)
 
     def backward(self, params, dY, unit, *, need_dX, out):
-        """Cut the gradient; see :meth:`Layer.backward`."""
         ends = np.cumsum(unit.buffer("channels", (len(out),), np.intp))
         for gradient, own in zip(out, np.split(dY, ends[:-1], axis=-1), strict=True):
             if gradient is not None:

@@ -34,11 +34,9 @@ class Convolution(Layer):
         """Return the shape of ``weight``."""
 
     def connect(self, graph, name, source):
-        """Add this layer and its activation; see :meth:`Block.connect`."""
         return connect_with_activation(graph, name, self, source)
 
     def output_shape(self, input_shape):
-        """Return the number of windows and of filters; see :meth:`Layer.output_shape`."""
         require_image(input_shape)
         windows = self.windows(input_shape[:2])
         if min(windows.counts) < 1:
@@ -50,7 +48,6 @@ class Convolution(Layer):
         return (*windows.counts, self.filter_count(input_shape[2]))
 
     def pixel_strides(self, input_shape):
-        """Return the distances between windows; see :meth:`Layer.pixel_strides`."""
         return self.windows(input_shape[:2]).strides
 
     def windows(self, image_size):
@@ -69,7 +66,6 @@ class Convolution(Layer):
         return ("X",) if self._kernel(input_shape).reads_images else ()
 
     def init_params(self, input_shape, *, activation, dtype, rng):
-        """Return ``weight`` and ``bias``; see :meth:`Layer.init_params`."""
         kernel = self._kernel(input_shape)
         n_pixels = prod(kernel.windows.size)
         params = {
@@ -87,7 +83,6 @@ class Convolution(Layer):
         return params | {"bias": np.zeros(kernel.filters, dtype)} if self.use_bias else params
 
     def param_shapes(self, input_shape):
-        """Return the shapes of the weight and of a bias for each filter; see :meth:`Layer.param_shapes`."""
         channels = input_shape[2]
         shapes = {"weight": self.weight_shape(channels)}
         return shapes | {"bias": (self.filter_count(channels),)} if self.use_bias else shapes
@@ -102,21 +97,17 @@ class Convolution(Layer):
         return self._kernel(input_shape).scratch_size()
 
     def plan(self, input_shape):
-        """Return the kernel; see :meth:`Layer.plan`."""
         return self._kernel(input_shape)
 
     def prepare(self, params, plan, *, training):
-        """Return weight and bias as the kernel needs them; see :meth:`Layer.prepare`."""
         height, width = plan.windows.size
         return plan.prepare(params["weight"].reshape(height, width, -1, plan.filters), params.get("bias"))
 
     def forward(self, params, X, unit, *, training, out):
-        """Compute the result; see :meth:`Layer.forward`."""
         buffer = unit.buffer if training else unit.scratch
         return unit.plan.forward(X, unit.prepared, out, unit.scratch, buffer)
 
     def backward(self, params, dY, unit, *, need_dX, out):
-        """Compute the gradients; see :meth:`Layer.backward`."""
         share = unit.share("total", unit.plan.gradient_shape)
         dX = unit.plan.backward(
             unit.X, dY, unit.prepared, share, out if need_dX else None, unit.scratch, unit.buffer
@@ -253,7 +244,6 @@ class Conv2D(Convolution):
         self.initial_weight = initial_weight
 
     def filter_count(self, channels):
-        """Return ``filters``; see :meth:`Convolution.filter_count`."""
         filters = as_size(self.filters, "filters")
         check_divides(self.group_count(channels), channels=channels, filters=filters)
         return filters
@@ -330,7 +320,6 @@ class DepthwiseConv2D(Convolution):
         self.use_bias = use_bias
 
     def filter_count(self, channels):
-        """Return ``channels * depth_multiplier``; see :meth:`Convolution.filter_count`."""
         return channels * as_size(self.depth_multiplier, "depth_multiplier")
 
     def group_count(self, channels):

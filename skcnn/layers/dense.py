@@ -48,11 +48,9 @@ class Dense(Layer):
         self.use_bias = use_bias
 
     def connect(self, graph, name, source):
-        """Add this layer and its activation; see :meth:`Block.connect`."""
         return connect_with_activation(graph, name, self, source)
 
     def output_shape(self, input_shape):
-        """Return ``(units,)``; see :meth:`Layer.output_shape`."""
         if len(input_shape) != 1:
             raise ValueError(
                 f"expected a vector (features,), got shape {input_shape}: put Flatten() before it"
@@ -60,14 +58,12 @@ class Dense(Layer):
         return (as_size(self.units, "units"),)
 
     def init_params(self, input_shape, *, activation, dtype, rng):
-        """Return ``weight`` and ``bias``; see :meth:`Layer.init_params`."""
         shape = (*input_shape, as_size(self.units, "units"))
         gain = None if activation is None else activation.gain
         weight = initial_weight(shape, *shape, gain=gain, dtype=dtype, rng=rng)
         return {"weight": weight, "bias": np.zeros(shape[1], dtype)} if self.use_bias else {"weight": weight}
 
     def param_shapes(self, input_shape):
-        """Return ``(f, units)`` and ``(units,)``; see :meth:`Layer.param_shapes`."""
         shape = (*input_shape, as_size(self.units, "units"))
         return {"weight": shape, "bias": shape[1:]} if self.use_bias else {"weight": shape}
 
@@ -76,12 +72,10 @@ class Dense(Layer):
         return input_shape[0] * self.output_shape(input_shape)[0]
 
     def forward(self, params, X, unit, *, training, out):
-        """Compute the result; see :meth:`Layer.forward`."""
         np.matmul(X, params["weight"], out=out)
         return np.add(out, params["bias"], out=out) if self.use_bias else out
 
     def backward(self, params, dY, unit, *, need_dX, out):
-        """Compute the gradients; see :meth:`Layer.backward`."""
         unit.add_gradient_product("weight", unit.X.T, dY)
         if self.use_bias:
             unit.add_gradient("bias", channel_sums(dY))

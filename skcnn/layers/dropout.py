@@ -45,7 +45,6 @@ class Dropout(Layer):
         return self.rate > 0
 
     def forward(self, params, X, unit, *, training, out):
-        """Compute the result; see :meth:`Layer.forward`."""
         if not training or self.rate == 0:
             return X
         draws = unit.rng.random(X.shape, dtype=X.dtype, out=unit.scratch("draws", X.shape))
@@ -54,7 +53,6 @@ class Dropout(Layer):
         return np.multiply(out, kept, out=out)
 
     def backward(self, params, dY, unit, *, need_dX, out):
-        """Compute the gradient; see :meth:`Layer.backward`."""
         if self.rate == 0:
             return dY
         np.multiply(dY, 1 / (1 - float(self.rate)), out=out)
@@ -100,12 +98,10 @@ class SpatialDropout2D(Layer):
         return self.rate > 0
 
     def output_shape(self, input_shape):
-        """Return the shape of the input; see :meth:`Layer.output_shape`."""
         require_image(input_shape)
         return input_shape
 
     def forward(self, params, X, unit, *, training, out):
-        """Compute the result; see :meth:`Layer.forward`."""
         if not training or self.rate == 0:
             return X
         factors = unit.buffer("factors", X.shape[2:])
@@ -114,7 +110,6 @@ class SpatialDropout2D(Layer):
         return np.multiply(X, factors, out=out)
 
     def backward(self, params, dY, unit, *, need_dX, out):
-        """Compute the gradient; see :meth:`Layer.backward`."""
         if self.rate == 0:
             return dY
         return np.multiply(dY, unit.buffer("factors", dY.shape[2:]), out=out)

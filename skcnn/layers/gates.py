@@ -35,7 +35,6 @@ class SiLU(ElementwiseActivation):
     backward_reads = ("X",)
 
     def forward(self, params, X, unit, *, training, out):
-        """Compute the result; see :meth:`Layer.forward`."""
         return np.multiply(expit(X, out=out), X, out=out)
 
     def slope(self, unit, out):
@@ -87,7 +86,6 @@ class GELU(ElementwiseActivation):
         self.approximate = approximate
 
     def forward(self, params, X, unit, *, training, out):
-        """Compute the result; see :meth:`Layer.forward`."""
         gate = self._tanh_gate(X, unit, out) if self.approximate == "tanh" else ndtr(X, out=out)
         return np.multiply(gate, X, out=out)
 
@@ -150,7 +148,6 @@ class HardSwish(ElementwiseActivation):
     backward_reads = ("X",)
 
     def forward(self, params, X, unit, *, training, out):
-        """Compute the result; see :meth:`Layer.forward`."""
         return np.multiply(self._gate(X, out), X, out=out)
 
     def slope(self, unit, out):
@@ -192,7 +189,6 @@ class Mish(ElementwiseActivation):
     backward_reads = ("X",)
 
     def forward(self, params, X, unit, *, training, out):
-        """Compute the result; see :meth:`Layer.forward`."""
         return np.multiply(self._gate(X, unit, out), X, out=out)
 
     def slope(self, unit, out):

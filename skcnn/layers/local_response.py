@@ -60,7 +60,6 @@ class LocalResponseNorm(Layer):
         self.k = k
 
     def output_shape(self, input_shape):
-        """Return the shape of the input; see :meth:`Layer.output_shape`."""
         as_size(self.size, "size")
         return input_shape
 
@@ -73,12 +72,10 @@ class LocalResponseNorm(Layer):
         return 3 * prod(input_shape)
 
     def forward(self, params, X, unit, *, training, out):
-        """Compute the result; see :meth:`Layer.forward`."""
         np.power(self._denominators(X, unit, out), -float(self.beta), out=out)
         return np.multiply(out, X, out=out)
 
     def backward(self, params, dY, unit, *, need_dX, out):
-        """Compute the gradient; see :meth:`Layer.backward`."""
         denominators = self._denominators(unit.X, unit, unit.scratch("denominators", dY.shape))
         powers = np.power(denominators, -float(self.beta), out=unit.scratch("powers", dY.shape))
         np.multiply(dY, powers, out=dY)

@@ -73,7 +73,6 @@ class BatchNorm(MergingLayer):
         self.epsilon = epsilon
 
     def init_params(self, input_shape, *, activation, dtype, rng):
-        """Return scale, shift and running statistics; see :meth:`Layer.init_params`."""
         channels = input_shape[-1]
         return {
             "scale": np.ones(channels, dtype),
@@ -84,7 +83,6 @@ class BatchNorm(MergingLayer):
         }
 
     def param_shapes(self, input_shape):
-        """Return the number of channels, and ``()`` for ``n_updates``; see :meth:`Layer.param_shapes`."""
         vectors = ("scale", "shift", "running_mean", "running_variance")
         return dict.fromkeys(vectors, input_shape[-1:]) | {"n_updates": ()}
 
@@ -160,7 +158,6 @@ class BatchNorm(MergingLayer):
         return params["scale"] * self._inverse(params["running_variance"])
 
     def forward(self, params, X, unit, *, training, out):
-        """Compute the result; see :meth:`Layer.forward`."""
         if not training:
             channelwise(np.subtract, X, params["running_mean"], out=out)
             channelwise(np.multiply, out, unit.prepared, out=out)
@@ -189,7 +186,6 @@ class BatchNorm(MergingLayer):
         return merged | {"mean_dY": mean_dY, "mean_product": mean_product}
 
     def backward(self, params, dY, unit, *, need_dX, out):
-        """Compute the gradient; see :meth:`Layer.backward`."""
         if not need_dX:
             return None
         merged = unit.merged
@@ -218,16 +214,13 @@ class ChannelAffine(Layer):
     constant_params = ("factor", "offset")
 
     def init_params(self, input_shape, *, activation, dtype, rng):
-        """Return ``factor`` and ``offset`` that leave the input as it is; see :meth:`Layer.init_params`."""
         return {"factor": np.ones(input_shape[-1], dtype), "offset": np.zeros(input_shape[-1], dtype)}
 
     def forward(self, params, X, unit, *, training, out):
-        """Compute the result; see :meth:`Layer.forward`."""
         channelwise(np.multiply, X, params["factor"], out=out)
         return channelwise(np.add, out, params["offset"], out=out)
 
     def backward(self, params, dY, unit, *, need_dX, out):
-        """Compute the gradient with respect to the input; see :meth:`Layer.backward`."""
         return channelwise(np.multiply, dY, params["factor"], out=out) if need_dX else None
 
 
@@ -256,7 +249,6 @@ class SampleNorm(Layer):
         """Return the mean that belongs to each number of X, in a shape that broadcasts to that of X."""
 
     def output_shape(self, input_shape):
-        """Return the shape of the input; see :meth:`Layer.output_shape`."""
         if self.count_normalized_together(input_shape) == 1:
             raise ValueError(
                 "each number would be normalized by itself, which gives zero whatever the number is; "
@@ -269,11 +261,9 @@ class SampleNorm(Layer):
         """Return what to change where each number would be normalized by itself."""
 
     def init_params(self, input_shape, *, activation, dtype, rng):
-        """Return ``scale`` and ``shift``; see :meth:`Layer.init_params`."""
         return {"scale": np.ones(input_shape[-1], dtype), "shift": np.zeros(input_shape[-1], dtype)}
 
     def param_shapes(self, input_shape):
-        """Return the number of channels, for either; see :meth:`Layer.param_shapes`."""
         return {"scale": input_shape[-1:], "shift": input_shape[-1:]}
 
     def multiply_adds(self, input_shape):
@@ -285,13 +275,11 @@ class SampleNorm(Layer):
         return 3 * prod(input_shape)
 
     def forward(self, params, X, unit, *, training, out):
-        """Compute the result; see :meth:`Layer.forward`."""
         self._normalize(X, unit, out)
         channelwise(np.multiply, out, params["scale"], out=out)
         return channelwise(np.add, out, params["shift"], out=out)
 
     def backward(self, params, dY, unit, *, need_dX, out):
-        """Compute the gradients; see :meth:`Layer.backward`."""
         normalized = unit.scratch("normalized", dY.shape)
         inverse = self._normalize(unit.X, unit, normalized)
         products = np.multiply(normalized, dY, out=unit.scratch("products", dY.shape))

@@ -27,7 +27,6 @@ class WindowPool2D(Layer):
         self.ceil_mode = ceil_mode
 
     def pixel_strides(self, input_shape):
-        """Return the distances between windows; see :meth:`Layer.pixel_strides`."""
         return self.windows(input_shape[:2]).strides
 
     def windows(self, image_size):
@@ -44,7 +43,6 @@ class WindowPool2D(Layer):
         )
 
     def output_shape(self, input_shape):
-        """Return ``(h', w', c)``; see :meth:`Layer.output_shape`."""
         require_image(input_shape)
         windows = self.windows(input_shape[:2])
         dilated = "" if windows.dilation == (1, 1) else f" with dilation={windows.dilation}"
@@ -66,12 +64,10 @@ class WindowPool2D(Layer):
         return (*windows.counts, input_shape[2])
 
     def scratch_size(self, input_shape):
-        """Return the size of the image that is pooled along its width; see :meth:`Layer.scratch_size`."""
         windows = self.windows(input_shape[:2])
         return input_shape[0] * windows.counts[1] * input_shape[2]
 
     def plan(self, input_shape):
-        """Return the windows; see :meth:`Layer.plan`."""
         return self.windows(input_shape[:2])
 
 
@@ -116,12 +112,10 @@ class MaxPool2D(WindowPool2D):
     """
 
     def forward(self, params, X, unit, *, training, out):
-        """Compute the result; see :meth:`Layer.forward`."""
         positions = unit.buffer.workspace(max_pool_positions, unit.plan, *X.shape[2:]) if training else None
         return max_pool_forward(X, out, positions, unit.plan, unit.scratch)
 
     def backward(self, params, dY, unit, *, need_dX, out):
-        """Compute the gradient; see :meth:`Layer.backward`."""
         positions = unit.buffer.workspace(max_pool_positions, unit.plan, *dY.shape[2:])
         return max_pool_backward(dY, positions, out, unit.plan, unit.scratch)
 
@@ -185,12 +179,10 @@ class AvgPool2D(WindowPool2D):
         self.count_include_pad = count_include_pad
 
     def forward(self, params, X, unit, *, training, out):
-        """Compute the result; see :meth:`Layer.forward`."""
         windows = unit.plan
         return average_pool_forward(X, out, self._areas(windows), windows, unit.scratch)
 
     def backward(self, params, dY, unit, *, need_dX, out):
-        """Compute the gradient; see :meth:`Layer.backward`."""
         windows = unit.plan
         return average_pool_backward(dY, out, self._areas(windows), windows, unit.scratch)
 
@@ -217,16 +209,13 @@ class GlobalAvgPool2D(Layer):
     """
 
     def output_shape(self, input_shape):
-        """Return ``(c,)``; see :meth:`Layer.output_shape`."""
         require_image(input_shape)
         return input_shape[2:]
 
     def forward(self, params, X, unit, *, training, out):
-        """Compute the result; see :meth:`Layer.forward`."""
         return np.multiply(image_sums(X), 1 / (X.shape[0] * X.shape[1]), out=out)
 
     def backward(self, params, dY, unit, *, need_dX, out):
-        """Compute the gradient; see :meth:`Layer.backward`."""
         per_pixel = unit.scratch("per_pixel", dY.shape)
         np.multiply(dY, 1 / (out.shape[0] * out.shape[1]), out=per_pixel)
         np.copyto(out, per_pixel)
@@ -254,19 +243,16 @@ class GlobalMaxPool2D(Layer):
     """
 
     def output_shape(self, input_shape):
-        """Return ``(c,)``; see :meth:`Layer.output_shape`."""
         require_image(input_shape)
         return input_shape[2:]
 
     def forward(self, params, X, unit, *, training, out):
-        """Compute the result; see :meth:`Layer.forward`."""
         pixels = X.reshape(-1, *X.shape[2:])
         if training:
             np.argmax(pixels, axis=0, out=unit.buffer("position", out.shape, np.intp))
         return np.max(pixels, axis=0, out=out)
 
     def backward(self, params, dY, unit, *, need_dX, out):
-        """Compute the gradient; see :meth:`Layer.backward`."""
         out.fill(0)
         position = unit.buffer("position", dY.shape, np.intp)
         np.put_along_axis(out.reshape(-1, *dY.shape), position[np.newaxis], dY[np.newaxis], axis=0)

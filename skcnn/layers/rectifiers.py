@@ -36,14 +36,12 @@ class ReLU(Activation):
     gain = math.sqrt(2)
 
     def forward(self, params, X, unit, *, training, out):
-        """Compute the result; see :meth:`Layer.forward`."""
         zeros = np.zeros(X.shape[1:], X.dtype)  # numpy is slow with a number
         if training:
             np.greater(X, zeros, out=unit.buffer("positive", X.shape, bool))
         return np.maximum(X, zeros, out=out)
 
     def backward(self, params, dY, unit, *, need_dX, out):
-        """Compute the gradient; see :meth:`Layer.backward`."""
         return np.multiply(dY, unit.buffer("positive", dY.shape, bool), out=out)
 
 
@@ -74,7 +72,6 @@ class ReLU6(ElementwiseActivation):
     backward_reads = ("Y",)
 
     def forward(self, params, X, unit, *, training, out):
-        """Compute the result; see :meth:`Layer.forward`."""
         return np.clip(X, 0, 6, out=out)
 
     def slope(self, unit, out):
@@ -120,7 +117,6 @@ class LeakyReLU(ElementwiseActivation):
         return leaky_gain(self.negative_slope)
 
     def forward(self, params, X, unit, *, training, out):
-        """Compute the result; see :meth:`Layer.forward`."""
         np.multiply(X, float(self.negative_slope), out=out)
         return np.maximum(X, out, out=out)
 
@@ -168,22 +164,18 @@ class PReLU(Activation):
         return leaky_gain(self.initial_slope)
 
     def init_params(self, input_shape, *, activation, dtype, rng):
-        """Return ``slope``; see :meth:`Layer.init_params`."""
         return {"slope": np.full(input_shape[-1], self.initial_slope, dtype)}
 
     def param_shapes(self, input_shape):
-        """Return the number of channels; see :meth:`Layer.param_shapes`."""
         return {"slope": input_shape[-1:]}
 
     def forward(self, params, X, unit, *, training, out):
-        """Compute the result; see :meth:`Layer.forward`."""
         negative = np.minimum(X, 0, out=unit.scratch("negative", X.shape))
         channelwise(np.multiply, negative, params["slope"], out=negative)
         np.maximum(X, 0, out=out)
         return np.add(out, negative, out=out)
 
     def backward(self, params, dY, unit, *, need_dX, out):
-        """Compute the gradients; see :meth:`Layer.backward`."""
         products = np.minimum(unit.X, 0, out=unit.scratch("products", dY.shape))
         np.multiply(products, dY, out=products)
         unit.add_gradient("slope", channel_sums(products))
@@ -229,7 +221,6 @@ class ELU(ElementwiseActivation):
         self.alpha = alpha
 
     def forward(self, params, X, unit, *, training, out):
-        """Compute the result; see :meth:`Layer.forward`."""
         return scaled_elu(X, float(self.alpha), 1.0, unit, out)
 
     def slope(self, unit, out):
@@ -270,7 +261,6 @@ class CELU(ElementwiseActivation):
         self.alpha = alpha
 
     def forward(self, params, X, unit, *, training, out):
-        """Compute the result; see :meth:`Layer.forward`."""
         negative = np.minimum(X, 0, out=unit.scratch("negative", X.shape))
         np.divide(negative, float(self.alpha), out=negative)
         np.expm1(negative, out=negative)
@@ -312,7 +302,6 @@ class SELU(ElementwiseActivation):
     _SCALE = 1.0507009873554804934193349852946
 
     def forward(self, params, X, unit, *, training, out):
-        """Compute the result; see :meth:`Layer.forward`."""
         return scaled_elu(X, self._ALPHA, self._SCALE, unit, out)
 
     def slope(self, unit, out):
@@ -367,7 +356,6 @@ class Softplus(ElementwiseActivation):
     backward_reads = ("X",)
 
     def forward(self, params, X, unit, *, training, out):
-        """Compute the result; see :meth:`Layer.forward`."""
         smooth = np.abs(X, out=unit.scratch("smooth", X.shape))  # log(1 + exp(-|x|)), which cannot overflow
         np.negative(smooth, out=smooth)
         np.exp(smooth, out=smooth)

@@ -47,9 +47,7 @@ class Rescale(Layer):
         return math.prod(input_shape)
 
     def forward(self, params, X, unit, *, training, out):
-        """Compute the result; see :meth:`Layer.forward`."""
         return np.multiply(X, X.dtype.type(self.factor), out=out)
 
     def backward(self, params, dY, unit, *, need_dX, out):
-        """Compute the gradient; see :meth:`Layer.backward`."""
         return np.multiply(dY, dY.dtype.type(self.factor), out=out)

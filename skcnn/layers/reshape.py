@@ -25,18 +25,15 @@ class Flatten(Layer):
     """
 
     def output_shape(self, input_shape):
-        """Return ``(h * w * c,)``; see :meth:`Layer.output_shape`."""
         require_image(input_shape)
         return (math.prod(input_shape),)
 
     def forward(self, params, X, unit, *, training, out):
-        """Compute the result; see :meth:`Layer.forward`."""
         height, width, n_images, channels = X.shape
         np.copyto(out.reshape(n_images, height, width, channels), X.transpose(2, 0, 1, 3))
         return out
 
     def backward(self, params, dY, unit, *, need_dX, out):
-        """Compute the gradient; see :meth:`Layer.backward`."""
         height, width, n_images, channels = out.shape
         np.copyto(out, dY.reshape(n_images, height, width, channels).transpose(1, 2, 0, 3))
         return out
@@ -75,17 +72,14 @@ class ZeroPad2D(Layer):
         return as_padding(self.padding)
 
     def output_shape(self, input_shape):
-        """Return the padded shape; see :meth:`Layer.output_shape`."""
         require_image(input_shape)
         (top, bottom), (left, right) = self._padding()
         return (top + input_shape[0] + bottom, left + input_shape[1] + right, input_shape[2])
 
     def forward(self, params, X, unit, *, training, out):
-        """Compute the result; see :meth:`Layer.forward`."""
         return PaddedImages(out, self._padding()).write(X)
 
     def backward(self, params, dY, unit, *, need_dX, out):
-        """Compute the gradient; see :meth:`Layer.backward`."""
         (top, _), (left, _) = self._padding()
         np.copyto(out, dY[top : top + out.shape[0], left : left + out.shape[1]])
         return out

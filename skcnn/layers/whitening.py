@@ -73,7 +73,6 @@ class PatchWhitening(Convolution):
         self.epsilon = epsilon
 
     def output_shape(self, input_shape):
-        """Return the number of windows and of filters; see :meth:`Layer.output_shape`."""
         output_shape = super().output_shape(input_shape)
         size = as_pair(self.kernel_size, "kernel_size")
         if any(length > pixels for length, pixels in zip(size, input_shape, strict=False)):
@@ -83,7 +82,6 @@ class PatchWhitening(Convolution):
         return output_shape
 
     def filter_count(self, channels):
-        """Return ``filters``, or two for each value of a patch; see :meth:`Convolution.filter_count`."""
         n_values = prod(as_pair(self.kernel_size, "kernel_size")) * channels
         if self.filters is None:
             return 2 * n_values
@@ -104,7 +102,6 @@ class PatchWhitening(Convolution):
         return (*as_pair(self.kernel_size, "kernel_size"), channels, self.filter_count(channels))
 
     def init_from_data(self, params, inputs):
-        """Set weight and bias; see :meth:`Layer.init_from_data`."""
         weight = params["weight"]
         mean, covariance = patch_moments(inputs, weight.shape[:2])
         if not np.isfinite(covariance).all():
@@ -122,7 +119,6 @@ class PatchWhitening(Convolution):
         np.copyto(params["bias"], bias, casting="same_kind")
 
     def backward(self, params, dY, unit, *, need_dX, out):
-        """Compute the gradient of the images; see :meth:`Layer.backward`."""
         if not need_dX:
             return None
         gradient = unit.scratch("gradient", unit.plan.gradient_shape)  # of weight and bias: nobody wants it

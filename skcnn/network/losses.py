@@ -134,11 +134,9 @@ class LogLoss(SoftmaxLoss):
     """
 
     def values(self, scores, targets):
-        """Return the loss of every sample; see :meth:`Loss.values`."""
         return -np.einsum("nk,nk->n", targets, self.log_probabilities(scores))
 
     def gradient(self, scores, targets, weights, out):
-        """Compute loss and gradient; see :meth:`Loss.gradient`."""
         np.subtract(scores, scores.max(axis=1, keepdims=True), out=out)
         losses = -np.einsum("nk,nk->n", targets, out)
         np.exp(out, out=out)
@@ -189,12 +187,10 @@ class FocalLoss(SoftmaxLoss):
         self.focal_gamma = float(focal_gamma)
 
     def values(self, scores, targets):
-        """Return the loss of every sample; see :meth:`Loss.values`."""
         logarithms = self.log_probabilities(scores)
         return -np.einsum("nk,nk,nk->n", targets, self._focus(logarithms), logarithms)
 
     def gradient(self, scores, targets, weights, out):
-        """Compute loss and gradient; see :meth:`Loss.gradient`."""
         logarithms = self.log_probabilities(scores)
         probabilities, focus = np.exp(logarithms), self._focus(logarithms)
         losses = -np.einsum("nk,nk,nk->n", targets, focus, logarithms)
@@ -237,14 +233,12 @@ class Hinge(Loss):
     out_activation = "identity"
 
     def values(self, scores, targets):
-        """Return the loss of every sample; see :meth:`Loss.values`."""
         losses = np.zeros(len(scores), scores.dtype)
         for _, shares, violations in self._violations(scores, targets):
             losses += shares * self._penalties(violations).sum(axis=1)
         return losses
 
     def gradient(self, scores, targets, weights, out):
-        """Compute loss and gradient; see :meth:`Loss.gradient`."""
         losses = np.zeros(len(scores), scores.dtype)
         out.fill(0)
         for where, shares, violations in self._violations(scores, targets):
@@ -317,7 +311,7 @@ class LinearLoss:
     """Sum of scores times fixed coefficients, the targets: its gradient tests all outputs at once."""
 
     def gradient(self, scores, targets, weights, *, out):
-        """Return the loss and write its gradient; see :meth:`skcnn.network.losses.Loss.gradient`."""
+        """Return the loss and write its gradient, as :meth:`Loss.gradient` does."""
         np.copyto(out, targets)
         return float((scores * targets).sum())
 

@@ -31,7 +31,7 @@ class UnwatchedFit:
         """Do nothing."""
 
     def end_epoch(self, goes_on: bool, copy_result: Callable) -> bool:
-        """Return ``goes_on``; see :meth:`WatchedFit.end_epoch`."""
+        """Return whether training goes on, as it would without callbacks."""
         return goes_on
 
     def end_epochs(self) -> None:

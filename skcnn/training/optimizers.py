@@ -93,7 +93,6 @@ class SGD(Optimizer):
         self.nesterovs_momentum = bool(nesterovs_momentum)
 
     def update(self, weights, gradient, slots, *, step, learning_rate):
-        """Take one step in place; see :meth:`Optimizer.update`."""
         velocity = slots["velocity"]
         np.multiply(gradient, learning_rate, out=gradient)
         np.multiply(velocity, self.momentum, out=velocity)
@@ -141,7 +140,6 @@ class Adagrad(Optimizer):
         self.epsilon = float(epsilon)
 
     def update(self, weights, gradient, slots, *, step, learning_rate):
-        """Take one step in place; see :meth:`Optimizer.update`."""
         square_sum = slots["square_sum"]
         squares = np.multiply(gradient, gradient)
         np.add(square_sum, squares, out=square_sum)
@@ -187,7 +185,6 @@ class RMSProp(Optimizer):
         self.epsilon = float(epsilon)
 
     def update(self, weights, gradient, slots, *, step, learning_rate):
-        """Take one step in place; see :meth:`Optimizer.update`."""
         square_sum = slots["square_sum"]
         squares = np.multiply(gradient, gradient)
         np.multiply(square_sum, self.beta_2, out=square_sum)
@@ -248,7 +245,6 @@ class Adam(Optimizer):
         self.epsilon = float(epsilon)
 
     def update(self, weights, gradient, slots, *, step, learning_rate):
-        """Take one step in place; see :meth:`Optimizer.update`."""
         gradient_sum, square_sum = slots["gradient_sum"], slots["square_sum"]
         correction = math.sqrt((1 - self.beta_2) / (1 - self.beta_2**step))
         rate = learning_rate * (1 - self.beta_1) / ((1 - self.beta_1**step) * correction)
@@ -328,7 +324,6 @@ class NAdam(Adam):
     """
 
     def update(self, weights, gradient, slots, *, step, learning_rate):
-        """Take one step in place; see :meth:`Optimizer.update`."""
         gradient_sum, square_sum = slots["gradient_sum"], slots["square_sum"]
         gradient_share = (1 - self._momentum(step)) / (1 - self._momentum_product(step))
         sum_share = self._momentum(step + 1) / (1 - self._momentum_product(step + 1)) * (1 - self.beta_1)

@@ -91,7 +91,6 @@ class ConstantRate(Schedule):
     """
 
     def rate_after_warmup(self, position, step, n_steps):
-        """Return the learning rate; see :meth:`Schedule.rate_after_warmup`."""
         return self.initial
 
 
@@ -111,7 +110,6 @@ class InverseScalingRate(Schedule):
     """
 
     def rate_after_warmup(self, position, step, n_steps):
-        """Return the learning rate; see :meth:`Schedule.rate_after_warmup`."""
         return self.initial / (position.n_samples_seen + 1) ** 0.5
 
 
@@ -130,11 +128,9 @@ class AdaptiveRate(Schedule):
     """
 
     def rate_after_warmup(self, position, step, n_steps):
-        """Return the learning rate; see :meth:`Schedule.rate_after_warmup`."""
         return self.initial / 5**position.n_plateaus
 
     def goes_on_after_plateau(self, rate):
-        """Whether training goes on; see :meth:`Schedule.goes_on_after_plateau`."""
         return rate > SMALLEST_RATE
 
 
@@ -174,7 +170,6 @@ class StepRate(Schedule):
         self.step_factor = step_factor
 
     def rate_after_warmup(self, position, step, n_steps):
-        """Return the learning rate; see :meth:`Schedule.rate_after_warmup`."""
         epoch = position.step // position.steps_per_epoch
         return self.initial * self.step_factor ** (epoch // self.step_size)
 
@@ -200,7 +195,6 @@ class CosineRate(Schedule):
     has_horizon = True
 
     def rate_after_warmup(self, position, step, n_steps):
-        """Return the learning rate; see :meth:`Schedule.rate_after_warmup`."""
         return along_cosine(self.initial, 0.0, step / n_steps)
 
 
@@ -236,7 +230,6 @@ class OneCycleRate(Schedule):
         super().__init__(initial, n_epochs=n_epochs)
 
     def rate_after_warmup(self, position, step, n_steps):
-        """Return the learning rate; see :meth:`Schedule.rate_after_warmup`."""
         if n_steps == 1:
             return self.initial  # no room for a rise and a fall
         peak, last = self.rising_share * n_steps - 1, n_steps - 1

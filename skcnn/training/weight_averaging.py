@@ -79,7 +79,6 @@ class ExponentialAverage(Averaging):
         self.averaging_decay = float(averaging_decay)
 
     def share(self, n_averaged):
-        """Return the share of new weights; see :meth:`Averaging.share`."""
         return 1 - min(self.averaging_decay, (1 + n_averaged) / (10 + n_averaged))
 
 
@@ -113,11 +112,9 @@ class StochasticWeightAverage(Averaging):
         self.averaging_start = float(averaging_start)
 
     def takes_epoch(self, epoch, n_epochs):
-        """Whether an epoch belongs to the last ones; see :meth:`Averaging.takes_epoch`."""
         return epoch > self.averaging_start * n_epochs
 
     def share(self, n_averaged):
-        """Return the share of new weights; see :meth:`Averaging.share`."""
         return 1 / (n_averaged + 1)
 
 
