@@ -6,6 +6,8 @@ public ones from scikit-learn. Two names stand elsewhere, since scikit-learn loo
 """
 
 from collections.abc import Callable
+from numbers import Real
+from sys import float_info
 
 from sklearn.base import _fit_context as fit_context
 from sklearn.utils import _safe_indexing as safe_indexing
@@ -29,6 +31,7 @@ except ModuleNotFoundError:  # before 1.9
 __all__ = [
     "CALLBACK_ATTRIBUTES",
     "CallbackSupportMixin",
+    "FiniteInterval",
     "HasMethods",
     "Interval",
     "Options",
@@ -45,6 +48,20 @@ __all__ = [
     "show_parameters",
     "validate_params",
 ]
+
+
+class FiniteInterval(Interval):
+    """The finite numbers from 0 on.
+
+    Numbers of numpy are compared as Python's are: as float32, the bound would be infinite.
+    """
+
+    def __init__(self, *, with_zero: bool):
+        super().__init__(Real, 0, float_info.max, closed="both" if with_zero else "right")
+
+    def __contains__(self, value):
+        return super().__contains__(value if isinstance(value, int) else float(value))
+
 
 CALLBACK_ATTRIBUTES = (
     "_skl_callbacks",

@@ -9,7 +9,6 @@ from functools import cache, partial
 from itertools import zip_longest
 from numbers import Integral, Real
 from operator import attrgetter
-from sys import float_info
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -21,6 +20,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skcnn._sklearn import (
     CallbackSupportMixin,
+    FiniteInterval,
     Interval,
     Options,
     StrOptions,
@@ -59,8 +59,8 @@ from skcnn.versions import VersionedMixin, versions
 
 FLOAT32 = np.dtype(np.float32)
 
-NOT_NEGATIVE = Interval(Real, 0, float_info.max, closed="both")
-POSITIVE = Interval(Real, 0, float_info.max, closed="right")
+NOT_NEGATIVE = FiniteInterval(with_zero=True)
+POSITIVE = FiniteInterval(with_zero=False)
 COUNT = Interval(Integral, 1, None, closed="left")
 SIZES = [list, tuple, np.ndarray, COUNT]
 

@@ -107,3 +107,25 @@ def test_focal_loss_of_gamma_zero_is_the_cross_entropy():
 def test_focal_loss_is_less_certain():
     focal, plain = (make_net(loss=loss).fit(X, Y) for loss in ("focal", "log_loss"))
     assert focal.predict_proba(X).max(axis=1).mean() < plain.predict_proba(X).max(axis=1).mean()
+
+
+@pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64])
+def test_hyperparameters_and_weights_of_classes_may_be_numbers_of_numpy(kind):
+    """Whose comparison with the largest finite float64 would overflow."""
+    names = (
+        "alpha",
+        "learning_rate_init",
+        "epsilon",
+        "warmup",
+        "tol",
+        "clip_norm",
+        "label_smoothing",
+        "focal_gamma",
+    )
+    params = dict.fromkeys(names, kind(0.25)) | {"max_time": kind(60), "class_weight": {0: kind(2.5)}}
+    make_net(**params, solver="adam").fit(X, Y)
+    for name in ("alpha", "max_time"):
+        with pytest.raises(ValueError, match=f"{name}.*inf"):
+            make_net(**{name: kind(np.inf)}).fit(X, Y)
+    with pytest.raises(ValueError, match="class_weight"):
+        make_net(class_weight={0: kind(np.inf)}).fit(X, Y)

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from math import ceil
 from numbers import Real
-from sys import float_info
 
 import numpy as np
 from sklearn.model_selection import train_test_split
@@ -12,7 +11,7 @@ from sklearn.utils import check_array, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length
 
-from skcnn._sklearn import safe_indexing
+from skcnn._sklearn import FiniteInterval, safe_indexing
 from skcnn.data.arrays import describe, refuse_masked, shorten
 from skcnn.data.augmenter import Augmenter
 from skcnn.data.images import ImageSource
@@ -208,7 +207,7 @@ def class_weights(
             f"{shorten(classes.tolist())}, and none for {shorten(missing)}"
         )
     weights = [class_weight.get(label, 1) for label in classes.tolist()]
-    if any(not isinstance(weight, Real) or weight < 0 or not weight <= float_info.max for weight in weights):
+    if not all(map(FiniteInterval(with_zero=True).is_satisfied_by, weights)):
         raise ValueError(f"class_weight must hold finite weights >= 0, got {shorten(class_weight)}")
     if not any(weights):
         raise ValueError(f"class_weight is zero for every class, got {shorten(class_weight)}")
