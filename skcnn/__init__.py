@@ -14,6 +14,7 @@ from skcnn.augmentation import (
 )
 from skcnn.classifier import ConvNetClassifier
 from skcnn.features import ConvNetFeatures
+from skcnn.files import load, save
 from skcnn.layers import (
     CELU,
     ELU,
@@ -109,4 +110,6 @@ __all__ = [
     "SpatialDropout2D",
     "Tanh",
     "ZeroPad2D",
+    "load",
+    "save",
 ]

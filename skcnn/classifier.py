@@ -16,6 +16,7 @@ from skcnn.data.samples import (
     class_weights,
     encode_labels,
 )
+from skcnn.encoding import register
 from skcnn.estimator import NOT_NEGATIVE, BaseConvNet, ReadFrom
 from skcnn.network.losses import LOSSES, LogLoss
 
@@ -42,6 +43,7 @@ def gives_probabilities(estimator) -> bool:
     return True
 
 
+@register
 class ConvNetClassifier(ClassifierMixin, BaseConvNet):
     """Convolutional network classifier.
 

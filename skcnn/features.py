@@ -18,11 +18,13 @@ from skcnn._sklearn import (
     routing_enabled,
 )
 from skcnn.data.arrays import stack_images
+from skcnn.encoding import register
 from skcnn.estimator import BaseConvNet, plan_graph
 from skcnn.network.named_nodes import names_of_nodes, result_node
 from skcnn.pipelines import check_network, feature_node, layer_features, unwrap
 
 
+@register
 class ConvNetFeatures(MetaEstimatorMixin, TransformerMixin, BaseEstimator):
     """The results of a layer of a network as features.
 

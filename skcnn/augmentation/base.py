@@ -3,6 +3,8 @@
 import numpy as np
 from sklearn.base import BaseEstimator
 
+from skcnn.encoding import register
+
 LARGEST_DRAW = np.nextafter(1.0, 0.0)
 
 
@@ -20,6 +22,10 @@ class Augmentation(BaseEstimator):
     n_draws = 1
     alternate = False
     _parameter_constraints: dict = {}
+
+    def __init_subclass__(cls, **options):
+        super().__init_subclass__(**options)
+        register(cls)
 
     def apply(self, images: np.ndarray, draws: np.ndarray) -> np.ndarray:
         """Change images, each by draws of its own.
@@ -68,6 +74,10 @@ class Mixing(BaseEstimator):
 
     n_draws = 1
     _parameter_constraints: dict = {}
+
+    def __init_subclass__(cls, **options):
+        super().__init_subclass__(**options)
+        register(cls)
 
     def shares(self, draws: np.ndarray, image_size: tuple[int, int]) -> np.ndarray:
         """Return the share of its own target that each sample keeps.

@@ -7,6 +7,8 @@ from numbers import Integral
 import numpy as np
 from sklearn.base import BaseEstimator
 
+from skcnn.encoding import register
+
 Shape = tuple[int, ...]
 Params = dict[str, np.ndarray]
 
@@ -22,6 +24,10 @@ class Block(BaseEstimator, ABC):
 
     takes_vectors = False
     """Whether the block takes vectors only, so that images are flattened before it."""
+
+    def __init_subclass__(cls, **options):
+        super().__init_subclass__(**options)
+        register(cls)
 
     @abstractmethod
     def connect(self, graph, name: str, source: int) -> int:

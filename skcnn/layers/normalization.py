@@ -216,6 +216,9 @@ class ChannelAffine(Layer):
     def init_params(self, input_shape, *, activation, dtype, rng):
         return {"factor": np.ones(input_shape[-1], dtype), "offset": np.zeros(input_shape[-1], dtype)}
 
+    def param_shapes(self, input_shape):
+        return {"factor": input_shape[-1:], "offset": input_shape[-1:]}
+
     def forward(self, params, X, unit, *, training, out):
         channelwise(np.multiply, X, params["factor"], out=out)
         return channelwise(np.add, out, params["offset"], out=out)

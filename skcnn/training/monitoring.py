@@ -13,6 +13,7 @@ from sklearn.metrics import check_scoring
 
 from skcnn._sklearn import metric, response_method
 from skcnn.data.samples import Samples, mean_of_weights
+from skcnn.encoding import register_dataclass
 from skcnn.network.executor import Batch, Executor
 from skcnn.network.losses import dense_targets
 from skcnn.network.model import Model
@@ -134,6 +135,7 @@ class Monitor:
         del self.batch_losses[self.records[-1]["step"] if self.records else 0 :]
 
 
+@register_dataclass
 @dataclass(frozen=True)
 class History:
     """The course of training since the weights were initial, over all calls.

@@ -5,12 +5,14 @@ from typing import Any
 
 import numpy as np
 
+from skcnn.encoding import register_dataclass
 from skcnn.network.losses import Loss
 from skcnn.training.optimizers import Optimizer
 from skcnn.training.schedules import Schedule
 from skcnn.training.weight_averaging import Averaging
 
 
+@register_dataclass
 @dataclass
 class TrainingState:
     """What training must know to go on where it stopped, beside the network.

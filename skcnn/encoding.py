@@ -1,0 +1,284 @@
+"""Objects of this package as JSON and arrays, and back, by a registry of classes."""
+
+import math
+from collections.abc import Callable, Mapping
+from inspect import signature
+from types import UnionType
+from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
+
+import numpy as np
+from sklearn import config_context
+from sklearn.base import BaseEstimator
+
+from skcnn.tensor_file import NAMES_OF_DTYPES, FileError
+
+
+class Entry(NamedTuple):
+    """How objects of a class become plain values, and plain values become objects."""
+
+    cls: type
+    pack: Callable[[Any], dict]
+    unpack: Callable[[dict], Any]
+
+
+ROUTING = "_metadata_request"
+"""Attribute in which scikit-learn keeps what ``set_fit_request`` and the like were given."""
+
+REGISTRY: dict[str, Entry] = {}
+"""The classes that a file may name."""
+
+
+def register(cls: type, pack: Callable[[Any], dict] | None = None, unpack=None) -> type:
+    """Let files name a class; return it.
+
+    Parameters
+    ----------
+    cls : type
+        Classes of other packages that derive from those of this one are left out: whoever reads a file with
+        such objects passes their classes.
+    pack : callable, default=None
+        Turns an object into a dict of plain values. None: its hyperparameters, and what else it holds.
+    unpack : callable, default=None
+        Turns such a dict into an object. None: calls the class with the hyperparameters.
+    """
+    if pack is not None or cls.__module__.partition(".")[0] == __package__:
+        entry = Entry(cls, pack or pack_estimator, unpack or _unpacker_of(cls))
+        if REGISTRY.setdefault(cls.__name__, entry).cls is not cls:
+            raise ValueError(f"there are two classes of the name {cls.__name__}")
+    return cls
+
+
+def pack_estimator(estimator: BaseEstimator) -> dict:
+    """Return hyperparameters and all other attributes of anything with ``get_params``."""
+    plain = vars(estimator) | estimator.get_params(deep=False)
+    if ROUTING in plain:
+        requests = {method: getattr(found, "requests", {}) for method, found in vars(plain[ROUTING]).items()}
+        plain[ROUTING] = {method: found for method, found in requests.items() if found}
+    return plain
+
+
+def _unpacker_of(cls: type) -> Callable[[dict], Any]:
+    """Return what calls a class with the hyperparameters, and sets all other attributes."""
+
+    def unpack(plain: dict):
+        names = signature(cls).parameters
+        made = cls(**{name: value for name, value in plain.items() if name in names})
+        others = {name: value for name, value in plain.items() if name not in names}
+        requests = others.pop(ROUTING, {})
+        if any(name.startswith("__") for name in others):
+            raise ValueError(f"a {cls.__name__} has the attributes {[*others]}")
+        vars(made).update(others)
+        with config_context(enable_metadata_routing=True):
+            for method, of_method in requests.items():
+                getattr(made, f"set_{method}_request")(**of_method)
+        return made
+
+    return unpack
+
+
+def register_dataclass(cls: type) -> type:
+    """Let files hold objects of a dataclass of numbers, text, lists, dicts and arrays; return it."""
+
+    def unpack(plain: dict):
+        for name, hint in get_type_hints(cls).items():
+            if not fits(plain[name], hint):
+                raise ValueError(f"{name} of {cls.__name__} is not of the type {hint}")
+        return cls(**plain)
+
+    return register(cls, vars, unpack)
+
+
+def fits(value, hint) -> bool:
+    """Whether a value is of an annotated type; whole numbers must not be negative."""
+    kind, arguments = get_origin(hint) or hint, get_args(hint)
+    if kind is UnionType:
+        return any(fits(value, one) for one in arguments)
+    if kind is int:
+        return is_number(value, int | np.integer) and value >= 0
+    if kind is float:
+        return is_number(value, float | int | np.number)
+    is_kind = isinstance(value, kind)
+    if kind is list:
+        return is_kind and all(fits(entry, arguments[0]) for entry in value)
+    if kind is dict and arguments:
+        return is_kind and all(all(map(fits, pair, arguments)) for pair in value.items())
+    return is_kind
+
+
+def is_number(value, kinds) -> bool:
+    """Whether a value is a number of some kinds, and no bool."""
+    return isinstance(value, kinds) and not isinstance(value, bool)
+
+
+def is_plain(dtype: np.dtype) -> bool:
+    """Whether JSON can hold the values of a type."""
+    return dtype.kind in "bU" or dtype.newbyteorder("<") in NAMES_OF_DTYPES
+
+
+def raw_dtype(dtype: np.dtype) -> np.dtype | None:
+    """Return the type of the numbers that a file holds for items of a type; None where there is none.
+
+    Text is held as code points, bytes as such, times and durations as integers.
+    """
+    stand_ins = {"U": "<u4", "S": "u1", "M": "<i8", "m": "<i8"}
+    raw = np.dtype(stand_ins[dtype.kind]) if dtype.kind in stand_ins else dtype.newbyteorder("<")
+    return raw if raw in NAMES_OF_DTYPES and dtype.itemsize else None
+
+
+class Encoder:
+    """Turns values into JSON, which refers to arrays by name.
+
+    Attributes
+    ----------
+    tensors : dict of str to ndarray
+        The arrays of numbers, named after where they were found.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skcnn.encoding import Decoder, Encoder
+    >>> encoder = Encoder()
+    >>> encoder.encode((1, None, {2: np.ones(2)}), "example")
+    {'tuple': [1, None, {'items': [[2, {'array': '<f8', 'shape': [2], 'tensor': 'example/3/2/2'}]]}]}
+    >>> Decoder(encoder.tensors).decode(encoder.encode((1, np.float32(0.1)), ""))
+    (1, np.float32(0.1))
+    """
+
+    def __init__(self):
+        self.tensors: dict[str, np.ndarray] = {}
+
+    def encode(self, value, path: str):
+        """Return a value as JSON.
+
+        Parameters
+        ----------
+        value : object
+            None, a bool, number or str, a numpy scalar or array of them, a list, tuple or dict, or an object
+            of a registered class or of one derived from it.
+        path : str
+            Where the value is, for names and messages.
+
+        Raises
+        ------
+        TypeError
+            If it, or what it holds, is something else.
+        """
+        kind = type(value)
+        if value is None or kind in (bool, int, str) or (kind is float and math.isfinite(value)):
+            return value
+        if kind is float:
+            return {"float": str(value)}
+        if kind is list:
+            return self._encode_all(value, path)
+        if kind is tuple:
+            return {"tuple": self._encode_all(value, path)}
+        if kind is dict:
+            if all(type(key) is str for key in value):
+                return {"dict": self._encode_entries(value, path)}
+            return {"items": [self._encode_all(pair, f"{path}/{pair[0]}") for pair in value.items()]}
+        if isinstance(value, np.generic) and is_plain(value.dtype):
+            return {"scalar": value.dtype.str, "value": self.encode(value.item(), path)}
+        if kind is np.ndarray:
+            return self._encode_array(value, path)
+        return self._encode_object(value, path)
+
+    def _encode_all(self, values, path):
+        return [self.encode(value, f"{path}/{index}") for index, value in enumerate(values, start=1)]
+
+    def _encode_entries(self, entries, path):
+        prefix = f"{path}/" if path else ""
+        return {name: self.encode(entry, prefix + name) for name, entry in entries.items()}
+
+    def _encode_array(self, array, path):
+        shape = list(array.shape)
+        if array.dtype.kind == "O":
+            return {"objects": shape, "values": self._encode_all(array.ravel().tolist(), path)}
+        raw = raw_dtype(array.dtype)
+        if raw is None:
+            raise TypeError(f"{path} has the dtype {array.dtype}, which no file can hold")
+        little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
+        n_items = array.dtype.itemsize // raw.itemsize
+        self.tensors[path] = (
+            little.reshape(-1).view(raw).reshape(shape if n_items == 1 else [*shape, n_items])
+        )
+        return {"array": array.dtype.str, "shape": shape, "tensor": path}
+
+    def _encode_object(self, value, path):
+        cls = type(value)
+        if cls.__name__ in REGISTRY and REGISTRY[cls.__name__].cls is cls:
+            key, pack = "object", REGISTRY[cls.__name__].pack
+        elif isinstance(value, BaseEstimator) and any(
+            isinstance(value, entry.cls) for entry in REGISTRY.values()
+        ):
+            key, pack = "custom", pack_estimator
+        else:
+            raise TypeError(f"{path} is of {cls.__module__}.{cls.__qualname__}, which no file can hold")
+        return {key: cls.__name__, "holds": self._encode_entries(pack(value), path)}
+
+
+class Decoder:
+    """Turns JSON of an :class:`Encoder` back into values.
+
+    Parameters
+    ----------
+    tensors : mapping of str to ndarray
+    custom : mapping of str to type, default=()
+        Classes that are not of this package, by the names that the JSON has for them.
+
+    Attributes
+    ----------
+    made : list
+        All objects of registered and own classes that were made.
+    """
+
+    def __init__(self, tensors: Mapping[str, np.ndarray], custom=()):
+        self.made: list = []
+        self._tensors = tensors
+        self._custom = dict(custom)
+
+    def decode(self, json):
+        """Return the value that JSON stands for.
+
+        Raises
+        ------
+        FileError
+            If it stands for none, or for an object of a class that is not known.
+        """
+        if json is None or isinstance(json, bool | int | float | str):
+            return json
+        if isinstance(json, list):
+            return [self.decode(entry) for entry in json]
+        match list(json.items()):
+            case [("float", "nan" | "inf" | "-inf" as text)]:
+                return float(text)
+            case [("tuple", list(entries))]:
+                return tuple(self.decode(entries))
+            case [("dict", dict(entries))]:
+                return {key: self.decode(entry) for key, entry in entries.items()}
+            case [("items", list(pairs))]:
+                return dict(self.decode(pairs))
+            case [("scalar", str(text)), ("value", value)] if is_plain(np.dtype(text)):
+                return np.dtype(text).type(self.decode(value))
+            case [("objects", list(shape)), ("values", list(entries))]:
+                return np.fromiter(self.decode(entries), object, len(entries)).reshape(shape)
+            case [("array", str(text)), ("shape", list(shape)), ("tensor", str(name))] if (
+                name in self._tensors
+            ):
+                return self._array(np.dtype(text), shape, self._tensors[name])
+            case [("object", str(name)), ("holds", dict(entries))] if name in REGISTRY:
+                return self._make(REGISTRY[name].unpack, entries)
+            case [("custom", str(name)), ("holds", dict(entries))] if name in self._custom:
+                return self._make(_unpacker_of(self._custom[name]), entries)
+            case [("custom", str(name)), ("holds", _)]:
+                raise FileError(f"it holds a {name}, a class of your own: give custom={{{name!r}: {name}}}")
+        raise FileError(f"its JSON has an object of the keys {list(json)}, which stands for nothing known")
+
+    def _make(self, unpack, entries):
+        self.made.append(unpack({name: self.decode(entry) for name, entry in entries.items()}))
+        return self.made[-1]
+
+    def _array(self, dtype, shape, raw):
+        if raw_dtype(dtype) != raw.dtype:
+            raise FileError(f"it holds {raw.dtype} in the place of an array of {dtype}")
+        little = raw.reshape(-1).view(dtype.newbyteorder("<")).reshape(shape)
+        return little.astype(dtype, copy=False)

@@ -1,0 +1,184 @@
+"""Estimators in one file each, from which nothing is executed."""
+
+import json
+from collections.abc import Iterable, Mapping
+from inspect import signature
+
+import numpy as np
+from sklearn.frozen import FrozenEstimator
+
+import skcnn.network.packing  # noqa: F401  models enter the registry
+from skcnn.encoding import Decoder, Encoder, pack_estimator, register
+from skcnn.estimator import BaseConvNet
+from skcnn.features import ConvNetFeatures
+from skcnn.network.model import Model
+from skcnn.tensor_file import FileError, parse_json, read_tensors, write_tensors
+from skcnn.training.callbacks import copy_without_callbacks
+from skcnn.training.monitoring import History
+from skcnn.training.state import TrainingState
+from skcnn.versions import versions
+
+FORMAT = "skcnn 1"
+"""What the metadata of a file begin with. A change that older versions cannot read raises the number."""
+
+MALFORMED = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+    NotImplementedError,
+)
+"""What comes out of values of a wrong kind, where they are put to use."""
+
+register(FrozenEstimator, pack_estimator)
+
+
+def save(estimator, path, *, training_state: bool = False, drop: Iterable[str] = ()) -> None:
+    """Write an estimator, fitted or not, to a file that any reader of safetensors can open.
+
+    The file holds the hyperparameters, the weights, the classes, how images become inputs, the record of the
+    training, and a digest. It appears as a whole: if writing fails or is killed, a file that was there is
+    as before.
+
+    Parameters
+    ----------
+    estimator : ConvNetClassifier or ConvNetFeatures
+        Also of a class derived from these. Callbacks are not kept. Pipelines and searches are for skops.
+    path : str or path-like
+    training_state : bool, default=False
+        Whether to keep what ``warm_start`` and ``partial_fit`` need to go on as if training had not been
+        interrupted, which takes about three times the space of the weights.
+    drop : iterable of str, default=()
+        Hyperparameters that are written with their default values.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written.
+    TypeError
+        If it is another estimator, or holds something that no file can hold, such as a function, a
+        RandomState or a scorer of your own; the message says where.
+    ValueError
+        If ``drop`` names no hyperparameter, or there is no training state.
+
+    See Also
+    --------
+    load : Reads the file.
+
+    Notes
+    -----
+    The format is that of safetensors, with these metadata: "sha256", the digest of the file with its own 64
+    digits as zeros; "format"; "made_with", the versions of packages; "estimator", the estimator as JSON.
+    There, ``{"object": class, "holds": {...}}`` is an object, ``{"dict": {...}}`` a dict,
+    ``{"tuple": [...]}`` a tuple, ``{"array": dtype, "shape": [...], "tensor": name}`` an array. Weights
+    are the tensors "model_/weights/layer/parameter".
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import skcnn
+    >>> from sklearn.datasets import load_digits
+    >>> X, y = load_digits(return_X_y=True)
+    >>> clf = skcnn.ConvNetClassifier(max_iter=1, random_state=0).fit(X[:500], y[:500])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     skcnn.save(clf, f"{folder}/digits.skcnn")
+    ...     loaded = skcnn.load(f"{folder}/digits.skcnn")
+    >>> bool((loaded.predict_proba(X) == clf.predict_proba(X)).all())
+    True
+    """
+    if not isinstance(estimator, BaseConvNet | ConvNetFeatures):
+        raise TypeError(
+            f"estimator must be a ConvNetClassifier or ConvNetFeatures, got a {type(estimator).__name__}; "
+            "skops.io.dump writes Pipelines and searches"
+        )
+    saved = copy_without_callbacks(estimator)
+    if training_state and "_training_state" not in vars(saved):
+        raise ValueError(
+            "training_state=True, but there is none: partial_fit keeps it, and fit with warm_start=True"
+        )
+    if not training_state:
+        vars(saved).pop("_training_state", None)
+    defaults = signature(type(saved)).parameters
+    for name in drop:
+        if name not in defaults or defaults[name].default is defaults[name].empty:
+            raise ValueError(f"drop={name!r} is no hyperparameter with a default of {type(saved).__name__}")
+        setattr(saved, name, defaults[name].default)
+    encoder = Encoder()
+    plain = encoder.encode(saved, "")
+    metadata = {
+        "format": FORMAT,
+        "made_with": versions(),
+        "estimator": json.dumps(plain, separators=(",", ":"), allow_nan=False),
+    }
+    write_tensors(path, encoder.tensors, metadata)
+
+
+def load(path, *, custom: Mapping[str, type] | Iterable = ()):
+    """Read an estimator that :func:`save` has written.
+
+    Nothing in the file is executed, and only classes of this package are made, or those that you pass.
+    The digest shows damage; whoever wants to deceive you can compute it, too.
+
+    Parameters
+    ----------
+    path : str or path-like
+    custom : mapping of str to type, default=()
+        Your own classes of layers, augmentations and estimators in the file, by their names. Their
+        constructors are called.
+
+    Returns
+    -------
+    estimator : estimator
+        With the same predictions, bit for bit on the same machine and versions.
+
+    Raises
+    ------
+    FileError
+        If the file is damaged or was not written by :func:`save`, if it is of a later version, or if a class
+        is missing in ``custom``.
+    OSError
+        If there is no such file, or it cannot be read.
+
+    See Also
+    --------
+    save : Writes the file.
+    """
+    tensors, metadata = read_tensors(path, has_digest=True)
+    found = metadata.get("format")
+    if found != FORMAT:
+        raise FileError(f"{path}: its format is {found!r}, expected {FORMAT!r}")
+    decoder = Decoder(tensors, custom)
+    try:
+        estimator = decoder.decode(parse_json(metadata["estimator"]))
+        if not isinstance(estimator, BaseConvNet | ConvNetFeatures):
+            raise FileError(f"it holds a {type(estimator).__name__}, which is no estimator")
+        for made in decoder.made:
+            if isinstance(made, BaseConvNet):
+                check_attributes(made)
+    except MALFORMED as error:
+        raise FileError(f"{path}: {error if isinstance(error, ValueError) else repr(error)}") from error
+    return estimator
+
+
+def check_attributes(estimator: BaseConvNet) -> None:
+    """Raise a ValueError unless the fitted attributes of an estimator belong together."""
+    held = vars(estimator)
+    kinds = {"model_": Model, "_history": History, "_training_state": TrainingState}
+    for name, kind in kinds.items():
+        if name in held and not isinstance(held[name], kind):
+            raise ValueError(f"{name} is a {type(held[name]).__name__}, expected a {kind.__name__}")
+    fitted = held.keys() & {*kinds, "feature_names_in_"}
+    if fitted and not {"model_", "_history"} <= fitted:
+        raise ValueError(f"it is fitted by halves: it has {sorted(fitted)} alone")
+    if "_training_state" in held:
+        state, vector = held["_training_state"], held["model_"].network.vector
+        for array in (*state.slots.values(), vector if state.trained is None else state.trained):
+            if array.shape != vector.shape or array.dtype != vector.dtype:
+                raise ValueError(
+                    f"its training state is for other weights than {vector.size} of {vector.dtype}"
+                )
+    names = held.get("feature_names_in_")
+    if names is not None and np.shape(names) != (estimator.n_features_in_,):
+        raise ValueError(f"feature_names_in_ has shape {np.shape(names)}, not one of n_features_in_")

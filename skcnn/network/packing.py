@@ -1,0 +1,95 @@
+"""A model as plain values for a file, and back, with all that can be wrong with them."""
+
+import numpy as np
+
+from skcnn.data.images import ImageFormat, check_image_shape
+from skcnn.encoding import register
+from skcnn.layers.base import Layer
+from skcnn.network.graph import Node, compile_graph
+from skcnn.network.losses import LOSSES
+from skcnn.network.model import Model
+from skcnn.network.network import Params, network_with
+
+
+def pack_model(model: Model) -> dict:
+    """Return a model as its ``__getstate__`` does, with parameters by layer and parameter name."""
+    weights = {layer: dict(own) for layer, own in model.network.params.items()}
+    return {key: value for key, value in model.__getstate__().items() if key != "network"} | {
+        "weights": weights
+    }
+
+
+def unpack_model(plain: dict) -> Model:
+    """Return the model of what :func:`pack_model` returned.
+
+    Raises
+    ------
+    ValueError
+        If layers, format, classes and weights do not belong together.
+    """
+    format = unpack_format(plain["format"])
+    nodes = tuple(compile_graph(plain["layers"], format.image_shape).nodes)
+    classes, loss = plain["classes"], LOSSES[plain["loss"]]
+    if not isinstance(classes, np.ndarray) or nodes[-1].output_shape != classes.shape:
+        raise ValueError(
+            f"layers give an output of shape {nodes[-1].output_shape}, which classes do not have"
+        )
+    check_weights(nodes, plain["weights"], format.dtype)
+    return Model(
+        plain["layers"],
+        network_with(nodes, plain["weights"], format.dtype),
+        format,
+        classes,
+        loss(**plain["loss_parameters"]),
+        seed=int(plain["seed"]),
+        made_with=str(plain["made_with"]),
+    )
+
+
+register(Model, pack_model, unpack_model)
+
+
+def unpack_format(plain: dict) -> ImageFormat:
+    """Return the format of the attributes of one; raise a ValueError where they do not fit together."""
+    if plain["dtype"] not in ("float32", "float64"):
+        raise ValueError(f"format has dtype={plain['dtype']!r}, expected 'float32' or 'float64'")
+    format = ImageFormat(**(plain | {"dtype": np.dtype(plain["dtype"])}))
+    check_image_shape(format.image_shape)
+    channels = format.image_shape[-1]
+    shapes = {"mean": (channels,), "deviation": (channels,), "moments": (3, channels)}
+    given = {name: getattr(format, name) for name in shapes}
+    if format.mean is None and format.deviation is None and format.moments is None:
+        return format
+    for name, shape in shapes.items():
+        value = given[name]
+        if not isinstance(value, np.ndarray) or value.shape != shape or value.dtype.kind != "f":
+            raise ValueError(f"format has no {name} of shape {shape}")
+    return format
+
+
+def check_weights(nodes: tuple[Node, ...], weights: Params, dtype: np.dtype) -> None:
+    """Raise a ValueError unless weights are those of the layers of a network.
+
+    The shapes are those that layers say, so nothing is allocated. Layers of one's own that do not say shapes
+    are not asked: they would have to make parameters for it.
+    """
+    names = {node.name for node in nodes[1:]}
+    if not weights.keys() <= names:
+        raise ValueError(f"there are weights of {sorted(weights.keys() - names)}, but no such layers")
+    for node in nodes[1:]:
+        own = weights.get(node.name, {})
+        if type(node.layer).param_shapes is not Layer.param_shapes:
+            check_shapes(node.name, own, node.layer.param_shapes(node.input_shape))
+        buffers = (*node.layer.state_params, *node.layer.constant_params)
+        for name, value in own.items():
+            if value.dtype.kind not in "fiub" or (name not in buffers and value.dtype != dtype):
+                raise ValueError(f"{node.name}/{name} has dtype {value.dtype}, expected {dtype}")
+
+
+def check_shapes(layer: str, params, expected) -> None:
+    """Raise a ValueError unless the parameters of a layer have the expected names and shapes."""
+    if params.keys() != expected.keys():
+        raise ValueError(f"layer {layer!r} has the parameters {sorted(params)}, expected {sorted(expected)}")
+    for name, shape in expected.items():
+        if np.shape(params[name]) != tuple(shape):
+            raise ValueError(f"{layer}/{name} has shape {np.shape(params[name])}, expected {tuple(shape)}")
