@@ -17,7 +17,8 @@ from skcnn.data.samples import (
     encode_labels,
 )
 from skcnn.encoding import register
-from skcnn.estimator import NOT_NEGATIVE, BaseConvNet, ReadFrom
+from skcnn.estimator import NOT_NEGATIVE, BaseConvNet
+from skcnn.fitted_attributes import ReadFrom
 from skcnn.network.losses import LOSSES, LogLoss
 
 
@@ -93,13 +94,21 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
     data_format : {"channels_last", "channels_first"}, default="channels_last"
         Where the channels of a stored image are. ``fit`` warns where the other place is the likely one, if
         ``image_shape`` is not given.
-    input_scaling : {"standardize"} or None, default="standardize"
+    input_scaling : {"standardize"}, (mean, deviation) or None, default="standardize"
         "standardize": subtract the mean of each channel of the training data and divide by its deviation, in
-        float64 where the training data are of a dtype whose digits are too many for ``dtype``.
+        float64 where the training data are of a dtype whose digits are too many for ``dtype``. A pair of
+        numbers, or of numbers for each channel: subtract and divide by these, as networks trained elsewhere
+        need it.
     init_scaling : {"unit_variance"} or None, default=None
         Scale of initial weights. None: by the number of inputs and the activation. "unit_variance": so that
         the results of each layer with such weights have a variance of one over a minibatch of the training
         samples, for deep stacks without normalization; ``partial_fit`` takes those of its first call.
+    init : mapping of str to array, FrozenEstimator or None, default=None
+        Initial weights from elsewhere, for all layers that have weights of the same names and shapes; others
+        start at random, and ``init_report_`` lists both. A mapping: by "layer/parameter", as ``get_weights``
+        returns them. ``FrozenEstimator(clf)``: those of a fitted classifier, and its scaling of images where
+        ``input_scaling="standardize"``; with other classes, the output layer starts at random. What layers
+        take from the data before training, they do not take where a weight is given.
     dtype : {"auto", "float32", "float64"}, default="auto"
         Type to compute in. "auto": float64 for float64 X, float32 for everything else.
     augmentation : None, "auto" or list, default=None
@@ -149,6 +158,10 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
     learning_rate_init : float, default=3e-3
         Initial learning rate; with "one_cycle", the largest. The default is for "adamw" with an average of
         weights, which forgives large steps; without one, 1e-3 is usual.
+    learning_rate_factors : mapping of str to float or None, default=None
+        Factors of the learning rate by the names of layers, or by what these begin with; the longest key
+        counts. 0 freezes a layer: its weights stay, its batch normalization uses running statistics, and if
+        no layer before it is trained, its backward pass is spared.
     warmup : float, default=0.0
         Epochs during which the learning rate first rises to the initial one.
     step_size : int, default=10
@@ -251,6 +264,9 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         Epochs of the last call of ``fit``.
     t_ : int
         Samples trained on, repetitions included.
+    init_report_ : dict or None
+        Names of weights: "taken" over from ``init``, "new" ones that it did not have, those of "other shape",
+        and "unused" ones that the network does not have. None without ``init``.
     n_outputs_ : int
         Number of scores of the network, one for each class.
     out_activation_ : str
@@ -319,6 +335,7 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         data_format="channels_last",
         input_scaling="standardize",
         init_scaling=None,
+        init=None,
         dtype="auto",
         augmentation=None,
         tta=None,
@@ -331,6 +348,7 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         batch_size="auto",
         learning_rate="constant",
         learning_rate_init=3e-3,
+        learning_rate_factors=None,
         warmup=0.0,
         step_size=10,
         step_factor=0.1,
@@ -368,6 +386,7 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         self.data_format = data_format
         self.input_scaling = input_scaling
         self.init_scaling = init_scaling
+        self.init = init
         self.dtype = dtype
         self.augmentation = augmentation
         self.tta = tta
@@ -380,6 +399,7 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         self.batch_size = batch_size
         self.learning_rate = learning_rate
         self.learning_rate_init = learning_rate_init
+        self.learning_rate_factors = learning_rate_factors
         self.warmup = warmup
         self.step_size = step_size
         self.step_factor = step_factor

@@ -4,15 +4,16 @@ import copy
 import math
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache, partial
 from itertools import zip_longest
 from numbers import Integral, Real
-from operator import attrgetter
 
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import get_scorer_names
 from sklearn.utils import check_random_state
 from sklearn.utils.metaestimators import available_if
@@ -33,11 +34,13 @@ from skcnn.data.augmenter import Augmenter, augmentations_of, changes_of_views
 from skcnn.data.images import (
     ImageFormat,
     ImageSource,
+    fixed_scaling,
     resolve_image_shape,
     standardize,
     warn_of_layout,
 )
-from skcnn.data.samples import mean_of_weights, split_validation
+from skcnn.data.samples import check_validation_arguments, mean_of_weights, split_validation
+from skcnn.fitted_attributes import ReadFrom
 from skcnn.layers.activation import ACTIVATIONS
 from skcnn.layers.base import Activation
 from skcnn.layers.naming import NamedPartsMixin, name_layers
@@ -45,14 +48,17 @@ from skcnn.network.diagram import draw_stack
 from skcnn.network.graph import Graph, Node, compile_graph
 from skcnn.network.losses import LOSSES
 from skcnn.network.model import Model
+from skcnn.network.named_nodes import factors_of_nodes
 from skcnn.network.network import init_network
 from skcnn.network.summary import ASSUMED_DTYPE, summary_of_network, summary_of_nodes, with_unknown_output
+from skcnn.network.transfer import layers_taken, take_over, weights_by_name, with_weights
 from skcnn.training.callbacks import begin_fit, copy_without_callbacks
 from skcnn.training.fit import Fit, Mode, Outcome
 from skcnn.training.monitoring import History, Validation
+from skcnn.training.objective import check_has_no_horizon, check_solver, make, make_objective
 from skcnn.training.optimizers import OPTIMIZERS
 from skcnn.training.schedules import SCHEDULES
-from skcnn.training.state import Objective, TrainingState
+from skcnn.training.state import TrainingState
 from skcnn.training.weight_averaging import AVERAGING
 from skcnn.user_warnings import warn_user
 from skcnn.versions import VersionedMixin, versions
@@ -63,31 +69,6 @@ NOT_NEGATIVE = FiniteInterval(with_zero=True)
 POSITIVE = FiniteInterval(with_zero=False)
 COUNT = Interval(Integral, 1, None, closed="left")
 SIZES = [list, tuple, np.ndarray, COUNT]
-
-
-class ReadFrom:
-    """A fitted attribute that is read from an object which ``fit`` sets, unless somebody has set it.
-
-    Parameters
-    ----------
-    holder : str
-        Attribute with the object.
-    path : str
-        Where in the object the value is.
-    """
-
-    def __init__(self, holder: str, path: str):
-        self._holder, self._path = holder, path
-
-    def __set_name__(self, owner, name):
-        self._name = name
-
-    def __get__(self, estimator, owner=None):
-        if estimator is None:
-            return self
-        if self._holder not in vars(estimator):
-            raise AttributeError(f"{type(estimator).__name__!r} object has no attribute {self._name!r}")
-        return attrgetter(self._path)(vars(estimator)[self._holder])
 
 
 class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEstimator, ABC):
@@ -101,6 +82,8 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
     ----------
     model_ : Model
     """
+
+    model_: Model
 
     _prefixed_lists = ("augmentation", "tta")
 
@@ -121,6 +104,7 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
     loss_ = ReadFrom("_history", "loss")
     n_iter_ = ReadFrom("_history", "n_iter")
     t_ = ReadFrom("_history", "t")
+    init_report_ = ReadFrom("_history", "init_report")
 
     _parameter_constraints: dict = {
         "layers": [list, tuple, None],
@@ -134,8 +118,9 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
         "dropout": [Interval(Real, 0, 1, closed="left")],
         "image_shape": [list, tuple, np.ndarray, None],
         "data_format": [StrOptions({"channels_last", "channels_first"})],
-        "input_scaling": [StrOptions({"standardize"}), None],
+        "input_scaling": [StrOptions({"standardize"}), tuple, list, None],
         "init_scaling": [StrOptions({"unit_variance"}), None],
+        "init": [Mapping, FrozenEstimator, None],
         "dtype": [StrOptions({"auto", "float32", "float64"})],
         "augmentation": [StrOptions({"auto"}), list, tuple, None],
         "tta": [StrOptions({"flip"}), list, tuple, None],
@@ -144,6 +129,7 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
         "batch_size": [StrOptions({"auto"}), COUNT],
         "learning_rate": [StrOptions(set(SCHEDULES))],
         "learning_rate_init": [POSITIVE],
+        "learning_rate_factors": [Mapping, None],
         "warmup": [NOT_NEGATIVE],
         "step_size": [COUNT],
         "step_factor": [Interval(Real, 0, 1, closed="right")],
@@ -212,7 +198,7 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
         deadline = math.inf if self.max_time is None else time.perf_counter() + self.max_time
         draft = copy_without_callbacks(self)  # has the names of these features, while nothing is certain yet
         previous = None if mode.is_fresh else self.model_
-        images = check_images(draft, X, y, reset=mode.is_fresh, format=previous and previous.format)
+        images = check_images(draft, X, y, reset=mode.is_fresh, format=previous.format if previous else None)
         samples, classes = self._check_samples(
             images,
             y,
@@ -234,9 +220,19 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
             mean_weight = mean_of_weights(samples.loss_weights(class_weight))
         model = self._next_model(mode, samples, classes, format, mean_weight, state.seed)
         history = self._next_history(mode, model.loss, mean_weight)
+        if mode.is_fresh and self.init is not None:
+            history = replace(history, init_report=self._take_over_weights(model))
         data = self._training_data(mode, samples, model, class_weight, mean_weight, state.seed)
         validation = draft._validation(model, history, held_out, class_weight)
-        objective = self._objective(model, len(samples), 1 if mode.is_partial else None)
+        objective = make_objective(
+            vars(self),
+            model.loss,
+            label_smoothing=self._smoothing(model.loss),
+            dtype=model.network.dtype,
+            n_samples=len(samples),
+            n_epochs=1 if mode.is_partial else None,
+            factors=self._freeze(model),
+        )
         watch = begin_fit(
             self,
             draft._describe_for_callbacks(X, samples, classes),
@@ -255,6 +251,7 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
             watch,
             previous,
             unit_variance=self.init_scaling == "unit_variance",
+            given=layers_taken(history.init_report),
             deadline=deadline,
             verbose=self.verbose,
         )
@@ -372,7 +369,7 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
 
     def _next_model(self, mode, samples, classes, format, mean_weight, seed):
         """Return a model to train: with initial weights, or a copy of that of the last call."""
-        loss = self._make(LOSSES[self.loss])
+        loss = make(LOSSES[self.loss], vars(self))
         if not mode.is_fresh:
             if not mode.is_partial:  # each partial_fit is to be cheap
                 self._check_architecture()
@@ -381,10 +378,45 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
             network = self.network_.copy()
             return self.model_.replace(network=network, format=format, loss=loss, made_with=versions())
         layers, nodes = self._layers(format.image_shape, len(classes))
-        if self.input_scaling == "standardize":
-            format = self._scale_format(samples, format, mean_weight)
+        format = self._first_scaling(samples, format, mean_weight)
         network = init_network(nodes, dtype=format.dtype, seed=seed)
         return Model(layers, network, format, classes, loss, seed=seed, made_with=versions())
+
+    def _first_scaling(self, samples, format, mean_weight):
+        """Return a format with the scaling that the parameters ask for."""
+        if self.input_scaling is None:
+            return format
+        if not isinstance(self.input_scaling, str):
+            return fixed_scaling(format, self.input_scaling)
+        if isinstance(self.init, FrozenEstimator):
+            known = self.init.estimator.model_.format
+            if known.mean is not None and len(known.mean) == format.image_shape[-1]:
+                return replace(format, mean=known.mean, deviation=known.deviation)
+        return self._scale_format(samples, format, mean_weight)
+
+    def _take_over_weights(self, model):
+        """Give a model the initial weights of ``init``, and return which ones."""
+        if not isinstance(self.init, FrozenEstimator):
+            return take_over(model.network, self.init)
+        known = self.init.estimator.model_
+        has_same_classes = np.array_equal(known.classes, model.classes)
+        output = frozenset() if has_same_classes else {model.layers[-1][0]}
+        return take_over(model.network, weights_by_name(known.network), left_out=output)
+
+    def _freeze(self, model):
+        """Return the factors of the learning rate by layer, after layers of factor 0 are frozen.
+
+        Raises
+        ------
+        ValueError
+            If a key stands for no layer, or nothing is left to train.
+        """
+        given = self.learning_rate_factors or {}
+        factors = factors_of_nodes(model.graph, given, parameter="learning_rate_factors")
+        model.network.frozen = frozenset(name for name, factor in factors.items() if factor == 0)
+        if not model.network.trained:
+            raise ValueError(f"learning_rate_factors={given} freezes all layers: there is nothing to train")
+        return factors
 
     def _scale_format(self, samples, format, mean_weight):
         """Return a format scaled by samples and, in a stream, by all samples before them."""
@@ -454,61 +486,6 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
             "metadata": metadata,
         }
 
-    # What is minimised, and how
-
-    def _objective(self, model, n_samples, n_epochs=None):
-        """Return what the hyperparameters ask to minimise, and how."""
-        n_epochs = self._n_epochs(n_samples) if n_epochs is None else n_epochs
-        objective = Objective(
-            loss=model.loss,
-            label_smoothing=self._smoothing(model.loss),
-            alpha=self._alpha(),
-            n_epochs=n_epochs,
-            batch_size=self._batch_size(n_samples),
-            shuffle=self.shuffle,
-            tol=self.tol,
-            patience=self.n_iter_no_change,
-        )
-        if self.solver == "lbfgs":
-            return objective
-        dtype = model.network.dtype
-        smallest = np.finfo(dtype).smallest_subnormal
-        if "epsilon" in OPTIMIZERS[self.solver].hyperparameters and self.epsilon < smallest:
-            raise ValueError(f"epsilon={self.epsilon} is zero in {dtype}, expected at least {smallest}")
-        schedule, averaging = SCHEDULES[self.learning_rate], AVERAGING.get(self.averaging)
-        return replace(
-            objective,
-            optimizer=self._make(OPTIMIZERS[self.solver]),
-            schedule=self._make(
-                schedule, float(self.learning_rate_init), n_epochs=n_epochs, warmup=float(self.warmup)
-            ),
-            clip_norm=None if self.clip_norm is None else float(self.clip_norm),
-            averaging=None if averaging is None else self._make(averaging),
-        )
-
-    def _make(self, component, *arguments, **options):
-        """Return an object of a class with the hyperparameters that it names."""
-        own = {name: getattr(self, name) for name in component.hyperparameters}
-        return component(*arguments, **options, **own)
-
-    def _alpha(self):
-        """Return how strongly weights decay, a function of the parameter and the solver alone."""
-        if self.alpha == "auto":
-            return 0.5 if self.solver == "adamw" else 1e-4
-        return float(self.alpha)
-
-    def _batch_size(self, n_samples):
-        """Return the samples of a minibatch, a function of the parameter and n_samples alone."""
-        if self.batch_size == "auto":
-            return min(64, n_samples) if n_samples <= 10_000 else 128
-        return min(self.batch_size, n_samples)
-
-    def _n_epochs(self, n_samples):
-        """Return the largest number of epochs, a function of the parameter and n_samples alone."""
-        if self.max_iter is None:
-            return min(max(10, -(-200_000 // n_samples)), 50)
-        return self.max_iter
-
     # Parameters that do not go together
 
     def _begin_call(self, *, is_partial=False, given_validation=None):
@@ -518,7 +495,7 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
             mode = Mode.CHUNK if is_fitted else Mode.FIRST_CHUNK
         else:
             mode = Mode.WARM_FIT if is_fitted and self.warm_start else Mode.FIT
-            self._check_validation_arguments(given_validation)
+            check_validation_arguments(given_validation, self.early_stopping)
         if mode is Mode.CHUNK:
             check_hyperparameters(self)  # which scikit-learn does in the first call only
         self._check_parameters()
@@ -526,46 +503,20 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
             self._check_needs_no_foresight()
         return mode
 
-    def _check_validation_arguments(self, given):
-        """Raise a ValueError unless validation data are complete and wanted."""
-        X_val, y_val, weights = given.values()
-        if (X_val is None) != (y_val is None):
-            missing = "y_val" if y_val is None else "X_val"
-            raise ValueError(f"X_val and y_val must be given together, but {missing} is missing")
-        if weights is not None and X_val is None:
-            raise ValueError("sample_weight_val is given, but X_val and y_val are missing")
-        if X_val is not None and not self.early_stopping:
-            raise ValueError(
-                "X_val and y_val are given, but early_stopping=False: set it to True to use them"
-            )
-
     def _check_parameters(self):
         """Raise a ValueError for what does not go together with the solver, or is no augmentation."""
         augmentations = augmentations_of(self.augmentation, (1, 1, 1))  # some, whatever the shape
-        if self.solver == "lbfgs" and augmentations:
-            raise ValueError(
-                f"augmentation={self.augmentation!r} changes images from epoch to epoch, which "
-                "solver='lbfgs' cannot follow: set augmentation=None or choose another solver"
-            )
-        if self.solver == "adamw" and self.learning_rate_init * self._alpha() >= 1:
-            raise ValueError(
-                "solver='adamw' multiplies weights by 1 - learning_rate_init * alpha, which must be "
-                f"positive, got learning_rate_init={self.learning_rate_init} and alpha={self._alpha()}"
-            )
+        check_solver(vars(self), has_augmentation=bool(augmentations))
         changes_of_views(self.tta)
+        if isinstance(self.init, FrozenEstimator) and not hasattr(self.init.estimator, "model_"):
+            raise ValueError(
+                "init must be weights by name, or a FrozenEstimator around a fitted ConvNetClassifier, got "
+                f"{self.init!r}"
+            )
 
     def _check_needs_no_foresight(self):
         """Raise a ValueError for what needs to know more than partial_fit can."""
-        if SCHEDULES[self.learning_rate].has_horizon:
-            raise ValueError(
-                f"learning_rate={self.learning_rate!r} is not supported by partial_fit, which does not know "
-                "how many epochs are to come: choose 'constant' or 'step', or call fit"
-            )
-        if self.averaging is not None and AVERAGING[self.averaging].has_horizon:
-            raise ValueError(
-                f"averaging={self.averaging!r} is not supported by partial_fit, which does not know how many "
-                "epochs are to come: choose 'ema', or call fit"
-            )
+        check_has_no_horizon(self.learning_rate, self.averaging)
 
     # Prediction
 
@@ -575,6 +526,57 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
         model = self.model_
         X = check_images(self, X, format=model.format)
         return model, model.scores(X, changes_of_views(self.tta))
+
+    # Weights
+
+    def get_weights(self):
+        """Return a copy of the weights, running statistics included.
+
+        Returns
+        -------
+        weights : dict of str to ndarray
+            By "layer/parameter", such as "conv1/weight".
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skcnn import ConvNetClassifier
+        >>> clf = ConvNetClassifier([], max_iter=1).fit(np.eye(4), [0, 1, 0, 1])
+        >>> {name: value.shape for name, value in clf.get_weights().items()}
+        {'output/weight': (4, 2), 'output/bias': (2,)}
+        """
+        check_is_fitted(self, "model_")
+        return {name: value.copy() for name, value in weights_by_name(self.network_).items()}
+
+    def set_weights(self, weights):
+        """Replace weights of a fitted network; a training that goes on begins with a new optimizer.
+
+        Parameters
+        ----------
+        weights : mapping of str to array-like
+            By "layer/parameter". Those that are not there stay.
+
+        Returns
+        -------
+        self : estimator instance
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``.
+        ValueError
+            If there is no such weight, or it has another shape or values that are not finite. None has been
+            replaced by then.
+        """
+        check_is_fitted(self, "model_")
+        self.model_ = self.model_.replace(network=with_weights(self.network_, weights))
+        self.__dict__.pop("_training_state", None)
+        return self
 
     # Pictures of the layers
 

@@ -207,6 +207,42 @@ def standardize(
     )
 
 
+def fixed_scaling(format: ImageFormat, scaling) -> ImageFormat:
+    """Return a format with given means and deviations of channels.
+
+    Parameters
+    ----------
+    format : ImageFormat
+    scaling : (mean, deviation)
+        Each a number, or one for each channel.
+
+    Raises
+    ------
+    ValueError
+        If they are no finite numbers, not as many as channels, or a deviation is not positive.
+
+    Examples
+    --------
+    >>> format = ImageFormat((32, 32, 3), False, np.dtype("float32"))
+    >>> fixed_scaling(format, ((0.485, 0.456, 0.406), 0.25)).deviation
+    array([0.25, 0.25, 0.25], dtype=float32)
+    """
+    channels = format.image_shape[-1]
+    try:
+        mean, deviation = (
+            np.broadcast_to(np.asarray(part, np.float64), channels).astype(format.dtype) for part in scaling
+        )
+        is_valid = np.isfinite(mean).all() and np.isfinite(deviation).all() and (deviation > 0).all()
+    except (TypeError, ValueError):
+        is_valid = False
+    if not is_valid:
+        raise ValueError(
+            f"input_scaling must be 'standardize', None or (mean, deviation), finite numbers for each of the "
+            f"{channels} channels, deviations > 0, got {scaling!r}"
+        )
+    return replace(format, mean=mean, deviation=deviation)
+
+
 def check_growth(before: np.ndarray, after: np.ndarray) -> None:
     """Raise a ValueError if a deviation grows so much that the images before would all look alike."""
     outliers = (before > 0) & (after > LARGEST_GROWTH * before)

@@ -1,9 +1,10 @@
 """Samples to train on: what labels and weights are accepted, how they are encoded and split."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import ceil
 from numbers import Real
+from typing import Any
 
 import numpy as np
 from sklearn.model_selection import train_test_split
@@ -212,6 +213,25 @@ def class_weights(
     if not any(weights):
         raise ValueError(f"class_weight is zero for every class, got {shorten(class_weight)}")
     return np.array(weights, dtype=np.float64)
+
+
+def check_validation_arguments(given: Mapping[str, Any], early_stopping: bool) -> None:
+    """Raise a ValueError unless validation data are complete and wanted.
+
+    Parameters
+    ----------
+    given : mapping of str to object
+        The arguments X_val, y_val and sample_weight_val of ``fit``.
+    early_stopping : bool
+    """
+    X_val, y_val, weights = given.values()
+    if (X_val is None) != (y_val is None):
+        missing = "y_val" if y_val is None else "X_val"
+        raise ValueError(f"X_val and y_val must be given together, but {missing} is missing")
+    if weights is not None and X_val is None:
+        raise ValueError("sample_weight_val is given, but X_val and y_val are missing")
+    if X_val is not None and not early_stopping:
+        raise ValueError("X_val and y_val are given, but early_stopping=False: set it to True to use them")
 
 
 @dataclass

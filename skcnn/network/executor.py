@@ -93,7 +93,12 @@ class Executor:
         self.network, self.pool = network, pool
         if training:
             setup = Setup(
-                network.nodes, network.params, network.dtype, network.trained, input_gradient=input_gradient
+                network.nodes,
+                network.params,
+                network.dtype,
+                network.trained,
+                input_gradient=input_gradient,
+                frozen=network.frozen,
             )
             prepared = []
         else:

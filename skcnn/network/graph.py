@@ -86,8 +86,9 @@ class Graph:
         The first reads the images.
     ends : dict of str to int
         The node that gives the result of each block, by its name; also of blocks within containers.
-    idle : set of str
-        Names of blocks that add no node: their results are their inputs.
+    spans : dict of str to range
+        The nodes that each block adds, by its name; also of blocks within containers. Empty where the result
+        of a block is its input.
 
     Examples
     --------
@@ -101,7 +102,7 @@ class Graph:
 
     def __init__(self, input_shape: Shape):
         self.nodes = [Node("input", None, (), (), tuple(input_shape))]
-        self.ends, self.idle = {}, set()
+        self.ends, self.spans = {}, {}
 
     def shape(self, node: int) -> Shape:
         """Return the shape of the result of a node."""
@@ -152,10 +153,8 @@ class Graph:
         except ERRORS as error:
             where = f"{describe_block(name, block)}, on input of shape {self.shape(source)}"
             raise MisfitError(f"{where}: {error}") from error
-        self.ends[name] = end
-        if len(self.nodes) == n_nodes:
-            self.idle.add(name)
-        return self.ends[name]
+        self.ends[name], self.spans[name] = end, range(n_nodes, len(self.nodes))
+        return end
 
     def connect_all(self, blocks: list[tuple[str, Block]], source: int) -> int:
         """Let named blocks add their nodes, each after the one before; see :meth:`connect`."""

@@ -1,8 +1,10 @@
 """Which node gives the result of a layer, by the name that users know the layer by."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from skcnn.layers.convolution import Convolution
+from skcnn.layers.naming import suggestion
 from skcnn.network.graph import Graph
 
 
@@ -39,11 +41,46 @@ def result_node(graph: Graph, layer: str, *, parameter: str = "layer") -> int:
 
 def names_of_nodes(graph: Graph) -> dict[int, str]:
     """Return a name for each node that gives the result of a layer: the shortest of those that add it."""
-    idle, names = graph.idle, {}
+    names = {}
     for name, index in result_nodes(graph).items():
-        if name not in idle:
+        if graph.spans.get(name, True):  # a block that adds no node is not that of its result
             names[index] = min(name, names.get(index, name), key=len)
     return names
+
+
+def factors_of_nodes(graph: Graph, factors: Mapping[str, float], *, parameter: str) -> dict[str, float]:
+    """Return the factors of nodes from a mapping by names of layers, or by what these begin with.
+
+    The longest key counts. The name of a layer stands for all nodes of it, a container's also for the layers
+    within it.
+
+    Parameters
+    ----------
+    graph : Graph
+    factors : mapping of str to float
+    parameter : str
+        Named in messages.
+
+    Raises
+    ------
+    ValueError
+        If a key stands for no node.
+    """
+    found, used = {}, set()
+    for index, node in enumerate(graph.nodes[1:], start=1):
+        keys = [
+            key
+            for key in factors
+            if (index in graph.spans[key] if key in graph.spans else node.name.startswith(key))
+        ]
+        if keys:
+            found[node.name] = float(factors[max(keys, key=len)])
+            used.update(keys)
+    for key in factors:
+        if key not in used:
+            layers = suggestion(key, [*graph.spans], "").replace("parameters", "names")
+            raise ValueError(f"{parameter} has the key {key!r}, but no layer has this name. {layers}")
+    return found
 
 
 def is_image(node) -> bool:

@@ -11,6 +11,7 @@ import numpy as np
 from skcnn.layers.base import Activation
 from skcnn.layers.contract import check_params
 from skcnn.layers.reshape import Flatten
+from skcnn.network.cut import SECTION, sections
 from skcnn.network.graph import Node
 from skcnn.random_streams import RandomStreams
 
@@ -44,6 +45,9 @@ class Network:
     params : dict of str to dict of str to ndarray
         Parameters by layer name and parameter name. Those with a gradient are views of ``vector``, so write
         into them, ``params["conv1"]["weight"][...] = 0``; they cannot be replaced.
+    frozen : frozenset of str
+        Names of layers that training leaves as they are, their running statistics included. Set by the fit
+        that trains the network, and not pickled.
     prediction_setup : PredictionSetup or None
         What the last prediction has worked out and the next one need not, see
         :func:`skcnn.network.setup.prediction_setup`. Neither copied nor pickled.
@@ -65,6 +69,7 @@ class Network:
         for layer, own in others.items():
             params[layer] = params.get(layer, {}) | dict(own)
         self.params = MappingProxyType({layer: MappingProxyType(own) for layer, own in params.items()})
+        self.frozen: frozenset[str] = frozenset()
         self.prediction_setup: Any = None
 
     @property
@@ -96,7 +101,8 @@ class Network:
 
     def buffers(self) -> dict[tuple[str, str], np.ndarray]:
         """Return the buffers, which training changes without a gradient, by (layer name, parameter name)."""
-        return {(name, key): self.params[name][key] for name, key in self._buffer_names}
+        names = [(name, key) for name, key in self._buffer_names if name not in self.frozen]
+        return {(name, key): self.params[name][key] for name, key in names}
 
     def arguments(self) -> dict:
         """Return what the constructor takes but for nodes and dtype: arrays, names and numbers."""
@@ -109,7 +115,9 @@ class Network:
         shape = nodes[-1].output_shape
         if len(shape) == 3:
             nodes = (*nodes, Node("", Flatten(), (index,), (shape,), (prod(shape),)))
-        return Network(nodes, self.dtype, **self.arguments())
+        network = Network(nodes, self.dtype, **self.arguments())
+        network.frozen = self.frozen
+        return network
 
     def after(self, index: int) -> "Network":
         """Return a network of the nodes after one, which reads its results; the parameters are copied.
@@ -135,7 +143,9 @@ class Network:
         arguments = self.arguments() | {"vector": self.vector.copy()}
         for layer, name in self._buffer_names:
             arguments["others"][layer][name] = self.params[layer][name].copy()
-        return Network(self.nodes, self.dtype, **arguments)
+        network = Network(self.nodes, self.dtype, **arguments)
+        network.frozen = self.frozen
+        return network
 
     def snapshot(self):
         """Return a copy of all parameters that training changes, for :meth:`restore`."""
@@ -154,8 +164,31 @@ class Network:
 
     @property
     def trained(self) -> set[str]:
-        """Names of the layers that have parameters with a gradient."""
-        return {name for name, _, _ in self._layout}
+        """Names of the layers that have parameters to train."""
+        return {name for name, _, _ in self._layout} - self.frozen
+
+    def factors_of_sections(
+        self, factors: Mapping[str, float], size: int = SECTION
+    ) -> list[tuple[slice, float]]:
+        """Return sections of the vector of at most about a size, each with the factor of its layer.
+
+        Parameters
+        ----------
+        factors : mapping of str to float
+            Factors by layer name; 1 for those that are not there.
+        size : int, default=SECTION
+        """
+        if not factors:
+            return [(section, 1.0) for section in sections(self.n_params, size)]
+        found, start = [], 0
+        for layer, _, shape in self._layout:
+            factor = factors.get(layer, 1.0)
+            found += [
+                (slice(start + section.start, start + section.stop), factor)
+                for section in sections(prod(shape), size)
+            ]
+            start += prod(shape)
+        return found
 
     def multiply_adds(self) -> int:
         """Return the number of multiply-adds of a forward pass of one sample."""

@@ -1,12 +1,14 @@
 """Rewriting of lists of nodes into ones that give the same results with less work."""
 
 from collections import Counter
+from collections.abc import Set
 from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 
 from skcnn.layers import BatchNorm, Conv2D, DepthwiseConv2D, MaxPool2D
+from skcnn.layers.normalization import ChannelAffine
 from skcnn.network.graph import Node
 from skcnn.network.network import Params
 
@@ -52,6 +54,44 @@ def fuse(nodes: tuple[Node, ...]) -> tuple[Node, ...]:
             activation.name, activation.layer, (index,), (pooling.output_shape,), pooling.output_shape
         )
     return tuple(fused)
+
+
+def freeze(nodes: tuple[Node, ...], params: Params, frozen: Set[str]) -> tuple[tuple[Node, ...], Params]:
+    """Return nodes for training in which each frozen BatchNorm is what it is in prediction.
+
+    With running statistics that do not change, it multiplies each channel by a number and adds another.
+
+    Parameters
+    ----------
+    nodes : tuple of Node
+    params : mapping of str to mapping of str to ndarray
+        Parameters by layer name and parameter name.
+    frozen : set of str
+        Names of layers that are not trained.
+
+    Raises
+    ------
+    ValueError
+        If a frozen layer merges statistics and is no BatchNorm: how it goes backward without is not known.
+    """
+    rewritten, params = [], dict(params)
+    for node in nodes:
+        if node.merges and node.name in frozen:
+            if type(node.layer) is not BatchNorm:
+                raise ValueError(
+                    f"layer {node.name!r}, {node.layer!r}, cannot be frozen: it is no BatchNorm, and how it "
+                    "goes backward without statistics of the minibatch is not known"
+                )
+            scale = params[node.name]["scale"]
+            with np.errstate(all="ignore"):
+                factor, offset = node.layer.factor_and_offset(params[node.name])
+                params[node.name] = {
+                    "factor": factor.astype(scale.dtype),
+                    "offset": offset.astype(scale.dtype),
+                }
+            node = replace(node, layer=ChannelAffine())
+        rewritten.append(node)
+    return tuple(rewritten), params
 
 
 def fold(nodes: tuple[Node, ...], params: Params) -> tuple[tuple[Node, ...], Params]:

@@ -1,5 +1,6 @@
 """What an executor works out before it sees an image; that of predictions is kept for the next call."""
 
+from collections.abc import Set
 from math import prod
 
 import numpy as np
@@ -7,7 +8,7 @@ import numpy as np
 from skcnn.network.graph import Node
 from skcnn.network.network import Network, Params
 from skcnn.network.program import Program
-from skcnn.network.rewriting import fold, fuse
+from skcnn.network.rewriting import fold, freeze, fuse
 
 
 class Setup:
@@ -21,6 +22,8 @@ class Setup:
     dtype : numpy.dtype
     trained, input_gradient
         As for :class:`Program`.
+    frozen : set of str, default=()
+        Names of layers that are not trained.
 
     Attributes
     ----------
@@ -41,7 +44,9 @@ class Setup:
         trained: set[str] | None = None,
         *,
         input_gradient: bool = False,
+        frozen: Set[str] = frozenset(),
     ):
+        nodes, params = freeze(nodes, params, frozen)
         self.program = Program(fuse(nodes), trained, input_gradient=input_gradient)
         self.params: list = [params.get(node.name, {}) for node in self.program.nodes]
         self.plans = [None] + list(map(plan_of, self.program.nodes[1:]))

@@ -1,6 +1,6 @@
 """Data-dependent initialization: parameters that the training data set before training."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from math import prod, sqrt
 from typing import Any
 
@@ -18,6 +18,7 @@ def initialize_from_data(
     data: TrainingData,
     *,
     unit_variance: bool,
+    given: Set[str] = frozenset(),
     batch_size: int,
     seed: int,
     pool,
@@ -36,6 +37,8 @@ def initialize_from_data(
         Whether to scale the weights of each layer, too, so that its results have a variance of one over a
         minibatch. Weights whose scaled values would not be finite stay as they are, as do those of results
         that do not vary.
+    given : set of str
+        Layers whose parameters stay as they are.
     batch_size : int
         Largest number of samples of this minibatch, which each of these layers costs a pass of.
     seed : int
@@ -55,6 +58,8 @@ def initialize_from_data(
         rows = RandomStreams(seed).generator("data_initialization").permutation(len(data.images))[:batch_size]
         weights = np.ones(len(rows)) if data.weights is None else near_one(data.weights[rows])
     for index, node in enumerate(network.nodes[1:], start=1):
+        if node.name in given:
+            continue
         params: Any = network.params.get(node.name, {})
         if len(node.inputs) == 1 and node.layer.has_init_from_data:
             with node.name_errors():

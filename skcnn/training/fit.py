@@ -110,6 +110,8 @@ class Fit:
         The model of the calls before, None where training begins with initial weights.
     unit_variance : bool
         Whether initial weights are scaled by the data.
+    given : frozenset of str
+        Layers whose initial weights are given, so that the data do not change them.
     deadline : float
         Value of ``time.perf_counter`` at which it is to end.
     verbose : bool
@@ -132,6 +134,7 @@ class Fit:
     watch: UnwatchedFit | WatchedFit
     previous: Model | Any = None
     unit_variance: bool = False
+    given: frozenset[str] = frozenset()
     deadline: float = math.inf
     verbose: bool = False
     outcome: Outcome | None = None
@@ -258,6 +261,7 @@ class Fit:
                 network,
                 self.data,
                 unit_variance=self.unit_variance,
+                given=self.given,
                 batch_size=self.objective.batch_size,
                 seed=self.state.seed,
                 pool=self._pool,

@@ -176,7 +176,7 @@ class FullBatch:
         with hold_interrupts():
             loss = self._executor.gradients(self._batch, self._objective.loss)
             gradient = self._executor.reduce()
-            loss += add_penalty(network, gradient, self._objective.alpha)
+            loss += add_penalty(network, gradient, self._objective)
         network.set_buffers(self._executor.buffers)
         if not (np.isfinite(loss) and np.isfinite(gradient).all() and has_finite_parameters(network)):
             if self._iterate is None:

@@ -152,7 +152,7 @@ def loss_and_gradient(
     loss = executor.gradients(batch, objective.loss)
     gradient = executor.reduce()
     if not objective.optimizer.decouples_decay:
-        loss += add_penalty(network, gradient, objective.alpha)
+        loss += add_penalty(network, gradient, objective)
     if not math.isfinite(loss):
         raise DivergenceError(f"the loss became {loss} at step {state.step + 1}")
     return loss, gradient
@@ -175,20 +175,22 @@ def update(
     network, optimizer, averaging = executor.network, objective.optimizer, objective.averaging
     if objective.clip_norm is not None:
         clip_norm(gradient, objective.clip_norm)
-    if optimizer.decouples_decay and objective.alpha != 0:
-        decayed = network.vector[: network.n_decayed]
-        np.multiply(decayed, 1 - learning_rate * objective.alpha, out=decayed)
+    decays = optimizer.decouples_decay and objective.alpha != 0
 
-    def update_section(section):
+    def update_section(section_and_factor):
+        section, factor = section_and_factor
         slots = {name: slot[section] for name, slot in state.slots.items()}
-        weights = network.vector[section]
-        optimizer.update(
-            weights, gradient[section], slots, step=state.n_updates + 1, learning_rate=learning_rate
-        )
+        weights, rate = network.vector[section], factor * learning_rate
+        if decays and section.start < network.n_decayed:
+            decayed = weights[: network.n_decayed - section.start]
+            np.multiply(decayed, 1 - rate * objective.alpha, out=decayed)
+        if factor != 0:
+            optimizer.update(weights, gradient[section], slots, step=state.n_updates + 1, learning_rate=rate)
         if averaging and averaging.each_step:
             averaging.update(slots["average"], weights, state.n_averaged)
 
-    executor.pool.run(update_section, sections(network.n_params, executor.pool.cut.section))
+    size = executor.pool.cut.section
+    executor.pool.run(update_section, network.factors_of_sections(objective.factors, size))
     network.set_buffers(executor.buffers)
     if not has_finite_parameters(network):
         raise DivergenceError(f"a weight or running statistic ceased to be finite at step {state.step + 1}")
@@ -290,16 +292,17 @@ def has_finite_scores(
     return bool(np.isfinite(scores).all())
 
 
-def add_penalty(network: Network, gradient: np.ndarray, alpha: float) -> float:
-    """Add the gradient of ``alpha / 2 * sum(weight ** 2)`` and return this penalty."""
+def add_penalty(network: Network, gradient: np.ndarray, objective: Objective) -> float:
+    """Add the gradient of ``alpha / 2 * sum(weight ** 2)`` and return it; frozen weights are left out."""
+    alpha, squares = objective.alpha, 0.0
     if alpha == 0:
         return 0.0
-    squares = 0.0
-    for section in sections(network.n_decayed):
-        weights = network.vector[: network.n_decayed][section]
-        squares += float(np.dot(weights, weights))
-        of_weights = gradient[: network.n_decayed][section]
-        np.add(of_weights, alpha * weights, out=of_weights)
+    for section, factor in network.factors_of_sections(objective.factors):
+        weights = network.vector[section][: max(0, network.n_decayed - section.start)]
+        if factor != 0 and len(weights):
+            squares += float(np.dot(weights, weights))
+            of_weights = gradient[section][: len(weights)]
+            np.add(of_weights, alpha * weights, out=of_weights)
     return alpha / 2 * squares
 
 

@@ -147,12 +147,15 @@ class History:
         those of calls of ``partial_fit`` after it.
     objective : str
         What decides whether losses can be compared.
+    init_report : dict or None
+        What initial weights were taken over from elsewhere, None where none were asked for.
     history, loss_curve, batch_losses, validation_scores, best_validation_score, best_loss, loss, n_iter, t
         As the attributes of :class:`skcnn.ConvNetClassifier` of these names with an underscore.
     """
 
     mean_weight: float
     objective: str
+    init_report: dict[str, list[str]] | None = None
     history: list[dict] = field(default_factory=list)
     loss_curve: list[float] = field(default_factory=list)
     batch_losses: list[float] = field(default_factory=list)

@@ -104,7 +104,9 @@ def average_statistics(executor: Executor, batches: Iterable[tuple[Batch, float]
     """Give a network the average of the statistics of minibatches, by the weight of each; counts add up."""
     network = executor.network
     blank = {where: np.zeros_like(value) for where, value in network.buffers().items()}
-    counted = {(node.name, name) for node in network.nodes[1:] for name in node.layer.count_params}
+    counted = {
+        (node.name, name) for node in network.nodes[1:] for name in node.layer.count_params
+    } & blank.keys()
     sums: dict = dict.fromkeys(blank, 0.0)
     weights = []
     for batch, weight in batches:

@@ -95,6 +95,9 @@ class Objective:
         component of the gradient at which it has converged.
     patience : int or inf
         Epochs without improvement after which training has stopped to improve.
+    factors : dict of str to float
+        Factors of the learning rate by layer, 1 for those that are not there. A layer of factor 0 is frozen:
+        its weights do not change, and its batch normalization uses running statistics.
     """
 
     loss: Loss
@@ -109,3 +112,4 @@ class Objective:
     shuffle: bool = True
     tol: float = 1e-4
     patience: float = 10
+    factors: dict[str, float] = field(default_factory=dict)

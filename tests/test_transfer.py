@@ -1,0 +1,233 @@
+"""Tests of networks that start with weights of others, and of learning rates by layer."""
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection import GridSearchCV
+from small_classifiers import fitted_classifier, make_classifier, make_images
+
+from skcnn import BatchNorm, Conv2D, Dense, Dropout, MaxPool2D, PatchWhitening, ReLU, Residual
+
+X, Y = make_images(30)
+LAYERS = [
+    ("conv1", Conv2D(3)),
+    ("norm1", BatchNorm()),
+    ("relu1", ReLU()),
+    ("block", Residual([Conv2D(3), BatchNorm()])),
+    ("pool", MaxPool2D()),
+    ("dense", Dense(4, activation="prelu")),
+]
+FRONT = {"conv1": 0, "norm1": 0, "block": 0}
+
+
+def make_net(**params):
+    return make_classifier(LAYERS, **params)
+
+
+@pytest.fixture(scope="module")
+def source():
+    return fitted_classifier(LAYERS, X=X, y=Y, max_iter=1)
+
+
+def changed_weights(net, source):
+    """Return the names of weights that differ from those of a source."""
+    before = source.get_weights()
+    return {name for name, value in net.get_weights().items() if value.tobytes() != before[name].tobytes()}
+
+
+def layers_of(names):
+    return {name.partition("/")[0] for name in names}
+
+
+# Learning rates by layer
+
+
+@pytest.mark.parametrize("averaging", ["ema", "swa", None])
+@pytest.mark.parametrize("solver", ["adamw", "sgd", "lbfgs"])
+def test_frozen_layers_keep_their_bits(solver, averaging, source):
+    params = {"solver": solver, "averaging": averaging, "alpha": 0.1, "clip_norm": 0.5, "averaging_start": 0}
+    net = make_net(init=FrozenEstimator(source), learning_rate_factors=FRONT, **params).fit(X, Y)
+    assert layers_of(changed_weights(net, source)) == {"dense", "dense_prelu", "output"}
+    assert net.n_params_ == source.n_params_
+
+
+def test_frozen_layers_stay_frozen_over_calls_and_thaw(source):
+    net = make_net(init=FrozenEstimator(source), learning_rate_factors=FRONT, warm_start=True).fit(X, Y)
+    net.fit(X, Y)
+    net.partial_fit(X[:9], Y[:9])
+    assert "conv1" not in layers_of(changed_weights(net, source))
+    net.set_params(learning_rate_factors={"": 0.1}).fit(X, Y)
+    assert layers_of(changed_weights(net, source)) == layers_of(source.get_weights())
+
+
+def test_the_longest_key_counts_and_names_stand_for_all_within():
+    net = make_net(learning_rate_factors={"": 0.0, "de": 0.5, "block": 2, "block__conv2d_1": 0.25}).fit(X, Y)
+    frozen = {name for name in layers_of(net.get_weights()) if name in net.network_.frozen}
+    assert frozen == {"conv1", "norm1", "output"}
+
+
+@pytest.mark.parametrize("factor", [0.25, 3])
+def test_a_factor_scales_the_step_of_its_layer(factor):
+    """One step of gradient descent without momentum: a factor of the learning rate is one of the change."""
+    params = {"solver": "sgd", "momentum": 0.0, "averaging": None, "batch_size": len(X), "max_iter": 1}
+    start = make_net(**params, learning_rate_init=1e-30).fit(X, Y).get_weights()
+    plain = make_net(**params).fit(X, Y).get_weights()
+    scaled = make_net(**params, learning_rate_factors={"dense": factor}).fit(X, Y).get_weights()
+    for name, value in start.items():
+        if not name.startswith(("norm1/running", "block__batchnorm_1/running")):
+            own = factor if layers_of([name]) <= {"dense", "dense_prelu"} else 1
+            tolerance = 10 * np.finfo(value.dtype).eps * max(1, factor) * max(1, np.abs(value).max())
+            np.testing.assert_allclose(
+                scaled[name] - value, own * (plain[name] - value), rtol=0, atol=tolerance
+            )
+
+
+def test_factors_of_one_change_no_bit():
+    plain, with_ones = (make_net(learning_rate_factors=factors).fit(X, Y) for factors in (None, {"": 1}))
+    assert changed_weights(with_ones, plain) == set()
+
+
+def test_weights_equal_repetition_with_frozen_layers(source):
+    repeats = 1 + np.arange(len(X)) % 3
+    params = {"batch_size": 1000, "averaging": None, "learning_rate_factors": FRONT | {"dense": 0.5}}
+    params |= {"init": FrozenEstimator(source), "input_scaling": (2, 3), "dtype": "float64"}
+    weighted = make_net(**params).fit(X, Y, sample_weight=repeats)
+    repeated = make_net(**params).fit(np.repeat(X, repeats, axis=0), np.repeat(Y, repeats))
+    np.testing.assert_allclose(weighted.decision_function(X), repeated.decision_function(X), atol=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("factors", "message"),
+    [
+        ({"conv": -1}, "'conv': -1"),
+        ({"conv1": np.inf}, "'conv1': inf"),
+        ({"conv1": "a"}, "'conv1': 'a'"),
+        ({1: 1.0}, "1: 1.0"),
+        ({"convv1": 1.0}, "'convv1'.*'conv1'"),
+        ({"": 0}, "nothing to train"),
+        ([("conv1", 1)], "learning_rate_factors"),
+    ],
+)
+def test_factors_that_make_no_sense_are_refused(factors, message):
+    net = make_net(learning_rate_factors=factors)
+    with pytest.raises(ValueError, match=message):
+        net.fit(X, Y)
+    assert not hasattr(net, "model_")
+
+
+def test_lbfgs_takes_no_factors_but_zero_and_one():
+    with pytest.raises(ValueError, match="lbfgs"):
+        make_net(solver="lbfgs", learning_rate_factors={"dense": 0.5}).fit(X, Y)
+
+
+# Initial weights from elsewhere
+
+
+@pytest.mark.parametrize("kind", ["mapping", "estimator"])
+def test_initial_weights_are_taken_over(kind, source):
+    """With a learning rate of almost zero, predictions are those of the source."""
+    init = source.get_weights() if kind == "mapping" else FrozenEstimator(source)
+    scaling = source.model_.format.mean, source.model_.format.deviation
+    params = {"input_scaling": scaling} if kind == "mapping" else {}
+    frozen = {"norm1": 0, "block": 0}
+    net = make_net(init=init, learning_rate_init=1e-30, learning_rate_factors=frozen, alpha=0, **params)
+    net.fit(X, Y)
+    assert changed_weights(net, source) == set()
+    np.testing.assert_array_equal(net.predict_proba(X), source.predict_proba(X))
+    assert net.init_report_["taken"] == list(source.get_weights())
+    assert make_net().fit(X, Y).init_report_ is None
+
+
+def test_with_other_classes_the_output_layer_is_new(source):
+    for labels in (np.array([3, 4, 5])[Y], Y % 2):
+        net = make_net(init=FrozenEstimator(source)).fit(X, labels)
+        report = net.init_report_
+        assert sorted(report["new"] + report["other shape"]) == ["output/bias", "output/weight"]
+        assert report["unused"] == []
+        assert net.predict(X).max() == labels.max()
+
+
+def test_what_is_given_is_not_taken_from_the_data():
+    layers = [PatchWhitening(activation="relu"), Dense(3)]
+    source = fitted_classifier(layers, X=X, y=Y)
+    others = X[::-1] ** 2
+    for params in ({}, {"init_scaling": "unit_variance"}):
+        net = make_classifier(layers, init=source.get_weights(), learning_rate_init=1e-30, alpha=0, **params)
+        assert changed_weights(net.fit(others, Y), source) == set()
+
+
+def test_initial_weights_can_be_searched(source):
+    grid = {"init": [None, FrozenEstimator(source)], "learning_rate_factors": [None, FRONT, {"dense": 0.5}]}
+    search = GridSearchCV(make_net(max_iter=1), grid, cv=2, error_score="raise").fit(X, Y)
+    assert len(search.cv_results_["params"]) == 6
+    cloned = clone(make_net(init=source.get_weights()))
+    assert cloned.fit(X, Y).init_report_["new"] == []
+
+
+def test_the_first_partial_fit_takes_initial_weights_and_later_ones_go_on(source):
+    net = make_net(init=FrozenEstimator(source), learning_rate_init=1e-30, alpha=0, averaging=None)
+    net.partial_fit(X, Y, classes=[0, 1, 2])
+    assert layers_of(changed_weights(net, source)) <= {"norm1", "block__batchnorm_1"}
+    net.set_params(learning_rate_init=1e-2).partial_fit(X, Y).partial_fit(X, Y)
+    assert "conv1" in layers_of(changed_weights(net, source))
+
+
+@pytest.mark.parametrize(
+    ("init", "message"),
+    [
+        ({"a": np.zeros(1)}, "init has no weight"),
+        ({}, "init has no weight"),
+        ({"output/bias": np.full(3, np.nan)}, "output/bias"),
+        (FrozenEstimator(make_classifier()), "fitted"),
+        (FrozenEstimator(Dropout()), "fitted"),
+        ("file.skcnn", "init"),
+        (make_classifier(), "init"),
+    ],
+)
+def test_init_that_is_of_no_use_is_refused(init, message):
+    net = make_net(init=init)
+    with pytest.raises(ValueError, match=message):
+        net.fit(X, Y)
+    assert not hasattr(net, "model_")
+
+
+# Weights of a fitted network
+
+
+def test_weights_are_read_and_replaced(source):
+    net = make_net(warm_start=True).fit(X, Y)
+    before = net.network_
+    assert net.set_weights(source.get_weights()) is net
+    assert changed_weights(net, source) == set()
+    assert net.network_ is not before  # who predicts meanwhile has the weights of before, all of them
+    weights = net.get_weights()
+    weights["conv1/weight"][...] = 0
+    assert changed_weights(net, source) == set()
+    net.fit(X, Y)
+    with pytest.raises(ValueError, match="conv1/bias"):
+        net.set_weights({"conv1/weight": weights["conv1/weight"], "conv1/bias": np.zeros(7)})
+    assert net.network_.params["conv1"]["weight"].any()
+
+
+# Fixed scaling
+
+
+def test_images_are_scaled_by_given_numbers():
+    mean, deviation = np.array([1.0, 2.0]), 4
+    scaled = make_net(input_scaling=(mean, deviation)).fit(X, Y)
+    plain = make_net(input_scaling=None).fit((X - mean) / deviation, Y)
+    np.testing.assert_allclose(
+        scaled.decision_function(X), plain.decision_function((X - mean) / deviation), rtol=1e-6
+    )
+    scaled = make_net(input_scaling=[0, (1, 2)]).partial_fit(X, Y, classes=[0, 1, 2]).partial_fit(10 * X, Y)
+    assert scaled.model_.format.deviation.tolist() == [1, 2]
+
+
+@pytest.mark.parametrize(
+    "scaling",
+    [(1, 0), (0, -1), (np.nan, 1), (0, np.inf), (0, 1, 2), (0,), ((1, 2, 3), 1), ("a", 1), (None, 1), 5],
+)
+def test_scaling_that_makes_no_sense_is_refused(scaling):
+    with pytest.raises(ValueError, match="input_scaling"):
+        make_net(input_scaling=scaling).fit(X, Y)
