@@ -15,7 +15,7 @@ from skcnn import ConvNetClassifier, ConvNetFeatures, _sklearn
 PACKAGE = Path(skcnn.__file__).parent
 
 FLOORS = [
-    {"_sklearn", "kernels", "random_streams", "tensor_file", "user_warnings"},
+    {"_sklearn", "fitted_attributes", "kernels", "random_streams", "tensor_file", "user_warnings"},
     {"encoding"},
     {"layers", "augmentation", "versions"},
     {"data"},
