@@ -14,7 +14,7 @@ from skcnn.augmentation import (
 )
 from skcnn.classifier import ConvNetClassifier
 from skcnn.features import ConvNetFeatures
-from skcnn.files import load, save
+from skcnn.files import SKOPS_TYPES, load, save
 from skcnn.layers import (
     CELU,
     ELU,
@@ -101,6 +101,7 @@ __all__ = [
     "Rescale",
     "Residual",
     "SELU",
+    "SKOPS_TYPES",
     "Sequential",
     "SiLU",
     "Sigmoid",

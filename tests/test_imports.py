@@ -38,6 +38,7 @@ EXTRAS = {
     "skcnn/inspection/plotting.py": "plot",
     "tests": "test",
     "tests/browser": "browser",
+    "tests/files": "files",
     "tests/parity": "bench",
     "examples": "examples",
     "examples/benchmarks": "bench",

@@ -1,6 +1,14 @@
 """A fitted estimator leaves the process, and comes back."""
 
+from skcnn.encoding import REGISTRY
 from skcnn.files.estimators import load, save
 from skcnn.tensor_file import FileError
 
-__all__ = ["FileError", "load", "save"]
+SKOPS_TYPES: list[str] = sorted(
+    f"{entry.cls.__module__}.{entry.cls.__qualname__}"
+    for entry in REGISTRY.values()
+    if entry.cls.__module__.partition(".")[0] == __package__.partition(".")[0]
+)
+"""The types of skcnn that fitted estimators are made of, for ``skops.io.load(path, trusted=SKOPS_TYPES)``."""
+
+__all__ = ["SKOPS_TYPES", "FileError", "load", "save"]
