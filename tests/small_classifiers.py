@@ -1,6 +1,7 @@
-"""Small fitted classifiers whose weights are away from their initial values, and numeric derivatives."""
+"""Small classifiers, fitted ones with weights away from their initial values, and numeric derivatives."""
 
 import numpy as np
+from numpy.testing import assert_array_equal
 from seeds import SEED, generator
 
 from skcnn import (
@@ -12,6 +13,7 @@ from skcnn import (
     Dropout,
     GlobalAvgPool2D,
     GroupNorm,
+    Layer,
     LeakyReLU,
     MaxPool2D,
     Parallel,
@@ -92,6 +94,30 @@ def fitted_classifier(layers=None, *, X=None, y=None, **params):
     if X is None:
         X, y = make_images()
     return shake(make_classifier(layers, **params).fit(X, y))
+
+
+def weights_of(classifier):
+    """Return all weights and running statistics of a fitted classifier by name."""
+    params = classifier.network_.params
+    return {f"{layer}.{key}": value for layer in params for key, value in params[layer].items()}
+
+
+def assert_same_weights(classifier, other):
+    """Assert that the weights and running statistics of two fitted classifiers have the same bits."""
+    weights, others = weights_of(classifier), weights_of(other)
+    assert weights.keys() == others.keys()
+    for name, value in weights.items():
+        assert_array_equal(value, others[name], err_msg=name)
+
+
+class PassingLayer(Layer):
+    """Passes its input on; a subclass notes or breaks something on the way."""
+
+    def forward(self, params, X, unit, *, training, out):
+        return X
+
+    def backward(self, params, dY, unit, *, need_dX, out):
+        return dY
 
 
 def numeric_gradient(function, X, step=1e-5):
