@@ -4,23 +4,24 @@ import os
 import subprocess
 import sys
 import textwrap
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-from seeds import SEED, generator
+from seeds import generator
+from small_classifiers import make_classifier
 from threadpoolctl import threadpool_info
 
-from skcnn import BatchNorm, Conv2D, ConvNetClassifier, MaxPool2D
+from skcnn import BatchNorm, Conv2D, MaxPool2D
 
 X = generator(0).normal(size=(60, 12, 12, 3)).astype(np.float32)
 Y = np.arange(60) % 3
 TIMEOUT = 120
 
 
-def make_net(**params):
-    layers = [Conv2D(16, activation="relu"), BatchNorm(), MaxPool2D(), Conv2D(16)]
-    defaults = {"layers": layers, "max_iter": 2, "batch_size": 20, "random_state": SEED}
-    return ConvNetClassifier(**(defaults | params))
+LAYERS = [Conv2D(16, activation="relu"), BatchNorm(), MaxPool2D(), Conv2D(16)]
+
+make_net = partial(make_classifier, layers=LAYERS, batch_size=20)
 
 
 def blas_limits():
