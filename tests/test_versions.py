@@ -15,10 +15,6 @@ from sklearn.exceptions import InconsistentVersionWarning
 from skcnn.versions import versions
 
 
-def through_pickle(protocol):
-    return lambda net, folder: pickle.loads(pickle.dumps(net, protocol))
-
-
 def through_joblib(compress=0, mmap_mode=None):
     def send(net, folder):
         joblib.dump(net, folder / "net.joblib", compress=compress)
@@ -28,16 +24,19 @@ def through_joblib(compress=0, mmap_mode=None):
 
 
 WAYS = {
-    **{f"pickle {protocol}": through_pickle(protocol) for protocol in range(pickle.HIGHEST_PROTOCOL + 1)},
+    "pickle 0": lambda net, folder: pickle.loads(pickle.dumps(net, 0)),
+    "pickle": lambda net, folder: pickle.loads(pickle.dumps(net, pickle.HIGHEST_PROTOCOL)),
     "joblib": through_joblib(),
     "joblib, compressed": through_joblib(compress=3),
     "joblib, mapped": through_joblib(mmap_mode="r"),
     "deep copy": lambda net, folder: copy.deepcopy(net),
 }
+KINDS = ["plain", "average", "start from data"]
 
 
-@pytest.mark.parametrize("way", list(WAYS))
-@pytest.mark.parametrize("kind", ["plain", "partial fit", "average", "start from data"])
+@pytest.mark.parametrize(
+    ("kind", "way"), [*(("partial fit", way) for way in WAYS), *((kind, "joblib, mapped") for kind in KINDS)]
+)
 def test_a_round_trip_keeps_every_bit(kind, way, tmp_path):
     """Of predictions and of training that goes on, which leaves the file alone; without a warning."""
     net = pickles.TRAININGS[kind]()
