@@ -2,19 +2,21 @@
 
 import re
 import tracemalloc
+from contextlib import nullcontext
+from functools import partial
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 from extras import build, data_frame
 from numpy.testing import assert_array_equal
-from seeds import SEED, generator
+from seeds import SEED
+from small_classifiers import make_classifier, make_images
 
 import skcnn
 from skcnn import (
     BatchNorm,
     Conv2D,
-    ConvNetClassifier,
     Dense,
     DepthwiseConv2D,
     Dropout,
@@ -29,13 +31,10 @@ from skcnn import (
     Sequential,
     ZeroPad2D,
 )
-from skcnn.architecture import lenet5, small_resnet, small_vgg
-from skcnn.layers import Layer
-from skcnn.network.summary import LAYER_WIDTH, as_written, size_text
+from skcnn.architecture import lenet5
+from skcnn.network.summary import LAYER_WIDTH, NetworkSummary, as_written, size_text
 
-N_SAMPLES = 12
-X = generator(0).normal(size=(N_SAMPLES, 8, 6, 2))
-Y = np.arange(N_SAMPLES) % 3
+X, Y = make_images(12, (8, 6, 2))
 
 CHAIN = [("conv1", Conv2D(4)), ("norm1", BatchNorm()), ("relu1", ReLU()), MaxPool2D(2), Dense(3)]
 
@@ -46,19 +45,12 @@ BRANCHES = [
     ("pool", GlobalAvgPool2D()),
 ]
 
-
-def make_net(layers=None, **params):
-    defaults = {"conv_layer_sizes": (2,), "hidden_layer_sizes": (4,), "max_iter": 1, "random_state": SEED}
-    return ConvNetClassifier(layers, **(defaults | params))
+make_net = partial(make_classifier, max_iter=1)
 
 
 def images(*shape):
     """Two images, as float32."""
     return np.zeros((2, *shape), np.float32)
-
-
-def column(summary, key):
-    return {record["name"]: record[key] for record in summary.records}
 
 
 # numbers
@@ -89,40 +81,13 @@ def test_a_small_convnet_by_hand():
 
 
 def test_lenet5_has_the_published_numbers():
-    """LeCun, Bottou, Bengio and Haffner (1998), section II.B, which counts a connection for each bias, too.
-
-    C3 is not among them: there it sees only some of the channels. Here it sees all, which makes 2,416
-    parameters, and 61,706 altogether: https://mnchapel.github.io/deep_learning_models/cnn/1998-11-01-lenet.html
-    """
+    """LeCun, Bottou, Bengio and Haffner (1998), section II.B: there is a connection for each bias, too."""
     summary = make_net(lenet5()).summary(images(28, 28, 1), range(2))
-    trained, multiply_adds = column(summary, "trained"), column(summary, "multiply_adds")
-    shapes = column(summary, "output_shape")
-    assert [shapes[name] for name in ("conv1", "pool1", "conv2", "pool2", "dense1", "dense2")] == [
-        (28, 28, 6),
-        (14, 14, 6),
-        (10, 10, 16),
-        (5, 5, 16),
-        (120,),
-        (84,),
-    ]
-    assert (trained["conv1"], multiply_adds["conv1"] + 28 * 28 * 6) == (156, 122_304)
-    assert (trained["dense1"], multiply_adds["dense1"] + 120) == (48_120, 48_120)
-    assert (trained["dense2"], multiply_adds["dense2"] + 84) == (10_164, 10_164)
-    assert trained["conv2"] == 2_416
-    digits = make_net(lenet5()).summary(np.zeros((10, 28, 28)), range(10))
-    assert column(digits, "trained")["output"] == 850
-    assert digits.totals["trained"] == 61_706
-
-
-def test_a_residual_network_of_twenty_layers_has_the_published_number_of_parameters():
-    """He, Zhang, Ren and Sun (2016), table 6: 0.27 million; by hand, with projections, to the last one."""
-    summary = make_net(small_resnet(blocks=3)).summary(np.zeros((10, 32, 32, 3)), range(10))
-    assert round(summary.totals["trained"] / 1e6, 2) == 0.27
-    convolutions = 9 * (3 * 16 + 6 * 16 * 16 + (16 + 5 * 32) * 32 + (32 + 5 * 64) * 64)
-    normalized = 7 * 16 + 6 * 32 + 6 * 64 + (32 + 64)  # the last two after projections
-    projections = 16 * 32 + 32 * 64
-    assert summary.totals["trained"] == convolutions + 2 * normalized + projections + 65 * 10
-    assert summary.totals["not_trained"] == 2 * normalized + 21  # one count of updates a layer
+    records = {record["name"]: record for record in summary.records}
+    published = {"conv1": (156, 122_304), "dense1": (48_120, 48_120), "dense2": (10_164, 10_164)}
+    for name, (n_parameters, n_connections) in published.items():
+        assert records[name]["trained"] == n_parameters
+        assert records[name]["multiply_adds"] + np.prod(records[name]["output_shape"]) == n_connections
 
 
 def test_containers_by_hand():
@@ -151,20 +116,9 @@ def test_containers_by_hand():
     ]
 
 
-def test_filters_from_the_data_are_not_trained():
-    summary = make_net([PatchWhitening()]).summary(images(8, 8, 3), [0, 1])
-    assert (summary.records[1]["trained"], summary.records[1]["not_trained"]) == (0, 2 * 2 * 3 * 24 + 24)
-
-
 @pytest.mark.parametrize(
     ("dtype", "given", "computed"),
-    [
-        ("auto", "u1", "float32"),
-        ("auto", "f4", "float32"),
-        ("auto", "f8", "float64"),
-        ("float32", "f8", "float32"),
-        ("float64", "u1", "float64"),
-    ],
+    [("auto", "u1", "float32"), ("auto", "f8", "float64"), ("float32", "f8", "float32")],
 )
 def test_bytes_are_those_of_the_dtype_computed_in(dtype, given, computed):
     summary = make_net(dtype=dtype).summary(X.astype(given), Y)
@@ -188,11 +142,7 @@ class Wider(Dense):
 STACKS = {
     "compact": None,
     "none": [],
-    "chain": CHAIN,
     "branches": BRANCHES,
-    "lenet": lenet5()[:2],
-    "vgg": small_vgg(filters=(2,)),
-    "resnet": small_resnet(filters=(2, 3)),
     "not all trained": [PatchWhitening(), DepthwiseConv2D(activation=LeakyReLU(0.2)), PReLU()],
     "sequence": [("stage", Sequential([ZeroPad2D(), Conv2D(2, groups=2)])), ("norm1", "passthrough")],
     "own class": [Wider(5), Dropout(0.3)],
@@ -213,30 +163,14 @@ def test_the_planned_network_is_the_one_that_fit_builds(layers):
 
 
 @pytest.mark.parametrize(
-    ("given", "image_shape", "data_format"),
-    [
-        ((8, 6, 2), None, "channels_last"),
-        ((2, 8, 6), None, "channels_first"),
-        ((96,), (8, 6, 2), "channels_last"),
-    ],
-)
-def test_images_in_any_layout(given, image_shape, data_format):
-    net = make_net(image_shape=image_shape, data_format=data_format)
-    assert net.summary(images(*given), [0, 1]).records[0]["output_shape"] == (8, 6, 2)
-
-
-@pytest.mark.parametrize(
-    ("image_shape", "data_format"),
-    [
-        ((8, 6), "channels_last"),
-        ((8, 6, 1), "channels_last"),
-        ((1, 8, 6), "channels_first"),
-        ((8, 6), "channels_first"),
-    ],
+    ("image_shape", "data_format"), [((8, 6), "channels_last"), ((2, 8, 6), "channels_first")]
 )
 def test_image_shape_stands_for_images(image_shape, data_format):
     net = make_net(image_shape=image_shape, data_format=data_format, dtype="float32")
-    assert net.summary(y=[0, 1]) == net.summary(images(*image_shape), [0, 1])
+    summary = net.summary(y=[0, 1])
+    assert summary.records[0]["output_shape"][:2] == (8, 6)
+    for given in (image_shape, (np.prod(image_shape),)):
+        assert net.summary(images(*given), [0, 1]) == summary
 
 
 def test_without_images_float32_is_assumed():
@@ -250,20 +184,12 @@ def test_without_labels_the_output_layer_is_unknown():
     """It is left out of the totals, and its share a class is told."""
     known, unknown = make_net(CHAIN).summary(X, Y), make_net(CHAIN).summary(X)
     assert unknown.records[:-1] == known.records[:-1]
-    assert unknown.records[-1] == {
-        "name": "output",
-        "layer": "Dense(?)",
-        "reads": ["dense_1"],
-        "output_shape": None,
-        "trained": None,
-        "not_trained": None,
-        "multiply_adds": None,
-        "activation_bytes": None,
-    }
+    keys = ("output_shape", "trained", "not_trained", "multiply_adds", "activation_bytes")
+    told = {"name": "output", "layer": "Dense(?)", "reads": ["dense_1"]}
+    assert unknown.records[-1] == told | dict.fromkeys(keys)
     for key, total in unknown.totals.items():
         assert total == known.totals[key] - known.records[-1][key]
     (note,) = unknown.notes
-    assert "Without y" in note
     per_class = [int(number) for number in re.findall(r"\d+", note)]
     assert per_class == [known.records[-1]["trained"] / 3, known.records[-1]["multiply_adds"] / 3]
     output, _, total = str(unknown).split("\n\n")[0].splitlines()[-3:]
@@ -278,12 +204,6 @@ def test_after_fit_parameters_have_no_say():
     assert net.summary() == before
 
 
-def test_partial_fit_counts_as_fit():
-    net = make_net(CHAIN)
-    planned = net.summary(X, Y)
-    assert net.partial_fit(X[:2], Y[:2], classes=[0, 1, 2]).summary() == planned
-
-
 # what stays as it is
 
 
@@ -292,36 +212,25 @@ def state_of(net):
 
 
 def make_frame():
-    return data_frame(X.reshape(N_SAMPLES, -1), columns=[f"pixel{index}" for index in range(8 * 6 * 2)])
+    return data_frame(X.reshape(len(X), -1), columns=[f"pixel{index}" for index in range(8 * 6 * 2)])
 
 
 @pytest.mark.parametrize(
-    "arguments",
-    [(X, Y), (X,), (None, Y), (), lambda: (make_frame(), Y)],
-    ids=["images and labels", "images", "labels", "nothing", "data frame"],
-)
-def test_nothing_is_set_on_the_estimator(arguments):
-    """Not even the names of features, which the check of images leaves behind."""
-    net = make_net(CHAIN, image_shape=(8, 6, 2))
-    before = state_of(net)
-    net.summary(*build(arguments))
-    assert state_of(net) == before
-
-
-@pytest.mark.parametrize(
-    ("layers", "arguments"),
+    ("layers", "arguments", "error"),
     [
-        (CHAIN, lambda: (make_frame(), Y[:3])),
-        (CHAIN, ("nonsense",)),
-        ([Dense(-1)], lambda: (make_frame(), Y)),
-        ([Conv2D(2, 9, padding=0)], ()),
+        (CHAIN, lambda: (make_frame(), Y), None),
+        (CHAIN, (), None),
+        (CHAIN, lambda: (make_frame(), Y[:3]), ValueError),
+        ([Dense(-1)], lambda: (make_frame(), Y), ValueError),
+        ([Conv2D(2, 9, padding=0)], (), ValueError),
     ],
-    ids=["labels", "images", "parameter of a layer", "shape"],
+    ids=["data frame", "nothing", "too few labels", "wrong parameter of a layer", "too small images"],
 )
-def test_nothing_is_set_by_a_failure(layers, arguments):
+def test_nothing_is_set_on_the_estimator(layers, arguments, error):
+    """Not even the names of features, which the check of images leaves behind."""
     net = make_net(layers, image_shape=(8, 6, 2))
     before = state_of(net)
-    with pytest.raises(ValueError):
+    with pytest.raises(error) if error else nullcontext():
         net.summary(*build(arguments))
     assert state_of(net) == before
 
@@ -335,31 +244,25 @@ def test_no_random_number_is_drawn():
     assert random_state.get_state()[2] == np.random.RandomState(SEED).get_state()[2]
 
 
-def test_a_fitted_network_is_left_alone():
+def test_the_summary_and_a_fitted_network_leave_each_other_alone():
     net = make_net(CHAIN).fit(X, Y)
-    scores = net.decision_function(X)
-    before = state_of(net)
-    net.summary(X, Y)
+    before, scores = state_of(net), net.decision_function(X)
+    net.summary(X, Y).records[1].clear()
     assert state_of(net) == before
     assert_array_equal(net.decision_function(X), scores)
+    assert net.summary() == make_net(CHAIN).summary(X, Y)
 
 
-@pytest.mark.parametrize(
-    "layers",
-    [
-        [Dense(10**6), BatchNorm(), Dense(10**6)],
-        [Conv2D(10**5), PReLU(), Conv2D(10**5, activation="prelu"), DepthwiseConv2D(depth_multiplier=10**5)],
-        [Residual([("conv1", Conv2D(10**5)), ("conv2", Conv2D(10**6)), BatchNorm()]), GlobalAvgPool2D()],
-    ],
-    ids=["dense", "convolutions", "residual"],
-)
-def test_a_network_without_memory_for_it_is_summarised(layers):
+def test_a_network_without_memory_for_it_is_summarised():
     """Its weights would take terabytes."""
+    layers = [Conv2D(10**5), PReLU(), Conv2D(10**5, activation="prelu")]
+    layers += [Residual([("conv1", Conv2D(10**5)), ("conv2", Conv2D(10**6)), BatchNorm()])]
+    layers += [DepthwiseConv2D(depth_multiplier=10**5), GlobalAvgPool2D(), Dense(10**6), BatchNorm()]
     tracemalloc.start()
     summary = make_net(layers, image_shape=(64, 64, 3)).summary()
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert summary.totals["trained"] > 10**10
+    assert summary.totals["trained"] > 10**16
     assert peak < 10**6
 
 
@@ -376,69 +279,40 @@ def test_a_layer_that_makes_parameters_to_tell_their_shapes_is_named_without_mem
 
 
 @pytest.mark.parametrize(
-    "params",
+    ("params", "given", "labels"),
     [
-        {"alpha": -1.0},
-        {"solver": "unknown"},
-        {"layers": "nonsense"},
-        {"layers": [Dense(0)]},
-        {"layers": [3]},
-        {"layers": [Conv2D(2, 20, padding="valid")]},
-        {"layers": [Conv2D(2, activation="unknown")]},
-        {"layers": [("a", Conv2D(2)), ("a", Conv2D(2))]},
-        {"layers": [("res1", Residual([("conv1", Conv2D(2, groups=3))]))]},
-        {"conv_layer_sizes": (0,)},
-        {"image_shape": (3, 3)},
-        {"image_shape": ("a", 3)},
-        {"augmentation": ["nonsense"]},
-        {"tta": [3]},
-        {"solver": "adamw", "learning_rate_init": 2.0, "alpha": 1.0},
+        ({"alpha": -1.0}, X, Y),
+        ({"layers": [Dense(0)]}, X, Y),
+        ({"layers": [Conv2D(2, 20, padding="valid")]}, X, Y),
+        ({"layers": [("a", Conv2D(2)), ("a", Conv2D(2))]}, X, Y),
+        ({"conv_layer_sizes": (0,)}, X, Y),
+        ({"image_shape": (3, 3)}, X, Y),
+        ({"augmentation": ["nonsense"]}, X, Y),
+        ({"tta": [3]}, X, Y),
+        ({"solver": "adamw", "learning_rate_init": 2.0, "alpha": 1.0}, X, Y),
+        ({}, "nonsense", Y),
+        ({}, np.full_like(X, np.nan), Y),
+        ({}, X[:0], Y[:0]),
+        ({}, X, Y[:-1]),
+        ({}, X, np.zeros(len(X))),
+        ({}, X, Y + 0.5),
     ],
-    ids=repr,
 )
-def test_parameters_are_refused_as_by_fit(params):
+def test_parameters_and_data_are_refused_as_by_fit(params, given, labels):
     with pytest.raises(ValueError) as by_fit:
-        make_net(**params).fit(X, Y)
+        make_net(**params).fit(given, labels)
     with pytest.raises(ValueError) as by_summary:
-        make_net(**params).summary(X, Y)
+        make_net(**params).summary(given, labels)
     assert type(by_summary.value) is type(by_fit.value)
     assert str(by_summary.value) == str(by_fit.value)
 
 
-@pytest.mark.parametrize(
-    ("images", "labels"),
-    [
-        ("nonsense", Y),
-        (X[0, 0, 0], Y),
-        (np.full_like(X, np.nan), Y),
-        (X[:0], Y[:0]),
-        (X, Y[:-1]),
-        (X, np.zeros(N_SAMPLES)),
-        (X, np.eye(3)[Y]),
-        (X, Y + 0.5),
-    ],
-    ids=["text", "one pixel", "NaN", "empty", "too few labels", "one class", "one-hot", "continuous"],
-)
-def test_data_are_refused_as_by_fit(images, labels):
-    with pytest.raises(ValueError) as by_fit:
-        make_net().fit(images, labels)
-    with pytest.raises(ValueError) as by_summary:
-        make_net().summary(images, labels)
-    assert str(by_summary.value) == str(by_fit.value)
+def test_without_a_shape_the_message_says_what_to_give():
+    with pytest.raises(ValueError, match="image_shape"):
+        make_net().summary(y=[0, 1])
 
 
-def test_layers_that_do_not_fit_are_named():
-    with pytest.raises(ValueError, match=r"layer 'wide', Conv2D.*on input of shape \(8, 6, 2\)"):
-        make_net([("wide", Conv2D(2, 9, padding="valid"))]).summary(X)
-
-
-@pytest.mark.parametrize("labels", [None, [0, 1]])
-def test_without_a_shape_the_message_says_what_to_give(labels):
-    with pytest.raises(ValueError, match="give X, or set image_shape"):
-        make_net().summary(y=labels)
-
-
-@pytest.mark.parametrize("labels", ["cat", 3, [[0, 1], [1, 0]], [[0], [1, 2]], [0.5, 1.5], [0, 0]])
+@pytest.mark.parametrize("labels", ["cat", [[0, 1], [1, 0]], [0.5, 1.5], [0, 0]])
 def test_labels_alone_are_checked(labels):
     with pytest.raises(ValueError, match="y|class"):
         make_net(image_shape=(8, 8)).summary(y=labels)
@@ -446,76 +320,45 @@ def test_labels_alone_are_checked(labels):
 
 def test_after_fit_images_and_labels_must_be_like_those_of_fit():
     net = make_net(CHAIN).fit(X, Y)
-    with pytest.raises(ValueError, match="expecting 96 features"):
-        net.summary(X[:, :4])
-    with pytest.raises(ValueError, match="wrong layout"):
-        net.summary(X.transpose(0, 3, 1, 2))
-    with pytest.raises(ValueError, match=r"labels \[7\] that are not among the classes"):
-        net.summary(X, np.where(Y == 2, 7, Y))
-    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
-        net.summary(X, Y[1:])
-    assert net.summary(X.reshape(N_SAMPLES, -1)[:1], [1]) == net.summary()
+    for given, labels, message in (
+        (X[:, :4], None, "96 features"),
+        (X.transpose(0, 3, 1, 2), None, "layout"),
+        (X, np.where(Y == 2, 7, Y), r"\[7\]"),
+        (X, Y[1:], r"\[12, 11\]"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            net.summary(given, labels)
+    assert net.summary(X.reshape(len(X), -1)[:1], [1]) == net.summary()
 
 
 # the table
 
 
 PRINTED = """\
-name     layer                         output shape  trained  not trained  multiply-adds  activation
--------  ----------------------------  ------------  -------  -----------  -------------  ----------
-input                                  (20, 20, 1)         0            0              0      1.6 kB
-wide     Conv2D(5, 1, use_bias=False)  (20, 20, 5)         5            0          2,000      8.0 kB
-pool     MaxPool2D(20)                 (1, 1, 5)           0            0              0        20 B
-flatten  Flatten()                     (5,)                0            0              0        20 B
-output   Dense(2)                      (2,)               12            0             10         8 B
--------  ----------------------------  ------------  -------  -----------  -------------  ----------
-total                                                     17            0          2,010      9.6 kB
-
-Parameters that are trained and that are not; multiply-adds of a forward pass of one sample; size of
-the output of each layer for one sample, in float32."""
+name       layer          reads            output shape  trained  not trained  multiply-adds  activation
+---------  -------------  ---------------  ------------  -------  -----------  -------------  ----------
+input                                      (20, 20, 1)         0            0              0      1.6 kB
+wide       Conv2D(5, 1)                    (20, 20, 5)        10            0          2,000      8.0 kB
+res__same  Dropout(0.2)                    (20, 20, 5)         0            0              0      8.0 kB
+res        Add()          wide, res__same  (20, 20, 5)         0            0              0      8.0 kB
+pool       MaxPool2D(20)                   (1, 1, 5)           0            0              0        20 B
+flatten    Flatten()                       (5,)                0            0              0        20 B
+output     Dense(2)                        (2,)               12            0             10         8 B
+---------  -------------  ---------------  ------------  -------  -----------  -------------  ----------
+total                                                         22            0          2,010     25.6 kB"""
 
 
 def test_the_printed_table():
-    layers = [("wide", Conv2D(5, 1, use_bias=False)), ("pool", MaxPool2D(20))]
-    summary = make_net(layers).summary(images(20, 20, 1), [0, 1])
-    assert str(summary) == repr(summary) == PRINTED
+    layers = [("wide", Conv2D(5, 1)), ("res", Residual([("same", Dropout(0.2))]))]
+    summary = make_net([*layers, ("pool", MaxPool2D(20))]).summary(images(20, 20, 1), [0, 1])
+    table, legend = str(summary).split("\n\n")
+    assert table == PRINTED
+    assert "float32" in legend
+    assert repr(summary) == str(summary)
 
 
-@pytest.mark.parametrize("layers", [CHAIN, BRANCHES], ids=["chain", "branches"])
-def test_columns_are_aligned(layers):
-    header, rule, *rows = str(make_net(layers).summary(X, Y)).split("\n\n")[0].splitlines()
-    assert rows[-2] == rule
-    ends = [match.end() for match in re.finditer("-+", rule)]
-    starts = [match.start() for match in re.finditer("-+", rule)]
-    table = [[line[start:end] for start, end in zip(starts, ends, strict=True)] for line in [header, *rows]]
-    del table[-2]
-    for *texts, trained, others, work, size in table:
-        assert all(text == text.lstrip() or not text.strip() for text in texts)
-        assert all(
-            not number.strip() or number == number.rstrip() for number in (trained, others, work, size)
-        )
-    for line in [header, *rows]:
-        assert all(line[end : end + 2].strip() == "" for end in ends)
-
-
-def test_what_is_read_is_shown_where_it_is_not_the_row_before():
+def test_what_is_read_is_not_shown_where_it_is_always_the_row_before():
     assert "reads" not in str(make_net(CHAIN).summary(X, Y))
-    summary = make_net(BRANCHES).summary(X, Y)
-    header, *rows = table_of(summary._repr_html_())
-    reads = {row[0]: row[header.index("reads")] for row in rows}
-    assert {name: shown for name, shown in reads.items() if shown} == {
-        "res1__projection": "conv1_relu",
-        "res1": "res1__projection__norm, res1__batchnorm_1",
-        "mixed__branch_1__conv2d_1": "res1_relu",
-        "mixed": "mixed__conv2d_1, mixed__branch_1__conv2d_2, res1_relu",
-    }
-
-
-def test_a_residual_block_without_a_projection_reads_across():
-    layers = [("conv1", Conv2D(2)), ("res1", Residual([Conv2D(2)]))]
-    summary = make_net(layers).summary(X, Y)
-    assert column(summary, "reads")["res1"] == ["conv1", "res1__conv2d_1"]
-    assert "conv1, res1__conv2d_1" in str(summary)
 
 
 def test_long_layers_are_cut_in_the_table_alone():
@@ -529,12 +372,12 @@ def test_long_layers_are_cut_in_the_table_alone():
 
 
 class Table(HTMLParser):
-    """Reads the cells of a table, and what is around them."""
+    """Reads the cells of the table of a summary, and what is around them."""
 
-    def __init__(self, html):
+    def __init__(self, summary):
         super().__init__()
         self.rows, self.tags, self.attributes = [], [], []
-        self.feed(html)
+        self.feed(summary._repr_html_())
         self.close()
 
     def handle_starttag(self, tag, attrs):
@@ -553,23 +396,17 @@ class Table(HTMLParser):
         self.tags.append(f"/{tag}")
 
 
-def table_of(html):
-    return Table(html).rows
-
-
-@pytest.mark.parametrize("layers", [CHAIN, BRANCHES], ids=["chain", "branches"])
-def test_the_html_table_holds_what_is_printed(layers):
-    summary = make_net(layers).summary(X)
-    rows = table_of(summary._repr_html_())
+def test_the_html_table_holds_what_is_printed():
+    summary = make_net(BRANCHES).summary(X)
     printed = str(summary).split("\n\n")[0].splitlines()
-    printed = [line for line in printed if not line.startswith("-")]
-    assert [" ".join(row).split() for row in rows] == [line.split() for line in printed]
-    assert len(rows) == 1 + len(summary.records) + 1
+    printed = [line.split() for line in printed if not line.startswith("-")]
+    assert [" ".join(row).split() for row in Table(summary).rows] == printed
+    assert len(printed) == 1 + len(summary.records) + 1
 
 
 def test_the_html_table_has_no_colours():
     """They are inherited from the page, and so are fonts."""
-    table = Table(make_net(BRANCHES).summary(X)._repr_html_())
+    table = Table(make_net(BRANCHES).summary(X))
     styles = " ".join(value for name, value in table.attributes if name == "style")
     assert styles
     assert not re.search("color|background|#|rgb|font", styles)
@@ -578,21 +415,10 @@ def test_the_html_table_has_no_colours():
 
 
 def test_text_is_escaped():
-    class Odd(Layer):
-        def __init__(self, text="<script>alert(1)</script> & more"):
-            self.text = text
-
-        def forward(self, params, X, unit, *, training, out):
-            return X
-
-        def backward(self, params, dY, unit, *, need_dX, out):
-            return dY
-
-    net = make_net([("<b>bold</b>", Odd("<i>&amp;</i>"))])
-    summary = net.summary(X, Y)
-    table = Table(summary._repr_html_())
-    assert table.rows[2][:2] == ["<b>bold</b>", "Odd('<i>&amp;</i>')"]
-    assert not set(table.tags) & {"b", "i", "script"}
+    record = make_net([]).summary(X).records[0] | {"name": "<b>bold</b>", "layer": "Odd('<i>&amp;</i>')"}
+    table = Table(NetworkSummary([record], "float32"))
+    assert table.rows[1][:2] == ["<b>bold</b>", "Odd('<i>&amp;</i>')"]
+    assert not set(table.tags) & {"b", "i"}
 
 
 def test_records_are_plain_and_make_a_data_frame():
@@ -606,12 +432,6 @@ def test_records_are_plain_and_make_a_data_frame():
         assert {type(value) for value in record.values()} <= {str, list, tuple, int, type(None)}
 
 
-def test_the_summary_shares_nothing_with_the_network():
-    net = make_net(CHAIN).fit(X, Y)
-    net.summary().records[1].clear()
-    assert net.summary() == make_net(CHAIN).summary(X, Y)
-
-
 # parts
 
 
@@ -619,32 +439,16 @@ def test_the_summary_shares_nothing_with_the_network():
     "text",
     [
         "ReLU()",
-        "Conv2D(3)",
-        "Conv2D(3, 5)",
         "Conv2D(3, (1, 2), strides=2, use_bias=False)",
         "PatchWhitening(kernel_size=3)",
         "PatchWhitening(8, 3, activation=LeakyReLU(0.3))",
         "AvgPool2D(3, strides=1, count_include_pad=True)",
-        "BatchNorm(epsilon=0.1)",
-        "Dense(4, activation='relu')",
     ],
 )
 def test_layers_are_shown_as_written(text):
     assert as_written(eval(text, dict(vars(skcnn)))) == text
 
 
-@pytest.mark.parametrize(
-    ("n_bytes", "text"),
-    [
-        (0, "0 B"),
-        (999, "999 B"),
-        (1000, "1.0 kB"),
-        (999_949, "999.9 kB"),
-        (999_950, "1.0 MB"),
-        (12_345_678, "12.3 MB"),
-        (2 * 10**9, "2.0 GB"),
-        (10**15, "1000.0 TB"),
-    ],
-)
-def test_sizes_have_units(n_bytes, text):
-    assert size_text(n_bytes) == text
+def test_sizes_have_units():
+    sizes = {0: "0 B", 999_949: "999.9 kB", 999_950: "1.0 MB", 2 * 10**9: "2.0 GB", 10**15: "1000.0 TB"}
+    assert {n_bytes: size_text(n_bytes) for n_bytes in sizes} == sizes
