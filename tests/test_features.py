@@ -2,10 +2,11 @@
 
 import pickle
 import tracemalloc
+from functools import partial
 
 import numpy as np
 import pytest
-from extras import data_frame, package, series
+from extras import data_frame, series
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.sparse import csr_array
 from sklearn import config_context
@@ -21,68 +22,53 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 from sklearn.utils import estimator_checks, get_tags
+from small_classifiers import make_classifier
 
-from skcnn import Conv2D, ConvNetClassifier, ConvNetFeatures, Dense
+from skcnn import Conv2D, ConvNetFeatures, Dense
 
 X, Y = load_digits(return_X_y=True)
 X, Y = X[:200], Y[:200]
 
+make_net = partial(make_classifier, hidden_layer_sizes=(5,), activation="relu")
 
-def make_net(**params):
-    defaults = {"conv_layer_sizes": (3,), "hidden_layer_sizes": (5,), "max_iter": 2, "random_state": 0}
-    return ConvNetClassifier(**(defaults | params))
-
-
-NAME_CHECKS = [
+CHECKS = [
     estimator_checks.check_transformer_get_feature_names_out,
     estimator_checks.check_transformer_get_feature_names_out_pandas,
     estimator_checks.check_get_feature_names_out_error,
     estimator_checks.check_set_output_transform,
+    estimator_checks.check_set_output_transform_pandas,
+    estimator_checks.check_global_output_transform_pandas,
     estimator_checks.check_dataframe_column_names_consistency,
     estimator_checks.check_param_validation,
 ]
 """Checks that scikit-learn runs on its own transformers, beside those of ``check_estimator``."""
 
-FRAME_CHECKS = [
-    estimator_checks.check_set_output_transform_pandas,
-    estimator_checks.check_global_output_transform_pandas,
-]
+
+def features_of(network, layer=None):
+    """Return the features of the digits by a network that is trained already."""
+    return ConvNetFeatures(network, layer, prefit=True).fit(X).transform(X)
 
 
-@pytest.mark.parametrize("check", NAME_CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.filterwarnings("ignore:X (does not have valid|has) feature names:UserWarning")
 def test_further_checks_of_scikit_learn(check):
-    check("ConvNetFeatures", ConvNetFeatures(make_net()))
-
-
-@pytest.mark.parametrize("check", FRAME_CHECKS, ids=lambda check: check.__name__)
-@pytest.mark.filterwarnings("ignore:X does not have valid feature names:UserWarning")
-@pytest.mark.filterwarnings(
-    "ignore:X has feature names, but ConvNetClassifier was fitted without:UserWarning"
-)
-def test_checks_that_mix_arrays_and_data_frames(check):
-    """They fit on one and transform the other, of which the warnings are right."""
+    """Some fit on arrays and transform data frames or the reverse, of which the warnings are right."""
     check("ConvNetFeatures", ConvNetFeatures(make_net()))
 
 
 def test_features_are_what_the_output_layer_reads():
     """Their products with its weights are the scores."""
     net = make_net().fit(X, Y)
-    features = ConvNetFeatures(net, prefit=True).fit(X).transform(X)
-    output = net.network_.params["output"]
+    features, output = features_of(net), net.network_.params["output"]
     assert_allclose(features @ output["weight"] + output["bias"], net.decision_function(X), atol=1e-9)
-    same = ConvNetFeatures(net, "dense1", prefit=True).fit(X).transform(X)
-    assert_array_equal(features, same)
+    assert_array_equal(features, features_of(net, "dense1"))
     assert (features >= 0).all()  # after the activation of the layer
 
 
-def test_names_and_frames():
-    package("pandas")
-    features = ConvNetFeatures(make_net(), "pool1").fit(X, Y).set_output(transform="pandas")
-    frame = features.transform(X[:2])
-    assert frame.shape == (2, 4 * 4 * 3)
-    assert frame.columns[:4].tolist() == ["pool1_0_0_0", "pool1_0_0_1", "pool1_0_0_2", "pool1_0_1_0"]
-    dense = ConvNetFeatures(make_net(), "dense1").fit(X, Y)
-    assert dense.get_feature_names_out().tolist() == [f"dense1_{number}" for number in range(5)]
+def test_features_of_images_have_names_of_pixels():
+    names = ConvNetFeatures(make_net(), "pool1").fit(X, Y).get_feature_names_out()
+    assert len(names) == 4 * 4 * 3
+    assert names[:4].tolist() == ["pool1_0_0_0", "pool1_0_0_1", "pool1_0_0_2", "pool1_0_1_0"]
 
 
 def test_a_network_is_trained_in_a_pipeline_or_stays_as_it_is():
@@ -95,24 +81,19 @@ def test_a_network_is_trained_in_a_pipeline_or_stays_as_it_is():
     clone(frozen).fit(X[:100], Y[:100])
     frozen.fit(X[:100], Y[:100])
     assert pickle.dumps(net.network_.vector) == before
-    assert_array_equal(
-        frozen[0].transform(X), ConvNetFeatures(net, "dense1", prefit=True).fit(X).transform(X)
-    )
+    assert_array_equal(frozen[0].transform(X), features_of(net, "dense1"))
 
 
-def test_features_of_a_pipeline_and_after_pickling():
-    pipeline = make_pipeline(StandardScaler(), make_net()).fit(X, Y)
-    features = ConvNetFeatures(pipeline, prefit=True).fit(X)
-    expected = ConvNetFeatures(pipeline[-1], prefit=True).fit(X).transform(pipeline[0].transform(X))
-    assert_array_equal(features.transform(X), expected)
-    assert_array_equal(pickle.loads(pickle.dumps(features)).transform(X), expected)
-
-
-def test_sample_weights_reach_the_network():
-    weights = np.linspace(0.1, 2, len(X))
-    features = ConvNetFeatures(make_net()).fit(X, Y, sample_weight=weights)
-    expected = make_net().fit(X, Y, sample_weight=weights)
-    assert_array_equal(features.estimator_.network_.vector, expected.network_.vector)
+def test_steps_of_a_pipeline_take_what_they_take():
+    """Missing values, say, and sparse arrays; also after pickling."""
+    missing = np.where(X == 8, np.nan, X)
+    for step, images in ((StandardScaler(), X), (SimpleImputer(), missing), (TruncatedSVD(9), csr_array(X))):
+        pipeline = make_pipeline(step, make_net()).fit(images, Y)
+        features = ConvNetFeatures(pipeline, prefit=True).fit(images)
+        inner = ConvNetFeatures(pipeline[-1], prefit=True).fit(X)
+        expected = inner.transform(pipeline[0].transform(images))
+        assert_array_equal(features.transform(images), expected)
+        assert_array_equal(pickle.loads(pickle.dumps(features)).transform(images), expected)
 
 
 def test_wrong_use_is_refused():
@@ -120,7 +101,7 @@ def test_wrong_use_is_refused():
         ConvNetFeatures(make_net()).transform(X)
     with pytest.raises(NotFittedError):
         ConvNetFeatures(make_net(), prefit=True).fit(X)
-    with pytest.raises(ValueError, match="layer must be one of.*'dense9'"):
+    with pytest.raises(ValueError, match="'dense9'"):
         ConvNetFeatures(make_net(), "dense9").fit(X, Y)
     with pytest.raises(TypeError, match="ConvNetClassifier"):
         ConvNetFeatures(SVC()).fit(X, Y)
@@ -130,25 +111,21 @@ def test_wrong_use_is_refused():
 
 @pytest.mark.parametrize(
     "estimator",
-    [
-        make_net(),
-        make_net(layers=[("conv1", Conv2D(2))]),
-        make_pipeline(StandardScaler(), make_net(image_shape=(8, 8))),
-    ],
-    ids=["compact", "layers", "pipeline"],
+    [make_net(), make_pipeline(StandardScaler(), make_net(image_shape=(8, 8)))],
+    ids=["network", "pipeline"],
 )
 def test_a_misspelt_layer_is_found_before_training(estimator, monkeypatch):
     def train(*arguments, **options):
         raise AssertionError("training has begun")
 
     monkeypatch.setattr("skcnn.estimator.BaseConvNet._fit", train)
-    with pytest.raises(ValueError, match="layer must be one of .*'conv1'.*, got 'conv9'"):
+    with pytest.raises(ValueError, match="'conv1'.* 'conv9'"):
         ConvNetFeatures(estimator, "conv9").fit(X, Y)
 
 
 def test_what_is_wrong_otherwise_is_said_as_by_fit():
     pipeline = make_pipeline(StandardScaler(), make_net(image_shape=28))
-    with pytest.raises(ValueError, match="The 'image_shape' parameter"):
+    with pytest.raises(ValueError, match="'image_shape'"):
         ConvNetFeatures(pipeline, "dense1").fit(X, Y)
     with pytest.raises(ValueError, match="ragged"):
         ConvNetFeatures(make_net(), "dense1").fit([np.zeros((8, 8)), np.zeros((8, 9))], [0, 1])
@@ -159,15 +136,19 @@ def test_what_is_wrong_otherwise_is_said_as_by_fit():
 def test_a_layer_that_a_pipeline_or_search_decides_upon_is_found_after_training():
     pipeline = make_pipeline(StandardScaler(), make_net(layers=[("conv1", Conv2D(2)), ("dense1", Dense(4))]))
     assert ConvNetFeatures(pipeline, "dense1").fit(X, Y).transform(X).shape == (len(X), 4)
-    with pytest.raises(ValueError, match="layer must be one of .*, got 'conv9'"):
-        ConvNetFeatures(pipeline, "conv9").fit(X, Y)
     search = GridSearchCV(make_net(), {"hidden_layer_sizes": [(4,), (4, 3)]}, cv=2)
-    with pytest.raises(ValueError, match="layer must be one of .*, got 'conv9'"):
-        ConvNetFeatures(search, "conv9").fit(X, Y)
+    features = ConvNetFeatures(search, "dense1").fit(X, Y)
+    assert_array_equal(features.transform(X), features_of(features.estimator_.best_estimator_, "dense1"))
+    for estimator in (pipeline, search):
+        with pytest.raises(ValueError, match="'conv9'"):
+            ConvNetFeatures(estimator, "conv9").fit(X, Y)
 
 
 def test_a_trained_network_needs_no_labels_and_has_a_dtype_of_its_own():
-    net = make_net().fit(X.astype(np.float64), Y)
+    tags = get_tags(ConvNetFeatures(make_net()))
+    assert tags.target_tags.required
+    assert tags.input_tags.three_d_array
+    net = make_net().fit(X, Y)
     for features in (ConvNetFeatures(net, prefit=True), ConvNetFeatures(FrozenEstimator(net))):
         tags = get_tags(features)
         assert not tags.target_tags.required
@@ -178,11 +159,9 @@ def test_a_trained_network_needs_no_labels_and_has_a_dtype_of_its_own():
 # what reaches the network, and in what form
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32", "uint8"])
-def test_features_have_the_dtype_computed_in(dtype):
-    images = X.astype(dtype)
-    features = ConvNetFeatures(make_net()).fit(images, Y).transform(images)
-    assert features.dtype == ("float64" if dtype == "float64" else "float32")
+def test_features_have_the_dtype_computed_in():
+    images = X.astype("uint8")
+    assert ConvNetFeatures(make_net()).fit(images, Y).transform(images).dtype == "float32"
     double = ConvNetFeatures(make_net(dtype="float64")).fit(images, Y)
     assert double.transform(images).dtype == "float64"
     assert get_tags(double).transformer_tags.preserves_dtype == []
@@ -192,8 +171,7 @@ def test_features_of_images_are_flattened_channels_last():
     """As maxima of pooling show, which are those of four neighbours in each channel."""
     net = make_net().fit(X.reshape(-1, 8, 8), Y)
     features = ConvNetFeatures(net, "pool1", prefit=True).fit(X).transform(X.reshape(-1, 8, 8, 1))
-    before = ConvNetFeatures(net, "activation1", prefit=True).fit(X).transform(X)
-    maxima = before.reshape(-1, 4, 2, 4, 2, 3).max(axis=(2, 4))
+    maxima = features_of(net, "conv1").reshape(-1, 4, 2, 4, 2, 3).max(axis=(2, 4))
     assert_array_equal(features, maxima.reshape(len(X), -1))
 
 
@@ -219,16 +197,6 @@ def test_a_memory_map_is_not_copied_whole(tmp_path):
     growth = peak_of(images) - peak_of(images[: n_images // 4])
     added = n_images * 3 // 4
     assert growth < 2 * added * 5 * 4 < added * 32 * 32 / 20
-
-
-def test_steps_of_a_pipeline_take_what_they_take():
-    """Missing values, say, and sparse arrays."""
-    missing = np.where(X == 8, np.nan, X)
-    for step, images in ((SimpleImputer(), missing), (TruncatedSVD(9), csr_array(X))):
-        pipeline = make_pipeline(step, make_net()).fit(images, Y)
-        found = ConvNetFeatures(pipeline, prefit=True).fit(images).transform(images)
-        inner = ConvNetFeatures(pipeline[-1], prefit=True).fit(X)
-        assert_array_equal(found, inner.transform(pipeline[0].transform(images)))
 
 
 def test_names_of_columns_are_those_of_the_data_frame():
@@ -263,11 +231,10 @@ def test_other_names_of_columns_are_refused():
             features.get_feature_names_out(names)
 
 
-@pytest.mark.parametrize("image_shape", [None, (8, 8)])
 @pytest.mark.parametrize("collected", [list, series, lambda images: data_frame({"image": images})])
-def test_layers_are_planned_for_the_images_in_a_collection(collected, image_shape):
+def test_layers_are_planned_for_the_images_in_a_collection(collected):
     """Not for the shape of the collection, which looks like images of one pixel."""
-    net = make_net(layers=[("conv1", Conv2D(2, 5, padding="valid"))], image_shape=image_shape)
+    net = make_net(layers=[("conv1", Conv2D(2, 5, padding="valid"))])
     images = collected(list(X.reshape(-1, 8, 8)))
     assert ConvNetFeatures(net, "conv1").fit(images, Y).transform(images).shape == (200, 4 * 4 * 2)
 
@@ -290,20 +257,10 @@ def test_clones_are_not_fitted_and_layers_are_searched():
     pipeline = make_pipeline(ConvNetFeatures(make_net()), SVC())
     grid = {"convnetfeatures__layer": ["dense1", "pool1"], "convnetfeatures__estimator__alpha": [0.0]}
     search = GridSearchCV(pipeline, grid, cv=2).fit(X, Y)
-    assert [params["convnetfeatures__layer"] for params in search.cv_results_["params"]] == [
-        "dense1",
-        "pool1",
-    ]
-    assert len(search.best_estimator_[0].get_feature_names_out()) == search.best_estimator_[0]._n_features_out
-
-
-def test_a_search_is_a_network_too():
-    search = GridSearchCV(make_net(), {"alpha": [0.0, 0.1]}, cv=2)
-    features = ConvNetFeatures(search, "dense1").fit(X, Y)
-    best = features.estimator_.best_estimator_
-    assert_array_equal(
-        features.transform(X), ConvNetFeatures(best, "dense1", prefit=True).fit(X).transform(X)
-    )
+    layers = [params["convnetfeatures__layer"] for params in search.cv_results_["params"]]
+    assert layers == ["dense1", "pool1"]
+    best = search.best_estimator_[0]
+    assert len(best.get_feature_names_out()) == best.transform(X).shape[1]
 
 
 def test_what_is_prefit_does_not_follow_a_later_training():
@@ -314,17 +271,11 @@ def test_what_is_prefit_does_not_follow_a_later_training():
     assert_array_equal(features.transform(X), before)
 
 
-def test_fitting_does_not_touch_the_estimator():
-    net = make_net()
-    features = ConvNetFeatures(net).fit(X, Y)
-    assert features.estimator is net
-    assert not hasattr(net, "network_")
-
-
 @pytest.mark.parametrize("method", ["fit", "fit_transform"])
-def test_weights_are_routed_to_the_network(method):
+def test_weights_reach_the_network_and_are_routed_to_it(method):
     weights = np.linspace(0.1, 2, len(X))
     expected = make_net().fit(X, Y, sample_weight=weights).network_.vector
+    plain = ConvNetFeatures(make_net()).fit(X, Y, sample_weight=weights)
     with config_context(enable_metadata_routing=True):
         net = make_net().set_fit_request(sample_weight=True)
         alone = ConvNetFeatures(net)
@@ -333,11 +284,5 @@ def test_weights_are_routed_to_the_network(method):
         pipeline.fit(X, Y, sample_weight=weights)
         with pytest.raises(UnsetMetadataPassedError, match="sample_weight"):
             ConvNetFeatures(make_net()).fit(X, Y, sample_weight=weights)
-    for features in (alone, pipeline[0]):
+    for features in (plain, alone, pipeline[0]):
         assert_array_equal(features.estimator_.network_.vector, expected)
-
-
-def test_labels_are_required_where_the_network_is_trained():
-    assert get_tags(ConvNetFeatures(make_net())).target_tags.required
-    assert not get_tags(ConvNetFeatures(make_net(), prefit=True)).target_tags.required
-    assert get_tags(ConvNetFeatures(make_net())).input_tags.three_d_array
