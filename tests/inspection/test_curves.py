@@ -20,12 +20,12 @@ to_rgba = package("matplotlib.colors").to_rgba
 
 IMAGES, Y = make_images(n_samples=30)
 X = IMAGES.reshape(30, -1)
-N_BATCHES = 4
+VALIDATED = {"early_stopping": True, "validation_fraction": 0.2}
 
 
 @pytest.fixture(scope="module")
 def stopping():
-    return make_classifier(max_iter=3, early_stopping=True, validation_fraction=0.2).fit(X, Y)
+    return make_classifier(max_iter=3, **VALIDATED).fit(X, Y)
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def test_without_validation_there_is_a_panel_for_the_loss_alone(plain):
 
 @pytest.mark.parametrize(("scoring", "shown"), [(None, "negative loss"), ("accuracy", "accuracy")])
 def test_the_panel_of_scores_says_what_they_are(scoring, shown):
-    clf = make_classifier(max_iter=2, early_stopping=True, validation_fraction=0.2, scoring=scoring).fit(X, Y)
+    clf = make_classifier(scoring=scoring, **VALIDATED).fit(X, Y)
     display = TrainingCurveDisplay.from_estimator(clf)
     assert [axis.get_ylabel() for axis in display.axes_] == ["loss", f"validation score ({shown})"]
     line = display.lines_["ConvNetClassifier", "validation_score"]
@@ -53,38 +53,27 @@ def test_the_panel_of_scores_says_what_they_are(scoring, shown):
 
 
 def test_scores_of_several_kinds_have_no_name_in_common(stopping):
-    other = make_classifier(max_iter=2, early_stopping=True, validation_fraction=0.2, scoring="accuracy")
-    display = TrainingCurveDisplay.from_estimator({"loss": stopping, "accuracy": other.fit(X, Y)})
+    other = make_classifier(scoring="accuracy", **VALIDATED).fit(X, Y)
+    display = TrainingCurveDisplay.from_estimator({"loss": stopping, "accuracy": other})
     assert display.axes_[1].get_ylabel() == "validation score"
 
 
-def test_over_steps_the_mean_of_an_epoch_stands_in_its_middle(plain):
-    """Of four minibatches, 1 to 4, that is 2.5; a score stands at the end, where it was taken."""
-    display = TrainingCurveDisplay.from_estimator(plain, x="step")
-    batches, loss = (display.lines_["ConvNetClassifier", name] for name in ("batch_losses", "loss"))
-    assert_array_equal(batches.get_xdata(), np.arange(1, 3 * N_BATCHES + 1))
-    assert_array_equal(batches.get_ydata(), plain.batch_losses_)
-    assert_array_equal(loss.get_xdata(), [2.5, 6.5, 10.5])
-    assert_array_equal(loss.get_ydata(), plain.loss_curve_)
+def test_over_steps_the_mean_of_an_epoch_stands_in_its_middle(stopping):
+    """Of three minibatches, 1 to 3, that is 2; a score stands at the end, where it was taken."""
+    display = TrainingCurveDisplay.from_estimator(stopping, x="step")
+    for quantity, places, values in (
+        ("batch_losses", np.arange(1, 10), stopping.batch_losses_),
+        ("loss", [2, 5, 8], stopping.loss_curve_),
+        ("validation_score", [3, 6, 9], stopping.validation_scores_),
+    ):
+        line = display.lines_["ConvNetClassifier", quantity]
+        assert_array_equal(line.get_xdata(), places)
+        assert_array_equal(line.get_ydata(), values)
     assert display.axes_[0].get_xlabel() == "minibatch"
 
 
-def test_over_steps_scores_stand_at_the_ends_of_epochs(stopping):
-    display = TrainingCurveDisplay.from_estimator(stopping, x="step")
-    line = display.lines_["ConvNetClassifier", "validation_score"]
-    assert_array_equal(line.get_xdata(), [record["step"] for record in stopping.history_])
-
-
-def test_curves_go_on_where_training_went_on():
-    clf = make_classifier(max_iter=2).fit(X, Y).partial_fit(X, Y)
-    display = TrainingCurveDisplay.from_estimator(clf, x="step")
-    loss = display.lines_["ConvNetClassifier", "loss"]
-    assert_array_equal(loss.get_xdata(), [2.5, 6.5, 10.5])
-    assert_array_equal(loss.get_ydata(), clf.loss_curve_)
-
-
 def test_epochs_without_a_score_are_gaps():
-    clf = make_classifier(max_iter=2, early_stopping=True, validation_fraction=0.2, warm_start=True)
+    clf = make_classifier(warm_start=True, **VALIDATED)
     clf.fit(X, Y).set_params(early_stopping=False).fit(X, Y)
     scores = curve_of(clf).validation_score
     assert_array_equal(np.isnan(scores), [False, False, True, True])
@@ -106,20 +95,19 @@ def test_a_single_epoch_is_a_point_that_can_be_seen():
 
 
 def test_several_estimators_have_their_colors_and_a_legend(plain, stopping):
-    pipeline = make_pipeline(StandardScaler(), make_classifier(max_iter=2)).fit(X, Y)
-    estimators = {"plain": plain, "stopping": stopping, 3: pipeline}
-    display = TrainingCurveDisplay.from_estimator(estimators)
-    for name, clf in {"plain": plain, "stopping": stopping, "3": pipeline[-1]}.items():
+    """Of a search the best is drawn."""
+    pipeline = make_pipeline(StandardScaler(), make_classifier())
+    search = GridSearchCV(pipeline, {"convnetclassifier__alpha": [0.0]}, cv=2).fit(X, Y)
+    display = TrainingCurveDisplay.from_estimator({"plain": plain, "stopping": stopping, 3: search})
+    names = {"plain": plain, "stopping": stopping, "3": search.best_estimator_[-1]}
+    for name, clf in names.items():
         assert_array_equal(display.lines_[name, "loss"].get_ydata(), clf.loss_curve_)
-    assert [key for key in display.lines_ if key[1] == "validation_score"] == [
-        ("stopping", "validation_score")
-    ]
-    colors = {to_rgba(display.lines_[name, "loss"].get_color()) for name in ("plain", "stopping", "3")}
-    assert len(colors) == 3
+    assert [name for name, quantity in display.lines_ if quantity == "validation_score"] == ["stopping"]
+    assert len({to_rgba(display.lines_[name, "loss"].get_color()) for name in names}) == 3
     score = display.lines_["stopping", "validation_score"]
     assert score.get_color() == display.lines_["stopping", "loss"].get_color()
     legend = display.axes_[-1].get_legend()
-    assert [text.get_text() for text in legend.get_texts()] == ["plain", "stopping", "3"]
+    assert [text.get_text() for text in legend.get_texts()] == list(names)
 
 
 def test_all_candidates_of_a_search_are_trained_as_they_were_described():
@@ -148,13 +136,6 @@ def test_names_of_candidates_leave_out_the_last_step_alone():
     assert list(TrainingCurveDisplay.from_search(search, X, Y).curves) == ["conv1__filters=3"]
 
 
-def test_of_a_search_the_best_is_drawn():
-    search = GridSearchCV(make_classifier(), {"alpha": [0.0, 0.1]}, cv=2).fit(X, Y)
-    display = TrainingCurveDisplay.from_estimator(search)
-    line = display.lines_["GridSearchCV", "loss"]
-    assert_array_equal(line.get_ydata(), search.best_estimator_.loss_curve_)
-
-
 def test_axes_may_be_given(plain, stopping):
     figure, axes = plt.subplots(2, 1)
     display = TrainingCurveDisplay.from_estimator({"one": plain, "two": stopping}, axes=axes)
@@ -163,7 +144,7 @@ def test_axes_may_be_given(plain, stopping):
     assert plt.get_fignums() == [figure.number]
     _, axis = plt.subplots()
     assert TrainingCurveDisplay.from_estimator(plain, axes=axis).axes_[0] is axis
-    with pytest.raises(ValueError, match=r"axes must be 2, for \['loss', 'validation_score'\], got 1"):
+    with pytest.raises(ValueError, match="axes must be 2, .* got 1"):
         TrainingCurveDisplay.from_estimator(stopping, axes=axis)
 
 
@@ -176,16 +157,10 @@ def test_a_display_is_drawn_again(plain):
 
 
 def test_wrong_use_is_refused_before_anything_is_trained(plain):
-    with pytest.raises(ValueError, match=r"x must be one of \['epoch', 'step'\], got 'time'"):
-        TrainingCurveDisplay.from_estimator(plain, x="time")
     with pytest.raises(ValueError, match="estimator must hold at least one"):
         TrainingCurveDisplay.from_estimator({})
-    with pytest.raises(
-        TypeError, match="search must be a search such as GridSearchCV, got ConvNetClassifier"
-    ):
-        TrainingCurveDisplay.from_search(plain, X, Y)
-    for other in (FrozenEstimator(plain), None):
-        with pytest.raises(TypeError, match="search must be a search such as GridSearchCV, got"):
+    for other in (plain, FrozenEstimator(plain), None):
+        with pytest.raises(TypeError, match="search must be .* got"):
             TrainingCurveDisplay.from_search(other, X, Y)
     with pytest.raises(NotFittedError):
         TrainingCurveDisplay.from_search(GridSearchCV(make_classifier(), {"alpha": [0]}), X, Y)
@@ -193,5 +168,7 @@ def test_wrong_use_is_refused_before_anything_is_trained(plain):
     class Search:
         cv_results_ = property(lambda self: pytest.fail("trained, though there is nothing to draw over"))
 
-    with pytest.raises(ValueError, match="x must be"):
+    with pytest.raises(ValueError, match="x must be .* got 'time'"):
         TrainingCurveDisplay.from_search(Search(), X, Y, x="time")
+    with pytest.raises(TypeError, match="axes .* got 'x'"):
+        TrainingCurveDisplay.from_search(Search(), X, Y, axes=["x"])
