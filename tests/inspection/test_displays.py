@@ -116,6 +116,7 @@ NONSENSE = {
         ({"y": [None] * 120}, ValueError, "y .* got NoneType"),
         ({"y": Y.astype(str)}, ValueError, r"y .* classes \[0, 1, .*, got str"),
         ({"class_names": 3}, ValueError, "class_names .* got 3"),
+        ({"class_names": "abcdefghij"}, ValueError, "class_names .* got 'abcdefghij'"),
         ({"class_names": set("abcdefghij")}, ValueError, "class_names .* got {"),
         ({"class_names": ["one", "two"]}, ValueError, r"class_names .* 10 classes, got \['one', 'two'\]"),
         ({"class_names": {"0": "zero"}}, ValueError, r"class_names .* got \['0'\]"),
