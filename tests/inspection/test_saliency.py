@@ -8,8 +8,7 @@ import pytest
 from extras import data_frame
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
-from seeds import generator
-from sklearn.decomposition import PCA, TruncatedSVD
+from sklearn.decomposition import TruncatedSVD
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GridSearchCV
@@ -24,7 +23,7 @@ from small_classifiers import (
     shake,
 )
 
-from skcnn import Conv2D, ConvNetClassifier, GlobalAvgPool2D, Layer, MaxPool2D, Parallel
+from skcnn import Conv2D, ConvNetClassifier, GlobalAvgPool2D, MaxPool2D, Parallel
 from skcnn.inspection import saliency_maps
 from skcnn.inspection.saliency import METHODS, PIXEL_METHODS
 
@@ -36,27 +35,27 @@ def scores_of(estimator, code):
     return lambda images: estimator.decision_function(images)[:, code]
 
 
-@pytest.mark.parametrize("name", STACKS)
-def test_gradients_are_those_of_the_score(name):
-    classifier = fitted_classifier(STACKS[name])
+@pytest.fixture(scope="module")
+def classifier():
+    return fitted_classifier(STACKS["residual"])
+
+
+def test_gradients_are_those_of_the_score(classifier):
     found = saliency_maps(classifier, X[:2], target=1)
     assert_is_gradient(found, scores_of(classifier, 1), X[:2])
 
 
-def test_gradient_times_input_is_what_it_says():
-    classifier = fitted_classifier(STACKS["residual"])
+def test_gradient_times_input_is_what_it_says(classifier):
     expected = saliency_maps(classifier, X[:3]) * X[:3]
     assert_allclose(saliency_maps(classifier, X[:3], method="gradient_times_input"), expected, rtol=1e-12)
 
 
 @pytest.mark.costly
 @pytest.mark.parametrize("baseline", [None, 0.5])
-def test_integrated_gradients_add_up_to_the_difference_of_scores(baseline):
+def test_integrated_gradients_add_up_to_the_difference_of_scores(classifier, baseline):
     """Sundararajan et al. (2017), proposition 1; the midpoint rule leaves an error of second order."""
-    classifier = fitted_classifier(STACKS["residual"])
-    found = saliency_maps(
-        classifier, X[:2], method="integrated_gradients", target=0, baseline=baseline, n_steps=400
-    )
+    options = {"method": "integrated_gradients", "target": 0, "n_steps": 400}
+    found = saliency_maps(classifier, X[:2], baseline=baseline, **options)
     start = np.full_like(X[:1], 0.5)
     if baseline is None:  # the mean of the training images that the network sees
         start[...] = X.mean(axis=(0, 1, 2))
@@ -64,8 +63,7 @@ def test_integrated_gradients_add_up_to_the_difference_of_scores(baseline):
     assert_allclose(found.sum(axis=(1, 2, 3)), score(X[:2]) - score(start), rtol=1e-3, atol=1e-3)
 
 
-def test_smooth_grad_without_noise_is_the_gradient_and_with_it_a_mean():
-    classifier = fitted_classifier(STACKS["parallel"])
+def test_smooth_grad_without_noise_is_the_gradient_and_with_it_a_mean(classifier):
     options = {"method": "smooth_grad", "random_state": 0}
     gradient = saliency_maps(classifier, X[:2])
     assert_allclose(saliency_maps(classifier, X[:2], noise=0.0, **options), gradient, rtol=1e-10)
@@ -76,28 +74,6 @@ def test_smooth_grad_without_noise_is_the_gradient_and_with_it_a_mean():
     draws = [X[:2] + deviation * rng.standard_normal(X[:2].shape) for _ in range(3)]
     expected = np.mean([saliency_maps(classifier, draw, target=codes) for draw in draws], axis=0)
     assert_allclose(noisy, expected, rtol=1e-10, atol=1e-14)
-
-
-def linear_classifier():
-    """Return a classifier whose score is a sum of weights times pixels, and these weights for each class."""
-    classifier = fitted_classifier([], input_scaling=None)
-    params = classifier.network_.params["output"]
-    return classifier, params["weight"].reshape(*X.shape[1:], 3)
-
-
-def test_occlusion_of_a_linear_network_by_hand():
-    """Each patch costs the sum of its pixels times their weights; a pixel has the mean over its patches."""
-    classifier, weights = linear_classifier()
-    options = {"baseline": 0.25, "patch_size": 2, "strides": 2}
-    found = saliency_maps(classifier, X[:2], method="occlusion", target=1, **options)
-    cost = ((X[:2] - 0.25) * weights[..., 1]).sum(axis=-1)
-    falls, counts = np.zeros((2, 6, 5)), np.zeros((6, 5))
-    for top in (0, 2, 4):
-        for left in (0, 2, 3):
-            where = np.s_[top : top + 2, left : left + 2]
-            falls[:, *where] += cost[:, *where].sum(axis=(1, 2))[:, np.newaxis, np.newaxis]
-            counts[where] += 1
-    assert_allclose(found, falls / counts, rtol=1e-9)
 
 
 def test_grad_cam_by_hand():
@@ -132,31 +108,27 @@ def test_the_target_is_the_predicted_class_a_label_or_one_for_each_image():
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_maps_have_the_layout_of_the_images(method):
-    classifier = fitted_classifier()
-    for images in (X[:3], X[:3].reshape(3, -1), generator(0).integers(0, 9, (3, 6, 5, 2)).astype(np.uint8)):
-        found = saliency_maps(classifier, images, method=method, n_steps=2, n_samples=2, random_state=0)
-        assert found.shape == ((3, 6, 5) if method in PIXEL_METHODS else images.shape)
-        assert np.isfinite(found).all()
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_bytes_have_the_maps_of_the_same_numbers(method):
+def test_maps_have_the_layout_of_the_images_and_the_dtype_of_the_network(method):
+    """Bytes have the maps of the same numbers."""
     images = np.clip(X * 10 + 50, 0, 255).astype(np.uint8)
     classifier = fitted_classifier(X=images, y=Y)
     options = {"method": method, "n_steps": 3, "n_samples": 2, "random_state": 0}
     expected = saliency_maps(classifier, images[:2].astype(np.float64), **options)
-    assert_array_equal(saliency_maps(classifier, images[:2], **options), expected)
+    assert expected.shape == ((2, 6, 5) if method in PIXEL_METHODS else (2, 6, 5, 2))
+    assert expected.dtype == classifier.network_.dtype == "float32"
+    assert np.isfinite(expected).all()
     assert np.abs(expected).max() > 0
+    assert_array_equal(saliency_maps(classifier, images[:2], **options), expected)
+    flat = saliency_maps(classifier, images[:2].reshape(2, -1), **options)
+    assert_array_equal(flat, expected if method in PIXEL_METHODS else expected.reshape(2, -1))
 
 
-def test_channels_first_has_the_maps_of_channels_last():
+def test_channels_first_has_the_maps_of_channels_last(classifier):
     first = np.ascontiguousarray(X.transpose(0, 3, 1, 2))
-    last_net = fitted_classifier(STACKS["residual"])
     first_net = fitted_classifier(STACKS["residual"], X=first, y=Y, data_format="channels_first")
     for method in METHODS:
         options = {"method": method, "n_steps": 3, "n_samples": 1, "noise": 0.0, "target": 1}
-        expected = saliency_maps(last_net, X[:2], **options)
+        expected = saliency_maps(classifier, X[:2], **options)
         found = saliency_maps(first_net, first[:2], **options)
         if method not in PIXEL_METHODS:
             found = found.transpose(0, 2, 3, 1)
@@ -187,28 +159,10 @@ def test_the_predicted_class_is_that_of_predict_with_test_time_augmentation():
     assert_array_equal(np.flatnonzero(saliency_maps(classifier, image)), [0])
 
 
-def test_maps_have_the_dtype_of_the_network():
-    for dtype in ("float32", "float64"):
-        classifier = fitted_classifier(dtype=dtype)
-        for method in METHODS:
-            found = saliency_maps(classifier, X[:2], method=method, n_steps=2, n_samples=2)
-            assert found.dtype == dtype, method
-
-
-def test_noise_comes_from_random_state():
-    options = {"method": "smooth_grad", "noise": 0.3, "n_samples": 2}
-    classifier = fitted_classifier(STACKS["parallel"])
-    first, again, other = (
-        saliency_maps(classifier, X[:2], random_state=seed, **options) for seed in (0, 0, 1)
-    )
-    assert_array_equal(first, again)
-    assert np.abs(first - other).max() > 1e-6 * np.abs(first).max()
-
-
-def test_maps_need_no_matplotlib(monkeypatch):
+def test_maps_need_no_matplotlib(classifier, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
-    assert saliency_maps(fitted_classifier(), X[:1]).shape == (1, 6, 5, 2)
+    assert saliency_maps(classifier, X[:1]).shape == (1, 6, 5, 2)
 
 
 # through pipelines
@@ -216,7 +170,6 @@ def test_maps_need_no_matplotlib(monkeypatch):
 
 ROWS = np.abs(X.reshape(len(X), -1)) + 0.5
 STORED = {"image_shape": (6, 5, 2)}
-GRADIENT_METHODS = [method for method in METHODS if method != "occlusion"]
 
 
 def fitted_pipeline(*transformers, images=ROWS, **params):
@@ -225,48 +178,29 @@ def fitted_pipeline(*transformers, images=ROWS, **params):
     return pipeline
 
 
-@pytest.mark.parametrize("method", GRADIENT_METHODS)
-def test_methods_that_look_into_the_network_say_what_to_do_about_transformers(method):
-    search = GridSearchCV(
-        make_pipeline(StandardScaler(), make_classifier(**STORED)), {"convnetclassifier__alpha": [0.0]}, cv=2
-    ).fit(ROWS, Y)
-    message = (
-        rf"method='{method}' .* after the transformers \['standardscaler'\]: call "
-        r"saliency_maps\(pipeline\[-1\], pipeline\[:-1\].transform\(X\)\), .* best_estimator_ of a search"
-    )
-    pipeline = search.best_estimator_
-    for estimator in (pipeline, search):
+def test_methods_that_look_into_the_network_say_what_to_do_about_transformers():
+    pipeline = fitted_pipeline(StandardScaler(), **STORED)
+    for method in set(METHODS) - {"occlusion"}:
+        message = rf"method='{method}' .* \['standardscaler'\]: .*pipeline\[:-1\].transform\(X\)"
         with pytest.raises(ValueError, match=message):
-            saliency_maps(estimator, ROWS[:2], method=method)
-    found = saliency_maps(pipeline[-1], pipeline[:-1].transform(ROWS[:2]), method=method)
-    assert np.isfinite(found).all()
+            saliency_maps(pipeline, ROWS[:2], method=method)
 
 
-@pytest.mark.parametrize("wrap", ["search", "frozen", "pipeline"])
-@pytest.mark.parametrize("method", METHODS)
-def test_what_is_around_a_network_changes_no_map(wrap, method):
+def test_what_is_around_a_network_changes_no_map():
     """As long as it transforms nothing."""
     search = GridSearchCV(make_classifier(), {"alpha": [0.0]}, cv=2).fit(X, Y)
     classifier = search.best_estimator_
-    wrapped = {
-        "search": search,
-        "frozen": FrozenEstimator(classifier),
-        "pipeline": make_pipeline("passthrough", classifier),
-    }[wrap]
-    options = {"method": method, "n_steps": 3, "n_samples": 2, "random_state": 0}
-    expected = saliency_maps(classifier, X[:2], **options)
-    assert_array_equal(saliency_maps(wrapped, X[:2], **options), expected)
+    for wrapped in (search, FrozenEstimator(classifier), make_pipeline("passthrough", classifier)):
+        for method in ("gradient", "occlusion"):
+            expected = saliency_maps(classifier, X[:2], method=method)
+            assert_array_equal(saliency_maps(wrapped, X[:2], method=method), expected)
 
 
 @pytest.mark.parametrize(
     ("transformers", "baseline"),
-    [
-        ([FunctionTransformer(np.log)], 1.5),
-        ([PCA(9)], 1.5),
-        ([StandardScaler(), Normalizer()], np.linspace(1, 3, 60)),
-    ],
+    [([], 1.5), ([StandardScaler(), Normalizer()], np.linspace(1, 3, 60))],
 )
-def test_occlusion_covers_what_goes_into_the_pipeline(transformers, baseline):
+def test_occlusion_covers_what_goes_into_the_estimator(transformers, baseline):
     """Against a loop over patches by hand; no step needs an inverse where the baseline is given."""
     pipeline = fitted_pipeline(*transformers)
     score = scores_of(pipeline, 1)
@@ -279,17 +213,9 @@ def test_occlusion_covers_what_goes_into_the_pipeline(transformers, baseline):
             covered[where] = cover[where]
             falls[where] += (score(ROWS[:2]) - score(covered.reshape(2, 60)))[:, None, None]
             n_covers[where[1:]] += 1
-    found = saliency_maps(
-        pipeline,
-        ROWS[:2],
-        method="occlusion",
-        target=1,
-        baseline=baseline,
-        patch_size=(2, 3),
-        strides=(2, 1),
-        data_format="channels_last",
-        **STORED,
-    )
+    options = {"method": "occlusion", "target": 1, "baseline": baseline}
+    options |= {"patch_size": (2, 3), "strides": (2, 1), "data_format": "channels_last"}
+    found = saliency_maps(pipeline, ROWS[:2], **options, **STORED)
     assert_allclose(found, falls / n_covers, rtol=0, atol=1e-10)
 
 
@@ -303,42 +229,34 @@ def test_the_baseline_is_the_mean_image_of_the_network_carried_back():
     assert_allclose(found, np.broadcast_to(fall[:, None, None], (3, 6, 10)), rtol=0, atol=1e-10)
 
 
-@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
-def test_without_input_scaling_the_baseline_is_zero(data_format):
-    classifier = fitted_classifier(input_scaling=None, image_shape=(6, 5, 2), data_format="channels_last")
-    if data_format == "channels_first":
-        classifier = fitted_classifier(
-            X=X.transpose(0, 3, 1, 2), y=Y, input_scaling=None, data_format="channels_first"
-        )
-    images = X[:2] if data_format == "channels_last" else X[:2].transpose(0, 3, 1, 2)
-    expected = saliency_maps(classifier, images, method="occlusion", target=0, baseline=0.0)
-    assert_array_equal(saliency_maps(classifier, images, method="occlusion", target=0), expected)
+def test_without_input_scaling_the_baseline_is_zero():
+    classifier = fitted_classifier(input_scaling=None)
+    expected = saliency_maps(classifier, X[:2], method="occlusion", target=0, baseline=0.0)
+    assert_array_equal(saliency_maps(classifier, X[:2], method="occlusion", target=0), expected)
 
 
 def test_images_of_bools_before_transformers_are_covered_by_a_bool():
     images = X.reshape(len(X), -1) > 2
     pipeline = make_pipeline(FunctionTransformer(), make_classifier(image_shape=(6, 10))).fit(images, Y)
-    maps = [
-        saliency_maps(pipeline, images[:2], method="occlusion", target=0, baseline=baseline)
-        for baseline in (0.3, False, 0.7, True)
-    ]
+    options = {"method": "occlusion", "target": 0}
+    maps = [saliency_maps(pipeline, images[:2], baseline=b, **options) for b in (0.3, False, 0.7, True)]
     assert_array_equal(maps[0], maps[1])
     assert_array_equal(maps[2], maps[3])
     assert np.abs(maps[0] - maps[2]).max() > 0
-    with pytest.raises(ValueError, match="baseline must be finite where X is of dtype bool, got nan"):
+    with pytest.raises(ValueError, match="baseline .* bool, got nan"):
         saliency_maps(pipeline, images[:2], method="occlusion", baseline=np.nan)
 
 
 def test_a_step_without_a_way_back_needs_a_baseline():
     pipeline = fitted_pipeline(Normalizer(), image_shape=(6, 10))
-    with pytest.raises(ValueError, match=r"step 'normalizer', Normalizer\(\), cannot be .*: give baseline$"):
+    with pytest.raises(ValueError, match=r"step 'normalizer', Normalizer\(\), .* baseline"):
         saliency_maps(pipeline, ROWS[:2], method="occlusion")
     assert np.abs(saliency_maps(pipeline, ROWS[:2], method="occlusion", baseline=1.0)).max() > 0
 
 
 def test_rows_of_coloured_images_need_a_data_format():
     pipeline = fitted_pipeline(StandardScaler(), **STORED)
-    with pytest.raises(ValueError, match="give data_format='channels_first' or data_format='channels_last'"):
+    with pytest.raises(ValueError, match="give data_format"):
         saliency_maps(pipeline, ROWS[:2], method="occlusion")
     last, first = (
         saliency_maps(pipeline, ROWS[:2], method="occlusion", data_format=data_format)
@@ -348,7 +266,7 @@ def test_rows_of_coloured_images_need_a_data_format():
     assert np.abs(last - first).max() > 1e-3 * np.abs(last).max()
 
 
-@pytest.mark.parametrize("baseline", [None, 70, 70.4, -1])
+@pytest.mark.parametrize("baseline", [None, 70.4, -1])
 def test_images_of_bytes_stay_bytes_for_transformers(baseline):
     """As those that look values up in a table need it; a baseline is rounded to them."""
     images = np.clip(ROWS * 10, 0, 255).astype(np.uint8)
@@ -369,22 +287,18 @@ def test_images_of_bytes_stay_bytes_for_transformers(baseline):
 def test_data_frames_have_the_maps_of_arrays():
     """Without a warning that the names of the columns are missing."""
     frame = data_frame(ROWS, columns=[f"pixel{number}" for number in range(60)])
-    for transformers, methods in ([], METHODS), ([StandardScaler], ["occlusion"]):
+    for transformers, method in ([], "gradient"), ([StandardScaler()], "occlusion"):
         named, unnamed = (
-            fitted_pipeline(*(make() for make in transformers), images=images, image_shape=(6, 10))
-            for images in (frame, ROWS)
+            fitted_pipeline(*transformers, images=images, image_shape=(6, 10)) for images in (frame, ROWS)
         )
-        for method in methods:
-            options = {"method": method, "n_steps": 3, "n_samples": 2, "random_state": 0}
-            expected = saliency_maps(unnamed, ROWS[:2], **options)
-            found = saliency_maps(named, frame[:2], **options)
-            assert_allclose(found, expected, rtol=0, atol=1e-8)
+        expected = saliency_maps(unnamed, ROWS[:2], method=method)
+        assert_allclose(saliency_maps(named, frame[:2], method=method), expected, rtol=0, atol=1e-8)
 
 
 def test_sparse_images_have_no_pixels_to_cover():
     images = sparse.csr_array(ROWS)
     pipeline = fitted_pipeline(TruncatedSVD(9, random_state=0), images=images)
-    with pytest.raises(TypeError, match=r"Sparse data was passed for X, .* Use '.toarray\(\)'"):
+    with pytest.raises(TypeError, match="Sparse data was passed for X"):
         saliency_maps(pipeline, images[:2], method="occlusion", baseline=0.0)
 
 
@@ -404,26 +318,6 @@ def test_maps_change_neither_the_images_nor_the_estimator():
 # errors
 
 
-class Doubled(Layer):
-    """Computes something else in training."""
-
-    def forward(self, params, X, unit, *, training, out):
-        return np.multiply(X, 2 if training else 1, out=out)
-
-    def backward(self, params, dY, unit, *, need_dX, out):
-        return dY
-
-
-def test_a_layer_that_changes_in_training_is_named():
-    classifier = fitted_classifier([("own", Doubled())])
-    for method in ("gradient", "integrated_gradients", "smooth_grad"):
-        with pytest.raises(
-            ValueError, match=r"layer 'own', Doubled\(\), computes something else in training"
-        ):
-            saliency_maps(classifier, X[:2], method=method)
-    assert np.isfinite(saliency_maps(classifier, X[:2], method="occlusion")).all()
-
-
 def test_scores_that_are_not_finite_have_no_map():
     classifier = fitted_classifier([], dtype="float32", input_scaling=None)
     classifier.network_.vector *= 100
@@ -433,34 +327,37 @@ def test_scores_that_are_not_finite_have_no_map():
             saliency_maps(classifier, images, method=method, target=0)
 
 
-def test_wrong_use_is_refused():
-    classifier = fitted_classifier()
+def test_other_estimators_are_refused():
     with pytest.raises(NotFittedError):
         saliency_maps(ConvNetClassifier(), X)
-    with pytest.raises(TypeError, match="estimator must be"):
+    with pytest.raises(TypeError, match="estimator .* got StandardScaler"):
         saliency_maps(StandardScaler(), X)
-    for options, message in (
-        ({"method": "guess"}, "'method' parameter"),
-        ({"target": 7}, "target must be among the classes"),
-        ({"target": [0]}, "one for each of 24 images"),
-        ({"method": "grad_cam", "layer": "conv9"}, "layer must be one of"),
-        ({"method": "grad_cam", "layer": "output"}, "layer must be one"),
-        ({"method": "occlusion", "baseline": np.zeros(3)}, r"baseline must be .* got array .* shape \(3,\)"),
-        ({"baseline": [[1], [2, 3]]}, "baseline must be .* got a ragged list"),
-        ({"baseline": [None]}, "baseline must be .* got array of object"),
-        ({"baseline": np.array("a")}, "baseline must be .* got array of <U1"),
-        ({"baseline": {}}, "baseline must be .* got array of object|'baseline' parameter .* Got {}"),
-        ({"baseline": np.nan}, "baseline must be finite .* got nan"),
-        ({"method": "integrated_gradients", "baseline": np.inf}, "baseline must be finite .* got inf"),
-        ({"method": "smooth_grad", "layer": "conv9"}, "layer must be one of"),
-        ({"patch_size": "small"}, "patch_size must be an int >= 1 or a pair .* got 'small'"),
-        ({"strides": (1, 2, 3)}, r"strides must be an int >= 1 or a pair .* got \(1, 2, 3\)"),
-        ({"method": "occlusion", "patch_size": 0}, "patch_size must be an int >= 1 or a pair"),
-        ({"method": "occlusion", "strides": 0}, "strides must be"),
-        ({"method": "occlusion", "patch_size": 2, "strides": (1, 3)}, "strides must be at most the size of"),
-        ({"n_steps": 0}, "'n_steps' parameter"),
-        ({"n_samples": -1}, "'n_samples' parameter"),
-        ({"noise": -1}, "'noise' parameter"),
-    ):
-        with pytest.raises(ValueError, match=message):
-            saliency_maps(classifier, X, **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"method": "guess"}, "'method' .* 'guess'"),
+        ({"target": 7}, "target .* got 7"),
+        ({"target": [0]}, r"target .* 24 images, .* shape \(1,\)"),
+        ({"method": "smooth_grad", "layer": "conv9"}, "layer .* got 'conv9'"),
+        ({"method": "grad_cam", "layer": "output"}, "layer .* got 'output'"),
+        ({"method": "occlusion", "baseline": np.zeros(3)}, r"baseline .* got array .* shape \(3,\)"),
+        ({"baseline": [[1], [2, 3]]}, "baseline .* got a ragged list"),
+        ({"baseline": [None]}, "baseline .* got array of object"),
+        ({"baseline": {}}, "baseline.* (got array of object|Got {})"),
+        ({"baseline": np.nan}, "baseline .* got nan"),
+        ({"method": "integrated_gradients", "baseline": np.inf}, "baseline .* got inf"),
+        ({"patch_size": "small"}, "patch_size .* got 'small'"),
+        ({"method": "occlusion", "patch_size": 0}, "patch_size .* got 0"),
+        ({"strides": (1, 2, 3)}, r"strides .* got \(1, 2, 3\)"),
+        ({"method": "occlusion", "patch_size": 2, "strides": (1, 3)}, r"strides .* got \(1, 3\)"),
+        ({"n_steps": 0}, "'n_steps' .* 0"),
+        ({"n_samples": -1}, "'n_samples' .* -1"),
+        ({"noise": -1}, "'noise' .* -1"),
+    ],
+)
+def test_wrong_use_is_refused(classifier, options, message):
+    """Also of options that the method does not look at."""
+    with pytest.raises(ValueError, match=message):
+        saliency_maps(classifier, X, **options)

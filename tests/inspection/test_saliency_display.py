@@ -11,7 +11,7 @@ from small_classifiers import fitted_classifier, make_classifier, make_images
 from skcnn.inspection import SaliencyDisplay, saliency_maps
 from skcnn.inspection.saliency import METHODS, PIXEL_METHODS
 
-plt = package("matplotlib.pyplot")
+package("matplotlib")
 
 X, Y = make_images()
 OPTIONS = {"n_steps": 3, "n_samples": 2, "random_state": 0}
@@ -38,8 +38,10 @@ def test_every_method_has_a_row_with_its_maps(classifier):
             assert image.get_clim() == ((0 if name == "grad_cam" else -largest), largest or 1)
 
 
-def test_grad_cam_is_the_more_opaque_the_larger_over_a_grey_image(classifier):
-    display = SaliencyDisplay.from_estimator(classifier, X[:3], method="grad_cam", target=1)
+def test_grad_cam_is_the_more_opaque_the_larger_over_a_grey_image():
+    images, y = make_images(shape=(6, 5, 3))
+    clf = fitted_classifier(X=images, y=y)
+    display = SaliencyDisplay.from_estimator(clf, images[:3], method="grad_cam", target=1)
     assert display.maps["grad_cam"].max() > 0
     pictures = display.images_["input"]
     for axis, heat, picture in zip(display.axes_[1], display.images_["grad_cam"], pictures, strict=True):
@@ -47,17 +49,10 @@ def test_grad_cam_is_the_more_opaque_the_larger_over_a_grey_image(classifier):
         assert_allclose(heat.get_alpha(), 0.75 * values / (values.max() or 1), rtol=1e-12)
         below, above = axis.images
         assert above is heat
-        assert_array_equal(np.asarray(below.get_array()), np.asarray(picture.get_array()))
+        colored = np.asarray(picture.get_array())
+        assert colored.shape == (6, 5, 3)
+        assert_allclose(np.asarray(below.get_array()), colored.mean(axis=-1), rtol=0, atol=1e-12)
         assert below.get_cmap().name == "gray"
-
-
-def test_grad_cam_takes_the_colors_out_of_the_image_below():
-    images, y = make_images(shape=(6, 5, 3))
-    display = SaliencyDisplay.from_estimator(fitted_classifier(X=images, y=y), images[:1], method="grad_cam")
-    colored = np.asarray(display.images_["input"][0].get_array())
-    below = np.asarray(display.axes_[1, 0].images[0].get_array())
-    assert colored.shape == (6, 5, 3)
-    assert_allclose(below, colored.mean(axis=-1), rtol=0, atol=1e-12)
 
 
 def test_images_share_their_limits_and_have_their_targets_as_titles(classifier):
@@ -93,8 +88,6 @@ def test_maps_of_a_pipeline_lie_over_the_images_that_it_takes():
     assert_allclose(display.maps["occlusion"], expected.maps["occlusion"], rtol=0, atol=1e-8)
     with pytest.raises(ValueError, match="give data_format"):
         SaliencyDisplay.from_estimator(pipeline, rows[:2], **options)
-    with pytest.raises(ValueError, match=r"method='gradient' .* pipeline\[:-1\].transform\(X\)"):
-        SaliencyDisplay.from_estimator(pipeline, rows[:2], data_format="channels_first")
 
 
 def test_a_map_of_zeros_is_drawn_without_color():
@@ -103,21 +96,3 @@ def test_a_map_of_zeros_is_drawn_without_color():
     display = SaliencyDisplay.from_estimator(clf, X[:1], method=["gradient", "grad_cam"])
     assert display.images_["gradient"][0].get_clim() == (-1, 1)
     assert not np.any(display.images_["grad_cam"][0].get_alpha())
-
-
-def test_a_figure_may_be_given(classifier):
-    figure = plt.figure()
-    assert SaliencyDisplay.from_estimator(classifier, X[:1], fig=figure).figure_ is figure
-    assert plt.get_fignums() == [figure.number]
-
-
-def test_wrong_use_is_refused(classifier):
-    with pytest.raises(ValueError, match="'method' parameter"):
-        SaliencyDisplay.from_estimator(classifier, X[:1], method="guess")
-    with pytest.raises(ValueError, match="target must be"):
-        SaliencyDisplay.from_estimator(classifier, X[:3], target=[0, 1])
-    with pytest.raises(ValueError, match="layer must be one of"):
-        SaliencyDisplay.from_estimator(classifier, X[:1], method="grad_cam", layer="conv9")
-    with pytest.raises(TypeError, match="steps"):
-        SaliencyDisplay.from_estimator(classifier, X[:1], steps=3)
-    assert plt.get_fignums() == []
