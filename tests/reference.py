@@ -57,17 +57,10 @@ class NaiveWindows:
     def taps(self):
         """Yield (index of the window, position in it, pixel) for all positions, in row order."""
         for out in np.ndindex(self.counts):
+            first = [starts[index] for starts, index in zip(self.starts, out, strict=True)]
             for tap in np.ndindex(self.window):
-                yield (
-                    out,
-                    tap,
-                    tuple(
-                        starts[index] + position * step
-                        for starts, index, position, step in zip(
-                            self.starts, out, tap, self.dilation, strict=True
-                        )
-                    ),
-                )
+                places = zip(first, tap, self.dilation, strict=True)
+                yield out, tap, tuple(start + position * step for start, position, step in places)
 
     def taps_on_image(self):
         """Yield the taps whose pixel is one of the image."""
@@ -93,10 +86,7 @@ def _group_slices(groups, channels, filters):
     """Channels and filters of each group."""
     channels, filters = channels // groups, filters // groups
     for group in range(groups):
-        yield (
-            slice(group * channels, (group + 1) * channels),
-            slice(group * filters, (group + 1) * filters),
-        )
+        yield slice(group * channels, (group + 1) * channels), slice(group * filters, (group + 1) * filters)
 
 
 def conv2d(X, weight, bias=None, *, strides=(1, 1), padding=NO_PADDING, dilation=(1, 1), groups=1):
@@ -122,30 +112,23 @@ def conv2d_backward(X, weight, dY, *, strides=(1, 1), padding=NO_PADDING, dilati
     return dX, dweight, dY.sum(axis=(0, 1, 2))
 
 
-def depthwise_conv2d(X, weight, bias=None, *, strides=(1, 1), padding=NO_PADDING, dilation=(1, 1)):
-    """Cross-correlation of each channel with its own filters; weight (kh, kw, channels, multiplier)."""
-    X, weight = np.asarray(X, np.float64), np.asarray(weight, np.float64)
-    windows = NaiveWindows(X.shape[:2], weight.shape[:2], strides, padding, dilation=dilation)
-    *_, channels, multiplier = weight.shape
-    Y = np.zeros((*windows.counts, X.shape[2], channels * multiplier))
-    for out, tap, pixel in windows.taps_on_image():
-        for c, k in np.ndindex(channels, multiplier):
-            Y[out][:, c * multiplier + k] += X[pixel][:, c] * weight[tap][c, k]
-    return Y if bias is None else Y + np.asarray(bias, np.float64)
+def depthwise_conv2d(X, weight, bias=None, **options):
+    """Cross-correlation of each channel with its own filters, which are a group.
+
+    The weight has shape (kernel height, kernel width, channels, filters of each channel).
+    """
+    return conv2d(X, as_groups(weight), bias, groups=weight.shape[2], **options)
 
 
-def depthwise_conv2d_backward(X, weight, dY, *, strides=(1, 1), padding=NO_PADDING, dilation=(1, 1)):
+def depthwise_conv2d_backward(X, weight, dY, **options):
     """Gradients (dX, dweight, dbias) of depthwise_conv2d."""
-    X, weight, dY = (np.asarray(array, np.float64) for array in (X, weight, dY))
-    dX, dweight = np.zeros_like(X), np.zeros_like(weight)
-    windows = NaiveWindows(X.shape[:2], weight.shape[:2], strides, padding, dilation=dilation)
-    *_, channels, multiplier = weight.shape
-    for out, tap, pixel in windows.taps_on_image():
-        for c, k in np.ndindex(channels, multiplier):
-            share = dY[out][:, c * multiplier + k]
-            dX[pixel][:, c] += share * weight[tap][c, k]
-            dweight[tap][c, k] += X[pixel][:, c] @ share
-    return dX, dweight, dY.sum(axis=(0, 1, 2))
+    dX, dweight, dbias = conv2d_backward(X, as_groups(weight), dY, groups=weight.shape[2], **options)
+    return dX, dweight.reshape(weight.shape), dbias
+
+
+def as_groups(weight):
+    """Filters of single channels, one after another as their results are."""
+    return np.reshape(weight, (*weight.shape[:2], 1, -1))
 
 
 def first_maxima(X, windows):
@@ -159,32 +142,30 @@ def first_maxima(X, windows):
     return best
 
 
-def max_pool(X, window, strides, padding=NO_PADDING, *, dilation=(1, 1), ceil_mode=False):
+def max_pool(X, window, strides, padding=NO_PADDING, **options):
     """Maximum of every window; padding is never one."""
     X = np.asarray(X, np.float64)
-    windows = NaiveWindows(X.shape[:2], window, strides, padding, dilation=dilation, ceil_mode=ceil_mode)
+    windows = NaiveWindows(X.shape[:2], window, strides, padding, **options)
     Y = np.zeros((*windows.counts, *X.shape[2:]))
     for out, pixel in first_maxima(X, windows).items():
         Y[out] = X[(*pixel, *out[2:])]
     return Y
 
 
-def max_pool_backward(X, dY, window, strides, padding=NO_PADDING, *, dilation=(1, 1), ceil_mode=False):
+def max_pool_backward(X, dY, window, strides, padding=NO_PADDING, **options):
     """Gradient of max_pool: all to the first maximum in row order."""
     X = np.asarray(X, np.float64)
-    windows = NaiveWindows(X.shape[:2], window, strides, padding, dilation=dilation, ceil_mode=ceil_mode)
+    windows = NaiveWindows(X.shape[:2], window, strides, padding, **options)
     dX = np.zeros_like(X)
     for out, pixel in first_maxima(X, windows).items():
         dX[(*pixel, *out[2:])] += dY[out]
     return dX
 
 
-def avg_pool(
-    X, window, strides, padding=NO_PADDING, *, dilation=(1, 1), ceil_mode=False, count_include_pad=False
-):
+def avg_pool(X, window, strides, padding=NO_PADDING, *, count_include_pad=False, **options):
     """Mean of every window; what lies beyond the padding never counts."""
     X = np.asarray(X, np.float64)
-    windows = NaiveWindows(X.shape[:2], window, strides, padding, dilation=dilation, ceil_mode=ceil_mode)
+    windows = NaiveWindows(X.shape[:2], window, strides, padding, **options)
     areas = windows.areas(with_padding=count_include_pad)
     Y = np.zeros((*windows.counts, *X.shape[2:]))
     for out, _, pixel in windows.taps_on_image():
@@ -192,11 +173,9 @@ def avg_pool(
     return Y
 
 
-def avg_pool_backward(
-    X, dY, window, strides, padding=NO_PADDING, *, dilation=(1, 1), ceil_mode=False, count_include_pad=False
-):
+def avg_pool_backward(X, dY, window, strides, padding=NO_PADDING, *, count_include_pad=False, **options):
     """Gradient of avg_pool: an equal share to each pixel of the window."""
-    windows = NaiveWindows(X.shape[:2], window, strides, padding, dilation=dilation, ceil_mode=ceil_mode)
+    windows = NaiveWindows(X.shape[:2], window, strides, padding, **options)
     areas = windows.areas(with_padding=count_include_pad)
     dX = np.zeros(X.shape)
     for out, _, pixel in windows.taps_on_image():
@@ -237,9 +216,8 @@ def group_norm_backward(X, scale, dY, groups, *, epsilon=1e-5):
     normalized = group_norm(X, np.ones_like(scale), np.zeros_like(scale), groups, epsilon=epsilon)
     dX = np.empty_like(X)
     for where in _groups(X, groups):
-        dX[where] = _normalize_backward(X[where].ravel(), (dY * scale)[where].ravel(), epsilon).reshape(
-            X[where].shape
-        )
+        gradient = _normalize_backward(X[where].ravel(), (dY * scale)[where].ravel(), epsilon)
+        dX[where] = gradient.reshape(X[where].shape)
     axes = tuple(range(X.ndim - 1))
     return dX, (dY * normalized).sum(axis=axes), dY.sum(axis=axes)
 
@@ -276,16 +254,11 @@ def _normalize(values, epsilon):
 def _normalize_backward(values, gradient, epsilon):
     """Gradient by the matrix of all derivatives of the normalized numbers."""
     normalized, deviation = _normalize(values, epsilon)
-    n = len(values)
-    return np.array(
-        [
-            math.fsum(
-                gradient[j] * ((i == j) - 1 / n - normalized[i] * normalized[j] / n) / deviation
-                for j in range(n)
-            )
-            for i in range(n)
-        ]
-    )
+    n, dX = len(values), np.empty(len(values))
+    for i in range(n):
+        slopes = [((i == j) - 1 / n - normalized[i] * normalized[j] / n) / deviation for j in range(n)]
+        dX[i] = math.fsum(dy * slope for dy, slope in zip(gradient, slopes, strict=True))
+    return dX
 
 
 def local_response_norm(X, size, alpha, beta, k):
@@ -414,12 +387,7 @@ def softmax_backward(X, dY):
 
 def softmax_cross_entropy(scores, targets):
     """Loss of every sample against its distribution over classes."""
-    losses = []
-    for row, target in zip(np.asarray(scores, np.float64), np.asarray(targets, np.float64), strict=True):
-        highest = max(row)
-        log_total = highest + math.log(math.fsum(math.exp(score - highest) for score in row))
-        losses.append(math.fsum(t * (log_total - score) for t, score in zip(target, row, strict=True)))
-    return np.array(losses)
+    return -(targets * np.log(softmax(scores))).sum(axis=1)
 
 
 class GarbageMemory:
