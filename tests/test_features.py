@@ -177,11 +177,9 @@ def test_features_of_images_are_flattened_channels_last():
 
 def test_a_memory_map_is_not_copied_whole(tmp_path):
     """More images take more memory for their features alone, five numbers of four bytes each."""
-    path, n_images = tmp_path / "images.npy", 20_000
-    stored = np.lib.format.open_memmap(path, "w+", np.uint8, (n_images, 32, 32, 1))
-    stored[:] = np.arange(32, dtype=np.uint8)[:, np.newaxis]
-    stored.flush()
-    images = np.load(path, mmap_mode="r")
+    n_images = 20_000
+    images = np.lib.format.open_memmap(tmp_path / "images.npy", "w+", np.uint8, (n_images, 32, 32, 1))
+    images[:] = np.arange(32, dtype=np.uint8)[:, np.newaxis]
     net = make_net(conv_layer_sizes=(2,)).fit(np.array(images[:40]), np.arange(40) % 2)
     features = ConvNetFeatures(net, prefit=True).fit(images[:1])
 

@@ -189,15 +189,6 @@ def test_every_layer_is_readable_and_opens_on_a_click(build, fitted, show, tmp_p
     assert not content_of(labels[0]).is_displayed()
 
 
-def test_parameters_of_a_layer_are_behind_its_label(show):
-    browser = show(estimator_html_repr(make_net()))
-    label = layer_labels(browser)[0]
-    label.click()
-    content = content_of(label)
-    content.find_element("tag name", "summary").click()
-    assert "filters" in content.text and "kernel_size" in content.text
-
-
 def test_the_table_of_a_network_is_readable(show, tmp_path):
     summary = make_net().summary(X)  # without y, so that there is a note
     browser = show(summary._repr_html_())

@@ -148,14 +148,6 @@ def test_axes_may_be_given(plain, stopping):
         TrainingCurveDisplay.from_estimator(stopping, axes=axis)
 
 
-def test_a_display_is_drawn_again(plain):
-    display = TrainingCurveDisplay.from_estimator(plain)
-    first = display.figure_
-    assert display.plot(x="step") is display
-    assert display.figure_ is not first
-    assert ("ConvNetClassifier", "batch_losses") in display.lines_
-
-
 def test_wrong_use_is_refused_before_anything_is_trained(plain):
     with pytest.raises(ValueError, match="estimator must hold at least one"):
         TrainingCurveDisplay.from_estimator({})

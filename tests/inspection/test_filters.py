@@ -32,6 +32,7 @@ def assert_drawn(display, when, weight):
         assert_allclose(np.asarray(image.get_array()), expected, rtol=0, atol=1e-12)
         assert image.axes is display.axes_[when][index]
         assert image.get_clim() == (0, 1)
+        assert image.get_cmap().name == "gray"
 
 
 def test_filters_before_and_after_training_are_drawn_side_by_side():

@@ -107,12 +107,3 @@ def test_as_many_images_as_asked_for_are_drawn(n_images, n_columns, geometry):
     )
     assert len(display.images_) == len(display.axes_) == min(n_images, 40)
     assert display.axes_[0].get_gridspec().get_geometry() == geometry
-
-
-@pytest.mark.costly
-def test_labels_that_the_classifier_does_not_know_are_mistakes():
-    labels = np.where(CODES == 0, "dog", Y)
-    display = PredictionGridDisplay.from_estimator(fitted_classifier(X=X, y=Y), X, labels, n_images=40)
-    wrong = display.y_true != display.y_pred
-    assert wrong[: np.sum(wrong)].all()
-    assert "\nnot dog" in display.axes_[list(display.y_true).index("dog")].get_title()

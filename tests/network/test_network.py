@@ -26,10 +26,9 @@ from skcnn.layers import (
     Residual,
     Tanh,
 )
-from skcnn.network.executor import Batch, Executor
 from skcnn.network.graph import compile_nodes
+from skcnn.network.model import predict
 from skcnn.network.network import Network, following_activation, init_network, network_with
-from skcnn.network.threads import worker_pool
 
 
 def make_network(layers=None, input_shape=INPUT_SHAPE, dtype=np.float64, seed=0):
@@ -155,17 +154,6 @@ def test_running_statistics_are_state_and_not_in_the_vector():
     for (name, key), value in network.buffers().items():
         assert network.params[name][key] is value
         assert not np.shares_memory(value, network.vector)
-
-
-def test_views_of_a_gradient_lie_as_the_parameters_do():
-    network = make_network()
-    gradient = generator(0).standard_normal(network.n_params)
-    views = network.views_of(gradient)
-    np.copyto(network.vector, gradient)
-    for (name, key), value in trained_params(network).items():
-        np.testing.assert_array_equal(views[name][key], value)
-        assert np.shares_memory(views[name][key], gradient)
-    assert sum(view.size for params in views.values() for view in params.values()) == gradient.size
 
 
 def test_set_state_casts_and_overwrites():
@@ -330,9 +318,7 @@ def predictions(network, images):
     def read(rows, out):
         np.copyto(out, images[rows].transpose(1, 2, 0, 3) if images.ndim == 4 else images[rows])
 
-    with worker_pool() as pool:
-        out = np.empty((len(images), network.n_outputs), network.dtype)
-        return Executor(network, pool, training=False).predict(Batch(len(images), read), out)
+    return predict(network, read, len(images))
 
 
 def joined_network():
@@ -381,12 +367,11 @@ def test_a_network_of_parameters_has_copies_in_their_places():
     """So has one after a node, here after the input."""
     for network in (make_network(dtype=np.float32), whitened_network()):
         other = network_with(network.nodes, network.params, network.dtype)
-        assert not np.shares_memory(network.after(0).vector, network.vector)
-        assert other.nodes == network.nodes
-        assert other.dtype == network.dtype == other.vector.dtype
-        assert other.n_decayed == network.n_decayed
+        for kept in ("nodes", "dtype", "n_decayed"):
+            assert getattr(other, kept) == getattr(network, kept)
+        assert other.vector.dtype == network.dtype
         np.testing.assert_array_equal(other.vector, network.vector)
-        assert not np.shares_memory(other.vector, network.vector)
+        assert not np.shares_memory(network.after(0).vector, network.vector)
         assert other.buffers().keys() == network.buffers().keys()
         for name, values in network.params.items():
             for key, value in values.items():
