@@ -85,10 +85,8 @@ NONSENSE = {
     ],
     "maps": [
         ({"layers": []}, ValueError, r"layers .* got \[\]"),
-        ({"layers": 3}, ValueError, "layers .* got 3"),
         ({"layers": {"conv1"}}, ValueError, "layers .* got {'conv1'}"),
         ({"layers": ["conv1", None]}, ValueError, "layers .* got None"),
-        ({"layers": ["conv9"]}, ValueError, "layers .* got 'conv9'"),
         ({"layers": ["dense1"]}, ValueError, r"layers .* got 'dense1' with results of shape \(\d+,\)"),
         ({"n_maps": 0}, ValueError, "n_maps .* got 0"),
         ({"X": X[:2]}, ValueError, "X must be one image, got 2"),
@@ -98,10 +96,8 @@ NONSENSE = {
         ({"fig": []}, TypeError, r"fig .* got \[\]"),
     ],
     "saliency": [
-        ({"method": []}, ValueError, r"method .* got \[\]"),
         ({"method": None}, ValueError, "method .* got None"),
         ({"method": ["gradient", 3]}, ValueError, "'method' .* Got 3"),
-        ({"method": "guess"}, ValueError, "'method' .* Got 'guess'"),
         ({"target": [1, np.nan]}, ValueError, "target .* got nan"),
         ({"target": [0, 1, 2]}, ValueError, r"target .* shape \(3,\)"),
         ({"method": "grad_cam", "layer": "conv9"}, ValueError, "layer .* got 'conv9'"),
@@ -117,7 +113,6 @@ NONSENSE = {
         ({"y": Y.astype(str)}, ValueError, r"y .* classes \[0, 1, .*, got str"),
         ({"class_names": 3}, ValueError, "class_names .* got 3"),
         ({"class_names": "abcdefghij"}, ValueError, "class_names .* got 'abcdefghij'"),
-        ({"class_names": set("abcdefghij")}, ValueError, "class_names .* got {"),
         ({"class_names": ["one", "two"]}, ValueError, r"class_names .* 10 classes, got \['one', 'two'\]"),
         ({"class_names": {"0": "zero"}}, ValueError, r"class_names .* got \['0'\]"),
         ({"n_images": 0}, ValueError, "n_images .* got 0"),
@@ -138,7 +133,6 @@ NONSENSE = {
     ],
     "curves": [
         ({"x": ["epoch"]}, ValueError, r"x .* got \['epoch'\]"),
-        ({"x": "time"}, ValueError, "x .* got 'time'"),
         ({"axes": 3}, TypeError, "axes .* got 3"),
         ({"axes": [None]}, TypeError, "axes .* got None"),
     ],

@@ -18,6 +18,11 @@ NAMES = np.array(["ant", "bee", "cat"])
 Y = NAMES[CODES]
 
 
+@pytest.fixture(scope="module")
+def classifier():
+    return fitted_classifier(X=X, y=Y)
+
+
 def expected_order(confidence, is_right):
     """Return mistakes by falling confidence, and after them the others by rising confidence."""
     rows = range(len(confidence))
@@ -26,8 +31,7 @@ def expected_order(confidence, is_right):
 
 
 @pytest.mark.costly
-def test_mistakes_come_first_and_then_what_was_uncertain():
-    classifier = fitted_classifier(X=X, y=Y)
+def test_mistakes_come_first_and_then_what_was_uncertain(classifier):
     display = PredictionGridDisplay.from_estimator(classifier, X, Y, n_images=40)
     predicted, confidence = classifier.predict(X), classifier.predict_proba(X).max(axis=1)
     order = expected_order(confidence, predicted == Y)
@@ -45,8 +49,7 @@ def test_mistakes_come_first_and_then_what_was_uncertain():
 
 @pytest.mark.costly
 @pytest.mark.parametrize("names", [{"bee": "Biene"}, ["Ameise", "Biene", "Katze"]], ids=type)
-def test_titles_say_what_was_predicted_and_mistakes_what_is_true(names):
-    classifier = fitted_classifier(X=X, y=Y)
+def test_titles_say_what_was_predicted_and_mistakes_what_is_true(classifier, names):
     display = PredictionGridDisplay.from_estimator(classifier, X, Y, n_images=40, class_names=names)
     if isinstance(names, list):
         names = dict(zip(NAMES, names, strict=True))
@@ -101,9 +104,8 @@ def test_missing_values_count_as_the_largest():
 
 
 @pytest.mark.parametrize(("n_images", "n_columns", "geometry"), [(7, None, (3, 3)), (99, 20, (2, 20))])
-def test_as_many_images_as_asked_for_are_drawn(n_images, n_columns, geometry):
-    display = PredictionGridDisplay.from_estimator(
-        fitted_classifier(X=X, y=Y), X, Y, n_images=n_images, n_columns=n_columns
-    )
+def test_as_many_images_as_asked_for_are_drawn(classifier, n_images, n_columns, geometry):
+    options = {"n_images": n_images, "n_columns": n_columns}
+    display = PredictionGridDisplay.from_estimator(classifier, X, Y, **options)
     assert len(display.images_) == len(display.axes_) == min(n_images, 40)
     assert display.axes_[0].get_gridspec().get_geometry() == geometry
