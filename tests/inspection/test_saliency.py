@@ -1,6 +1,7 @@
 """Saliency maps: against finite differences, by hand, and through pipelines, searches and data frames."""
 
 import sys
+from functools import partial
 
 import joblib
 import numpy as np
@@ -214,33 +215,32 @@ def test_without_input_scaling_the_baseline_is_zero():
     assert_array_equal(saliency_maps(classifier, X[:2], **options), expected)
 
 
-def test_images_of_bools_before_transformers_are_covered_by_a_bool():
-    images = X.reshape(len(X), -1) > 2
-    pipeline = make_pipeline(FunctionTransformer(), make_classifier(image_shape=(6, 10))).fit(images, Y)
-    options = {"method": "occlusion", "target": 0}
-    maps = [saliency_maps(pipeline, images[:2], baseline=b, **options) for b in (0.3, False, 0.7, True)]
-    assert_array_equal(maps[0], maps[1])
-    assert_array_equal(maps[2], maps[3])
-    assert np.abs(maps[0] - maps[2]).max() > 0
-    with pytest.raises(ValueError, match="baseline .* bool, got nan"):
-        saliency_maps(pipeline, images[:2], method="occlusion", baseline=np.nan)
+BYTES = np.clip(ROWS * 10, 0, 255).astype(np.uint8)
 
 
-@pytest.mark.parametrize("baseline", [None, 70.4, -1])
-def test_images_of_bytes_stay_bytes_for_transformers(baseline):
-    """As those that look values up in a table need it; a baseline is rounded to them."""
-    images = np.clip(ROWS * 10, 0, 255).astype(np.uint8)
-    table = np.linspace(-1, 1, 256)
+@pytest.mark.parametrize(
+    ("images", "baseline", "rounded"),
+    [
+        (BYTES, None, np.rint(BYTES.mean())),
+        (BYTES, 70.4, 70),
+        (BYTES, -1, 0),
+        (ROWS > 3, 0.3, False),
+        (ROWS > 3, 0.7, True),
+    ],
+)
+def test_images_of_integers_keep_their_dtype_for_transformers(images, baseline, rounded):
+    """As those that look values up in a table need it; a baseline is rounded to it."""
     look_up = FunctionTransformer(
-        lambda images: table[images], lambda shares: (shares + 1) * 127.5, check_inverse=False
+        partial(np.take, np.linspace(-1, 1, 256)), lambda shares: (shares + 1) * 127.5, check_inverse=False
     )
     pipeline = fitted_pipeline(look_up, images=images, image_shape=(6, 10))
     options = {"method": "occlusion", "target": 1, "patch_size": (6, 10)}
-    rounded = {None: np.rint(images.mean()), -1: 0}.get(baseline, 70)
     score = scores_of(pipeline, 1)
-    fall = score(images[:2]) - score(np.full((1, 60), rounded, np.uint8))
+    fall = score(images[:2]) - score(np.full((1, 60), rounded, images.dtype))
     found = saliency_maps(pipeline, images[:2], baseline=baseline, **options)
     assert_allclose(found, np.broadcast_to(fall[:, None, None], (2, 6, 10)), rtol=0, atol=1e-10)
+    with pytest.raises(ValueError, match="baseline .* got nan"):
+        saliency_maps(pipeline, images[:2], baseline=np.nan, **options)
 
 
 @pytest.mark.costly

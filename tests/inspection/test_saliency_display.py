@@ -68,7 +68,6 @@ def test_images_share_their_limits_and_have_their_targets_as_titles(classifier):
 
 
 def test_maps_of_a_pipeline_lie_over_the_images_that_it_takes():
-    """As they are stored, whatever a step makes of them."""
     images, y = make_images(shape=(6, 5, 3))
     rows = images.transpose(0, 3, 1, 2).reshape(len(images), -1)
     turn = FunctionTransformer(lambda rows: np.reshape(rows, (-1, 3, 6, 5)).transpose(0, 2, 3, 1))

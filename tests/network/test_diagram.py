@@ -150,7 +150,6 @@ def test_a_projection_of_ones_own():
 
 
 def test_compact_hyperparameters():
-    """Their layers follow from the shape of the images."""
     params = {"hidden_layer_sizes": (5,), "normalization": "batch", "activation": "relu", "dropout": 0.1}
     assert layers_shown(make_net(**params)) == []
     known = ["conv1: Conv2D → (8, 8, 3)", "norm1: BatchNorm → (8, 8, 3)", "activation1: ReLU → (8, 8, 3)"]

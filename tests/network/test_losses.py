@@ -214,7 +214,6 @@ def test_extreme_scores_give_exact_log_losses_and_gradients(dtype, label_smoothi
 
 
 def test_probabilities_of_scores_whose_difference_overflows():
-    """A warning would be an error."""
     scores = np.array([[1e308, -1e308]])
     np.testing.assert_array_equal(LogLoss().probabilities(scores), [[1, 0]])
     np.testing.assert_array_equal(LogLoss().log_probabilities(scores), [[0, np.finfo(float).min]])
@@ -222,7 +221,6 @@ def test_probabilities_of_scores_whose_difference_overflows():
 
 @each_dtype
 def test_probabilities_and_their_logarithms_are_exact_and_keep_the_dtype(dtype):
-    """Logarithms, also where the softmax underflows."""
     scores = np.concatenate([EXTREME, problem(n_outputs=3)[0]]).astype(dtype)
     probabilities, logs = LogLoss().probabilities(scores), LogLoss().log_probabilities(scores)
     assert probabilities.dtype == logs.dtype == dtype

@@ -322,7 +322,6 @@ def predictions(network, images):
 
 
 def joined_network():
-    """Return a network that joins branches twice, with a layer alone between."""
     return make_network(
         [
             ("res", Residual([("conv", Conv2D(2, activation="relu"))])),

@@ -104,7 +104,6 @@ def test_what_is_not_finite_is_an_error_that_says_of_which_layer_and_image():
 
 
 def test_results_of_layers_are_those_of_naive_ones():
-    """Those of a convolution, of the branch of a residual block and of its sum."""
     layers = [("conv", Conv2D(2)), ("res", Residual([("inner", Conv2D(2, 1, activation="tanh"))]))]
     classifier = fitted_classifier(layers, input_scaling=None)
     names = [node.name for node in classifier.network_.nodes]
@@ -280,7 +279,6 @@ def test_a_change_in_training_that_is_not_found_again_is_one_of_the_network():
 
 
 def test_layers_in_front_do_not_matter_for_gradients_of_results():
-    """Those after it do."""
     classifier = fitted_classifier([Doubled(), Conv2D(2), GlobalAvgPool2D()])
     assert np.isfinite(gradient_of_results(classifier, 2)).all()
     with pytest.raises(ValueError, match="layer 'doubled_1', "):
