@@ -230,12 +230,6 @@ def test_layers_are_planned_for_the_images_in_a_collection(collected):
     assert ConvNetFeatures(net, "conv1").fit(images, Y).transform(images).shape == (200, 4 * 4 * 2)
 
 
-def test_without_names_there_are_none():
-    features = ConvNetFeatures(make_net())
-    assert not hasattr(features, "n_features_in_")
-    assert not hasattr(features.fit(X, Y), "feature_names_in_")
-
-
 # cloning, searching and routing
 
 

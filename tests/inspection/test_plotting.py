@@ -53,14 +53,15 @@ def test_pictures_of_three_channels_are_in_color_and_others_the_mean_in_grey():
 
 
 def test_pictures_lie_between_black_and_white():
-    image = np.array([[[-5.0], [0.0], [2.0], [9.0]]])
-    assert_allclose(as_picture(image, 0, 4), [[0, 0, 0.5, 1]])
+    """Missing values count as the largest."""
+    image = np.array([[[-5.0], [0.0], [2.0], [9.0], [np.nan]]])
+    assert_allclose(as_picture(image, 0, 4), [[0, 0, 0.5, 1, 1]])
     assert_array_equal(as_picture(np.full((2, 2, 1), 7.0), 7, 7), np.zeros((2, 2)))
 
 
 def test_limits_of_other_numbers_are_their_range():
     assert limits_of(np.array([-1.0, 0.5])) == (-1, 0.5)
-    assert limits_of(np.array([0.0, 16.0])) == (0, 16)
+    assert limits_of(np.array([0.0, np.nan, 16.0])) == (0, 16)
 
 
 def test_ticks_stand_at_integers():

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from extras import package
 from numpy.testing import assert_allclose, assert_array_equal
-from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from small_classifiers import fitted_classifier, make_classifier, make_images
@@ -89,18 +88,6 @@ def test_rows_before_a_step_that_turns_them_are_drawn_as_they_are_stored():
     assert_array_equal(display.images, images[display.indices])
     assert_array_equal(display.y_pred, pipeline.predict(rows)[display.indices])
     assert_array_equal(display.confidences, pipeline.predict_proba(rows).max(axis=1)[display.indices])
-
-
-def test_missing_values_count_as_the_largest():
-    images = X[:8].copy()
-    images[::2, 0, 3, 1] = np.nan
-    flat = images.reshape(8, -1)
-    pipeline = make_pipeline(SimpleImputer(), make_classifier(image_shape=(6, 5, 2))).fit(flat, Y[:8])
-    display = PredictionGridDisplay.from_estimator(pipeline, flat, Y[:8], data_format="channels_last")
-    shown = (images - np.nanmin(flat)) / (np.nanmax(flat) - np.nanmin(flat))
-    shown[::2, 0, 3, 1] = 1
-    for image, index in zip(display.images_, display.indices, strict=True):
-        assert_allclose(np.asarray(image.get_array()), shown[index].mean(axis=-1), rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize(("n_images", "n_columns", "geometry"), [(7, None, (3, 3)), (99, 20, (2, 20))])
