@@ -164,6 +164,6 @@ def test_a_network_of_vectors_has_no_maps_and_no_filters():
 def test_labels_may_come_in_many_types(net, labels):
     """Also those that the network does not know."""
     assert len(DISPLAYS["embedding"](net, y=labels).scatters_) == len(set(labels))
-    display = DISPLAYS["grid"](net, y=labels, class_names=pd.Index(list("abcdefghij")))
-    assert display.y_true.shape == (25,)
+    display = DISPLAYS["grid"](net, y=labels, n_images=4, class_names=pd.Index(list("abcdefghij")))
+    assert display.y_true.shape == (4,)
     assert display.class_names[3] == "d"

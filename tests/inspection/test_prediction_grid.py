@@ -49,7 +49,7 @@ def test_mistakes_come_first_and_then_what_was_uncertain(classifier):
 @pytest.mark.costly
 @pytest.mark.parametrize("names", [{"bee": "Biene"}, ["Ameise", "Biene", "Katze"]], ids=type)
 def test_titles_say_what_was_predicted_and_mistakes_what_is_true(classifier, names):
-    display = PredictionGridDisplay.from_estimator(classifier, X, Y, n_images=40, class_names=names)
+    display = PredictionGridDisplay.from_estimator(classifier, X[:15], Y[:15], class_names=names)
     if isinstance(names, list):
         names = dict(zip(NAMES, names, strict=True))
     titles = []
@@ -65,11 +65,11 @@ def test_titles_say_what_was_predicted_and_mistakes_what_is_true(classifier, nam
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_without_probabilities_the_lead_of_the_score_counts(n_classes):
     classifier = fitted_classifier(X=X, y=CODES % n_classes, loss="hinge")
-    display = PredictionGridDisplay.from_estimator(classifier, X, CODES % n_classes, n_images=40)
+    display = PredictionGridDisplay.from_estimator(classifier, X, CODES % n_classes, n_images=9)
     scores = classifier.decision_function(X)
     lead = np.abs(scores) if n_classes == 2 else np.diff(np.sort(scores, axis=1))[:, -1]
     predicted = classifier.predict(X)
-    order = expected_order(lead, predicted == CODES % n_classes)
+    order = expected_order(lead, predicted == CODES % n_classes)[:9]
     assert_array_equal(display.indices, order)
     assert_array_equal(display.y_pred, predicted[order])
     assert_allclose(display.confidences, lead[order], rtol=1e-12)
