@@ -243,7 +243,7 @@ def test_clones_are_not_fitted_and_layers_are_searched():
     grid = {"convnetfeatures__layer": ["dense1", "pool1"], "convnetfeatures__estimator__alpha": [0.0]}
     search = GridSearchCV(pipeline, grid, cv=2).fit(X, Y)
     best = search.best_estimator_[0]
-    assert len(best.get_feature_names_out()) == best.transform(X).shape[1]
+    assert len(best.get_feature_names_out()) == best._n_features_out == best.transform(X).shape[1]
 
 
 def test_what_is_prefit_does_not_follow_a_later_training():

@@ -59,7 +59,8 @@ def test_pictures_lie_between_black_and_white():
     assert_array_equal(as_picture(np.full((2, 2, 1), 7.0), 7, 7), np.zeros((2, 2)))
 
 
-def test_limits_of_other_numbers_are_their_range():
+def test_limits_of_bytes_and_of_other_numbers():
+    assert limits_of(np.array([3, 9], np.uint8)) == (0, 255)
     assert limits_of(np.array([-1.0, 0.5])) == (-1, 0.5)
     assert limits_of(np.array([0.0, np.nan, 16.0])) == (0, 16)
 
