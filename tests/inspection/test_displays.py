@@ -116,6 +116,7 @@ NONSENSE = {
         ({"class_names": ["one", "two"]}, ValueError, r"class_names .* 10 classes, got \['one', 'two'\]"),
         ({"class_names": {"0": "zero"}}, ValueError, r"class_names .* got \['0'\]"),
         ({"n_images": 0}, ValueError, "n_images .* got 0"),
+        ({"image_shape": "88"}, ValueError, "image_shape .* got '88'"),
         ({"n_columns": 0}, ValueError, "n_columns .* got 0"),
         ({"fig": object}, TypeError, "fig .* got <class 'object'>"),
     ],
