@@ -80,15 +80,6 @@ def test_epochs_without_a_score_are_gaps():
     assert_array_equal(scores[:2], clf.validation_scores_)
 
 
-def test_full_batches_have_a_step_an_iteration():
-    clf = make_classifier(max_iter=3, solver="lbfgs", averaging=None).fit(X, Y)
-    display = TrainingCurveDisplay.from_estimator(clf, x="step")
-    for quantity in ("loss", "batch_losses"):
-        line = display.lines_["ConvNetClassifier", quantity]
-        assert_array_equal(line.get_xdata(), [1, 2, 3])
-        assert_array_equal(line.get_ydata(), clf.loss_curve_)
-
-
 def test_a_single_epoch_is_a_point_that_can_be_seen():
     display = TrainingCurveDisplay.from_estimator(make_classifier(max_iter=1).fit(X, Y))
     assert display.lines_["ConvNetClassifier", "loss"].get_marker() == "o"

@@ -87,9 +87,3 @@ def test_filters_of_zeros_are_grey():
     clf.network_.params["conv1"]["weight"][...] = 0
     display = FilterDisplay.from_estimator(clf, initial=False)
     assert all((np.asarray(image.get_array()) == 0.5).all() for image in display.images_[AFTER])
-
-
-def test_columns_may_be_given():
-    display = FilterDisplay.from_estimator(make_classifier(conv_layer_sizes=(5,)).fit(X, Y), n_columns=2)
-    for axes in display.axes_.values():
-        assert axes[0].get_gridspec().get_geometry() == (3, 2)

@@ -6,7 +6,6 @@ from functools import partial
 import joblib
 import numpy as np
 import pytest
-from extras import data_frame
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GridSearchCV
@@ -243,19 +242,6 @@ def test_images_of_integers_keep_their_dtype_for_transformers(images, baseline, 
     assert_allclose(found, np.broadcast_to(fall[:, None, None], (2, 6, 10)), rtol=0, atol=1e-10)
     with pytest.raises(ValueError, match="baseline .* got nan"):
         saliency_maps(pipeline, images[:2], baseline=np.nan, **options)
-
-
-@pytest.mark.costly
-def test_data_frames_have_the_maps_of_arrays():
-    """Without a warning that the names of the columns are missing."""
-    frame = data_frame(ROWS, columns=[f"pixel{number}" for number in range(60)])
-    for transformers, method in ([], "gradient"), ([StandardScaler], "occlusion"):
-        named, unnamed = (
-            fitted_pipeline(*(make() for make in transformers), images=images, image_shape=(6, 10))
-            for images in (frame, ROWS)
-        )
-        expected = saliency_maps(unnamed, ROWS[:2], method=method)
-        assert_allclose(saliency_maps(named, frame[:2], method=method), expected, rtol=0, atol=1e-8)
 
 
 def test_maps_change_neither_the_images_nor_the_estimator():

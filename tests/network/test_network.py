@@ -98,9 +98,8 @@ def test_initial_weights_depend_on_the_seed_and_the_place_alone():
     network = make_network(seed=1)
     np.testing.assert_array_equal(network.vector, make_network(seed=1).vector)
     assert not np.array_equal(network.vector, make_network(seed=2).vector)
-    np.testing.assert_array_equal(
-        make_network(dtype=np.float32, seed=1).vector, network.vector.astype(np.float32)
-    )
+    single = make_network(dtype=np.float32, seed=1)
+    np.testing.assert_array_equal(single.vector, network.vector.astype(np.float32))
 
 
 def trained_params(network):

@@ -176,16 +176,6 @@ def test_gradients_do_not_depend_on_how_the_images_are_cut(cut_work):
         assert_allclose(gradients.of_images(X, coefficients), expected, rtol=0, atol=1e-12)
 
 
-def test_taking_gradients_changes_nothing():
-    classifier = fitted_classifier(STACKS["dropout"])
-    images, coefficients = X.copy(), coefficients_of(len(X))
-    expected = classifier.decision_function(X)
-    ScoreGradients(classifier.model_).of_images(images, coefficients)
-    assert_array_equal(images, X)
-    assert_array_equal(coefficients, coefficients_of(len(X)))
-    assert_array_equal(classifier.decision_function(X), expected)
-
-
 def test_a_network_is_converted_once_for_all_gradients(monkeypatch):
     classifier = fitted_classifier(STACKS["normalized convolution"])
     counted = Mock(side_effect=make_inference_network)

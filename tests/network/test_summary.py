@@ -1,4 +1,4 @@
-"""The table of a network: its numbers against hand counts and published ones, before and after training."""
+"""The table of a network: its numbers against hand counts, before and after training."""
 
 import re
 import tracemalloc
@@ -32,7 +32,6 @@ from skcnn import (
     Sequential,
     ZeroPad2D,
 )
-from skcnn.architecture import lenet5
 from skcnn.network.summary import LAYER_WIDTH, NetworkSummary, as_written, size_text
 
 X, Y = make_images(12, (8, 6, 2))
@@ -78,16 +77,6 @@ def test_a_small_convnet_by_hand():
         "activation_bytes": 120 + 480 + 480 + 480 + 96 + 96 + 12 + 8,
     }
     assert (summary.dtype, summary.notes) == ("float32", ())
-
-
-def test_lenet5_has_the_published_numbers():
-    """LeCun, Bottou, Bengio and Haffner (1998), section II.B: there is a connection for each bias, too."""
-    summary = make_net(lenet5()).summary(images(28, 28, 1), range(2))
-    records = {record["name"]: record for record in summary.records}
-    published = {"conv1": (156, 122_304), "dense1": (48_120, 48_120), "dense2": (10_164, 10_164)}
-    for name, (n_parameters, n_connections) in published.items():
-        assert records[name]["trained"] == n_parameters
-        assert records[name]["multiply_adds"] + np.prod(records[name]["output_shape"]) == n_connections
 
 
 def test_what_is_not_the_row_before_is_read_by_name():
@@ -209,11 +198,8 @@ def test_nothing_is_set_on_the_estimator(layers, arguments, error):
 
 def test_no_random_number_is_drawn():
     random_state = np.random.RandomState(SEED)
-    before = random_state.get_state()[1].copy()
-    net = make_net(BRANCHES, random_state=random_state)
-    net.summary(X, Y)
-    assert_array_equal(random_state.get_state()[1], before)
-    assert random_state.get_state()[2] == np.random.RandomState(SEED).get_state()[2]
+    make_net(BRANCHES, random_state=random_state).summary(X, Y)
+    assert random_state.randint(2**31) == np.random.RandomState(SEED).randint(2**31)
 
 
 def test_the_summary_and_a_fitted_network_leave_each_other_alone():
