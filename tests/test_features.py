@@ -71,10 +71,7 @@ def test_features_of_images_have_names_of_pixels():
     assert names[:4].tolist() == ["pool1_0_0_0", "pool1_0_0_1", "pool1_0_0_2", "pool1_0_1_0"]
 
 
-def test_a_network_is_trained_in_a_pipeline_or_stays_as_it_is():
-    longer = {"hidden_layer_sizes": (16,), "max_iter": 20, "learning_rate_init": 1e-2}
-    trained = make_pipeline(ConvNetFeatures(make_net(**longer), "dense1"), SVC()).fit(X, Y)
-    assert trained.score(X, Y) > 0.8
+def test_a_frozen_network_stays_as_it_is_in_a_pipeline():
     net = make_net().fit(X, Y)
     before = pickle.dumps(net.network_.vector)
     frozen = make_pipeline(ConvNetFeatures(FrozenEstimator(net), "dense1"), SVC())

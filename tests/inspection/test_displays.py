@@ -76,8 +76,7 @@ MISSING[3], MIXED[3] = np.nan, "three"
 
 NONSENSE = {
     "filters": [
-        ({"layer": "conv9"}, ValueError, r"layer .*\['conv1', 'conv2'\], got 'conv9'"),
-        ({"layer": "dense1"}, ValueError, "layer .* got 'dense1'"),
+        ({"layer": "dense1"}, ValueError, r"layer .*\['conv1', 'conv2'\], got 'dense1'"),
         ({"layer": ["conv1"]}, ValueError, r"layer .* got \['conv1'\]"),
         ({"initial": None}, ValueError, "initial .* got None"),
         ({"n_columns": 0}, ValueError, "n_columns .* got 0"),

@@ -4,9 +4,7 @@ import numpy as np
 import pytest
 from extras import package
 from numpy.testing import assert_allclose, assert_array_equal
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer
-from small_classifiers import STACKS, fitted_classifier, make_classifier, make_images
+from small_classifiers import STACKS, fitted_classifier, make_images
 
 from skcnn.inspection import FeatureMapDisplay
 from skcnn.pipelines import layer_features
@@ -52,11 +50,8 @@ def test_rows_show_the_first_maps():
     assert list(FeatureMapDisplay.from_estimator(classifier, X[0], layers="conv1").maps) == ["conv1"]
 
 
-def test_the_image_before_a_step_that_turns_it_is_drawn_as_it_is_stored():
-    images, y = make_images(shape=(6, 5, 3))
-    rows = images.transpose(0, 3, 1, 2).reshape(len(images), -1)
-    turn = FunctionTransformer(lambda rows: np.reshape(rows, (-1, 3, 6, 5)).transpose(0, 2, 3, 1))
-    pipeline = make_pipeline(turn, make_classifier()).fit(rows, y)
+def test_the_image_before_a_step_that_turns_it_is_drawn_as_it_is_stored(turned):
+    pipeline, rows, images, _ = turned
     options = {"image_shape": (3, 6, 5), "data_format": "channels_first"}
     display = FeatureMapDisplay.from_estimator(pipeline, rows[2], **options)
     assert_array_equal(display.image, images[2])

@@ -4,9 +4,7 @@ import numpy as np
 import pytest
 from extras import package
 from numpy.testing import assert_allclose, assert_array_equal
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer
-from small_classifiers import fitted_classifier, make_classifier, make_images
+from small_classifiers import fitted_classifier, make_images
 
 from skcnn.inspection import PredictionGridDisplay
 
@@ -76,11 +74,8 @@ def test_without_probabilities_the_lead_of_the_score_counts(n_classes):
 
 
 @pytest.mark.costly
-def test_rows_before_a_step_that_turns_them_are_drawn_as_they_are_stored():
-    images, y = make_images(shape=(6, 5, 3))
-    rows = images.transpose(0, 3, 1, 2).reshape(len(images), -1)
-    turn = FunctionTransformer(lambda rows: np.reshape(rows, (-1, 3, 6, 5)).transpose(0, 2, 3, 1))
-    pipeline = make_pipeline(turn, make_classifier()).fit(rows, y)
+def test_rows_before_a_step_that_turns_them_are_drawn_as_they_are_stored(turned):
+    pipeline, rows, images, y = turned
     with pytest.raises(ValueError, match="give data_format"):
         PredictionGridDisplay.from_estimator(pipeline, rows, y)
     stored = {"image_shape": (3, 6, 5), "data_format": "channels_first"}

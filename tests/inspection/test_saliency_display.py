@@ -4,9 +4,7 @@ import numpy as np
 import pytest
 from extras import package
 from numpy.testing import assert_allclose, assert_array_equal
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer
-from small_classifiers import fitted_classifier, make_classifier, make_images
+from small_classifiers import fitted_classifier, make_images
 
 from skcnn.inspection import SaliencyDisplay, saliency_maps
 from skcnn.inspection.saliency import METHODS, PIXEL_METHODS
@@ -67,11 +65,8 @@ def test_images_share_their_limits_and_have_their_targets_as_titles(classifier):
     assert [axis.get_title() for axis in display.axes_[0]] == [str(label) for label in predicted]
 
 
-def test_maps_of_a_pipeline_lie_over_the_images_that_it_takes():
-    images, y = make_images(shape=(6, 5, 3))
-    rows = images.transpose(0, 3, 1, 2).reshape(len(images), -1)
-    turn = FunctionTransformer(lambda rows: np.reshape(rows, (-1, 3, 6, 5)).transpose(0, 2, 3, 1))
-    pipeline = make_pipeline(turn, make_classifier(input_scaling=None)).fit(rows, y)
+def test_maps_of_a_pipeline_lie_over_the_images_that_it_takes(turned):
+    pipeline, rows, images, _ = turned
     options = {"method": "occlusion", "target": 1, "baseline": 0.0}
     expected = SaliencyDisplay.from_estimator(pipeline[-1], images[:2], **options)
     display = SaliencyDisplay.from_estimator(pipeline, rows[:2], data_format="channels_first", **options)
