@@ -4,9 +4,10 @@ import re
 
 import numpy as np
 import pytest
-from seeds import SEED, generator
+from seeds import SEED
+from small_classifiers import make_classifier, make_images
 
-from skcnn import Conv2D, ConvNetClassifier, Dense, Flatten, Sequential
+from skcnn import Conv2D, Dense, Flatten, Sequential
 from skcnn.layers import Activation, Block, Layer, MergingLayer
 from skcnn.layers.contract import check_array, check_params, check_shape
 from skcnn.network.executor import Batch, Executor
@@ -14,8 +15,7 @@ from skcnn.network.graph import compile_nodes
 from skcnn.network.network import init_network
 from skcnn.network.threads import worker_pool
 
-X = generator(0).normal(size=(12, 4, 3, 1)).astype(np.float32)
-Y = np.arange(12) % 3
+X, Y = make_images(12, (4, 3, 1))
 
 
 class Own(Layer):
@@ -79,11 +79,9 @@ def adding(name, *values):
     return backward
 
 
-def net_with(layer, *, on_images):
+def net_with(layer, *, on_images=True):
     before = Conv2D(2) if on_images else Dense(5)
-    return ConvNetClassifier(
-        [before, ("mine", layer)], normalization=None, max_iter=1, averaging=None, random_state=SEED
-    )
+    return make_classifier([before, ("mine", layer)], max_iter=1, averaging=None, dtype="float32")
 
 
 def assert_refused(layer, match, kinds=(ValueError, TypeError, LookupError), *, on_images=True):
@@ -101,29 +99,14 @@ def test_layers_without_mistakes_pass(layer, on_images):
     assert np.isfinite(net_with(layer, on_images=on_images).fit(X, Y).loss_)
 
 
-@pytest.mark.parametrize("on_images", [True, False], ids=["images", "vectors"])
 @pytest.mark.parametrize(
     "shape",
-    [
-        None,
-        7,
-        "abc",
-        (),
-        (4, 3),
-        (4, 3, 2, 1),
-        (4, 3, -2),
-        (0,),
-        (4, 3, 2.0),
-        (True,),
-        (4, None, 2),
-        {4, 3, 2},
-    ],
+    [None, 7, "abc", (), (4, 3), (4, 3, 2, 1), (4, 3, -2), (0,), (4, 3, 2.0), (True,), {4, 3, 2}],
     ids=repr,
 )
-def test_shapes_that_are_none_are_refused(shape, on_images):
+def test_shapes_that_are_none_are_refused(shape):
     layer = wrong(Own, output_shape=returning(shape))
-    match = rf"output_shape must return \(height, width, channels\) or .*, got {re.escape(repr(shape))}"
-    assert_refused(layer, match, on_images=on_images)
+    assert_refused(layer, f"output_shape must return .*, got {re.escape(repr(shape))}")
 
 
 @pytest.mark.parametrize("shape", [[4, 3, 2], np.array([4, 3, 2]), tuple(np.array([4, 3, 2]))], ids=type)
@@ -136,50 +119,52 @@ def test_shapes_of_other_types_become_tuples_of_ints(shape):
 @pytest.mark.parametrize(
     ("params", "match"),
     [
-        (None, "dict of arrays by name, got None"),
-        ([np.ones(2)], "dict of arrays by name, got list"),
-        (np.ones(2), r"dict of arrays by name, got array of float64 of shape \(2,\)"),
-        ({1: np.ones(2)}, "name parameters by text, got 1"),
-        ({None: np.ones(2)}, "name parameters by text, got None"),
-        ({"factor": [1.0, 2.0]}, "real numbers as 'factor', got list"),
-        ({"factor": 1.0}, "real numbers as 'factor', got float"),
-        ({"factor": "one"}, "real numbers as 'factor', got str"),
-        ({"factor": np.array("one")}, "real numbers as 'factor', got array of <U3"),
-        ({"factor": np.ones(2, complex)}, "real numbers as 'factor', got array of complex128"),
-        ({"factor": np.array(None)}, "real numbers as 'factor', got array of object"),
-        ({"factor": np.array(["2020"], "M8[Y]")}, "real numbers as 'factor', got array of datetime64"),
+        (None, "got None"),
+        ([np.ones(2)], "got list"),
+        (np.ones(2), r"got array of float64 of shape \(2,\)"),
+        ({1: np.ones(2)}, "got 1"),
+        ({None: np.ones(2)}, "got None"),
+        ({"factor": [1.0, 2.0]}, "'factor', got list"),
+        ({"factor": 1.0}, "'factor', got float"),
+        ({"factor": "one"}, "'factor', got str"),
+        ({"factor": np.array("one")}, "'factor', got array of <U3"),
+        ({"factor": np.ones(2, complex)}, "'factor', got array of complex128"),
+        ({"factor": np.array(None)}, "'factor', got array of object"),
+        ({"factor": np.array(["2020"], "M8[Y]")}, "'factor', got array of datetime64"),
     ],
     ids=str,
 )
 def test_parameters_that_are_none_are_refused(params, match):
-    assert_refused(wrong(Own, init_params=returning(params)), match)
+    assert_refused(wrong(Own, init_params=returning(params)), f"init_params must .*{match}")
 
 
 @pytest.mark.parametrize("value", [np.array(2.0), np.float32(2), np.ma.ones(2), np.ones(2, bool)], ids=type)
 def test_parameters_may_be_any_real_numbers(value):
     check_params({"factor": value})
     layer = wrong(Own, init_params=returning({"factor": value}))
-    fitted = net_with(layer, on_images=True).fit(X, Y)
+    fitted = net_with(layer).fit(X, Y)
     assert type(fitted.network_.vector) is np.ndarray
     np.testing.assert_array_equal(fitted.network_.params["mine"]["factor"], value)
 
 
-@pytest.mark.parametrize("on_images", [True, False], ids=["images", "vectors"])
 @pytest.mark.parametrize(
-    ("change", "got"),
+    ("change", "got", "on_images"),
     [
-        (lambda values: None, "None"),
-        (lambda values: values[:2], r"array of float32 of shape \(2, .*\)"),
-        (lambda values: values.sum(), r"array of float32 of shape \(\)"),
-        (lambda values: values.tolist(), "list"),
-        (lambda values: (values, values[:1]), "tuple"),
-        (lambda values: values * 1j, "array of complex64"),
-        (lambda values: values.astype(str), "array of <U32"),
-        (lambda values: np.full(values.shape, None), "array of object"),
+        (lambda values: None, "None", True),
+        (lambda values: values[:2], r"array of float32 of shape \(2, .*\)", True),
+        (lambda values: values[:2], r"array of float32 of shape \(2, .*\)", False),
+        (lambda values: values.sum(), r"array of float32 of shape \(\)", False),
+        (lambda values: values.tolist(), "list", True),
+        (lambda values: (values, values[:1]), "tuple", True),
+        (lambda values: values * 1j, "array of complex64", False),
+        (lambda values: values.astype(str), "array of <U32", True),
+        (lambda values: np.full(values.shape, None), "array of object", False),
     ],
-    ids=["None", "fewer", "scalar", "list", "tuple", "complex", "text", "object"],
+    ids=["None", "rows less", "vectors less", "scalar", "list", "tuple", "complex", "text", "object"],
 )
 def test_results_and_gradients_that_are_none_are_refused(change, got, on_images):
+    """Whether they are images or vectors."""
+
     def forward(self, params, X, unit, *, training, out):
         return change(X)
 
@@ -194,20 +179,14 @@ def test_results_and_gradients_that_are_none_are_refused(change, got, on_images)
 @pytest.mark.parametrize(
     ("backward", "match"),
     [
-        (adding("weight", np.ones(2)), r"no parameter 'weight' with a gradient, only \['factor'\]"),
-        (adding("weight", np.ones((2, 3)), np.ones((3, 2))), "no parameter 'weight' with a gradient"),
-        (
-            adding("factor", np.ones(3)),
-            r"of 'factor' must be an array of float32 of shape \(2,\), got .* \(3,\)",
-        ),
-        (adding("factor", 1.0), "of 'factor' must be .*, got float"),
-        (adding("factor", None), "of 'factor' must be .*, got None"),
-        (adding("factor", [1.0, 2.0]), "of 'factor' must be .*, got list"),
-        (adding("factor", np.ones(2) * 1j), "of 'factor' must be .*, got array of complex128"),
-        (
-            adding("factor", np.ones((2, 3)), np.ones((3, 4))),
-            r"of 'factor' must .* got .*\(2, 3\) and \(3, 4\)",
-        ),
+        (adding("weight", np.ones(2)), r"'weight' .*\['factor'\]"),
+        (adding("weight", np.ones((2, 3)), np.ones((3, 2))), r"'weight' .*\['factor'\]"),
+        (adding("factor", np.ones(3)), r"'factor' .*\(2,\), got .* \(3,\)"),
+        (adding("factor", 1.0), "'factor' .*, got float"),
+        (adding("factor", None), "'factor' .*, got None"),
+        (adding("factor", [1.0, 2.0]), "'factor' .*, got list"),
+        (adding("factor", np.ones(2) * 1j), "'factor' .*, got array of complex128"),
+        (adding("factor", np.ones((2, 3)), np.ones((3, 4))), r"'factor' .* got .*\(2, 3\) and \(3, 4\)"),
     ],
 )
 def test_gradients_of_parameters_that_there_are_not_are_refused(backward, match):
@@ -226,16 +205,16 @@ def test_memory_of_another_shape_is_refused():
 @pytest.mark.parametrize(
     ("own", "match"),
     [
-        ({"decayed_params": "factor"}, "decayed_params must be a tuple of names, got 'factor'"),
-        ({"constant_params": None}, "constant_params must be a tuple of names, got None"),
-        ({"state_params": (1,)}, r"state_params must be a tuple of names, got \(1,\)"),
-        ({"state_params": ("factor",)}, "MergingLayer.* constant_params"),
-        ({"backward_reads": "X"}, "backward_reads must be a tuple of names, got 'X'"),
-        ({"backward_reads": ("x",)}, r"backward_reads may name 'X' and 'Y', got \('x',\)"),
-        ({"reads_in_backward": returning(None)}, "backward_reads must be a tuple of names, got None"),
-        ({"multiply_adds": returning(None)}, "multiply_adds must return an int >= 0, got None"),
-        ({"multiply_adds": returning(1.5)}, "multiply_adds must return an int >= 0, got 1.5"),
-        ({"scratch_size": returning(-1)}, "scratch_size must return an int >= 0, got -1"),
+        ({"decayed_params": "factor"}, "decayed_params .* got 'factor'"),
+        ({"constant_params": None}, "constant_params .* got None"),
+        ({"state_params": (1,)}, r"state_params .* got \(1,\)"),
+        ({"state_params": ("factor",)}, "state_params=.*MergingLayer.* constant_params"),
+        ({"backward_reads": "X"}, "backward_reads .* got 'X'"),
+        ({"backward_reads": ("x",)}, r"backward_reads .*'X' and 'Y', got \('x',\)"),
+        ({"reads_in_backward": returning(None)}, "backward_reads .* got None"),
+        ({"multiply_adds": returning(None)}, "multiply_adds .* got None"),
+        ({"multiply_adds": returning(1.5)}, "multiply_adds .* got 1.5"),
+        ({"scratch_size": returning(-1)}, "scratch_size .* got -1"),
     ],
 )
 def test_declarations_that_mean_nothing_are_refused(own, match):
@@ -245,13 +224,13 @@ def test_declarations_that_mean_nothing_are_refused(own, match):
 @pytest.mark.parametrize(
     ("result", "match"),
     [
-        (None, r"pair \(merged, buffers\), buffers a dict, got None"),
-        ((None, ["count"]), r"pair \(merged, buffers\), buffers a dict, got tuple"),
-        ((None, {}), r"state_params \['count'\], got \[\]"),
-        ((None, {"counts": np.ones(2)}), r"state_params \['count'\], got \['counts'\]"),
-        ((None, {"count": np.ones(3)}), r"as 'count' an array of float32 of shape \(2,\), got .* \(3,\)"),
-        ((None, {"count": None}), "as 'count' an array of .*, got None"),
-        ((None, {"count": np.array(["a", "b"])}), "as 'count' an array of .*, got array of <U1"),
+        (None, "merge .* got None"),
+        ((None, ["count"]), "merge .* got tuple"),
+        ((None, {}), r"merge .*state_params \['count'\], got \[\]"),
+        ((None, {"counts": np.ones(2)}), r"merge .*state_params \['count'\], got \['counts'\]"),
+        ((None, {"count": np.ones(3)}), r"merge .*'count' .*\(2,\), got .* \(3,\)"),
+        ((None, {"count": None}), "merge .*'count' .*, got None"),
+        ((None, {"count": np.array(["a", "b"])}), "merge .*'count' .*, got array of <U1"),
     ],
     ids=str,
 )
@@ -259,18 +238,12 @@ def test_merges_that_return_no_state_are_refused(result, match):
     assert_refused(wrong(OwnMerging, merge=returning(result)), match)
 
 
-@pytest.mark.parametrize(
-    ("method", "base"),
-    [
-        *((method, Own) for method in ("output_shape", "init_params", "forward", "backward", "finish")),
-        *((method, Own) for method in ("plan", "prepare", "init_from_data", "multiply_adds")),
-        *(
-            (method, OwnMerging)
-            for method in ("statistics", "merge", "backward_statistics", "backward_merge")
-        ),
-    ],
-)
-def test_errors_within_a_layer_name_it(method, base):
+METHODS = "output_shape init_params multiply_adds plan prepare init_from_data forward backward finish"
+METHODS_OF_MERGING = "statistics merge backward_statistics backward_merge"
+
+
+@pytest.mark.parametrize("method", f"{METHODS} {METHODS_OF_MERGING}".split())
+def test_errors_within_a_layer_name_it(method):
     """Of the kinds that wrong shapes, types and names end in; the layer's own line is the cause."""
 
     def fail(self, *arguments, **options):
@@ -279,6 +252,7 @@ def test_errors_within_a_layer_name_it(method, base):
                 return value @ np.ones((7, 7))
         return (4, 3) + [2]
 
+    base = Own if hasattr(Own, method) else OwnMerging
     assert_refused(wrong(base, **{method: fail}), "core dimension|can only concatenate tuple")
 
 
@@ -310,15 +284,13 @@ def test_errors_of_reading_images_are_none_of_a_layer():
 
 def test_layers_in_containers_are_named_with_them():
     layer = wrong(Own, output_shape=returning(None))
-    net = ConvNetClassifier([("block", Sequential([("mine", layer)]))], random_state=SEED)
-    with pytest.raises(ValueError, match=r"layer 'block__mine', Wrong\(\), on input of shape \(4, 3, 1\)"):
-        net.fit(X, Y)
+    with pytest.raises(ValueError, match=r"layer 'block__mine', Wrong\(\), .*\(4, 3, 1\)"):
+        make_classifier([("block", Sequential([("mine", layer)]))]).fit(X, Y)
 
 
 def test_a_summary_names_them_too():
-    net = net_with(wrong(Own, init_params=returning(None)), on_images=True)
     with pytest.raises(TypeError, match=r"layer 'mine', Wrong\(\)"):
-        net.summary(X, Y)
+        net_with(wrong(Own, init_params=returning(None))).summary(X, Y)
 
 
 @pytest.mark.parametrize("node", [None, -1, 99, "a", 1.0, True], ids=repr)
@@ -330,10 +302,9 @@ def test_blocks_that_end_nowhere_are_refused(node):
 @pytest.mark.parametrize("gain", ["big", -1, 0, np.nan, np.inf, [1]], ids=repr)
 def test_gains_that_no_weights_can_have_are_refused(gain):
     activation = type("Wrong", (Own, Activation), {"gain": gain})()
-    net = ConvNetClassifier([("conv", Conv2D(2, activation=activation))], random_state=SEED)
-    match = rf"layer 'conv', Conv2D\(.*gain .* must be a number > 0 or None, got {re.escape(repr(gain))}"
+    match = rf"layer 'conv', Conv2D\(.*gain .* got {re.escape(repr(gain))}"
     with pytest.raises(ValueError, match=match):
-        net.fit(X, Y)
+        make_classifier([("conv", Conv2D(2, activation=activation))]).fit(X, Y)
 
 
 def test_other_real_types_may_be_copied():
