@@ -11,6 +11,7 @@ from skcnn.architecture import complete_layers, explicit_layers
 from skcnn.layers import Dropout, Flatten, SpatialDropout2D
 from skcnn.network.executor import Batch, Executor
 from skcnn.network.graph import compile_nodes
+from skcnn.network.losses import LinearLoss
 from skcnn.network.network import init_network
 
 N_OUTPUTS = 3
@@ -31,26 +32,16 @@ class Numbers(NamedTuple):
 
 @dataclass(frozen=True)
 class Configuration:
-    """A drawn layer, or a stack of the estimator as a list, and the minibatch that it is held on.
-
-    Attributes
-    ----------
-    layer : Layer, or list of layers
-    input_shape : tuple of int
-    n_samples : int
-    numbers : Numbers
-    seed : int
-        Of the numbers, of the parameters, and of what the layer draws itself.
-    small_pieces : bool
-        Whether the minibatch is cut into shards and chunks of about two samples.
-    """
+    """A drawn layer, or a stack of the estimator as a list, and the minibatch that it is held on."""
 
     layer: Any
     input_shape: tuple[int, ...]
     n_samples: int = 3
     numbers: Numbers = Numbers()
     seed: int = 0
+    """Of the numbers, of the parameters, and of what the layer draws itself."""
     small_pieces: bool = False
+    """Whether the minibatch is cut into shards and chunks of about two samples."""
 
     def __repr__(self):
         values = [f"{name}={value!r}" for name, value in vars(self).items()]
@@ -69,17 +60,8 @@ def configurations(draw, layers, *, integers):
 class Case:
     """A configuration in numbers of a dtype: a network with a Flatten after images, and a minibatch.
 
-    Parameters
-    ----------
-    configuration : Configuration
-    dtype : type
-
-    Attributes
-    ----------
-    network : Network
-        Its parameters are not at their initial values.
-    output_shape : tuple of int
-        Shape of the result before it is flat.
+    The parameters of the network are not at their initial values. ``output_shape`` is that of the result
+    before it is flat.
     """
 
     def __init__(self, configuration, dtype):
@@ -115,7 +97,7 @@ class Case:
 
     def train(self, X, targets, workers):
         """Run one training step through the executor."""
-        loss = LinearLoss(targets)
+        loss = KeepingLoss(targets)
         executor = self.executor(workers, training=True, seed=self.configuration.seed, input_gradient=True)
         executor.gradients(batch_of(X, targets), loss)
         by_layer = self.network.views_of(executor.reduce().copy())
@@ -163,19 +145,15 @@ def leaf(array):
     return torch.tensor(array, dtype=torch.float64, requires_grad=True)
 
 
-class LinearLoss:
-    """Sum of scores times targets, so that the targets are the gradient; keeps the scores.
-
-    Shards come in any order, so the loss weights number the rows.
-    """
+class KeepingLoss(LinearLoss):
+    """Keeps the scores. Shards come in any order, so the loss weights number the rows."""
 
     def __init__(self, targets):
         self.scores = np.full_like(targets, np.nan)
 
-    def gradient(self, scores, targets, weights, out):
+    def gradient(self, scores, targets, weights, *, out):
         self.scores[weights.astype(int)] = scores
-        np.copyto(out, targets)
-        return float((scores * targets).sum())
+        return super().gradient(scores, targets, weights, out=out)
 
 
 class Training(NamedTuple):
