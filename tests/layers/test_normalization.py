@@ -1,6 +1,7 @@
 """Tests of the normalization layers."""
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -11,10 +12,9 @@ from seeds import generator
 from skcnn.layers import BatchNorm, GroupNorm, LayerNorm, LocalResponseNorm
 from skcnn.network.graph import compile_nodes
 
-SHAPES = [(4, 3, 2), (1, 6, 3), (5,), (1,)]
 WEIGHTS = np.array([1.0, 3.0, 2.0, 1.0, 4.0])
 
-each_shape = pytest.mark.parametrize("shape", SHAPES, ids=str)
+each_shape = pytest.mark.parametrize("shape", [(4, 3, 2), (5,)], ids=str)
 each_dtype = pytest.mark.parametrize("dtype", [np.float64, np.float32], ids=["float64", "float32"])
 
 
@@ -39,9 +39,11 @@ def step(layer, params, X, weights=None):
 
 
 @each_dtype
-@pytest.mark.parametrize("weights", [None, WEIGHTS], ids=["equal weights", "unequal weights"])
-@pytest.mark.parametrize("epsilon", [1e-5, 0.5])
-@each_shape
+@pytest.mark.parametrize(
+    ("shape", "epsilon", "weights"),
+    [((4, 3, 2), 1e-5, None), ((1, 6, 3), 0.5, WEIGHTS), ((5,), 1e-5, WEIGHTS), ((1,), 0.5, None)],
+    ids=str,
+)
 def test_forward(shape, epsilon, weights, dtype):
     layer, X = BatchNorm(epsilon=epsilon), random_batch(shape, dtype)
     params = fresh_params(layer, shape, dtype)
@@ -50,16 +52,6 @@ def test_forward(shape, epsilon, weights, dtype):
         X, params["scale"], params["shift"], weights=weights, epsilon=epsilon
     )
     assert_close(Y, expected)
-
-
-@each_shape
-def test_initial_parameters_change_nothing_but_mean_and_variance(shape):
-    layer = BatchNorm()
-    params = layer.init_params(shape, activation=None, dtype=np.dtype("f8"), rng=None)
-    Y, _ = run_forward(layer, params, random_batch(shape), training=True)
-    axes = tuple(range(Y.ndim - 1))
-    np.testing.assert_allclose(Y.mean(axis=axes), 0, rtol=0, atol=1e-14)
-    np.testing.assert_allclose(Y.var(axis=axes), 1, rtol=1e-4)  # epsilon=1e-5 over variances near 4
 
 
 @each_shape
@@ -86,18 +78,6 @@ def test_weights_are_repetitions(shape):
 
 
 @each_shape
-def test_weights_count_relative_to_each_other_only(shape):
-    layer, X = BatchNorm(), random_batch(shape)
-    params = fresh_params(layer, shape)
-    Y, _ = run_forward(layer, params, X, training=True, weights=WEIGHTS)
-    scaled, _ = run_forward(layer, params, X, training=True, weights=1000 * WEIGHTS)
-    assert_close(scaled, Y)
-    equal, _ = run_forward(layer, params, X, training=True, weights=np.full(5, 7.0))
-    unweighted, _ = run_forward(layer, params, X, training=True)
-    assert_close(equal, unweighted)
-
-
-@each_shape
 def test_merged_partial_statistics_are_those_of_the_whole_batch(shape):
     """Whatever the units, here of one, three and one samples of very different means."""
     layer, X = BatchNorm(), random_batch(shape)
@@ -113,35 +93,21 @@ def test_merged_partial_statistics_are_those_of_the_whole_batch(shape):
     assert_close(buffers["running_variance"], variance)
 
 
-@pytest.mark.parametrize("momentum", [0.0, 0.5, 0.9, 0.99])
-@pytest.mark.parametrize("weights", [None, WEIGHTS], ids=["equal weights", "unequal weights"])
-def test_first_update_of_running_statistics_is_the_batch(momentum, weights):
-    """The zero start is corrected for, as in Adam; the variance is the biased one."""
-    layer, X = BatchNorm(momentum=momentum), random_batch((4, 3, 2))
-    params = fresh_params(layer, (4, 3, 2))
-    _, after = step(layer, params, X, weights)
-    _, mean, variance = reference.batch_norm(X, params["scale"], params["shift"], weights=weights)
-    assert_close(after["running_mean"], mean)
-    assert_close(after["running_variance"], variance)
-    assert after["n_updates"] == 1
-
-
 @pytest.mark.parametrize("momentum", [0.0, 0.6, 0.9])
 def test_running_statistics_are_exponential_averages(momentum):
     """The average of k updates weighs update i by momentum ** (k - i), over the sum of these."""
     layer, shape = BatchNorm(momentum=momentum), (3, 4, 2)
-    params = fresh_params(layer, shape)
-    means, variances = [], []
-    for seed in range(4):
-        X = (seed + 1) * random_batch(shape, seed=seed)
-        _, params = step(layer, params, X)
-        _, mean, variance = reference.batch_norm(X, [1, 1], [0, 0])
+    params, means, variances = fresh_params(layer, shape), [], []
+    for number in range(4):
+        X = (number + 1) * random_batch(shape, seed=number)
+        _, params = step(layer, params, X, WEIGHTS)
+        _, mean, variance = reference.batch_norm(X, [1, 1], [0, 0], weights=WEIGHTS)
         means.append(mean)
         variances.append(variance)
-    shares = momentum ** np.arange(3, -1, -1.0)
-    assert_close(params["running_mean"], np.average(means, axis=0, weights=shares))
-    assert_close(params["running_variance"], np.average(variances, axis=0, weights=shares))
-    assert params["n_updates"] == 4
+        shares = momentum ** np.arange(number, -1, -1.0)
+        assert_close(params["running_mean"], np.average(means, axis=0, weights=shares))
+        assert_close(params["running_variance"], np.average(variances, axis=0, weights=shares))
+        assert params["n_updates"] == number + 1
 
 
 @pytest.mark.parametrize("parts", [[1 / 64, 1 / 64], [0.25, 1.0], [1.0, 1 / 64]], ids=str)
@@ -181,9 +147,12 @@ def test_prediction_after_one_step_is_the_result_of_this_step(shape, dtype):
     assert_close(predicted, trained)
 
 
-def test_running_statistics_have_no_gradient_and_nothing_decays():
-    layer = BatchNorm()
-    assert layer.state_params == ("running_mean", "running_variance", "n_updates")
+@pytest.mark.parametrize("layer", [BatchNorm(), LayerNorm(), GroupNorm(2)], ids=str)
+def test_initial_parameters_change_nothing_and_nothing_decays(layer):
+    params = initial_params(layer, (4, 4, 6))
+    assert params["scale"].tolist() == [1] * 6
+    assert params["shift"].tolist() == [0] * 6
+    assert layer.state_params == tuple(params)[2:]
     assert layer.decayed_params == ()
 
 
@@ -233,14 +202,11 @@ SAMPLE_NORMS = [
     (LayerNorm(), (4, 3, 5)),
     (LayerNorm(epsilon=0.5), (1, 6, 4)),
     (LayerNorm(), (7,)),
-    (LayerNorm(), (2, 3, 2)),
     (LayerNorm(), (2,)),
     (GroupNorm(2), (4, 3, 6)),
     (GroupNorm(3, epsilon=0.5), (1, 5, 3)),
-    (GroupNorm(1), (3, 2, 2)),
     (GroupNorm(4), (1, 1, 8)),
     (GroupNorm(), (3, 2, 8)),
-    (GroupNorm(2), (6,)),
     (GroupNorm(5), (10,)),  # two numbers in each group
     (GroupNorm(1), (2, 1, 1)),
 ]
@@ -271,60 +237,6 @@ def test_layer_and_group_norm(layer, shape, dtype):
     assert_close(unit.gradients["shift"], dshift)
 
 
-@pytest.mark.parametrize("layer", [LayerNorm(), GroupNorm(2)], ids=str)
-def test_no_input_gradient_where_nothing_reads_it(layer):
-    params, X = fresh_params(layer, (3, 2, 4)), random_batch((3, 2, 4))
-    Y, unit = run_forward(layer, params, X, training=True)
-    assert run_backward(layer, params, unit, np.ones_like(Y), need_dX=False) is None
-    assert unit.gradients["shift"].tolist() == [30] * 4
-
-
-def test_layer_norm_gives_each_pixel_zero_mean_and_unit_variance():
-    layer, X = LayerNorm(epsilon=1e-12), random_batch((3, 4, 6))
-    Y, _ = run_forward(layer, initial_params(layer, (3, 4, 6)), X, training=True)
-    np.testing.assert_allclose(Y.mean(axis=-1), 0, rtol=0, atol=1e-12)
-    np.testing.assert_allclose(Y.var(axis=-1), 1, rtol=1e-10)
-
-
-def test_group_norm_gives_each_group_of_an_image_zero_mean_and_unit_variance():
-    layer, X = GroupNorm(3, epsilon=1e-12), random_batch((3, 4, 6))
-    Y, _ = run_forward(layer, initial_params(layer, (3, 4, 6)), X, training=True)
-    groups = Y.reshape(3, 4, 5, 3, 2)
-    np.testing.assert_allclose(groups.mean(axis=(0, 1, 4)), 0, rtol=0, atol=1e-12)
-    np.testing.assert_allclose(groups.var(axis=(0, 1, 4)), 1, rtol=1e-10)
-
-
-def test_group_norm_of_one_group_is_layer_norm_of_vectors():
-    X, dY = random_batch((7,)), random_batch((7,), seed=2)
-    results = []
-    for layer in (GroupNorm(1), LayerNorm()):
-        params = fresh_params(layer, (7,))
-        Y, unit = run_forward(layer, params, X, training=True)
-        results.append((Y, run_backward(layer, params, unit, dY)))
-    for actual, expected in zip(*results, strict=True):
-        assert_close(actual, expected)
-
-
-def test_group_norm_of_as_many_groups_as_channels_is_batch_norm_of_one_image():
-    X = random_batch((4, 3, 2), n_samples=1)
-    group, batch = GroupNorm(2), BatchNorm()
-    Y, _ = run_forward(group, fresh_params(group, (4, 3, 2)), X, training=True)
-    expected, _ = run_forward(batch, fresh_params(batch, (4, 3, 2)), X, training=True)
-    assert_close(Y, expected)
-
-
-@pytest.mark.parametrize(
-    ("layer", "shape"), [(LayerNorm(1e-12), (3, 4, 6)), (GroupNorm(2, 1e-12), (3, 4, 6))]
-)
-def test_scale_and_offset_of_a_sample_do_not_matter(layer, shape):
-    """But for epsilon; with normalization of each sample there is no minibatch to compare with."""
-    params, X = fresh_params(layer, shape), random_batch(shape)
-    Y, _ = run_forward(layer, params, X, training=True)
-    factors, offsets = np.array([0.1, 2, 30, 4, 5]), np.array([1.0, -20, 3, 0, 5])
-    other, _ = run_forward(layer, params, X * factors[:, np.newaxis] + offsets[:, np.newaxis], training=True)
-    np.testing.assert_allclose(other, Y, rtol=0, atol=1e-8)
-
-
 @pytest.mark.parametrize("mean", [1e4, 1e6])
 @pytest.mark.parametrize(
     ("layer", "shape"), [(LayerNorm(), (3, 4, 16)), (GroupNorm(2), (5, 4, 6)), (GroupNorm(2), (16,))], ids=str
@@ -353,14 +265,6 @@ def test_equal_numbers_give_the_shift(layer, shape, dtype):
     tolerance = 4 * np.finfo(dtype).eps * 0.1 / np.sqrt(layer.epsilon)
     np.testing.assert_allclose(Y, np.broadcast_to(params["shift"], Y.shape), rtol=0, atol=2 * tolerance)
     assert np.isfinite(run_backward(layer, params, unit, np.ones_like(Y))).all()
-
-
-def test_sample_norms_have_no_state_and_nothing_decays():
-    for layer in (LayerNorm(), GroupNorm(2)):
-        params = initial_params(layer, (4, 4, 6))
-        assert params["scale"].tolist() == [1] * 6
-        assert params["shift"].tolist() == [0] * 6
-        assert layer.state_params == layer.decayed_params == ()
 
 
 # size, alpha, beta, k, input shape
@@ -395,23 +299,6 @@ def test_local_response_by_hand():
     np.testing.assert_allclose(Y, [[1 / 2, 2 / 6, 3 / 14, 4 / 26]], rtol=1e-15)
 
 
-def test_local_response_inhibits_neighbours_only():
-    layer = LocalResponseNorm(3, alpha=1.0)
-    X = np.ones((1, 1, 1, 6))
-    before, _ = run_forward(layer, {}, X, training=False)
-    X[..., 2] = 100
-    after, _ = run_forward(layer, {}, X, training=False)
-    assert (after < before)[0, 0, 0, [1, 3]].all()
-    assert (after == before)[0, 0, 0, [0, 4, 5]].all()
-
-
-def test_local_response_without_effect():
-    X = random_batch((3, 4, 5))
-    for layer in (LocalResponseNorm(alpha=0.0, k=1.0), LocalResponseNorm(beta=0.0)):
-        Y, _ = run_forward(layer, {}, X, training=False)
-        np.testing.assert_array_equal(Y, X)
-
-
 def test_parameters_of_numpy_give_the_same_bits():
     """A grid from np.linspace holds np.float64, which must not turn a float32 computation into float64."""
     X = random_batch((3, 4, 6), np.float32)
@@ -428,89 +315,61 @@ def test_parameters_of_numpy_give_the_same_bits():
         np.testing.assert_array_equal(numpy, plain)
 
 
-POSITIVE, NOT_NEGATIVE = "a float in the range (0.0, inf)", "a float in the range [0.0, inf)"
-
-WRONG = [
-    *(
-        (BatchNorm, "momentum", value, "a float in the range [0.0, 1.0)")
-        for value in (1.0, -0.1, "0.9", None, float("nan"))
-    ),
-    *(
-        (norm, "epsilon", value, POSITIVE)
-        for norm in (BatchNorm, LayerNorm, GroupNorm)
-        for value in (0.0, -1e-5, "1", None, float("nan"))
-    ),
-    *(
-        (LocalResponseNorm, parameter, value, NOT_NEGATIVE)
-        for parameter in ("alpha", "beta")
-        for value in (-0.1, "1", None, float("nan"))
-    ),
-    *((LocalResponseNorm, "k", value, POSITIVE) for value in (0, 0.0, -1.0, "2", None, float("nan"))),
-]
+# what is none of these
+FRACTIONS = (1.0, -0.1, "0.9", None, np.nan)
+POSITIVE = (0.0, -1e-5, "1", None, np.nan)
+NOT_NEGATIVE = (-0.1, "1", None, np.nan)
+SIZES = (0, -1, 1.5, 2.0, True, None, "2", (1, 2))
 
 
-@pytest.mark.parametrize(("norm", "parameter", "value", "expected"), WRONG, ids=str)
-def test_wrong_numbers(norm, parameter, value, expected):
-    with pytest.raises(ValueError) as info:
-        compile_nodes([("norm", norm(**{parameter: value}))], (4, 4, 8))
-    message = str(info.value)
-    assert message.startswith(f"layer 'norm', {norm.__name__}({parameter}=")
-    assert f"'{parameter}' parameter of {norm.__name__} must be {expected}. Got {value!r}" in message
+@pytest.mark.parametrize(
+    ("norm", "parameter", "values"),
+    [
+        (BatchNorm, "momentum", FRACTIONS),
+        *((norm, "epsilon", POSITIVE) for norm in (BatchNorm, LayerNorm, GroupNorm)),
+        *((LocalResponseNorm, parameter, NOT_NEGATIVE) for parameter in ("alpha", "beta")),
+        (LocalResponseNorm, "k", POSITIVE),
+        (LocalResponseNorm, "size", SIZES),
+        (GroupNorm, "groups", SIZES),
+    ],
+    ids=lambda value: "" if isinstance(value, tuple) else None,
+)
+def test_wrong_hyperparameters(norm, parameter, values):
+    for value in values:
+        match = rf"layer 'norm', {norm.__name__}\(.*{parameter}.*[Gg]ot {re.escape(repr(value))}"
+        with pytest.raises(ValueError, match=match):
+            compile_nodes([("norm", norm(**{parameter: value}))], (4, 4, 8))
 
 
-@pytest.mark.parametrize("value", [0, -1, 1.5, 2.0, True, None, "2", (1, 2)], ids=repr)
-@pytest.mark.parametrize(("norm", "parameter"), [(GroupNorm, "groups"), (LocalResponseNorm, "size")])
-def test_wrong_sizes(norm, parameter, value):
-    with pytest.raises(ValueError) as info:
-        compile_nodes([("norm", norm(**{parameter: value}))], (4, 4, 8))
-    message = str(info.value)
-    assert message.startswith(f"layer 'norm', {norm.__name__}({parameter}=")
-    assert message.endswith(f"{parameter} must be an int >= 1, got {value!r}")
-
-
-@pytest.mark.parametrize("shape", [(4, 4, 6), (6,)], ids=str)
-def test_groups_must_divide_the_channels(shape):
-    with pytest.raises(ValueError) as info:
-        compile_nodes([("norm", GroupNorm(4))], shape)
-    message = str(info.value)
-    assert message.startswith(f"layer 'norm', GroupNorm(groups=4), on input of shape {shape}: ")
-    assert message.endswith("groups=4 does not divide the 6 channels; choose one of [1, 2, 3, 6]")
+def test_groups_must_divide_the_channels():
+    with pytest.raises(ValueError, match=r"groups=4 does not divide the 6 channels; .*\[1, 2, 3, 6\]"):
+        GroupNorm(4).output_shape((4, 4, 6))
 
 
 @pytest.mark.parametrize(
     ("layer", "shape", "remedy"),
     [
-        (LayerNorm(), (4, 4, 1), "with one channel, use BatchNorm() or GroupNorm(1) or leave the layer out"),
-        (LayerNorm(), (1, 1, 1), "with one channel, use BatchNorm() or leave the layer out"),
-        (LayerNorm(), (1,), "with one channel, use BatchNorm() or leave the layer out"),
+        (LayerNorm(), (4, 4, 1), "with one channel, use BatchNorm() or GroupNorm(1) or leave"),
+        (LayerNorm(), (1, 2, 1), "with one channel, use BatchNorm() or GroupNorm(1) or leave"),
+        (LayerNorm(), (1, 1, 1), "with one channel, use BatchNorm() or leave"),
+        (LayerNorm(), (1,), "with one channel, use BatchNorm() or leave"),
         (GroupNorm(8), (8,), "use fewer groups than the 8 channels"),
         (GroupNorm(6), (1, 1, 6), "use fewer groups than the 6 channels"),
-        (GroupNorm(1), (1,), "with one channel, use BatchNorm() or leave the layer out"),
-        (GroupNorm(1), (1, 1, 1), "with one channel, use BatchNorm() or leave the layer out"),
+        (GroupNorm(1), (1,), "with one channel, use BatchNorm() or leave"),
+        (GroupNorm(1), (1, 1, 1), "with one channel, use BatchNorm() or leave"),
     ],
     ids=str,
 )
 def test_a_number_is_not_normalized_by_itself(layer, shape, remedy):
     """It would be zero whatever it is, and nothing before the layer could learn."""
-    with pytest.raises(ValueError) as info:
-        compile_nodes([("norm", layer)], shape)
-    message = " ".join(str(info.value).split())
-    assert message.startswith(f"layer 'norm', {layer!r}, on input of shape {shape}: ")
-    assert message.endswith(
-        f"each number would be normalized by itself, which gives zero whatever the number is; {remedy}"
-    )
+    with pytest.raises(ValueError, match=f"; {re.escape(remedy)}"):
+        layer.output_shape(shape)
 
 
 def test_remedies_help():
     """What the messages advise where a number would be normalized by itself."""
-    for layer, shape in [(GroupNorm(1), (4, 4, 1)), (GroupNorm(4), (8,)), (BatchNorm(), (1,))]:
+    for layer, shape in [(GroupNorm(1), (1, 2, 1)), (GroupNorm(4), (8,)), (BatchNorm(), (1,))]:
         assert layer.output_shape(shape) == shape
-
-
-def test_two_pixels_are_enough_for_a_group_of_one_channel():
-    with pytest.raises(ValueError, match=r"use BatchNorm\(\) or GroupNorm\(1\) or leave the layer out"):
-        LayerNorm().output_shape((1, 2, 1))
-    assert GroupNorm(1).output_shape((1, 2, 1)) == (1, 2, 1)
 
 
 @pytest.mark.parametrize("layer", [LayerNorm(), GroupNorm(2), LocalResponseNorm(3)], ids=str)
@@ -530,8 +389,8 @@ def test_scratch_memory_is_what_was_announced(layer):
     assert sum(asked.values()) == 5 * layer.scratch_size((4, 3, 6)) == 5 * 3 * 72
 
 
-@pytest.mark.parametrize(("size", "neighbours"), [(1, 1), (3, 3), (4, 4), (9, 4)])
-def test_local_response_multiplies_once_for_each_neighbour_that_there_can_be(size, neighbours):
+def test_local_response_multiplies_once_for_each_neighbour_that_there_can_be():
     """Of four channels."""
-    assert LocalResponseNorm(size).multiply_adds((2, 3, 4)) == 2 * 3 * 4 * neighbours
-    assert LocalResponseNorm(size).multiply_adds((4,)) == 4 * neighbours
+    for size, neighbours in [(1, 1), (3, 3), (4, 4), (9, 4)]:
+        assert LocalResponseNorm(size).multiply_adds((2, 3, 4)) == 2 * 3 * 4 * neighbours
+        assert LocalResponseNorm(size).multiply_adds((4,)) == 4 * neighbours
