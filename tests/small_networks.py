@@ -1,6 +1,9 @@
-"""Small networks that several tests of the network use."""
+"""Small networks that several tests of the network use, and layers that are refused."""
+
+import re
 
 import numpy as np
+import pytest
 from seeds import SEED, generator
 
 from skcnn.layers import BatchNorm, Conv2D, Dense, Flatten, MaxPool2D
@@ -75,3 +78,21 @@ class Multiply(JoiningLayer):
             None if out[0] is None else np.multiply(dY, second, out=out[0]),
             None if out[1] is None else np.multiply(dY, first, out=out[1]),
         )
+
+
+NOT_SIZES = (0, -1, 1.5, 2.0, True, None, "2", (1, 2))
+NOT_PAIRS = (0, -1, 1.5, 2.0, True, "2", (2,), (1, 2, 3), (2, 0), (3, -1), (2, True))
+NOT_PADDINGS = ("full", -1, 0.5, None, True, (1,), (0, -1), (1, "same"), ((0, 1, 0), 0), (1, (2, 0.5)))
+NOT_FRACTIONS = (1.0, -0.1, "0.5", None, np.nan)
+NOT_POSITIVE = (0, -1e-5, "1", None, np.nan)
+"""Values of hyperparameters that are refused."""
+
+
+def assert_refused(make, parameter, values, input_shape):
+    """Hold that a layer with one of the values is refused, naming the layer, the parameter and the value."""
+    for value in values:
+        layer = make(**{parameter: value})
+        name, got = type(layer).__name__, re.escape(repr(value))
+        match = rf"(?s)^layer 'wrong', {name}\(.*\b{parameter}'? .*[Gg]ot {got}"
+        with pytest.raises(ValueError, match=match):
+            compile_nodes([("wrong", layer)], input_shape)
