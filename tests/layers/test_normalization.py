@@ -8,9 +8,9 @@ import pytest
 import reference
 from reference import GarbageMemory, NaiveUnit, assert_close, initial_params, run_backward, run_forward
 from seeds import generator
+from small_networks import NOT_FRACTIONS, NOT_POSITIVE, NOT_SIZES, assert_refused
 
 from skcnn.layers import BatchNorm, GroupNorm, LayerNorm, LocalResponseNorm
-from skcnn.network.graph import compile_nodes
 
 WEIGHTS = np.array([1.0, 3.0, 2.0, 1.0, 4.0])
 
@@ -315,30 +315,20 @@ def test_parameters_of_numpy_give_the_same_bits():
         np.testing.assert_array_equal(numpy, plain)
 
 
-# what is none of these
-FRACTIONS = (1.0, -0.1, "0.9", None, np.nan)
-POSITIVE = (0.0, -1e-5, "1", None, np.nan)
-NOT_NEGATIVE = (-0.1, "1", None, np.nan)
-SIZES = (0, -1, 1.5, 2.0, True, None, "2", (1, 2))
-
-
 @pytest.mark.parametrize(
     ("norm", "parameter", "values"),
     [
-        (BatchNorm, "momentum", FRACTIONS),
-        *((norm, "epsilon", POSITIVE) for norm in (BatchNorm, LayerNorm, GroupNorm)),
-        *((LocalResponseNorm, parameter, NOT_NEGATIVE) for parameter in ("alpha", "beta")),
-        (LocalResponseNorm, "k", POSITIVE),
-        (LocalResponseNorm, "size", SIZES),
-        (GroupNorm, "groups", SIZES),
+        (BatchNorm, "momentum", NOT_FRACTIONS),
+        *((norm, "epsilon", NOT_POSITIVE) for norm in (BatchNorm, LayerNorm, GroupNorm)),
+        *((LocalResponseNorm, parameter, NOT_POSITIVE[1:]) for parameter in ("alpha", "beta")),
+        (LocalResponseNorm, "k", NOT_POSITIVE),
+        (LocalResponseNorm, "size", NOT_SIZES),
+        (GroupNorm, "groups", NOT_SIZES),
     ],
     ids=lambda value: "" if isinstance(value, tuple) else None,
 )
 def test_wrong_hyperparameters(norm, parameter, values):
-    for value in values:
-        match = rf"layer 'norm', {norm.__name__}\(.*{parameter}.*[Gg]ot {re.escape(repr(value))}"
-        with pytest.raises(ValueError, match=match):
-            compile_nodes([("norm", norm(**{parameter: value}))], (4, 4, 8))
+    assert_refused(norm, parameter, values, (4, 4, 8))
 
 
 def test_groups_must_divide_the_channels():
