@@ -5,6 +5,7 @@ A new layer needs rows in this table; the last tests fail until it has some.
 
 import inspect
 import pickle
+import re
 
 import numpy as np
 import pytest
@@ -304,6 +305,16 @@ def test_prediction_of_a_sample_does_not_depend_on_its_batch(layer, input_shape)
     Y, _ = run_forward(layer, params, X, training=False)
     alone, _ = run_forward(layer, params, np.ascontiguousarray(X[..., 2:3, :]), training=False)
     np.testing.assert_allclose(alone, Y[..., 2:3, :], rtol=0, atol=TOLERANCE[Y.dtype] * np.abs(Y).max())
+
+
+@each_class
+def test_layers_refuse_what_they_have_no_row_of(layer, input_shape):
+    """Vectors before what needs images, and images before what needs vectors."""
+    taken = {len(shape) for other, shape in ROWS if type(other) is type(layer)}
+    for shape in [(64,), (4, 4, 1)]:
+        if len(shape) not in taken:
+            with pytest.raises(ValueError, match=f"expected .*, got shape {re.escape(str(shape))}"):
+                layer.output_shape(shape)
 
 
 @each_class
