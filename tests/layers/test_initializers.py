@@ -12,7 +12,7 @@ SHAPE, FAN_IN, FAN_OUT = (3, 3, 20, 40), 180, 360
 FIVE_DEVIATIONS = 6e-7
 """The probability of five standard deviations and more."""
 
-each_gain = pytest.mark.parametrize("gain", [np.sqrt(2), 1.0, 0.3, None], ids=str)
+each_gain = pytest.mark.parametrize("gain", [0.3, None], ids=str)
 
 
 def draw(gain, dtype="float64", seed=0, fan_in=FAN_IN, fan_out=FAN_OUT):
@@ -45,17 +45,14 @@ def test_the_scale_follows_the_fans(gain):
 
 
 @each_gain
-def test_float32_weights_are_the_rounded_float64_weights(gain):
-    single = draw(gain, "float32")
+def test_weights_depend_on_the_generator_alone(gain):
+    """Those of float32 are the rounded ones of float64."""
+    single, double = draw(gain, "float32", seed=5), draw(gain, seed=5)
     assert single.dtype == np.float32
     assert single.shape == SHAPE
-    np.testing.assert_array_equal(single, draw(gain).astype(np.float32))
-
-
-@each_gain
-def test_weights_depend_on_the_generator_alone(gain):
-    np.testing.assert_array_equal(draw(gain, seed=5), draw(gain, seed=5))
-    assert not np.any(draw(gain, seed=5) == draw(gain, seed=6))
+    np.testing.assert_array_equal(single, double.astype(np.float32))
+    np.testing.assert_array_equal(double, draw(gain, seed=5))
+    assert not np.any(double == draw(gain, seed=6))
 
 
 # shape of the weight, groups, position that keeps a pixel, filters of a group that pass channels on

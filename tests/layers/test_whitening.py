@@ -84,10 +84,11 @@ def test_weights_equal_repetition():
         np.testing.assert_allclose(weighted[name], repeated[name], rtol=0, atol=1e-9 * largest)
 
 
-@pytest.mark.parametrize("value", [0.1, 0.3, 5.0, -1e6])
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("weighted", [False, True])
-def test_images_that_never_change_give_filters_of_unit_length(weighted, dtype, value):
+@pytest.mark.parametrize(
+    ("value", "dtype", "weighted"),
+    [(0.1, np.float32, True), (0.3, np.float64, False), (5.0, np.float64, True), (-1e6, np.float32, False)],
+)
+def test_images_that_never_change_give_filters_of_unit_length(value, dtype, weighted):
     """Not those of rounding errors, divided by their deviation."""
     weights = generator(1).uniform(0.2, 2, 60) if weighted else None
     params = fit_params(PatchWhitening(), np.full((*SHAPE[:2], 60, 3), value), weights, dtype)
@@ -117,7 +118,7 @@ def test_float32_whitens_as_well_as_its_digits_allow():
 
 def test_squares_that_overflow_are_refused():
     with np.errstate(all="ignore"):
-        with pytest.raises(ValueError, match="squares of its inputs are not finite in float32"):
+        with pytest.raises(ValueError, match="not finite in float32"):
             fit_params(PatchWhitening(), draw_images()[0] * 1e30, dtype=np.float32)
 
 
@@ -125,19 +126,16 @@ def test_filters_that_would_not_be_finite_are_refused():
     """Those of a channel that does not vary, beside others that hardly do, and next to no epsilon."""
     X = 1e-15 * draw_images()[0]
     X[..., 1] = 0
-    with pytest.raises(ValueError, match="its inputs vary too little to be whitened in float32"):
+    with pytest.raises(ValueError, match="too little .* in float32"):
         fit_params(PatchWhitening(kernel_size=1, epsilon=1e-60), X, dtype=np.float32)
     fit_params(PatchWhitening(kernel_size=1), X, dtype=np.float32)
 
 
 @pytest.mark.parametrize(("filters", "kernel_size"), [(3, 2), (26, 2), (8, 1)])
 def test_other_numbers_of_filters_are_refused(filters, kernel_size):
-    with pytest.raises(ValueError, match=f"even number of at most .* got {filters}"):
+    with pytest.raises(ValueError, match=f"filters .* got {filters}"):
         PatchWhitening(filters, kernel_size).output_shape(SHAPE)
-
-
-def test_all_directions_are_the_default():
-    assert PatchWhitening(kernel_size=(1, 2)).output_shape(SHAPE) == (6, 7, 12)
+    assert PatchWhitening(kernel_size=(1, 2)).output_shape(SHAPE) == (6, 7, 12)  # all directions
 
 
 def test_a_patch_must_lie_within_the_image():
