@@ -8,15 +8,14 @@ from skcnn.kernels.channelwise import channelwise
 
 
 @pytest.mark.parametrize("shape", [(4, 5, 3, 2), (1, 1, 1, 1), (1, 7, 2, 3), (6, 4)])
-@pytest.mark.parametrize("ufunc", [np.add, np.subtract, np.multiply, np.divide])
-def test_every_element_meets_the_number_of_its_channel(ufunc, shape):
+def test_every_element_meets_the_number_of_its_channel(shape):
     rng = generator(0)
-    X, vector = rng.standard_normal(shape), rng.standard_normal(shape[-1]) + 3
+    X, vector = rng.standard_normal(shape), rng.standard_normal(shape[-1])
     out = np.full(shape, np.nan)
-    assert channelwise(ufunc, X, vector, out=out) is out
+    assert channelwise(np.subtract, X, vector, out=out) is out
     expected = np.empty(shape)
     for index in np.ndindex(shape):
-        expected[index] = ufunc(X[index], vector[index[-1]])
+        expected[index] = X[index] - vector[index[-1]]
     np.testing.assert_array_equal(out, expected)
 
 
