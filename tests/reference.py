@@ -385,11 +385,6 @@ def softmax_backward(X, dY):
     return dX
 
 
-def softmax_cross_entropy(scores, targets):
-    """Loss of every sample against its distribution over classes."""
-    return -(targets * np.log(softmax(scores))).sum(axis=1)
-
-
 class GarbageMemory:
     """Scratch memory that is fresh and full of garbage each time."""
 
