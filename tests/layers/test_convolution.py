@@ -120,7 +120,7 @@ CONV = partial(Conv2D, filters=2)
             for name in ("kernel_size", "strides", "dilation")
         ),
         *((make, "padding", NOT_PADDINGS) for make in (CONV, DepthwiseConv2D)),
-        *((make, "use_bias", ("yes",)) for make in (CONV, DepthwiseConv2D)),
+        *((make, name, ("yes",)) for make in (CONV, DepthwiseConv2D) for name in ("use_bias", "activation")),
         (CONV, "initial_weight", ("dirac",)),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

@@ -65,10 +65,13 @@ def test_multiply_adds_are_one_a_weight():
 def test_wrong_hyperparameters():
     assert_refused(Dense, "units", NOT_SIZES, (4,))
     assert_refused(partial(Dense, 2), "use_bias", ("no", None), (4,))
+    assert_refused(partial(Dense, 2), "activation", ("rleu",), (4,))
 
 
 def test_an_image_is_flattened_in_front():
-    """Inside of containers, too; a vector goes in as it is."""
+    """Inside of containers, too; a vector goes in as it is, and an image is refused otherwise."""
     layer, flattened = Dense(3), with_flatten("hidden", Dense(3), (4, 4, 1))
     assert [name for name, _ in flattened] == ["hidden_flatten", "hidden"]
     assert with_flatten("hidden", layer, (16,)) == [("hidden", layer)]
+    with pytest.raises(ValueError, match=r"got shape \(4, 4, 1\): put Flatten"):
+        layer.output_shape((4, 4, 1))
