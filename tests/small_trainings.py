@@ -35,17 +35,8 @@ def make_network(*layers, dtype=np.float64, seed=0, shape=SHAPE):
 
 def full_network(dtype=np.float64):
     """Return a network with everything that draws or keeps state."""
-    return make_network(
-        Conv2D(3),
-        BatchNorm(),
-        ReLU(),
-        Flatten(),
-        Dropout(0.3),
-        Dense(5),
-        ReLU(),
-        Dense(N_CLASSES),
-        dtype=dtype,
-    )
+    layers = [Conv2D(3), BatchNorm(), ReLU(), Flatten(), Dropout(0.3), Dense(5), ReLU(), Dense(N_CLASSES)]
+    return make_network(*layers, dtype=dtype)
 
 
 def normalized_network(dtype=np.float64):
@@ -89,18 +80,14 @@ def make_data(n_samples=20, *, weights=None, dtype=np.float64, seed=1, shape=SHA
     return TrainingData(ImageSource(X.astype(dtype), format), codes, loss_weights, weights)
 
 
-def part_of(data, rows, weights=None):
-    """Return some rows of unweighted data, repeated ones among them."""
-    loss_weights = np.ones(len(rows)) if weights is None else weights / weights.mean()
-    images = ImageSource(data.images.X[rows], data.images.format)
-    return TrainingData(images, data.codes[rows], loss_weights, weights)
-
-
 def repetitions(data):
     """Return the data with whole numbers as weights, and with as many repetitions instead."""
     repeats = generator(3).integers(1, 4, len(data.codes))
-    rows = np.arange(len(data.codes))
-    return part_of(data, rows, repeats.astype(float)), part_of(data, np.repeat(rows, repeats))
+    weights, images = repeats.astype(float), data.images
+    weighted = TrainingData(images, data.codes, weights / weights.mean(), weights)
+    repeated_images = ImageSource(np.repeat(images.X, repeats, axis=0), images.format)
+    repeated = TrainingData(repeated_images, np.repeat(data.codes, repeats), np.ones(repeats.sum()), None)
+    return weighted, repeated
 
 
 def constant(rate):
