@@ -37,9 +37,8 @@ def vector(entries):
     return np.fromiter(entries, dtype=object)
 
 
-def swap(entry, index=2):
-    """Return a list of images with another entry in the place of one."""
-    return [*IMAGES[:index], entry, *IMAGES[index + 1 :]]
+def column(entries):
+    return data_frame({"image": entries})
 
 
 @pytest.mark.parametrize(
@@ -53,14 +52,10 @@ def swap(entry, index=2):
         pytest.param(lambda: list(map(data_frame, IMAGES)), id="list of data frames"),
         vector(IMAGES),
         vector(IMAGES)[:, np.newaxis],
-        vector(IMAGES.tolist()),
-        pytest.param(lambda: vector(map(picture, IMAGES)), id="vector of pictures"),
         vector(map(Picture, IMAGES)),
         pytest.param(lambda: series(list(IMAGES), index=range(10, 14)), id="Series"),
-        pytest.param(lambda: series(list(map(picture, IMAGES))), id="Series of pictures"),
-        pytest.param(lambda: data_frame({"image": list(IMAGES)}), id="column"),
-        pytest.param(lambda: data_frame({"image": IMAGES.tolist()}), id="column of lists"),
-        pytest.param(lambda: data_frame({"image": list(map(Picture, IMAGES))}), id="column of objects"),
+        pytest.param(lambda: column(list(IMAGES)), id="column"),
+        pytest.param(lambda: column(list(map(Picture, IMAGES))), id="column of objects"),
         Picture(IMAGES),
         np.ma.masked_array(IMAGES),
     ],
@@ -80,7 +75,6 @@ def test_images_of_one_shape_become_an_array(X):
         np.ma.masked_array(IMAGES),
         pytest.param(lambda: data_frame(IMAGES[..., 0]), id="data frame"),
         pytest.param(lambda: data_frame({"pixel": [1, None, 3]}, dtype="Int64"), id="missing values"),
-        sparse.csr_array(IMAGES[..., 0]),
         sparse.csr_array(IMAGES[:, :1, 0]),
     ],
     ids=lambda X: f"{type(X).__name__} {X.shape}",
@@ -100,15 +94,10 @@ SMALL = IMAGES[0, :4]
 
 NOT_STACKED = {
     "smaller": (SMALL, r"X is ragged: .* entry 0 is \(6, 5\), and that of entry 2 is \(4, 5\)"),
-    "narrower": (IMAGES[0, :, :4], r"entry 0 is \(6, 5\), and that of entry 2 is \(6, 4\)"),
     "row": (IMAGES[0].ravel(), r"entry 0 is \(6, 5\), and that of entry 2 is \(30,\)"),
     "coloured": (np.stack([IMAGES[0]] * 3, axis=-1), r"that of entry 2 is \(6, 5, 3\)"),
-    "picture": (lambda: picture(SMALL), r"that of entry 2 is \(4, 5\)"),
     "ragged itself": ([[1, 2], [3]], "X is ragged: .* entry 2 has parts of several shapes"),
-    "pair": (
-        (IMAGES[0], 1),
-        r"entry 2 of X is a pair, not an image: .*X=\[image for image, label in",
-    ),
+    "pair": ((IMAGES[0], 1), r"entry 2 of X is a pair, .*X=\[image for image, label in"),
     "None": (None, "entry 2 of X is None, expected an image"),
     "NaN": (np.nan, "entry 2 of X is nan, expected an image"),
     "missing": (lambda: package("pandas").NA, "entry 2 of X is an object of type NAType, expected an image"),
@@ -119,14 +108,10 @@ NOT_STACKED = {
 
 
 @pytest.mark.parametrize(("entry", "message"), NOT_STACKED.values(), ids=NOT_STACKED)
-@pytest.mark.parametrize(
-    "make",
-    [list, tuple, vector, series, lambda entries: data_frame({"image": entries})],
-    ids=["list", "tuple", "vector", "Series", "column"],
-)
+@pytest.mark.parametrize("make", [list, vector, series, column])
 def test_an_entry_that_does_not_fit_is_named_with_what_it_is(make, entry, message):
     with pytest.raises(ValueError, match=message) as caught:
-        stack_images(make(swap(build(entry))))
+        stack_images(make([*IMAGES[:2], build(entry), *IMAGES[3:]]))
     assert len(str(caught.value)) < 250
 
 
@@ -136,37 +121,15 @@ def test_an_entry_that_does_not_fit_is_named_with_what_it_is(make, entry, messag
         Dataset(),
         list(Dataset()),
         vector(Dataset()),
-        lambda: series(list(Dataset())),
         [[image, "cat"] for image in IMAGES],
         lambda: [(picture(image), np.array(1)) for image in IMAGES],
         [(image, np.eye(3)[0]) for image in IMAGES],
     ],
-    ids=["dataset", "list", "vector", "Series", "lists", "pictures", "one-hot"],
+    ids=["dataset", "list", "vector", "lists", "pictures", "one-hot"],
 )
 def test_pairs_of_image_and_label_are_told_so(X):
     with pytest.raises(ValueError, match=r"entry 0 of X is a pair.*y=\[label for image, label in pairs\]"):
         stack_images(build(X))
-
-
-NO_ARRAYS = {
-    "dict": {"data": IMAGES},
-    "set": {1, 2},
-    "dict_values": {0: IMAGES}.values(),
-    "generator": (image for image in IMAGES),
-    "zip": zip(IMAGES, range(4), strict=True),
-    "map": map(np.asarray, IMAGES),
-    "list_iterator": iter(list(IMAGES)),
-    "type": np.ndarray,
-    "None": None,
-    "'train.npy'": "train.npy",
-    "3": np.array(3),
-}
-
-
-@pytest.mark.parametrize(("name", "X"), NO_ARRAYS.items(), ids=NO_ARRAYS)
-def test_what_is_no_array_is_named_without_what_it_holds(name, X):
-    with pytest.raises(ValueError, match=f"X must be an array of images, got (an object of type )?{name}$"):
-        stack_images(X)
 
 
 def test_masks_are_refused_where_they_hide_something():
