@@ -1,43 +1,39 @@
 """Tests of augmented minibatches, in the loop and through the estimator, and of test-time augmentation."""
 
-import joblib
+from functools import partial
+
 import numpy as np
 import pytest
 from cuts import FINE
+from numpy.testing import assert_allclose, assert_array_equal
 from seeds import SEED, generator
 from sklearn.datasets import load_digits
 from sklearn.model_selection import GridSearchCV
+from small_classifiers import make_classifier
 from threadpoolctl import threadpool_limits
 
-from skcnn import (
-    Conv2D,
-    ConvNetClassifier,
-    CutMix,
-    Cutout,
-    MaxPool2D,
-    Mixup,
-    RandomFlip,
-    RandomShift,
-)
+from skcnn import Conv2D, CutMix, Cutout, MaxPool2D, Mixup, RandomFlip, RandomShift
 from skcnn.augmentation import Augmentation, Mixing
 from skcnn.data.augmenter import Augmenter
 from skcnn.data.images import ImageFormat, ImageSource
 
 SOURCE = ImageSource(
-    generator(0).standard_normal((40, 6, 5, 2)),
-    ImageFormat((6, 5, 2), False, np.dtype("float64")),
+    generator(0).standard_normal((40, 6, 5, 2)), ImageFormat((6, 5, 2), False, np.dtype("float64"))
 )
 UPSIDE_DOWN = RandomFlip(horizontal=False, vertical=True, alternate=True)
 EVERYTHING = [RandomFlip(), RandomShift(1), Cutout(2), Mixup(), CutMix()]
+ROWS = np.arange(40)
 X, Y = load_digits(return_X_y=True)
 X, Y = X[:160].astype(np.float32), Y[:160]
+
+make_net = partial(make_classifier, layers=[Conv2D(4, activation="relu"), MaxPool2D()], batch_size=32)
 
 
 def targets_of(rows):
     return np.eye(40)[rows]
 
 
-def minibatch(augmentations, rows, *, epoch=0, seed=3, parts=None, weights=None):
+def minibatch(augmentations, rows=ROWS, *, epoch=0, seed=3, parts=None, weights=None):
     """Return images, the batch axis first, and targets of a minibatch that is read in parts."""
     augmenter = Augmenter(augmentations, SEED + seed, weights)
     rows = np.asarray(rows)
@@ -48,57 +44,52 @@ def minibatch(augmentations, rows, *, epoch=0, seed=3, parts=None, weights=None)
     return np.concatenate(pieces, axis=2).transpose(2, 0, 1, 3), targets
 
 
-def make_net(**params):
-    small = {"layers": [Conv2D(4, activation="relu"), MaxPool2D()], "max_iter": 2, "batch_size": 32}
-    return ConvNetClassifier(**small | {"random_state": SEED} | params)
+def test_a_sample_is_changed_in_the_same_way_in_whatever_company():
+    """And only in the minibatch."""
+    rows, before = [7, 3, 12, 30, 5], SOURCE.X.copy()
+    images, targets = minibatch(EVERYTHING, rows)
+    in_parts, same_targets = minibatch(EVERYTHING, rows, parts=[slice(0, 2), slice(2, 3), slice(3, 5)])
+    assert_array_equal(images, in_parts)
+    assert_array_equal(targets, same_targets)
+    others, other_targets = minibatch(EVERYTHING, [30, 1, 7])
+    assert_array_equal(images[[3, 0]], others[[0, 2]])
+    assert_array_equal(targets[[3, 0]], other_targets[[0, 2]])
+    assert_array_equal(SOURCE.X, before)
 
 
-@pytest.mark.parametrize("augmentations", [EVERYTHING, [Mixup()], [RandomShift(1)]], ids=repr)
-def test_a_sample_is_changed_in_the_same_way_in_whatever_company(augmentations):
-    rows = [7, 3, 12, 30, 5]
-    images, targets = minibatch(augmentations, rows)
-    in_parts, same_targets = minibatch(augmentations, rows, parts=[slice(0, 2), slice(2, 3), slice(3, 5)])
-    np.testing.assert_array_equal(images, in_parts)
-    np.testing.assert_array_equal(targets, same_targets)
-    others, other_targets = minibatch(augmentations, [30, 1, 7])
-    np.testing.assert_array_equal(images[[3, 0]], others[[0, 2]])
-    np.testing.assert_array_equal(targets[[3, 0]], other_targets[[0, 2]])
+@pytest.fixture(scope="module")
+def fitted():
+    """Return a fitted classifier whose ``tta`` each test sets."""
+    return make_net(max_iter=1).fit(X, Y)
 
 
 @pytest.mark.parametrize("change", [{"epoch": 1}, {"seed": 4}])
 @pytest.mark.parametrize("augmentations", [[RandomShift(2)], [Mixup(1.0)], [CutMix()]], ids=repr)
 def test_epochs_and_seeds_change_images_in_other_ways(augmentations, change):
-    rows = np.arange(40)
-    images, _ = minibatch(augmentations, rows)
-    others, _ = minibatch(augmentations, rows, **change)
+    images, _ = minibatch(augmentations)
+    others, _ = minibatch(augmentations, **change)
     assert (images != others).any(axis=(1, 2, 3)).mean() > 0.7
 
 
 @pytest.mark.parametrize(("flip", "axis"), [(RandomFlip(alternate=True), 2), (UPSIDE_DOWN, 1)], ids=str)
 def test_an_alternating_flip_mirrors_each_image_in_every_other_epoch(flip, axis):
     """And which ones it begins with is drawn."""
-    rows = np.arange(40)
-    as_they_are = SOURCE.X.reshape(40, 6, 5, 2)
-    epochs = [minibatch([flip], rows, epoch=epoch)[0] for epoch in range(4)]
-    mirrored = [(images == np.flip(as_they_are, axis)).all(axis=(1, 2, 3)) for images in epochs]
-    unchanged = [(images == as_they_are).all(axis=(1, 2, 3)) for images in epochs]
-    np.testing.assert_array_equal(mirrored[0] ^ unchanged[0], True)
+    epochs = np.array([minibatch([flip], epoch=epoch)[0] for epoch in range(4)])
+    mirrored = (epochs == np.flip(SOURCE.X, axis)).all(axis=(2, 3, 4))
+    unchanged = (epochs == SOURCE.X).all(axis=(2, 3, 4))
+    assert_array_equal(mirrored ^ unchanged, True)
     assert 5 <= mirrored[0].sum() <= 35  # of 40 with probability one half: six deviations
-    for epoch in range(1, 4):
-        np.testing.assert_array_equal(mirrored[epoch], unchanged[epoch - 1])
-        np.testing.assert_array_equal(unchanged[epoch], mirrored[epoch - 1])
+    assert_array_equal(mirrored[1:], unchanged[:-1])
 
 
 def test_an_alternating_flip_along_both_axes_shows_an_image_in_all_four_ways():
     """In any four epochs from an even one on; half of the images begin in either way of an axis."""
-    rows = np.arange(40)
-    as_they_are = SOURCE.X.reshape(40, 6, 5, 2)
     flip = RandomFlip(vertical=True, alternate=True)
-    epochs = np.array([minibatch([flip], rows, epoch=epoch)[0] for epoch in range(8)])
+    epochs = np.array([minibatch([flip], epoch=epoch)[0] for epoch in range(8)])
     for start in (0, 2, 4):
         for axes in ((), (1,), (2,), (1, 2)):
-            found = (epochs[start : start + 4] == np.flip(as_they_are, axes)).all(axis=(2, 3, 4))
-            np.testing.assert_array_equal(found.sum(axis=0), 1)
+            found = (epochs[start : start + 4] == np.flip(SOURCE.X, axes)).all(axis=(2, 3, 4))
+            assert_array_equal(found.sum(axis=0), 1)
 
 
 def test_other_augmentations_can_alternate():
@@ -108,46 +99,27 @@ def test_other_augmentations_can_alternate():
         alternate = True
 
     draws = np.array([[0.1, 0.9], [0.75, 0.25]])
-    np.testing.assert_allclose(Alternating().moved_on(draws, 0), draws)
-    np.testing.assert_allclose(Alternating().moved_on(draws, 1), [[0.6, 0.4], [0.25, 0.75]])
-    rows = np.arange(40)
-    first, second, third = (minibatch([Alternating(1)], rows, epoch=epoch)[0] for epoch in range(3))
-    np.testing.assert_array_equal(first, third)
+    assert_allclose(Alternating().moved_on(draws, 0), draws)
+    assert_allclose(Alternating().moved_on(draws, 1), [[0.6, 0.4], [0.25, 0.75]])
+    first, second, third = (minibatch([Alternating(1)], epoch=epoch)[0] for epoch in range(3))
+    assert_array_equal(first, third)
     assert (first != second).any(axis=(1, 2, 3)).all()
 
 
 def test_what_stands_beside_an_alternating_flip_draws_as_before():
-    rows = np.arange(40)
     for epoch in (0, 1, 2):
-        alone, _ = minibatch([RandomFlip(False), RandomShift(2)], rows, epoch=epoch)
-        beside, _ = minibatch([RandomFlip(False, alternate=True), RandomShift(2)], rows, epoch=epoch)
-        np.testing.assert_array_equal(alone, beside)
+        alone, _ = minibatch([RandomFlip(False), RandomShift(2)], epoch=epoch)
+        beside, _ = minibatch([RandomFlip(False, alternate=True), RandomShift(2)], epoch=epoch)
+        assert_array_equal(alone, beside)
 
 
-def test_the_source_is_left_as_it_is():
-    before = SOURCE.X.copy()
-    minibatch(EVERYTHING, np.arange(40))
-    np.testing.assert_array_equal(SOURCE.X, before)
-
-
-def test_nothing_is_as_it_is():
-    images, targets = minibatch([], [4, 2])
-    np.testing.assert_array_equal(images, SOURCE.X[[4, 2]])
-    np.testing.assert_array_equal(targets, targets_of([4, 2]))
-
-
-def test_mixup_mixes_the_targets_of_the_images_that_it_mixes():
+def test_mixup_mixes_images_that_were_changed_in_their_own_places_and_their_targets():
     """With a target for each sample, targets say what images are made of."""
-    images, targets = minibatch([Mixup(1.0)], np.arange(40))
-    np.testing.assert_allclose(images, np.tensordot(targets, SOURCE.X, axes=1), rtol=0, atol=1e-13)
-    np.testing.assert_allclose(targets.sum(axis=1), 1, rtol=1e-14)
+    changed, _ = minibatch([RandomShift(2)])
+    images, targets = minibatch([Mixup(1.0), RandomShift(2)])
+    assert_allclose(images, np.tensordot(targets, changed, axes=1), rtol=0, atol=1e-13)
+    assert_allclose(targets.sum(axis=1), 1, rtol=1e-14)
     assert (np.sort(targets)[:, -2] > 0.01).mean() > 0.8
-
-
-def test_what_is_mixed_in_has_been_changed_as_in_its_own_place():
-    changed, _ = minibatch([RandomShift(2)], np.arange(40))
-    images, targets = minibatch([Mixup(1.0), RandomShift(2)], np.arange(40))
-    np.testing.assert_allclose(images, np.tensordot(targets, changed, axes=1), rtol=0, atol=1e-13)
 
 
 def test_samples_are_mixed_in_by_their_weights():
@@ -156,30 +128,29 @@ def test_samples_are_mixed_in_by_their_weights():
     weights[[5, 9]] = 1, 3
     counts = np.zeros(40)
     for epoch in range(30):
-        _, targets = minibatch([Mixup(1.0)], np.arange(40), epoch=epoch, weights=weights)
+        _, targets = minibatch([Mixup(1.0)], epoch=epoch, weights=weights)
         counts += ((targets - np.eye(40) * targets) > 0).sum(axis=0)
     assert set(np.flatnonzero(counts)) == {5, 9}
     assert 0.69 < counts[9] / counts.sum() < 0.81
 
 
-@pytest.mark.parametrize(
-    "augmentation", ["auto", EVERYTHING, tuple(EVERYTHING)], ids=["auto", "list", "tuple"]
-)
-def test_training_has_the_same_bits_on_any_number_of_threads(augmentation, cut_work, monkeypatch):
+def test_training_has_the_same_bits_on_any_number_of_threads(cut_work, monkeypatch):
+    """With weights and an average, too."""
     cut_work(FINE)
-    found = []
+    found, weights = [], generator(0).uniform(0, 2, len(Y))
     for n_threads in (1, 2, 3):
         monkeypatch.setenv("SKCNN_NUM_THREADS", str(n_threads))
         with threadpool_limits(1):
-            found.append(make_net(augmentation=augmentation).fit(X, Y).network_.vector)
+            net = make_net(augmentation=EVERYTHING, averaging="ema").fit(X, Y, weights)
+        found.append(net.network_.vector)
     assert np.isfinite(found[0]).all()
-    np.testing.assert_array_equal(found[0], found[1])
-    np.testing.assert_array_equal(found[0], found[2])
+    assert_array_equal(found[0], found[1])
+    assert_array_equal(found[0], found[2])
 
 
 def test_training_differs_from_that_without():
     plain = make_net().fit(X, Y).network_.vector
-    np.testing.assert_array_equal(make_net(augmentation=[]).fit(X, Y).network_.vector, plain)
+    assert_array_equal(make_net(augmentation=[]).fit(X, Y).network_.vector, plain)
     assert (make_net(augmentation="auto").fit(X, Y).network_.vector != plain).mean() > 0.9
 
 
@@ -208,79 +179,62 @@ def test_an_own_augmentation_reaches_training_and_nothing_else():
 
 def test_partial_fit_augments_each_call_as_the_epoch_of_fit():
     whole = make_net(augmentation=EVERYTHING, max_iter=3).fit(X, Y)
-    by_calls = make_net(augmentation=EVERYTHING)
+    by_calls = make_net(augmentation=tuple(EVERYTHING))
     for _ in range(3):
         by_calls.partial_fit(X, Y, classes=np.unique(Y))
-    np.testing.assert_array_equal(whole.network_.vector, by_calls.network_.vector)
-
-
-@pytest.mark.parametrize("averaging", ["ema", "swa"])
-def test_averaging_and_sample_weights_go_together_with_augmentation(averaging):
-    weights = generator(0).uniform(0, 2, len(Y))
-    params = {"augmentation": EVERYTHING, "averaging": averaging, "layers": None, "max_iter": 4}
-    first, second = (make_net(**params).fit(X, Y, weights) for _ in range(2))
-    assert joblib.hash(first.network_.vector) == joblib.hash(second.network_.vector)
-    assert np.isfinite(first.predict_proba(X)).all()
+    assert_array_equal(whole.network_.vector, by_calls.network_.vector)
 
 
 def test_it_is_searched_as_a_whole():
-    grid = {"augmentation": [None, "auto", [RandomShift(1), Mixup(0.2)]], "tta": [None, [RandomShift(1)]]}
+    grid = {"augmentation": ["auto", [RandomShift(1), Mixup(0.2)]], "tta": [None, [RandomShift(1)]]}
     search = GridSearchCV(make_net(max_iter=1), grid, cv=2, error_score="raise").fit(X, Y)
-    assert len(search.cv_results_["params"]) == 6
+    assert len(search.cv_results_["params"]) == 4
 
 
-BAD = {
-    "no augmentation": (
-        {"augmentation": [MaxPool2D()]},
-        r"augmentation\[0\] must be an augmentation .* MaxPool2D",
-    ),
-    "a class": ({"augmentation": [RandomFlip(), RandomShift]}, r"augmentation\[1\] must be an augmentation"),
-    "a bad parameter": (
-        {"augmentation": [RandomShift(-1)]},
-        r"augmentation\[0\], RandomShift\(pixels=-1\): The 'pixels' parameter",
-    ),
-    "a bad name": ({"augmentation": "much"}, "The 'augmentation' parameter of ConvNetClassifier"),
-    "L-BFGS": ({"augmentation": "auto", "solver": "lbfgs"}, "solver='lbfgs' cannot follow"),
-    "views of what mixes": ({"tta": [Mixup()]}, r"tta\[0\] must be an augmentation"),
-    "a bad name for predictions": ({"tta": "mirror"}, "The 'tta' parameter of ConvNetClassifier"),
-}
-
-
-@pytest.mark.parametrize(("params", "message"), BAD.values(), ids=BAD)
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"augmentation": [MaxPool2D()]}, r"augmentation\[0\] must be an augmentation .* MaxPool2D"),
+        ({"augmentation": [RandomFlip(), RandomShift]}, r"augmentation\[1\] must be an augmentation"),
+        ({"augmentation": [RandomShift(-1)]}, r"augmentation\[0\], RandomShift\(pixels=-1\): The 'pixels'"),
+        ({"augmentation": "auto", "solver": "lbfgs"}, "solver='lbfgs'"),
+        ({"tta": [Mixup()]}, r"tta\[0\] must be an augmentation"),
+    ],
+    ids=str,
+)
 def test_bad_values_are_refused_by_fit(params, message):
     with pytest.raises(ValueError, match=message):
         make_net(**params).fit(X, Y)
 
 
-BAD_VIEWS = {
-    "no augmentation": ([3], r"tta\[0\] must be an augmentation"),
-    "one that mixes": ([RandomFlip(), Mixup()], r"tta\[1\] must be an augmentation"),
-    "one without views": ([Cutout(2)], r"tta has Cutout\(size=2\), which offers no views"),
-    "another name": ("mirror", "tta must be None, 'flip' or a list"),
-}
-
-
-@pytest.mark.parametrize(("tta", "message"), BAD_VIEWS.values(), ids=BAD_VIEWS)
-def test_bad_views_are_refused_by_predict(tta, message):
-    clf = make_net().fit(X, Y).set_params(tta=tta)
+@pytest.mark.parametrize(
+    ("tta", "message"),
+    [
+        ([RandomFlip(), Mixup()], r"tta\[1\] must be an augmentation"),
+        ([Cutout(2)], r"tta has Cutout\(size=2\)"),
+        ("mirror", "tta must be None, 'flip' or a list .* 'mirror'"),
+    ],
+    ids=str,
+)
+def test_bad_views_are_refused_by_predict(fitted, tta, message):
     with pytest.raises(ValueError, match=message):
-        clf.predict(X)
+        fitted.set_params(tta=tta).predict(X)
 
 
 def test_scores_are_means_over_views():
-    clf = make_net(dtype="float64").fit(X, Y)
+    clf = make_net(max_iter=1, dtype="float64").fit(X, Y)
     images = X.reshape(-1, 8, 8)
     plain, mirrored = clf.decision_function(images), clf.decision_function(images[:, :, ::-1])
     down = clf.decision_function(np.pad(images, [(0, 0), (1, 0), (1, 0)], mode="edge")[:, :8, :8])
     up = clf.decision_function(np.pad(images, [(0, 0), (0, 1), (0, 1)], mode="edge")[:, 1:, 1:])
     clf.set_params(tta="flip")
-    np.testing.assert_allclose(clf.decision_function(images), (plain + mirrored) / 2, rtol=0, atol=1e-12)
+    assert_allclose(clf.decision_function(images), (plain + mirrored) / 2, rtol=0, atol=1e-12)
     clf.set_params(tta=[RandomShift(1)])
-    np.testing.assert_allclose(clf.decision_function(images), (plain + down + up) / 3, rtol=0, atol=1e-12)
+    assert_allclose(clf.decision_function(images), (plain + down + up) / 3, rtol=0, atol=1e-12)
     shares = clf.predict_proba(images)
-    np.testing.assert_allclose(shares.argmax(axis=1), clf.decision_function(images).argmax(axis=1))
+    assert_allclose(shares.argmax(axis=1), clf.decision_function(images).argmax(axis=1))
     clf.set_params(tta=[])
-    np.testing.assert_array_equal(clf.decision_function(images), plain)
+    assert_array_equal(clf.decision_function(images), plain)
 
 
 class OwnMixing(Mixing):
@@ -302,7 +256,6 @@ def applying(change):
     return own(Blank, apply=lambda self, images, draws: change(images))
 
 
-@pytest.mark.parametrize("company", [[], [RandomShift(1)]], ids=["alone", "before another"])
 @pytest.mark.parametrize(
     ("change", "got"),
     [
@@ -316,15 +269,13 @@ def applying(change):
     ],
     ids=["None", "smaller", "grey", "scalar", "list", "complex", "text"],
 )
-def test_results_of_own_augmentations_that_are_no_such_images_are_refused(change, got, company):
-    match = (
-        rf"augmentation Own\(\): apply must return an array of float32 of shape \(8, 8, \d+, 1\), got {got}"
-    )
-    augmentations = [applying(change), *company]
+def test_results_of_own_augmentations_that_are_no_such_images_are_refused(fitted, change, got):
+    match = rf"augmentation Own\(\): apply must return .* shape \(8, 8, \d+, 1\), got {got}"
+    augmentations = [applying(change), RandomShift(1)]
     with pytest.raises(ValueError, match=match):
         make_net(augmentation=augmentations).fit(X, Y)
     with pytest.raises(ValueError, match=match):
-        make_net(max_iter=1).fit(X, Y).set_params(tta=augmentations).predict(X)
+        fitted.set_params(tta=augmentations).predict(X)
 
 
 def test_results_of_another_real_type_are_taken_over_before_the_next_augmentation():
@@ -376,9 +327,7 @@ def test_what_own_augmentations_say_wrongly_is_refused(augmentation, match):
 
 
 @pytest.mark.parametrize("views", [1, ["a"], [0.5], [(0.5, 0.2)], [(None,)], [(1.0,)], [(np.nan,)]], ids=repr)
-def test_views_that_are_no_draws_are_refused(views):
-    clf = make_net(max_iter=1).fit(X, Y).set_params(tta=[own(Blank, views=lambda self: views)])
-    with pytest.raises(
-        ValueError, match=r"tta has Own\(\), whose views must be a list of tuples of 1 number"
-    ):
-        clf.predict(X)
+def test_views_that_are_no_draws_are_refused(fitted, views):
+    fitted.set_params(tta=[own(Blank, views=lambda self: views)])
+    with pytest.raises(ValueError, match=r"tta has Own\(\), whose views must be .* 1 number"):
+        fitted.predict(X)
