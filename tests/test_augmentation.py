@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from numpy.testing import assert_allclose, assert_array_equal
 from scipy import stats
 from seeds import generator
 from sklearn.base import clone
@@ -22,18 +23,8 @@ from skcnn import (
 from skcnn.augmentation import Augmentation, Mixing, auto_augmentation
 from skcnn.augmentation.base import LARGEST_DRAW
 
-CHANGES = [
-    RandomFlip(),
-    RandomFlip(vertical=True),
-    RandomShift(),
-    RandomShift(1, fill="zeros"),
-    RandomCrop(),
-    Cutout(3),
-    RandomRotation(),
-    RandomZoom(),
-    RandomBrightness(),
-    RandomContrast(),
-]
+CHANGES = [RandomFlip(), RandomFlip(vertical=True), RandomShift(), RandomShift(1, fill="zeros"), RandomCrop()]
+CHANGES += [Cutout(3), RandomRotation(), RandomZoom(), RandomBrightness(), RandomContrast()]
 MIXINGS = [Mixup(), CutMix()]
 
 LETTER = """
@@ -77,7 +68,7 @@ PICTURES = {
 @pytest.mark.parametrize(("change", "draws", "expected"), PICTURES.values(), ids=PICTURES)
 def test_what_becomes_of_a_letter(change, draws, expected):
     """The letter L; rotation by 90 degrees meets pixels but for rounding."""
-    np.testing.assert_allclose(apply(change, LETTER, *draws), picture(expected), atol=1e-14)
+    assert_allclose(apply(change, LETTER, *draws), picture(expected), atol=1e-14)
 
 
 def test_zoom_enlarges_and_shrinks():
@@ -85,42 +76,32 @@ def test_zoom_enlarges_and_shrinks():
     square = ".... .##. .##. ...."
     enlarged, shrunk = apply(RandomZoom(0.5), square, LARGEST_DRAW), apply(RandomZoom(0.5), square, 0.0)
     assert shrunk.sum() < picture(square).sum() < enlarged.sum()
-    np.testing.assert_allclose(enlarged[0, :, 0, 0], [0.25, 0.5, 0.5, 0.25])
+    assert_allclose(enlarged[0, :, 0, 0], [0.25, 0.5, 0.5, 0.25])
 
 
-def test_brightness_is_added_in_deviations_of_the_image():
+@pytest.mark.parametrize(("draw", "sign"), [(0.0, -1), (LARGEST_DRAW, 1)])
+def test_brightness_is_added_in_deviations_of_the_image(draw, sign):
     """To the rounding of the terms, for their sum may cancel."""
     image = generator(0).normal(3, 2, (5, 6, 1, 3))
-    brighter = RandomBrightness(0.5).apply(image.copy(), np.array([[LARGEST_DRAW]]))
+    result = RandomBrightness(0.5).apply(image.copy(), np.array([[draw]]))
     atol = 1e-14 * np.abs(image).max()
-    np.testing.assert_allclose(brighter, image + 0.5 * image.std(), rtol=0, atol=atol)
-    darker = RandomBrightness(0.5).apply(image.copy(), np.array([[0.0]]))
-    np.testing.assert_allclose(darker, image - 0.5 * image.std(), rtol=0, atol=atol)
+    assert_allclose(result, image + sign * 0.5 * image.std(), rtol=0, atol=atol)
 
 
 def test_contrast_leaves_the_means_of_channels():
     image = generator(0).normal(3, 2, (5, 6, 1, 3))
     mean = image.mean(axis=(0, 1))
     result = RandomContrast(0.5).apply(image.copy(), np.array([[0.0]]))
-    np.testing.assert_allclose(result, mean + 0.5 * (image - mean), rtol=1e-13)
-
-
-def test_mixup_takes_weighted_means():
-    black, white = np.zeros((2, 2, 3, 1)), np.ones((2, 2, 3, 1))
-    draws = np.array([[0.1], [0.5], [0.8]])
-    shares = Mixup(1.0).shares(draws, (2, 2))
-    np.testing.assert_allclose(shares, [0.1, 0.5, 0.8])  # B(1, 1) is the uniform distribution
-    Mixup(1.0).apply(black, white, draws)
-    np.testing.assert_allclose(black[0, 0, :, 0], 1 - shares)
+    assert_allclose(result, mean + 0.5 * (image - mean), rtol=1e-13)
 
 
 def test_cutmix_puts_a_rectangle_of_another_image():
     """A share of 0.75 leaves half of height and width to the other."""
     images, others = picture(".... .... .... ...."), picture("#### #### #### ####")
     draws = np.array([[0.5, 0.5, 0.75]])
-    np.testing.assert_allclose(CutMix().shares(draws, (4, 4)), [0.75])
+    assert_allclose(CutMix().shares(draws, (4, 4)), [0.75])
     CutMix().apply(images, others, draws)
-    np.testing.assert_array_equal(images, picture(".... .##. .##. ...."))
+    assert_array_equal(images, picture(".... .##. .##. ...."))
 
 
 @pytest.mark.parametrize("mixing", [Mixup(0.3), CutMix(0.3), CutMix(1.0)])
@@ -128,19 +109,20 @@ def test_the_share_of_the_target_is_that_of_the_pixels(mixing):
     draws = generator(0).random((50, mixing.n_draws))
     images, others = np.ones((7, 9, 50, 2)), np.zeros((7, 9, 50, 2))
     mixing.apply(images, others, draws)
-    np.testing.assert_allclose(images.mean(axis=(0, 1, 3)), mixing.shares(draws, (7, 9)), rtol=1e-12)
+    assert_allclose(images.mean(axis=(0, 1, 3)), mixing.shares(draws, (7, 9)), rtol=1e-12)
 
 
 def test_shares_of_mixup_have_a_beta_distribution():
     draws = generator(0).random((2_000, 1))
-    assert (
-        stats.kstest(Mixup(0.4).shares(draws, (1, 1)), stats.beta(0.4, 0.4).cdf).pvalue > 6e-7
-    )  # five deviations
+    shares = Mixup(0.4).shares(draws, (1, 1))
+    assert stats.kstest(shares, stats.beta(0.4, 0.4).cdf).pvalue > 6e-7  # five deviations
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=repr)
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("shape", [(8, 8, 5, 3), (1, 9, 5, 1), (7, 1, 5, 2), (1, 1, 5, 1)])
+@pytest.mark.parametrize(
+    ("shape", "dtype"),
+    [((8, 8, 5, 3), "f4"), ((1, 9, 5, 1), "f8"), ((7, 1, 5, 2), "f4"), ((1, 1, 5, 1), "f8")],
+)
 def test_an_image_is_changed_as_if_it_were_alone(change, dtype, shape):
     rng = generator(0)
     images, draws = rng.standard_normal(shape).astype(dtype), rng.random((5, change.n_draws))
@@ -149,14 +131,14 @@ def test_an_image_is_changed_as_if_it_were_alone(change, dtype, shape):
     for number in range(5):
         alone = change.apply(images[:, :, number : number + 1].copy(), draws[number : number + 1])
         tolerance = 8 * np.finfo(dtype).eps  # of means over pixels, whose sums are in another order
-        np.testing.assert_allclose(together[:, :, number], alone[:, :, 0], rtol=0, atol=4 * tolerance)
+        assert_allclose(together[:, :, number], alone[:, :, 0], rtol=0, atol=4 * tolerance)
 
 
 @pytest.mark.parametrize("change", [change for change in CHANGES if change.views()], ids=repr)
 def test_the_first_view_is_the_image_itself(change):
     images = generator(0).standard_normal((6, 6, 1, 3))
     views = [change.apply(images.copy(), np.array([draws])) for draws in change.views()]
-    np.testing.assert_allclose(views[0], images, rtol=0, atol=1e-14)
+    assert_allclose(views[0], images, rtol=0, atol=1e-14)
     assert len(views) >= 2
     for view in views[1:]:
         assert np.abs(view - images).max() > 0.01
@@ -195,10 +177,9 @@ def test_auto_mirrors_photographs_alone():
 
 
 def test_a_base_class_does_nothing_by_itself():
-    images, draws = np.zeros((1, 1, 1, 1)), np.zeros((1, 1))
     with pytest.raises(NotImplementedError, match="Augmentation"):
-        Augmentation().apply(images, draws)
+        Augmentation().apply(None, None)
     with pytest.raises(NotImplementedError, match="Mixing"):
-        Mixing().apply(images, images, draws)
+        Mixing().apply(None, None, None)
     with pytest.raises(NotImplementedError, match="Mixing"):
-        Mixing().shares(draws, (1, 1))
+        Mixing().shares(None, None)
