@@ -1,10 +1,10 @@
 """The benchmarks run against PyTorch and skorch, on small settings."""
 
 import pytest
-from benchmark_scripts import assert_positive, functions_of, read_tables, run_benchmark
+from benchmark_scripts import assert_positive, read_tables, run_benchmark
 from idx_files import write_idx_files
 
-torch = pytest.importorskip("torch", reason="benchmarks need PyTorch, which is not installed")
+pytest.importorskip("torch", reason="benchmarks need PyTorch, which is not installed")
 
 
 def test_steps():
@@ -34,12 +34,3 @@ def test_scaling():
     ((row,),) = read_tables(run_benchmark("scaling.py", *options))
     for column in ("fit ratio", "predict ratio"):
         assert_positive(row[column])
-
-
-@pytest.mark.parametrize("name", ["W1", "W2", "W3", "W4"])
-def test_networks_in_pytorch_give_one_score_for_each_class(name):
-    networks = functions_of("networks.py")
-    network = networks["NETWORKS"][name]
-    height, width, channels = network.image_shape
-    scores = networks["torch_module"](network)(torch.zeros(2, channels, height, width))
-    assert scores.shape == (2, 10)
