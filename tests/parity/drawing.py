@@ -7,25 +7,6 @@ from math import prod
 import pytest
 
 import skcnn
-from skcnn.layers import (
-    ELU,
-    AvgPool2D,
-    BatchNorm,
-    Conv2D,
-    Dense,
-    DepthwiseConv2D,
-    Dropout,
-    GroupNorm,
-    LayerNorm,
-    LeakyReLU,
-    LocalResponseNorm,
-    MaxPool2D,
-    PatchWhitening,
-    PReLU,
-    Rescale,
-    SpatialDropout2D,
-    ZeroPad2D,
-)
 from skcnn.layers.activation import ACTIVATIONS
 
 hypothesis = pytest.importorskip("hypothesis", reason="Hypothesis, which draws cases, is not installed")
@@ -105,16 +86,13 @@ def padding_of(layer, image_size, window):
 
 def window_of(layer):
     """Return height and width of a window, from its first pixel to its last."""
-    size = layer.pool_size if isinstance(layer, MaxPool2D | AvgPool2D) else layer.kernel_size
+    size = layer.pool_size if isinstance(layer, skcnn.MaxPool2D | skcnn.AvgPool2D) else layer.kernel_size
     axes = zip(as_pair(size), as_pair(layer.dilation), strict=True)
     return tuple((length - 1) * distance + 1 for length, distance in axes)
 
 
 def fits(drawn):
-    """Whether a whole window lies on the padded image.
-
-    With ceil_mode PyTorch takes windows that are larger than the padded image; skcnn refuses them.
-    """
+    """Whether a whole window lies on the padded image, which PyTorch does not ask for with ceil_mode."""
     layer, input_shape = drawn
     window = window_of(layer)
     padding = padding_of(layer, input_shape[:2], window)
@@ -127,67 +105,48 @@ def activations():
     """Draw a name, a layer or None."""
     return one_of(
         options(None, None, "identity", *ACTIVATIONS),
-        st.builds(LeakyReLU, st.floats(0, 1)),
-        st.builds(PReLU, st.floats(-2, 2)),
-        st.builds(ELU, st.floats(0.1, 3)),
+        st.builds(skcnn.LeakyReLU, st.floats(0, 1)),
+        st.builds(skcnn.PReLU, st.floats(-2, 2)),
+        st.builds(skcnn.ELU, st.floats(0.1, 3)),
     )
 
 
 # Convolutions: of any kind, and of the kinds that a way to compute them is chosen for
 
 
-@st.composite
-def convolution_options(draw):
-    return {
-        "kernel_size": draw(pairs(4)),
-        "strides": draw(pairs(5)),
-        "padding": draw(paddings((4, 4))),
-        "dilation": draw(one_of(st.just(1), pairs(3))),
-        "activation": draw(activations()),
-        "use_bias": draw(st.booleans()),
-    }
+ENDINGS = {"activation": activations(), "use_bias": st.booleans()}
+DILATIONS = one_of(st.just(1), pairs(3))
+WINDOWS = {"kernel_size": pairs(4), "strides": pairs(5), "padding": paddings((4, 4)), "dilation": DILATIONS}
 
 
 @st.composite
 def any_convolutions(draw):
     groups = draw(options(1, 1, 2, 3))
     filters, channels = groups * draw(sizes(4)), groups * draw(sizes(3))
-    layer = Conv2D(filters, groups=groups, **draw(convolution_options()))
-    return layer, draw(images(st.just(channels)))
+    layers = st.builds(skcnn.Conv2D, st.just(filters), groups=st.just(groups), **WINDOWS, **ENDINGS)
+    return draw(layers), draw(images(st.just(channels)))
 
 
-@st.composite
-def wide_convolutions(draw):
+def wide_convolutions():
     """Draw windows of 3x3 pixels one pixel apart on many channels, which are multiplied in tiles."""
-    layer = Conv2D(
-        draw(sizes(24, 16)),
-        padding=draw(paddings((3, 3))),
-        activation=draw(activations()),
-        use_bias=draw(st.booleans()),
-    )
+    layers = st.builds(skcnn.Conv2D, sizes(24, 16), padding=paddings((3, 3)), **ENDINGS)
     lengths = options(1, 3, 4, 4, 4, 5, 8, 8, 8, 12, 12, 13)  # whole tiles of four results, and others
-    return layer, draw(st.tuples(lengths, lengths, sizes(24, 16)))
+    return st.tuples(layers, st.tuples(lengths, lengths, sizes(24, 16)))
 
 
-@st.composite
-def pointwise_convolutions(draw):
-    layer = Conv2D(
-        draw(sizes(6)),
-        1,
-        strides=draw(pairs(3)),
-        padding=draw(options("same", "valid", 1)),
-        activation=draw(activations()),
-        use_bias=draw(st.booleans()),
-    )
-    return layer, draw(images(sizes(20)))
+def pointwise_convolutions():
+    windows = {"strides": pairs(3), "padding": options("same", "valid", 1)}
+    layers = st.builds(skcnn.Conv2D, sizes(6), st.just(1), **windows, **ENDINGS)
+    return st.tuples(layers, images(sizes(20)))
 
 
 @st.composite
 def channelwise_convolutions(draw):
     """Draw a group for each channel."""
     channels = draw(sizes(5, 2))
-    layer = Conv2D(channels * draw(sizes(3)), groups=channels, **draw(convolution_options()))
-    return layer, draw(images(st.just(channels)))
+    filters = sizes(3).map(lambda multiplier: multiplier * channels)
+    layers = st.builds(skcnn.Conv2D, filters, groups=st.just(channels), **WINDOWS, **ENDINGS)
+    return draw(layers), draw(images(st.just(channels)))
 
 
 def convolutions():
@@ -195,32 +154,21 @@ def convolutions():
     return one_of(*kinds, pointwise_convolutions(), channelwise_convolutions()).filter(fits)
 
 
-@st.composite
-def _depthwise_convolutions(draw):
-    layer = DepthwiseConv2D(depth_multiplier=draw(sizes(3)), **draw(convolution_options()))
-    return layer, draw(images(one_of(sizes(5), sizes(5), st.just(16))))
-
-
 def depthwise_convolutions():
-    return _depthwise_convolutions().filter(fits)
+    layers = st.builds(skcnn.DepthwiseConv2D, depth_multiplier=sizes(3), **WINDOWS, **ENDINGS)
+    return st.tuples(layers, images(one_of(sizes(5), sizes(5), st.just(16)))).filter(fits)
 
 
 @st.composite
-def _patch_whitenings(draw):
+def patch_whitenings(draw):
+    """Draw patches that lie within the image."""
     kernel_size, channels = draw(pairs(3)), draw(one_of(FEW, FEW, st.just(16)))
     largest = prod(as_pair(kernel_size)) * channels
     filters = draw(one_of(st.none(), sizes(largest).map(lambda half: 2 * half)))
-    layer = PatchWhitening(
-        filters, kernel_size, padding=draw(paddings((3, 3))), activation=draw(activations())
-    )
-    return layer, draw(images(st.just(channels)))
-
-
-def patch_whitenings():
-    """Draw patches that lie within the image."""
-    return _patch_whitenings().filter(
-        lambda drawn: all(map(int.__le__, as_pair(drawn[0].kernel_size), drawn[1][:2]))
-    )
+    padding, activation = draw(paddings((3, 3))), draw(activations())
+    layer = skcnn.PatchWhitening(filters, kernel_size, padding=padding, activation=activation)
+    shapes = images(st.just(channels))
+    return layer, draw(shapes.filter(lambda shape: all(map(int.__le__, as_pair(kernel_size), shape[:2]))))
 
 
 @st.composite
@@ -230,7 +178,7 @@ def _pools(draw, layer_class, choices):
         pool_size,
         strides=draw(one_of(st.none(), pairs(5), pairs(5))),
         padding=draw(paddings(as_pair(pool_size))),
-        dilation=draw(one_of(st.just(1), pairs(3))),
+        dilation=draw(DILATIONS),
         ceil_mode=draw(st.booleans()),
         **{key: draw(values) for key, values in choices.items()},
     )
@@ -259,57 +207,10 @@ def on_both(layers):
     return st.tuples(layers, images_and_vectors())
 
 
-def dense_layers():
-    layers = st.builds(Dense, sizes(6), activation=activations(), use_bias=st.booleans())
-    return st.tuples(layers, vectors())
-
-
-def batch_norms():
-    return on_both(st.builds(BatchNorm, options(0.0, 0.5, 0.9), epsilon=options(1e-5, 0.1)))
-
-
-def layer_norms():
-    """Draw at least two channels, since a number cannot be normalized by itself."""
-    return st.tuples(st.builds(LayerNorm, epsilon=options(1e-5, 0.1)), images_and_vectors(sizes(6, 2)))
-
-
 @st.composite
-def _group_norms(draw):
-    groups = draw(sizes(4))
-    channels = groups * draw(sizes(3))
-    layer = GroupNorm(groups, epsilon=draw(options(1e-5, 0.1)))
-    return layer, draw(one_of(images(st.just(channels)), st.just((channels,))))
-
-
-def group_norms():
+def group_norms(draw):
     """Draw groups of at least two numbers."""
-    return _group_norms().filter(lambda drawn: prod(drawn[1]) > drawn[0].groups)
-
-
-def local_response_norms():
-    layers = st.builds(
-        LocalResponseNorm,
-        sizes(6),
-        alpha=st.floats(0, 0.5),
-        beta=st.floats(0, 1.5),
-        k=st.floats(0.5, 3),
-    )
-    return on_both(layers)
-
-
-def zero_paddings():
-    return on_images(
-        st.builds(ZeroPad2D, paddings((4, 4)).filter(lambda padding: not isinstance(padding, str)))
-    )
-
-
-def rescales():
-    return on_both(st.builds(Rescale, st.floats(-3, 3)))
-
-
-def dropouts():
-    return on_both(st.builds(Dropout, options(0, 0.2, 0.5, 0.9)))
-
-
-def spatial_dropouts():
-    return on_images(st.builds(SpatialDropout2D, options(0, 0.2, 0.5, 0.9)))
+    groups = draw(sizes(4))
+    channels = st.just(groups * draw(sizes(3)))
+    input_shape = draw(images_and_vectors(channels).filter(lambda shape: prod(shape) > groups))
+    return skcnn.GroupNorm(groups, epsilon=draw(options(1e-5, 0.1))), input_shape

@@ -46,10 +46,7 @@ def one_or_none(layers):
 
 @st.composite
 def convolution_branches(draw, filters, strides=1):
-    """Draw layers of which the last has this number of filters, or is a normalization after it.
-
-    The first, a convolution or pooling, has the strides.
-    """
+    """Draw layers of which the first has the strides, and the last but a normalization these filters."""
     convolution = Conv2D(draw(sizes(3)), 3, strides=strides, use_bias=draw(st.booleans()))
     pooling = draw(options(MaxPool2D, AvgPool2D))(draw(sizes(3, 2)), strides=strides, padding="same")
     return [
@@ -67,40 +64,26 @@ def dense_branches(draw, units):
     return [Dense(draw(sizes(4))), batch_norm(), PReLU(), Dense(units), *normalization]
 
 
-# Residual
-
-
 @st.composite
-def residuals_on_vectors(draw, activation):
-    features, units = draw(options((4, 4), (3, 5), (6, 1)))
-    given = Sequential([Dense(units), ("tanh", Tanh())])
-    layers = draw(dense_branches(units))
-    return Residual(layers, projection=draw(options("auto", given)), activation=activation), (features,)
-
-
-@st.composite
-def residuals_of_equal_shape(draw, activation):
-    """Draw a branch that keeps the shape, or none, with a projection that keeps it, too."""
-    layers = draw(one_of(convolution_branches(3), st.just(["passthrough", ("off", "passthrough")])))
-    given = [AvgPool2D(3, strides=1, padding="same"), Tanh()]
-    projection = draw(options("auto", "passthrough", "passthrough", given))
-    return Residual(layers, projection=projection, activation=activation), draw(images(st.just(3)))
-
-
-@st.composite
-def residuals_on_images(draw, activation):
-    """Draw a projection by default, or one that is given."""
-    channels, filters, strides = draw(options((3, 3, 1), (2, 4, 1), (2, 2, 2), (3, 1, (2, 1)), (1, 2, 3)))
-    given = [Conv2D(filters, 1, strides=strides), draw(normalizations(filters))]
-    layers = draw(convolution_branches(filters, strides))
-    projection = draw(options("auto", "auto", given, Sequential(given)))
-    return Residual(layers, projection=projection, activation=activation), draw(images(st.just(channels)))
-
-
-def residuals():
-    kinds = (residuals_on_vectors, residuals_of_equal_shape, residuals_on_images, residuals_on_images)
-    activations = options(None, "relu", "prelu")
-    return one_of(*(activations.flatmap(kind) for kind in kinds))
+def residuals(draw):
+    """Draw a branch that keeps the shape, or none, or one with a projection, by default or given."""
+    kind = draw(options("vectors", "equal shape", "images", "images"))
+    if kind == "vectors":
+        features, units = draw(options((4, 4), (3, 5), (6, 1)))
+        layers, input_shape = draw(dense_branches(units)), (features,)
+        projections = ["auto", Sequential([Dense(units), ("tanh", Tanh())])]
+    elif kind == "equal shape":
+        layers = draw(one_of(convolution_branches(3), st.just(["passthrough", ("off", "passthrough")])))
+        input_shape = draw(images(st.just(3)))
+        given = [AvgPool2D(3, strides=1, padding="same"), Tanh()]
+        projections = ["auto", "passthrough", "passthrough", given]
+    else:
+        channels, filters, strides = draw(options((3, 3, 1), (2, 4, 1), (2, 2, 2), (3, 1, (2, 1)), (1, 2, 3)))
+        layers, input_shape = draw(convolution_branches(filters, strides)), draw(images(st.just(channels)))
+        given = [Conv2D(filters, 1, strides=strides), draw(normalizations(filters))]
+        projections = ["auto", "auto", given, Sequential(given)]
+    projection, activation = draw(options(*projections)), draw(options(None, "relu", "prelu"))
+    return Residual(layers, projection=projection, activation=activation), input_shape
 
 
 # Parallel and Sequential

@@ -10,20 +10,11 @@ import numpy as np
 import pytest
 from parity.drawing import as_pair, padding_of, window_of
 
-from skcnn.layers import (
-    Activation,
-    BatchNorm,
-    Container,
-    Conv2D,
-    Dense,
-    GroupNorm,
-    LayerNorm,
-    Parallel,
-    Residual,
-    Sequential,
-)
+import skcnn
+from skcnn.layers import Activation, Container
 from skcnn.layers.activation import ACTIVATIONS, LINEAR
 from skcnn.layers.naming import is_passthrough, name_layers
+from skcnn.network.losses import FocalLoss, Hinge, LogLoss, SquaredHinge
 
 torch = pytest.importorskip("torch", reason="layers are held against PyTorch, which is not installed")
 functional = torch.nn.functional
@@ -39,12 +30,9 @@ def is_symmetric(padding):
     return all(before == after for before, after in padding)
 
 
-def convolve(layer, X, weight, bias, groups):
-    """Let PyTorch pad where it can; it has one number an axis, and "same" for strides of one.
-
-    Its gradient of the weight fails where the weight is not contiguous.
-    """
-    weight = weight.clone(memory_format=torch.contiguous_format)
+def convolve(layer, X, weight, bias, groups=1):
+    """Let PyTorch pad where it can; it has one number an axis, and "same" for strides of one."""
+    weight = weight.clone(memory_format=torch.contiguous_format)  # without which its gradient fails
     padding = padding_of(layer, X.shape[2:], window_of(layer))
     if layer.padding == "same" and as_pair(layer.strides) == (1, 1):
         own = "same"
@@ -53,14 +41,6 @@ def convolve(layer, X, weight, bias, groups):
     else:
         X, own = pad(X, padding), 0
     return functional.conv2d(X, weight, bias, as_pair(layer.strides), own, as_pair(layer.dilation), groups)
-
-
-def conv2d(layer, X, weight, bias=None):
-    return convolve(layer, X, weight.permute(3, 2, 0, 1), bias, layer.groups)
-
-
-def patch_whitening(layer, X, weight, bias):
-    return convolve(layer, X, weight.permute(3, 2, 0, 1), bias, 1)
 
 
 def depthwise(layer, X, weight, bias=None):
@@ -102,29 +82,16 @@ def max_pool(layer, X):
 
 
 def average_pool(layer, X):
+    """Let PyTorch pool where it can: it dilates maxima alone."""
     padding, options = padding_of(layer, X.shape[2:], window_of(layer)), pool_options(layer)
-    if as_pair(layer.dilation) != (1, 1):
-        return dilated_average_pool(layer, X, padding)
-    if pools_with_own_padding(layer, padding):
-        own = [before for before, _ in padding]
-        included = layer.count_include_pad
-        return functional.avg_pool2d(X, padding=own, count_include_pad=included, **options)
-    if layer.count_include_pad:
-        Y = functional.avg_pool2d(pad(X, padding), **options)
-    else:
-        sums, areas = (
-            functional.avg_pool2d(pad(image, padding), divisor_override=1, **options)
-            for image in (X, torch.ones_like(X))
-        )
-        Y = sums / areas
-    return without_windows_beyond(layer, Y, X, padding)
+    if as_pair(layer.dilation) != (1, 1) or not pools_with_own_padding(layer, padding):
+        return average_by_convolution(layer, X, padding)
+    own = [before for before, _ in padding]
+    return functional.avg_pool2d(X, padding=own, count_include_pad=layer.count_include_pad, **options)
 
 
-def dilated_average_pool(layer, X, padding):
-    """Sum windows by a convolution, for PyTorch dilates maxima alone, and divide by the pixels that count.
-
-    What ceil_mode adds after the padding is zero, and counts as zero.
-    """
+def average_by_convolution(layer, X, padding):
+    """Sum windows, and divide by the pixels that count; what ceil_mode adds after the padding does not."""
     strides, dilation = as_pair(pool_options(layer)["stride"]), as_pair(layer.dilation)
     after = [(0, stride - 1 if layer.ceil_mode else 0) for stride in strides]
     filters = X.new_ones(X.shape[1], 1, *as_pair(layer.pool_size))
@@ -137,23 +104,14 @@ def dilated_average_pool(layer, X, padding):
 
 
 def batch_norm(layer, X, scale, shift, running_mean=None, running_variance=None, n_updates=None):
-    """Use the minibatch in training, where no running statistics are given, and these in prediction.
-
-    The function in ``functional`` refuses minibatches with one value for each channel.
-    """
-    training = running_mean is None
-    return torch.batch_norm(
-        X, scale, shift, running_mean, running_variance, training, 0.0, layer.epsilon, False
-    )
+    """Use running statistics where they are given; ``functional`` refuses one value for each channel."""
+    statistics = (running_mean, running_variance, running_mean is None)
+    return torch.batch_norm(X, scale, shift, *statistics, 0.0, layer.epsilon, False)
 
 
 def layer_norm(layer, X, scale, shift):
     pixels = X.movedim(1, -1)
     return functional.layer_norm(pixels, pixels.shape[-1:], scale, shift, layer.epsilon).movedim(-1, 1)
-
-
-def group_norm(layer, X, scale, shift):
-    return functional.group_norm(X, layer.groups, scale, shift, layer.epsilon)
 
 
 def with_held_deviation(layer, X, scale, shift):
@@ -163,12 +121,12 @@ def with_held_deviation(layer, X, scale, shift):
     of two numbers that are far apart, a normalization makes -1 and 1, whichever these are.
     """
     with torch.no_grad():
-        if isinstance(layer, GroupNorm):
+        if isinstance(layer, skcnn.GroupNorm):
             variance = X.reshape(len(X), layer.groups, -1).var(2, correction=0)
             variance = variance.repeat_interleave(X.shape[1] // layer.groups, dim=1)
             variance = variance.reshape(*X.shape[:2], *[1] * (X.ndim - 2))
         else:
-            axes = 1 if isinstance(layer, LayerNorm) else [axis for axis in range(X.ndim) if axis != 1]
+            axes = 1 if isinstance(layer, skcnn.LayerNorm) else [axis for axis in range(X.ndim) if axis != 1]
             variance = X.var(axes, correction=0, keepdim=True)
     return X / torch.sqrt(variance + layer.epsilon) * scale.reshape(-1, *[1] * (X.ndim - 2))
 
@@ -178,10 +136,6 @@ def local_response_norm(layer, X):
     images = X.reshape(*X.shape, *[1] * (4 - X.ndim))
     alpha = layer.alpha * layer.size
     return functional.local_response_norm(images, layer.size, alpha, layer.beta, layer.k).reshape(X.shape)
-
-
-def zero_pad(layer, X):
-    return pad(X, tuple(as_pair(axis) for axis in as_pair(layer.padding)))
 
 
 def dropout(layer, X, mask=None):
@@ -194,16 +148,10 @@ def flatten(layer, X):
     return X.movedim(1, -1).flatten(1)
 
 
-def sequential(container, X, name, network):
-    return network.chain(container.layers, X, name)
-
-
 def residual(container, X, name, network):
     branch = network.chain(container.layers, X, name)
-    if isinstance(container.projection, list):
-        shortcut = network.chain(container.projection, X, f"{name}__projection")
-    elif container.projection != "auto":
-        shortcut = network(f"{name}__projection", container.projection, X)
+    if container.projection != "auto":
+        shortcut = network.part(f"{name}__projection", container.projection, X)
     elif branch.shape == X.shape:
         shortcut = X
     else:
@@ -215,10 +163,10 @@ def projection(container, X, branch, name, network):
     """Apply what Residual makes by itself: one pixel with strides, and a copy of a last normalization."""
     units = branch.shape[1]
     is_image = len(X.shape) == 4
-    layer = Conv2D(units, 1, strides=strides_of(container.layers)) if is_image else Dense(units)
+    layer = skcnn.Conv2D(units, 1, strides=strides_of(container.layers)) if is_image else skcnn.Dense(units)
     shortcut = network(f"{name}__projection", layer, X)
     last = container.layers[-1]
-    if isinstance(last, BatchNorm | GroupNorm | LayerNorm):
+    if isinstance(last, skcnn.BatchNorm | skcnn.GroupNorm | skcnn.LayerNorm):
         shortcut = network(f"{name}__projection__norm", last, shortcut)
     return shortcut
 
@@ -231,27 +179,64 @@ def strides_of(layers):
 
 def parallel(container, X, name, network):
     numbers = count(1)
-    branches = name_layers(
-        [
-            (f"branch_{next(numbers)}", branch) if isinstance(branch, list) else branch
-            for branch in container.branches
-        ]
-    )
-    results = [
-        network.chain(branch, X, f"{name}__{child}")
-        if isinstance(branch, list)
-        else network(f"{name}__{child}", branch, X)
-        for child, branch in branches
+    named = [
+        (f"branch_{next(numbers)}", branch) if isinstance(branch, list) else branch
+        for branch in container.branches
     ]
+    results = [network.part(f"{name}__{child}", branch, X) for child, branch in name_layers(named)]
     return torch.cat(results, dim=1)
 
 
-class TorchNetwork:
-    """Applies blocks with the parameters of a skcnn network, found by the names of its nodes.
+FUNCTIONS = {
+    skcnn.Conv2D: lambda layer, X, weight, bias=None: convolve(
+        layer, X, weight.permute(3, 2, 0, 1), bias, layer.groups
+    ),
+    skcnn.DepthwiseConv2D: depthwise,
+    skcnn.PatchWhitening: lambda layer, X, weight, bias: convolve(layer, X, weight.permute(3, 2, 0, 1), bias),
+    skcnn.MaxPool2D: max_pool,
+    skcnn.AvgPool2D: average_pool,
+    skcnn.GlobalAvgPool2D: lambda layer, X: functional.adaptive_avg_pool2d(X, 1).flatten(1),
+    skcnn.GlobalMaxPool2D: lambda layer, X: functional.adaptive_max_pool2d(X, 1).flatten(1),
+    skcnn.Dense: lambda layer, X, weight, bias=None: functional.linear(X, weight.T, bias),
+    skcnn.BatchNorm: batch_norm,
+    skcnn.LayerNorm: layer_norm,
+    skcnn.GroupNorm: lambda layer, X, scale, shift: functional.group_norm(
+        X, layer.groups, scale, shift, layer.epsilon
+    ),
+    skcnn.LocalResponseNorm: local_response_norm,
+    skcnn.Flatten: flatten,
+    skcnn.ZeroPad2D: lambda layer, X: pad(X, padding_of(layer, X.shape[2:], None)),
+    skcnn.Rescale: lambda layer, X: X * layer.factor,
+    skcnn.Dropout: dropout,
+    skcnn.SpatialDropout2D: dropout,
+    skcnn.ReLU: lambda layer, X: functional.relu(X),
+    skcnn.ReLU6: lambda layer, X: functional.relu6(X),
+    skcnn.LeakyReLU: lambda layer, X: functional.leaky_relu(X, layer.negative_slope),
+    skcnn.PReLU: lambda layer, X, slope: functional.prelu(X, slope),
+    skcnn.ELU: lambda layer, X: functional.elu(X, layer.alpha),
+    skcnn.CELU: lambda layer, X: functional.celu(X, layer.alpha),
+    skcnn.SELU: lambda layer, X: functional.selu(X),
+    skcnn.GELU: lambda layer, X: functional.gelu(X, approximate=layer.approximate),
+    skcnn.SiLU: lambda layer, X: functional.silu(X),
+    skcnn.HardSwish: lambda layer, X: functional.hardswish(X),
+    skcnn.Mish: lambda layer, X: functional.mish(X),
+    # PyTorch's own returns x itself beyond a threshold
+    skcnn.Softplus: lambda layer, X: torch.logaddexp(X, torch.zeros_like(X)),
+    skcnn.Softmax: lambda layer, X: functional.softmax(X, dim=1),
+    skcnn.Sigmoid: lambda layer, X: torch.sigmoid(X),
+    # PyTorch's own has no parameters
+    skcnn.HardSigmoid: lambda layer, X: functional.hardtanh(layer.alpha * X + layer.beta, 0.0, 1.0),
+    skcnn.Tanh: lambda layer, X: torch.tanh(X),
+    skcnn.Softsign: lambda layer, X: functional.softsign(X),
+    skcnn.Residual: residual,
+    skcnn.Parallel: parallel,
+    skcnn.Sequential: lambda container, X, name, network: network.chain(container.layers, X, name),
+}
+"""What PyTorch computes of a layer, its input and parameters, or of a container, its name and the network."""
 
-    Functions take a layer, its input and its parameters by name; for a container the input, the name of the
-    container and this network.
-    """
+
+class TorchNetwork:
+    """Applies blocks with the parameters of a skcnn network, found by the names of its nodes."""
 
     def __init__(self, functions, parameters):
         self.functions = functions
@@ -279,24 +264,28 @@ class TorchNetwork:
             X = self(f"{name}__{child}", block, X)
         return X
 
+    def part(self, name, part, X):
+        """Apply a block, or a list of layers, of a container."""
+        return self.chain(part, X, name) if isinstance(part, list) else self(name, part, X)
+
     def stack(self, layers, X):
         """Apply the layers of an estimator, and the output layer that it adds."""
-        for name, block in [*name_layers(layers), ("output", Dense(None))]:
+        for name, block in [*name_layers(layers), ("output", skcnn.Dense(None))]:
             X = self(name, block, X)
         return X
 
 
 def takes_vectors(block):
     """Whether all layers that read the input of a block are Dense; "passthrough" takes what it gets."""
-    if isinstance(block, Residual):
+    if isinstance(block, skcnn.Residual):
         given = [] if isinstance(block.projection, str) else [block.projection]
         readers = [block.layers, *given]
-    elif isinstance(block, Parallel):
+    elif isinstance(block, skcnn.Parallel):
         readers = block.branches
-    elif isinstance(block, Sequential):
+    elif isinstance(block, skcnn.Sequential):
         readers = [block.layers]
     else:
-        return isinstance(block, Dense)
+        return isinstance(block, skcnn.Dense)
     blocks = [
         [layer for _, layer in name_layers(as_list(reader)) if not is_passthrough(layer)]
         for reader in readers
@@ -310,13 +299,7 @@ def as_list(entry):
 
 
 class WeightedBatchNorm(torch.nn.BatchNorm2d):
-    """Batch normalization in training, with mean and biased variance weighted by the samples, by hand.
-
-    Attributes
-    ----------
-    sample_weights : Tensor of shape (n_samples,)
-        Of the next minibatch.
-    """
+    """Batch normalization in training, weighted by the ``sample_weights`` of the next minibatch, by hand."""
 
     def forward(self, X):
         shares = self.sample_weights / (self.sample_weights.sum() * X[0, 0].numel())
@@ -325,3 +308,27 @@ class WeightedBatchNorm(torch.nn.BatchNorm2d):
         variance = (shares * (X - mean) ** 2).sum((0, 2, 3), keepdim=True)
         scale, shift = (values.reshape(1, -1, 1, 1) for values in (self.weight, self.bias))
         return scale * (X - mean) / torch.sqrt(variance + self.eps) + shift
+
+
+def cross_entropy(loss, scores, codes):
+    return functional.cross_entropy(scores, codes, reduction="none")
+
+
+def focal(loss, scores, codes):
+    """Return Lin's formula; PyTorch differentiates it. At p = 1 its derivative is not a number below 1."""
+    logarithms = functional.log_softmax(scores, dim=1).gather(1, codes[:, None])[:, 0]
+    return -((1 - logarithms.exp()) ** loss.focal_gamma) * logarithms
+
+
+def multi_margin(power):
+    """Return the sum over classes; PyTorch's function returns the mean."""
+
+    def losses(loss, scores, codes):
+        mean = functional.multi_margin_loss(scores, codes, p=power, reduction="none")
+        return scores.shape[1] * mean
+
+    return losses
+
+
+LOSSES = {LogLoss: cross_entropy, FocalLoss: focal, Hinge: multi_margin(1), SquaredHinge: multi_margin(2)}
+"""What PyTorch computes of scores against codes, for each loss."""

@@ -3,59 +3,12 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
-from parity.in_torch import (
-    TorchNetwork,
-    average_pool,
-    batch_norm,
-    conv2d,
-    dropout,
-    flatten,
-    functional,
-    group_norm,
-    max_pool,
-    parallel,
-    residual,
-    torch,
-)
+from parity.in_torch import FUNCTIONS, TorchNetwork, functional, torch
 from seeds import generator
 from small_classifiers import N_CLASSES, STACKS, fitted_classifier, make_images
 
-from skcnn import (
-    AvgPool2D,
-    BatchNorm,
-    Conv2D,
-    Dense,
-    Dropout,
-    Flatten,
-    GlobalAvgPool2D,
-    GroupNorm,
-    LeakyReLU,
-    MaxPool2D,
-    Parallel,
-    ReLU,
-    Residual,
-    SpatialDropout2D,
-    Tanh,
-)
+from skcnn import BatchNorm, Conv2D, Dense, GlobalAvgPool2D, LeakyReLU, MaxPool2D, ReLU, Residual
 from skcnn.inspection import saliency_maps
-
-FUNCTIONS = {
-    AvgPool2D: average_pool,
-    BatchNorm: batch_norm,
-    Conv2D: conv2d,
-    Dense: lambda layer, X, weight, bias: functional.linear(X, weight.T, bias),
-    Dropout: dropout,
-    Flatten: flatten,
-    GlobalAvgPool2D: lambda layer, X: X.mean((2, 3)),
-    GroupNorm: group_norm,
-    LeakyReLU: lambda layer, X: functional.leaky_relu(X, layer.negative_slope),
-    MaxPool2D: max_pool,
-    Parallel: parallel,
-    ReLU: lambda layer, X: functional.relu(X),
-    Residual: residual,
-    SpatialDropout2D: dropout,
-    Tanh: lambda layer, X: torch.tanh(X),
-}
 
 BENT_STACKS = {
     "two sizes": [
@@ -116,23 +69,8 @@ def assert_same(found, expected):
 
 NETWORKS = STACKS | {f"{kind}, bent": layers for kind, layers in BENT_STACKS.items()}
 
-each_network = pytest.mark.parametrize("layers", list(NETWORKS.values()), ids=list(NETWORKS))
 
-
-@each_network
-def test_the_two_networks_have_the_same_scores(layers):
-    classifier = fitted_classifier(layers, X=X, y=Y)
-    scores, _ = torch_scores(classifier, torch.tensor(X))
-    assert_same(classifier.decision_function(X), scores.numpy())
-
-
-@each_network
-def test_gradients_are_those_of_autograd(layers):
-    classifier = fitted_classifier(layers, X=X, y=Y)
-    assert_same(saliency_maps(classifier, X[:5], target=TARGET), torch_gradient(classifier, X[:5]))
-
-
-@each_network
+@pytest.mark.parametrize("layers", list(NETWORKS.values()), ids=list(NETWORKS))
 def test_integrated_gradients_are_the_mean_of_those_of_autograd(layers):
     classifier = fitted_classifier(layers, X=X, y=Y)
     baseline = generator(1).normal(2, 1, SHAPE)
@@ -144,37 +82,23 @@ def test_integrated_gradients_are_the_mean_of_those_of_autograd(layers):
     assert_same(found, np.mean(gradients, axis=0) * (X[:2] - baseline))
 
 
-def assert_grad_cam(layers, layer, *, looked_at):
-    """Hold the maps for each class, of which one may be zero everywhere, against PyTorch's."""
-    classifier = fitted_classifier(layers, X=X, y=Y)
-    found, expected = [], []
-    for target in range(N_CLASSES):
-        found.append(saliency_maps(classifier, X, method="grad_cam", target=target, layer=looked_at))
-        scores, network = torch_scores(classifier, torch.tensor(X, requires_grad=True))
-        scores[:, target].sum().backward()
-        maps = network.results[layer]
-        heat = functional.relu((maps.grad.mean((2, 3), keepdim=True) * maps).sum(1, keepdim=True))
-        enlarged = functional.interpolate(heat, size=SHAPE[:2], mode="bilinear", align_corners=False)
-        expected.append(enlarged[:, 0].detach().numpy())
-    assert_same(np.array(found), np.array(expected))
-
-
 @pytest.mark.parametrize(
-    ("kind", "layer"),
-    [
-        ("two sizes", "conv1"),
-        ("two sizes", "norm1"),
-        ("two sizes", "pool1"),
-        ("two sizes", "conv2"),
-        ("residual", "conv1"),
-        ("residual", "res1"),
-    ],
+    ("kind", "layers"), [("two sizes", ["conv1", "norm1", "pool1", "conv2"]), ("residual", ["conv1", "res1"])]
 )
-def test_grad_cam_is_that_of_autograd_and_interpolate(kind, layer):
-    assert_grad_cam(BENT_STACKS[kind], layer, looked_at=layer)
+def test_grad_cam_is_that_of_autograd_and_interpolate(kind, layers):
+    """For each class, of which one may have a map of zeros.
 
-
-@pytest.mark.parametrize(("kind", "layer"), [("two sizes", "conv2"), ("residual", "res1")])
-def test_grad_cam_without_a_layer_is_that_of_the_last_that_convolves(kind, layer):
-    """After its activation, and after the sum of a residual block."""
-    assert_grad_cam(BENT_STACKS[kind], layer, looked_at=None)
+    Without a layer, that of the last that convolves: after its activation or the sum of a block.
+    """
+    classifier = fitted_classifier(BENT_STACKS[kind], X=X, y=Y)
+    for layer, looked_at in [*zip(layers, layers, strict=True), (layers[-1], None)]:
+        found, expected = [], []
+        for target in range(N_CLASSES):
+            found.append(saliency_maps(classifier, X, method="grad_cam", target=target, layer=looked_at))
+            scores, network = torch_scores(classifier, torch.tensor(X, requires_grad=True))
+            scores[:, target].sum().backward()
+            maps = network.results[layer]
+            heat = functional.relu((maps.grad.mean((2, 3), keepdim=True) * maps).sum(1, keepdim=True))
+            enlarged = functional.interpolate(heat, size=SHAPE[:2], mode="bilinear", align_corners=False)
+            expected.append(enlarged[:, 0].detach().numpy())
+        assert_same(np.array(found), np.array(expected))

@@ -1,194 +1,84 @@
 """Every layer against PyTorch, in float64 and in float32, on configurations that Hypothesis draws.
 
-A new layer needs a row in the table: how a configuration is drawn, and what PyTorch computes for it.
+A new layer needs a row in the table here, which says how it is drawn, and one of what PyTorch computes for
+it, in :mod:`in_torch`.
 """
 
 import inspect
-from collections.abc import Callable
 from dataclasses import replace
-from typing import NamedTuple
 
 import numpy as np
 import pytest
 from cuts import PAIRS
-from parity.drawing import (
-    batch_norms,
-    convolutions,
-    dense_layers,
-    depthwise_convolutions,
-    dropouts,
-    group_norms,
-    hypothesis,
-    layer_norms,
-    local_response_norms,
-    on_both,
-    on_images,
-    patch_whitenings,
-    pools,
-    rescales,
-    sizes,
-    spatial_dropouts,
-    st,
-    zero_paddings,
-)
+from numpy.testing import assert_allclose
+from parity import drawing
+from parity.drawing import hypothesis, on_both, on_images, options, sizes, st
 from parity.drawing_containers import parallels, residuals, sequentials, stacks
-from parity.in_torch import (
-    average_pool,
-    batch_norm,
-    conv2d,
-    depthwise,
-    dropout,
-    flatten,
-    functional,
-    group_norm,
-    layer_norm,
-    local_response_norm,
-    max_pool,
-    parallel,
-    patch_whitening,
-    residual,
-    sequential,
-    torch,
-    with_held_deviation,
-    zero_pad,
-)
+from parity.in_torch import FUNCTIONS, functional, torch, with_held_deviation
 from parity.layers_in_numbers import Case, Configuration, Numbers, configurations, leaf
 from sklearn.base import clone
 
-import skcnn.layers
-from skcnn.layers import (
-    CELU,
-    ELU,
-    GELU,
-    SELU,
-    AvgPool2D,
-    BatchNorm,
-    Conv2D,
-    Dense,
-    DepthwiseConv2D,
-    Dropout,
-    Flatten,
-    GlobalAvgPool2D,
-    GlobalMaxPool2D,
-    GroupNorm,
-    HardSigmoid,
-    HardSwish,
-    Layer,
-    LayerNorm,
-    LeakyReLU,
-    LocalResponseNorm,
-    MaxPool2D,
-    Mish,
-    Parallel,
-    PatchWhitening,
-    PReLU,
-    ReLU,
-    ReLU6,
-    Rescale,
-    Residual,
-    Sequential,
-    Sigmoid,
-    SiLU,
-    Softmax,
-    Softplus,
-    Softsign,
-    SpatialDropout2D,
-    Tanh,
-    ZeroPad2D,
-)
+import skcnn
 from skcnn.network.threads import worker_pool
 
+CONTAINERS = {skcnn.Residual: residuals(), skcnn.Parallel: parallels(), skcnn.Sequential: sequentials()}
 
-class Row(NamedTuple):
-    """How configurations of a layer are drawn, what PyTorch computes, and whether X may be of integers.
-
-    Integers give ties in windows and numbers at which an activation bends. Where convolutions come before
-    such a layer, a tie is broken by rounding errors; where numbers are dropped, zeros tell which.
-    """
-
-    draw: st.SearchStrategy
-    torch: Callable
-    integers: bool = True
-
-
-def row_of(activation, function, parameters=None):
-    """Return the row of an activation."""
-    return Row(on_both(st.builds(activation, *([] if parameters is None else [parameters]))), function)
-
-
-ROWS = {
-    Conv2D: Row(convolutions(), conv2d),
-    DepthwiseConv2D: Row(depthwise_convolutions(), depthwise),
-    PatchWhitening: Row(patch_whitenings(), patch_whitening),
-    MaxPool2D: Row(pools(MaxPool2D), max_pool),
-    AvgPool2D: Row(pools(AvgPool2D, count_include_pad=st.booleans()), average_pool),
-    GlobalAvgPool2D: Row(
-        on_images(st.builds(GlobalAvgPool2D)),
-        lambda layer, X: functional.adaptive_avg_pool2d(X, 1).flatten(1),
-    ),
-    GlobalMaxPool2D: Row(
-        on_images(st.builds(GlobalMaxPool2D)),
-        lambda layer, X: functional.adaptive_max_pool2d(X, 1).flatten(1),
-    ),
-    Dense: Row(dense_layers(), lambda layer, X, weight, bias=None: functional.linear(X, weight.T, bias)),
-    BatchNorm: Row(batch_norms(), batch_norm),
-    LayerNorm: Row(layer_norms(), layer_norm),
-    GroupNorm: Row(group_norms(), group_norm),
-    LocalResponseNorm: Row(local_response_norms(), local_response_norm),
-    Flatten: Row(on_images(st.builds(Flatten)), flatten),
-    ZeroPad2D: Row(zero_paddings(), zero_pad),
-    Rescale: Row(rescales(), lambda layer, X: X * layer.factor),
-    Dropout: Row(dropouts(), dropout, integers=False),
-    SpatialDropout2D: Row(spatial_dropouts(), dropout, integers=False),
-    ReLU: row_of(ReLU, lambda layer, X: functional.relu(X)),
-    ReLU6: row_of(ReLU6, lambda layer, X: functional.relu6(X)),
-    LeakyReLU: row_of(
-        LeakyReLU, lambda layer, X: functional.leaky_relu(X, layer.negative_slope), st.floats(0, 1)
-    ),
-    PReLU: row_of(PReLU, lambda layer, X, slope: functional.prelu(X, slope)),
-    ELU: row_of(ELU, lambda layer, X: functional.elu(X, layer.alpha), st.floats(0.1, 3)),
-    CELU: row_of(  # PyTorch rounds 1 / alpha to single precision
-        CELU, lambda layer, X: functional.celu(X, layer.alpha), st.sampled_from([0.25, 0.5, 1.0, 2.0])
-    ),
-    SELU: row_of(SELU, lambda layer, X: functional.selu(X)),
-    GELU: row_of(
-        GELU,
-        lambda layer, X: functional.gelu(X, approximate=layer.approximate),
-        st.sampled_from(["none", "tanh"]),
-    ),
-    SiLU: row_of(SiLU, lambda layer, X: functional.silu(X)),
-    HardSwish: row_of(HardSwish, lambda layer, X: functional.hardswish(X)),
-    Mish: row_of(Mish, lambda layer, X: functional.mish(X)),
-    # PyTorch's own returns x itself beyond a threshold
-    Softplus: row_of(Softplus, lambda layer, X: torch.logaddexp(X, torch.zeros_like(X))),
-    Softmax: row_of(Softmax, lambda layer, X: functional.softmax(X, dim=1)),
-    Sigmoid: row_of(Sigmoid, lambda layer, X: torch.sigmoid(X)),
-    # PyTorch's own has no parameters
-    HardSigmoid: row_of(
-        HardSigmoid,
-        lambda layer, X: functional.hardtanh(layer.alpha * X + layer.beta, 0.0, 1.0),
-        st.sampled_from([1 / 6, 0.2, 0.5, 2.0]),
-    ),
-    Tanh: row_of(Tanh, lambda layer, X: torch.tanh(X)),
-    Softsign: row_of(Softsign, lambda layer, X: functional.softsign(X)),
-    Residual: Row(residuals(), residual, integers=False),
-    Parallel: Row(parallels(), parallel, integers=False),
-    Sequential: Row(sequentials(), sequential, integers=False),
+ACTIVATIONS = {each: st.builds(each) for each in FUNCTIONS if issubclass(each, skcnn.layers.Activation)} | {
+    skcnn.LeakyReLU: st.builds(skcnn.LeakyReLU, st.floats(0, 1)),
+    skcnn.ELU: st.builds(skcnn.ELU, st.floats(0.1, 3)),
+    skcnn.CELU: st.builds(skcnn.CELU, options(0.25, 0.5, 1.0, 2.0)),  # PyTorch rounds 1 / alpha to float32
+    skcnn.GELU: st.builds(skcnn.GELU, options("none", "tanh")),
+    skcnn.HardSigmoid: st.builds(skcnn.HardSigmoid, options(1 / 6, 0.2, 0.5, 2.0)),
 }
 
-FUNCTIONS = {layer_class: row.torch for layer_class, row in ROWS.items()}
-CONTAINERS = (Residual, Parallel, Sequential)
-CANCELLING = dict.fromkeys((BatchNorm, LayerNorm, GroupNorm), with_held_deviation)
+EPSILON = {"epsilon": options(1e-5, 0.1)}
+BATCH_NORMS = on_both(st.builds(skcnn.BatchNorm, options(0.0, 0.5, 0.9), **EPSILON))
+RESPONSES = {"alpha": st.floats(0, 0.5), "beta": st.floats(0, 1.5), "k": st.floats(0.5, 3)}
+NUMBERS = drawing.paddings((4, 4)).filter(lambda padding: not isinstance(padding, str))
+RATES = options(0, 0.2, 0.5, 0.9)
+
+DRAWS = {
+    skcnn.Conv2D: drawing.convolutions(),
+    skcnn.DepthwiseConv2D: drawing.depthwise_convolutions(),
+    skcnn.PatchWhitening: drawing.patch_whitenings(),
+    skcnn.MaxPool2D: drawing.pools(skcnn.MaxPool2D),
+    skcnn.AvgPool2D: drawing.pools(skcnn.AvgPool2D, count_include_pad=st.booleans()),
+    skcnn.GroupNorm: drawing.group_norms(),
+    skcnn.Dense: st.tuples(st.builds(skcnn.Dense, sizes(6), **drawing.ENDINGS), drawing.vectors()),
+    skcnn.BatchNorm: BATCH_NORMS,
+    # a number cannot be normalized by itself
+    skcnn.LayerNorm: st.tuples(
+        st.builds(skcnn.LayerNorm, **EPSILON), drawing.images_and_vectors(sizes(6, 2))
+    ),
+    skcnn.LocalResponseNorm: on_both(st.builds(skcnn.LocalResponseNorm, sizes(6), **RESPONSES)),
+    skcnn.ZeroPad2D: on_images(st.builds(skcnn.ZeroPad2D, NUMBERS)),
+    skcnn.Rescale: on_both(st.builds(skcnn.Rescale, st.floats(-3, 3))),
+    skcnn.Dropout: on_both(st.builds(skcnn.Dropout, RATES)),
+    skcnn.SpatialDropout2D: on_images(st.builds(skcnn.SpatialDropout2D, RATES)),
+    skcnn.GlobalAvgPool2D: on_images(st.builds(skcnn.GlobalAvgPool2D)),
+    skcnn.GlobalMaxPool2D: on_images(st.builds(skcnn.GlobalMaxPool2D)),
+    skcnn.Flatten: on_images(st.builds(skcnn.Flatten)),
+    **{activation: on_both(drawn) for activation, drawn in ACTIVATIONS.items()},
+    **CONTAINERS,
+}
+"""How configurations of each layer are drawn."""
+
+WITHOUT_INTEGERS = (skcnn.Dropout, skcnn.SpatialDropout2D, *CONTAINERS)
+"""Layers whose X may not be of integers.
+
+Integers give ties in windows and numbers at which an activation bends. Where convolutions come before such
+a layer, a tie is broken by rounding errors; where numbers are dropped, zeros tell which.
+"""
+
+CANCELLING = dict.fromkeys((skcnn.BatchNorm, skcnn.LayerNorm, skcnn.GroupNorm), with_held_deviation)
 """Layers whose gradient of X is a sum of terms that cancel, and a function that has one as its gradient."""
 
 TOLERANCES = {np.float64: (1e-10, 1e-8), np.float32: (1e-5, 1e-5)}
 """Of results and of gradients."""
 
-each_layer = pytest.mark.parametrize("layer_class", ROWS, ids=lambda layer_class: layer_class.__name__)
+each_layer = pytest.mark.parametrize("layer_class", DRAWS, ids=lambda each: each.__name__)
 each_kernel = pytest.mark.parametrize(
-    "layer_class",
-    [cls for cls in ROWS if cls not in CONTAINERS],
-    ids=lambda layer_class: layer_class.__name__,
+    "layer_class", [each for each in DRAWS if each not in CONTAINERS], ids=lambda each: each.__name__
 )
 
 # PyTorch says that it copies the image for an odd number of pixels around it, as is meant
@@ -203,40 +93,29 @@ def workers():
 
 
 def configurations_of(layer_class):
-    row = ROWS[layer_class]
-    return configurations(row.draw, integers=row.integers)
+    return configurations(DRAWS[layer_class], integers=layer_class not in WITHOUT_INTEGERS)
 
 
 def largest(expected):
-    """Return the largest number of a result, which errors are relative to.
-
-    It has a floor, since some gradients are zero but for rounding errors, such as that of a bias before
-    a normalization. Samples and targets are of the order of one.
-    """
-    return max(expected.detach().abs().max().item(), 0.1)
+    """Return the largest number of a result, which errors are relative to."""
+    return max(expected.detach().abs().max().item(), 0.1)  # some gradients are zero but for rounding errors
 
 
 def assert_near(actual, expected, tolerance, dtype, what):
     expected = expected.detach().numpy()
     assert actual.shape == expected.shape, what
     assert actual.dtype == dtype, what
-    np.testing.assert_allclose(actual, expected, rtol=0, atol=tolerance, err_msg=what)
+    assert_allclose(actual, expected, rtol=0, atol=tolerance, err_msg=what)
 
 
 @ignore_copies
 @each_layer
 @hypothesis.given(data=st.data())
-def test_training_is_that_of_pytorch(layer_class, workers, data):
-    """The result and all gradients."""
-    check_training(data.draw(configurations_of(layer_class)), np.float64, workers)
-
-
-@ignore_copies
-@each_layer
-@hypothesis.given(data=st.data())
-def test_prediction_is_that_of_pytorch(layer_class, workers, data):
-    """With the running statistics instead of the minibatch's."""
-    check_prediction(data.draw(configurations_of(layer_class)), np.float64, workers)
+def test_training_and_prediction_are_those_of_pytorch(layer_class, workers, data):
+    """The result and all gradients, and the result with running statistics instead of the minibatch's."""
+    configuration = data.draw(configurations_of(layer_class))
+    check_training(configuration, np.float64, workers)
+    check_prediction(configuration, np.float64, workers)
 
 
 def without_activation(configuration):
@@ -268,20 +147,16 @@ def test_stacks_that_the_estimator_completes_are_those_of_pytorch(configuration,
     check_prediction(configuration, np.float64, workers)
 
 
+SOFTPLUS = skcnn.Conv2D(18, padding=((0, 0), (1, 2)), activation="softplus", use_bias=False)
+
 FAILED_ONCE = [
     # softplus of 804, which the logarithm of one plus the exponential cannot compute
-    Configuration(
-        Conv2D(18, padding=((0, 0), (1, 2)), activation="softplus", use_bias=False),
-        (4, 12, 17),
-        3,
-        Numbers(2, 25),
-        seed=24283,
-    ),
+    Configuration(SOFTPLUS, (4, 12, 17), 3, Numbers(2, 25), seed=24283),
     # in float32, gradients of which the terms cancel
-    Configuration(BatchNorm(momentum=0.5), (2, 1, 2), 1, Numbers(integers=True), seed=6679),
-    Configuration(LayerNorm(), (3, 1, 2), 4, Numbers(2, 1), seed=3),
-    Configuration(LayerNorm(), (7, 6, 2), 1, Numbers(0, 5), seed=6, small_pieces=True),
-    Configuration(GroupNorm(groups=2), (4,), 10, Numbers(2, 5), seed=1270),
+    Configuration(skcnn.BatchNorm(momentum=0.5), (2, 1, 2), 1, Numbers(integers=True), seed=6679),
+    Configuration(skcnn.LayerNorm(), (3, 1, 2), 4, Numbers(2, 1), seed=3),
+    Configuration(skcnn.LayerNorm(), (7, 6, 2), 1, Numbers(0, 5), seed=6, small_pieces=True),
+    Configuration(skcnn.GroupNorm(groups=2), (4,), 10, Numbers(2, 5), seed=1270),
 ]
 """Cases that Hypothesis found, each of which showed an error of skcnn or, as these do, of the tests."""
 
@@ -330,10 +205,7 @@ def check_prediction(configuration, dtype, workers):
     assert_near(case.predict(X, workers), scores, TOLERANCES[dtype][0] * largest(scores), dtype, "scores")
 
 
-@hypothesis.given(
-    configuration=configurations(batch_norms(), integers=True),
-    n_updates=sizes(4),
-)
+@hypothesis.given(configuration=configurations(BATCH_NORMS, integers=True), n_updates=sizes(4))
 def test_running_statistics_are_those_of_pytorch(configuration, n_updates, workers):
     """One to four updates against PyTorch's averages that start at zero.
 
@@ -358,30 +230,8 @@ def test_running_statistics_are_those_of_pytorch(configuration, n_updates, worke
         assert_near(params[key], expected, 1e-10 * largest(expected), np.float64, key)
 
 
-def classes_without_row(classes, rows):
-    """Return the names of the layers that can be made and that no row holds against PyTorch."""
-    return sorted(cls.__name__ for cls in classes if not inspect.isabstract(cls) and cls not in rows)
-
-
-@pytest.mark.parametrize("slope", [0.0, 0.01, 0.25, 0.5, 1.0, 3.0])
-def test_gains_of_rectifiers_are_those_of_pytorch(slope):
-    expected = torch.nn.init.calculate_gain("leaky_relu", slope)
-    assert PReLU(slope).gain == pytest.approx(expected, rel=1e-15)
-    if slope <= 1:
-        assert LeakyReLU(slope).gain == pytest.approx(expected, rel=1e-15)
-    assert ReLU().gain == pytest.approx(torch.nn.init.calculate_gain("relu"), rel=1e-15)
-
-
 def test_every_exported_layer_is_held_against_pytorch():
+    """But for those that cannot be made."""
     exported = [getattr(skcnn.layers, name) for name in skcnn.layers.__all__]
-    assert classes_without_row([cls for cls in exported if isinstance(cls, type)], ROWS) == []
-
-
-def test_a_layer_without_a_row_is_noticed():
-    """A subclass of a layer with a row needs one of its own; a class that cannot be made needs none."""
-
-    class Forgotten(ReLU):
-        pass
-
-    assert classes_without_row([ReLU, Forgotten, Layer], ROWS) == ["Forgotten"]
-    assert classes_without_row([ReLU], {}) == ["ReLU"]
+    concrete = {each for each in exported if isinstance(each, type) and not inspect.isabstract(each)}
+    assert concrete == set(DRAWS) == set(FUNCTIONS)

@@ -1,7 +1,8 @@
 """The same small training twice: step by step with skcnn, and with PyTorch on the same weights."""
 
 import numpy as np
-from parity.in_torch import batch_norm, conv2d, flatten, functional, torch
+from numpy.testing import assert_allclose
+from parity.in_torch import FUNCTIONS, functional, torch
 from small_trainings import N_CLASSES, make_data, make_network, objective, take_steps
 
 from skcnn.layers import BatchNorm, Conv2D, Dense, Flatten, Tanh
@@ -12,26 +13,15 @@ N_STEPS = 50
 def small_network(*, normalized=False):
     """Return a network that is smooth, so that no rounding error falls across a bend.
 
-    A bias before a normalization has a gradient of rounding errors, which Adam would divide by their
-    own size.
+    A bias before a normalization has a gradient of rounding errors, which Adam would divide by their size.
     """
     normalization = [BatchNorm()] if normalized else []
     convolution = Conv2D(2, use_bias=not normalized)
     return make_network(convolution, *normalization, Tanh(), Flatten(), Dense(4), Tanh(), Dense(N_CLASSES))
 
 
-def draw_rows(rng, n_samples, n_steps=N_STEPS, size=5):
-    return [rng.permutation(n_samples)[:size] for _ in range(n_steps)]
-
-
 class TorchTwin:
-    """A network in PyTorch with the weights that one of skcnn has now.
-
-    Attributes
-    ----------
-    weights, others : list of Tensor
-        Parameters that decay, and biases, scales and shifts, which do not.
-    """
+    """A network in PyTorch with the weights that one of skcnn has now, of which only some decay."""
 
     def __init__(self, network):
         self.network = network
@@ -50,57 +40,40 @@ class TorchTwin:
             X = FUNCTIONS[type(node.layer)](node.layer, X, **self.parameters.get(node.name, {}))
         return X
 
-    def vector(self):
-        """Return all parameters in the order of skcnn."""
+    def vector(self, numbers=torch.Tensor.detach):
+        """Return the numbers of all parameters, or others that belong to them, in the order of skcnn."""
         vector = np.empty_like(self.network.vector)
         for name, values in self.network.views_of(vector).items():
             for key, value in values.items():
-                value[...] = self.parameters[name][key].detach().numpy()
+                value[...] = numbers(self.parameters[name][key]).numpy()
         return vector
 
 
-FUNCTIONS = {
-    Conv2D: conv2d,
-    BatchNorm: batch_norm,
-    Flatten: flatten,
-    Tanh: lambda layer, X: torch.tanh(X),
-    Dense: lambda layer, X, weight, bias: functional.linear(X, weight.T, bias),
-}
+def assert_same_training(optimizer, make_torch, *, alpha, rate):
+    """Train for fifty steps of five samples twice, hold losses and weights, and return the loss of each step.
 
-
-def train_both(loss, torch_loss, optimizer, make_torch, *, alpha, rate, label_smoothing=0.0, weights=None):
-    """Train for fifty steps of five samples; return both networks, and both losses of each step.
-
-    Parameters
-    ----------
-    loss : Loss
-    torch_loss : callable
-        Returns the losses of scores against codes in PyTorch.
-    optimizer : Optimizer
-    make_torch : callable
-        Makes one of PyTorch of parameters, a learning rate and a weight decay, which is decoupled.
-    alpha, rate, label_smoothing : float
-    weights : ndarray of shape (n_samples,) or None
+    ``make_torch`` makes an optimizer of PyTorch of parameters, a learning rate and a weight decay, which is
+    decoupled.
     """
-    data = make_data(24, weights=weights)
-    network = small_network(normalized=weights is None)
+    data, network = make_data(24), small_network(normalized=True)
     twin = TorchTwin(network)
     groups = [
         {"params": twin.weights, "weight_decay": alpha if optimizer.decouples_decay else 0.0},
         {"params": twin.others, "weight_decay": 0.0},
     ]
-    torch_optimizer = make_torch(groups, rate)
-    rows = draw_rows(np.random.default_rng(0), 24)
-    goal = objective(loss=loss, optimizer=optimizer, alpha=alpha, label_smoothing=label_smoothing)
+    torch_optimizer, torch_losses = make_torch(groups, rate), []
+    rng = np.random.default_rng(0)
+    rows = [rng.permutation(24)[:5] for _ in range(N_STEPS)]
+    goal = objective(optimizer=optimizer, alpha=alpha)
     losses = list(take_steps(network, data, goal, rows, learning_rate=rate))
-    torch_losses = []
     for part in rows:
         torch_optimizer.zero_grad()
-        values = torch_loss(twin.scores(data.images.X[part]), torch.tensor(data.codes[part]))
-        total = (torch.tensor(data.loss_weights[part]) * values).mean()
+        total = functional.cross_entropy(twin.scores(data.images.X[part]), torch.tensor(data.codes[part]))
         if not optimizer.decouples_decay:
             total = total + alpha / 2 * sum((weight**2).sum() for weight in twin.weights)
         total.backward()
         torch_optimizer.step()
         torch_losses.append(total.item())
-    return network, twin, losses, torch_losses
+    assert_allclose(losses, torch_losses, rtol=0, atol=1e-9)
+    assert_allclose(network.vector, twin.vector(), rtol=0, atol=1e-9)
+    return losses
