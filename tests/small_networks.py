@@ -6,8 +6,20 @@ import numpy as np
 import pytest
 from seeds import SEED, generator
 
-from skcnn.layers import BatchNorm, Conv2D, Dense, Flatten, MaxPool2D
+from skcnn.layers import (
+    BatchNorm,
+    Conv2D,
+    Dense,
+    Dropout,
+    Flatten,
+    GlobalAvgPool2D,
+    Layer,
+    MaxPool2D,
+    ReLU,
+    Tanh,
+)
 from skcnn.layers.base import JoiningLayer
+from skcnn.layers.containers import Add, Concatenate
 from skcnn.network.graph import Graph, compile_nodes
 from skcnn.network.network import init_network
 from skcnn.network.program import Program
@@ -96,3 +108,54 @@ def assert_refused(make, parameter, values, input_shape):
         match = rf"(?s)^layer 'wrong', {name}\(.*\b{parameter}'? .*[Gg]ot {got}"
         with pytest.raises(ValueError, match=match):
             compile_nodes([("wrong", layer)], input_shape)
+
+
+class WritingAdd(Add):
+    """A sum that writes its gradient to where it should go, rather than return that of the result."""
+
+    def backward(self, params, dY, unit, *, need_dX, out):
+        return tuple(None if part is None else np.positive(dY, out=part) for part in out)
+
+
+class Negative(Layer):
+    """Minus the input; its gradient overwrites that of the result, as backward may."""
+
+    def forward(self, params, X, unit, *, training, out):
+        return np.negative(X, out=out)
+
+    def backward(self, params, dY, unit, *, need_dX, out):
+        return np.negative(dY, out=dY)
+
+
+JOINING_LAYERS = [Add(), WritingAdd(), Multiply(), Concatenate()]
+SINGLE_LAYERS = [BatchNorm(), ReLU(), Tanh(), Negative()]
+IMAGE_LAYERS = [Conv2D(2), Conv2D(2, 1), Flatten(), GlobalAvgPool2D()]
+
+
+def random_graph(number, *, dropout=0.0, **options):
+    """Return a network of layers that read any of those before them; the last reads all that nothing reads.
+
+    Every fifth one reads vectors. Arrays are joined with others of their shape, and with themselves.
+    """
+    rng, nodes = generator(3, number), Graph((2,) if number % 5 == 4 else (3, 4, 2))
+
+    def add(layer, *sources):
+        return nodes.add(f"node{len(nodes.nodes)}", layer, *sources)
+
+    for _ in range(12):
+        n_nodes = len(nodes.nodes)
+        source = int(rng.integers(n_nodes, size=3).max())
+        shape = nodes.shape(source)
+        own = IMAGE_LAYERS if len(shape) == 3 else [Dense(2)]
+        layers = [*JOINING_LAYERS, *SINGLE_LAYERS, Dropout(dropout), *own]
+        layer = layers[rng.integers(len(layers))]
+        n_others = 0
+        if isinstance(layer, JoiningLayer):
+            n_others = 1 if isinstance(layer, Multiply) else rng.integers(1, 4)
+        alike = [index for index in range(n_nodes) if nodes.shape(index) == shape]
+        add(layer, source, *map(int, rng.choice(alike, n_others)))
+    read = {source for node in nodes.nodes for source in node.inputs}
+    unread = [index for index in range(len(nodes.nodes)) if index not in read]
+    vectors = [index if len(nodes.shape(index)) == 1 else add(GlobalAvgPool2D(), index) for index in unread]
+    add(Dense(3), add(Concatenate(), *vectors) if len(vectors) > 1 else vectors[0])
+    return build(tuple(nodes.nodes), **options)
