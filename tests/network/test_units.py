@@ -12,33 +12,35 @@ from skcnn.layers import Conv2D, Dense, Flatten, Layer, MaxPool2D, ReLU, Residua
 from skcnn.network.cut import Cut
 from skcnn.network.executor import Batch, Executor
 from skcnn.network.graph import compile_nodes
+from skcnn.network.losses import LinearLoss
 from skcnn.network.memory import Slabs
 from skcnn.network.network import init_network
 from skcnn.network.threads import WorkerPool
 
 
-class Probe(Layer):
-    """Calls functions of the test with its unit; the result is the input."""
+def do_nothing(*arguments):
+    pass
 
-    def __init__(self, on_forward=None, on_backward=None, on_finish=None, backward_reads=()):
-        self.on_forward = on_forward
-        self.on_backward = on_backward
-        self.on_finish = on_finish
+
+class Probe(Layer):
+    """Calls functions of the test with its unit; results and gradients are twice what comes in."""
+
+    def __init__(
+        self, on_forward=do_nothing, on_backward=do_nothing, on_finish=do_nothing, backward_reads=()
+    ):
+        self.on_forward, self.on_backward, self.on_finish = on_forward, on_backward, on_finish
         self.backward_reads = backward_reads
 
     def forward(self, params, X, unit, *, training, out):
-        if self.on_forward:
-            self.on_forward(unit, X)
+        self.on_forward(unit, X)
         return np.multiply(X, 2, out=out)
 
     def backward(self, params, dY, unit, *, need_dX, out):
-        if self.on_backward:
-            self.on_backward(unit, dY)
+        self.on_backward(unit, dY)
         return np.multiply(dY, 2, out=out)
 
     def finish(self, params, unit):
-        if self.on_finish:
-            self.on_finish(unit)
+        self.on_finish(unit)
 
 
 class Weighted(Probe):
@@ -48,69 +50,49 @@ class Weighted(Probe):
         return {"weight": np.zeros(2, dtype)}
 
 
-class SumLoss:
-    """The sum of all scores."""
-
-    def gradient(self, scores, targets, weights, out):
-        out[...] = 1
-        return float(scores.sum())
-
-
 CUT = Cut(min_shards=2, chunk_bytes=0, min_chunk=3)
 """Ten rows are the shards 0-5 and 5-10, and these the chunks 0-3 and 3-5."""
 
 N_ROWS, SHAPE = 10, (2, 3, 1)
 X = generator(0).standard_normal((N_ROWS, *SHAPE))
+TURNED = X.transpose(1, 2, 0, 3)
 
 
 def read_images(rows, out):
-    np.copyto(out, X[rows].transpose(1, 2, 0, 3))
+    np.copyto(out, TURNED[:, :, rows])
 
 
-def executor_of(*layers, n_threads=1, seed=0, **options):
+def executor_of(*layers, n_threads=1, seed=0):
     named = [(f"layer{index}", layer) for index, layer in enumerate(layers)]
-    network = init_network(compile_nodes(named, SHAPE), dtype=np.float64, seed=SEED + seed)
-    return Executor(network, WorkerPool(n_threads, CUT), training=True, seed=SEED + seed, **options)
+    network = init_network(compile_nodes(named, SHAPE), dtype=np.float64, seed=SEED)
+    return Executor(network, WorkerPool(n_threads, CUT), training=True, seed=SEED + seed)
 
 
 def run(executor, weights=None, number=0):
-    n_outputs = executor.network.n_outputs
-    ones = np.ones((N_ROWS, n_outputs))
-    executor.gradients(Batch(N_ROWS, read_images, ones, np.ones(N_ROWS), weights, number), SumLoss())
+    ones = np.ones((N_ROWS, executor.network.n_outputs))
+    executor.gradients(Batch(N_ROWS, read_images, ones, np.ones(N_ROWS), weights, number), LinearLoss())
 
 
 def test_a_buffer_keeps_its_contents_from_forward_to_backward():
-    """Each layer and each piece has its own, although all use one name."""
-    seen = []
+    """Each layer and each piece has its own, the same at every step, although all use one name."""
+    seen, addresses = {2: [], 4: []}, []
 
     def write(unit, values):
         np.copyto(unit.buffer("kept", values.shape), values)
+        addresses.append(unit.buffer("kept", values.shape).ctypes.data)
 
     def check(unit, dY):
-        seen.append(unit.buffer("kept", dY.shape).copy())
+        seen[dY.ndim].append(unit.buffer("kept", dY.shape).copy())
 
     executor = executor_of(Weighted(write, check), Probe(write, check), Flatten(), Probe(write, check))
     run(executor)
-    on_vectors = [kept for kept in seen if kept.ndim == 2]
-    on_images = [kept for kept in seen if kept.ndim == 4]
-    np.testing.assert_array_equal(np.concatenate(on_vectors), 4 * X.reshape(N_ROWS, -1))
-    assert [kept.shape[2] for kept in on_images] == [3, 3, 2, 2, 3, 3, 2, 2]
-    turned = X.transpose(1, 2, 0, 3)
-    np.testing.assert_array_equal(np.concatenate(on_images[0::2], axis=2), 2 * turned)
-    np.testing.assert_array_equal(np.concatenate(on_images[1::2], axis=2), turned)
-
-
-def test_a_buffer_is_the_same_memory_at_every_step():
-    addresses = []
-
-    def note(unit, values):
-        addresses.append(unit.buffer("kept", values.shape, np.uint8).ctypes.data)
-
-    executor = executor_of(Weighted(note), Flatten())
-    for _ in range(3):
-        run(executor)
-    assert len(set(addresses[:4])) == 4
-    assert addresses[:4] == addresses[4:8] == addresses[8:]
+    np.testing.assert_array_equal(np.concatenate(seen[2]), 4 * X.reshape(N_ROWS, -1))
+    assert [kept.shape[2] for kept in seen[4]] == [3, 3, 2, 2, 3, 3, 2, 2]
+    np.testing.assert_array_equal(np.concatenate(seen[4][0::2], axis=2), 2 * TURNED)
+    np.testing.assert_array_equal(np.concatenate(seen[4][1::2], axis=2), TURNED)
+    run(executor)
+    assert addresses[:10] == addresses[10:]
+    assert len(set(addresses)) == 10
 
 
 def test_scratch_is_shared_by_layers_and_pieces_of_a_thread():
@@ -139,58 +121,46 @@ def test_threads_have_scratch_of_their_own():
     assert len(set(addresses.values())) == len(addresses) == 2
 
 
-def test_an_accumulator_is_zero_before_backward_and_shared_until_finish():
-    before, totals = [], []
-
-    def add(unit, dY):
-        total = unit.accumulator("rows", (1,))
-        before.append(total[0])
-        total += dY.shape[2]
-
-    def finish(unit):
-        totals.append(unit.accumulator("rows", (1,)).copy())
-
-    executor = executor_of(Weighted(on_backward=add, on_finish=finish), Flatten())
-    for _ in range(2):
-        run(executor)
-    assert before == [0, 3] * 4
-    np.testing.assert_array_equal(totals, [[5]] * 4)
-
-
-def test_shares_are_summed_over_the_chunks_of_a_shard():
-    """Three rows and two are a shard; the memory of a share holds anything, here what is left of the last."""
+def totals_of(add):
+    """Return the accumulators "rows" of two numbers of the shards of two steps, to which a function adds."""
     totals = []
-
-    def add(unit, dY):
-        share = unit.share("rows", (2,))
-        share[:] = dY.shape[2], 1
-        unit.add_share("rows", share)
 
     def finish(unit):
         totals.append(unit.accumulator("rows", (2,)).copy())
+        unit.accumulator("rows", (2,))[:] = np.nan
 
     executor = executor_of(Weighted(on_backward=add, on_finish=finish), Flatten())
     for _ in range(2):
         run(executor)
-    np.testing.assert_array_equal(totals, [[5, 2]] * 4)
+    return totals
 
 
-@pytest.mark.parametrize("kind", ["an array of its own", "a view"])
-def test_shares_may_be_other_arrays_than_those_handed_out(kind):
-    totals = []
+def test_an_accumulator_is_zero_before_backward_and_shared_until_finish():
+    before = []
 
     def add(unit, dY):
-        share = np.zeros(1) if kind == "an array of its own" else unit.share("rows", (1,)).reshape(1)
-        share[:] = dY.shape[2]
-        unit.add_share("rows", share)
+        total = unit.accumulator("rows", (2,))
+        before.append(total[0])
+        total += dY.shape[2]
 
-    def finish(unit):
-        totals.append(unit.accumulator("rows", (1,))[0])
+    np.testing.assert_array_equal(totals_of(add), [[5, 5]] * 4)
+    assert before == [0, 3] * 4
 
-    executor = executor_of(Weighted(on_backward=add, on_finish=finish), Flatten())
-    for _ in range(2):
-        run(executor)
-    assert totals == [5] * 4
+
+def test_an_accumulator_that_no_unit_has_added_to_is_zero():
+    np.testing.assert_array_equal(totals_of(do_nothing), [[0, 0]] * 4)
+
+
+@pytest.mark.parametrize("kind", ["handed out", "an array of its own", "a view"])
+def test_shares_are_summed_over_the_chunks_of_a_shard(kind):
+    """Three rows and two are a shard; the memory of a share holds anything, here what is left of the last."""
+
+    def add(unit, dY):
+        share = np.empty(2) if kind == "an array of its own" else unit.share("rows", (2,))
+        share[:] = dY.shape[2], 1
+        unit.add_share("rows", share[:] if kind == "a view" else share)
+
+    np.testing.assert_array_equal(totals_of(add), [[5, 2]] * 4)
 
 
 def test_the_first_share_of_a_shard_is_the_accumulator():
@@ -198,57 +168,31 @@ def test_the_first_share_of_a_shard_is_the_accumulator():
     shares = []
 
     def add(unit, dY):
-        share = unit.share("rows", (1,))
+        share = unit.share("rows", (2,))
         share[:] = 0
         unit.add_share("rows", share)
-        shares.append(share is unit.accumulator("rows", (1,)))
+        shares.append(share is unit.accumulator("rows", (2,)))
 
-    run(executor_of(Weighted(on_backward=add), Flatten()))
-    assert shares == [True, False] * 2
-
-
-def test_an_accumulator_that_no_unit_has_added_to_is_zero():
-    totals = []
-
-    def finish(unit):
-        total = unit.accumulator("rows", (1,))
-        totals.append(total[0])
-        total += 1
-
-    executor = executor_of(Weighted(on_finish=finish), Flatten())
-    for _ in range(2):
-        run(executor)
-    assert totals == [0] * 4
-
-
-def test_added_gradients_are_summed_over_chunks_and_shards():
-    def add(unit, dY):
-        unit.add_gradient("weight", np.array([1.0, dY.shape[2]]))
-
-    executor = executor_of(Weighted(on_backward=add), Flatten())
-    for _ in range(2):
-        run(executor)
-        np.testing.assert_array_equal(executor.reduce(), [4.0, N_ROWS])
+    totals_of(add)
+    assert shares == [True, False] * 4
 
 
 def test_weights_are_those_of_the_rows_of_a_unit():
+    """And None where all rows weigh the same."""
     seen = {2: [], 4: []}
 
     def note(unit, values):
         seen[values.ndim].append(unit.weights)
 
-    weights = np.arange(N_ROWS) + 0.5
-    run(executor_of(Weighted(note), Flatten(), Probe(note)), weights)
+    weights, executor = np.arange(N_ROWS) + 0.5, executor_of(Weighted(note), Flatten(), Probe(note))
+    run(executor, weights)
     assert [len(part) for part in seen[4]] == [3, 2, 3, 2]
     assert [len(part) for part in seen[2]] == [5, 5]
-    np.testing.assert_array_equal(np.concatenate(seen[4]), weights)
-    np.testing.assert_array_equal(np.concatenate(seen[2]), weights)
-
-
-def test_weights_are_none_where_all_rows_weigh_the_same():
-    seen = []
-    run(executor_of(Weighted(lambda unit, _: seen.append(unit.weights)), Flatten()))
-    assert seen == [None] * 4
+    for parts in seen.values():
+        np.testing.assert_array_equal(np.concatenate(parts), weights)
+        parts.clear()
+    run(executor)
+    assert seen == {2: [None] * 2, 4: [None] * 4}
 
 
 def test_the_generator_is_keyed_by_step_layer_and_first_row():
@@ -272,23 +216,18 @@ def test_the_generator_is_keyed_by_step_layer_and_first_row():
 
 @pytest.mark.parametrize("reads", [(), ("X",), ("Y",), ("X", "Y")])
 def test_backward_sees_the_input_and_output_that_it_asks_for(reads):
+    """With other layers around, so that memory is used again where it may be."""
     seen = []
 
     def note(unit, dY):
-        seen.append((None if unit.X is None else unit.X.copy(), None if unit.Y is None else unit.Y.copy()))
+        seen.append([array if array is None else array.copy() for array in (unit.X, unit.Y)])
 
-    # other layers before and after, so that memory is reused where it may be
-    executor = executor_of(
-        Weighted(), Probe(on_backward=note, backward_reads=reads), Probe(), Probe(), Flatten()
-    )
-    run(executor)
-    turned = X.transpose(1, 2, 0, 3)
-    for index, (kind, factor) in enumerate([("X", 2), ("Y", 4)]):
-        parts = [entry[index] for entry in seen]
+    run(executor_of(Weighted(), Probe(on_backward=note, backward_reads=reads), Probe(), Probe(), Flatten()))
+    for kind, factor, parts in zip("XY", (2, 4), zip(*seen, strict=True), strict=True):
         if kind in reads:
-            np.testing.assert_array_equal(np.concatenate(parts, axis=2), factor * turned)
+            np.testing.assert_array_equal(np.concatenate(parts, axis=2), factor * TURNED)
         else:
-            assert parts == [None] * 4
+            assert parts == (None,) * 4
 
 
 def test_prepared_is_what_prepare_returned_at_this_step():
@@ -306,7 +245,8 @@ def test_prepared_is_what_prepare_returned_at_this_step():
     assert seen == [1] * 4 + [2] * 4
 
 
-def test_the_first_gradient_is_written_and_further_ones_are_added():
+@pytest.mark.parametrize(("value", "total"), [(None, 11), (5.0, 16)])
+def test_the_first_gradient_is_written_and_further_ones_are_added(value, total):
     """Whatever the memory holds from the step before, and zero where none is written."""
     A, B = np.array([[1.0, 2.0]]), np.array([[3.0], [4.0]])
 
@@ -314,24 +254,16 @@ def test_the_first_gradient_is_written_and_further_ones_are_added():
         def init_params(self, input_shape, *, activation, dtype, rng):
             return {"weight": np.zeros((1, 1), dtype), "other": np.zeros(2, dtype)}
 
-    for functions in [
-        (lambda unit, _: unit.add_gradient_product("weight", A, B),),
-        (
-            lambda unit, _: unit.add_gradient("weight", np.array([[5.0]])),
-            lambda unit, _: unit.add_gradient_product("weight", A, B),
-        ),
-    ]:
+    def add(unit, dY):
+        if value is not None:
+            unit.add_gradient("weight", np.array([[value]]))
+        unit.add_gradient_product("weight", A, B)
 
-        def add(unit, dY, functions=functions):
-            for function in functions:
-                function(unit, dY)
-
-        executor = executor_of(Product(on_backward=add), Flatten())
-        for _ in range(2):
-            run(executor)
-            total = 4 * (11.0 if len(functions) == 1 else 16.0)
-            np.testing.assert_array_equal(np.sort(executor.reduce()), [0, 0, total])
-            executor.reduce().fill(np.nan)
+    executor = executor_of(Product(on_backward=add), Flatten())
+    for _ in range(2):
+        run(executor)
+        np.testing.assert_array_equal(np.sort(executor.reduce()), [0, 0, 4 * total])
+        executor.reduce().fill(np.nan)
 
 
 def test_memory_is_free_as_soon_as_the_executor_is_gone(monkeypatch):
