@@ -24,14 +24,14 @@ def test_shards_cover_all_rows_once_and_are_nearly_equal(multiply_adds):
         assert len(sizes) <= 2 or n_rows * multiply_adds >= len(sizes) * cut.further_shard
 
 
-@pytest.mark.parametrize("multiply_adds", [0, 10**9])
-def test_a_number_of_shards_can_be_asked_for(multiply_adds):
+def test_a_number_of_shards_can_be_asked_for():
     cut = Cut(min_shards=3, max_shards=3)
-    assert cut.shard_bounds(11, multiply_adds) == [(0, 4), (4, 8), (8, 11)]
-    assert cut.shard_bounds(2, multiply_adds) == [(0, 1), (1, 2)]
+    for multiply_adds in (0, 10**9):
+        assert cut.shard_bounds(11, multiply_adds) == [(0, 4), (4, 8), (8, 11)]
+        assert cut.shard_bounds(2, multiply_adds) == [(0, 1), (1, 2)]
 
 
-@pytest.mark.parametrize("chunk_target", [1, 3, 9, 10, 11, 15, 50, 1000])
+@pytest.mark.parametrize("chunk_target", [1, 10, 15, 1000])
 def test_longer_chunks_never_make_more_shards_of_rows_to_predict(chunk_target):
     """So threads enough for the most shards are enough."""
     cut = Cut(prediction_rows=10)
@@ -41,7 +41,7 @@ def test_longer_chunks_never_make_more_shards_of_rows_to_predict(chunk_target):
         assert len(bounds) <= len(cut.prediction_bounds(n_rows))
 
 
-@pytest.mark.parametrize("target", [1, 2, 3, 7, 20, 1000])
+@pytest.mark.parametrize("target", [1, 3, 20, 1000])
 def test_chunks_cover_all_rows_once_and_are_close_to_the_target(target):
     for n_rows in range(1, 100):
         bounds = chunk_bounds(n_rows, target)
@@ -54,23 +54,17 @@ def test_chunks_cover_all_rows_once_and_are_close_to_the_target(target):
 
 
 def test_a_chunk_fills_its_memory():
+    """A few images may take four times as much; it is one image at least, or as many as are asked for."""
     assert Cut().chunk_target(1000) == Cut().chunk_bytes // 1000
-
-
-def test_a_chunk_of_few_images_may_take_four_times_the_memory():
     long_chunk = Cut().long_chunk
     for images, expected in [(long_chunk + 1, long_chunk + 1), (long_chunk - 1, long_chunk), (3, 12)]:
         assert Cut(chunk_bytes=1000 * images).chunk_target(1000) == expected
-
-
-def test_a_chunk_is_at_least_one_image_or_as_many_as_are_asked_for():
     assert Cut(chunk_bytes=1).chunk_target(1000) == 1
     assert Cut(chunk_bytes=0, min_chunk=3).chunk_target(1000) == 3
 
 
 def test_sections_cover_a_vector_once():
-    for size in [0, 1, SECTION - 1, SECTION, SECTION + 1, 3 * SECTION + 7]:
+    for size in [0, 1, SECTION, SECTION + 1, 3 * SECTION + 7]:
         cuts = sections(size)
         assert [cut.start for cut in cuts] == list(range(0, size, SECTION))
-        assert all(cut.stop == after.start for cut, after in zip(cuts, cuts[1:], strict=False))
-        assert (cuts[-1].stop if cuts else 0) == size
+        assert [cut.stop for cut in cuts] == [*range(SECTION, size, SECTION), size][: len(cuts)]

@@ -5,17 +5,7 @@ import tracemalloc
 import pytest
 from small_networks import INPUT_SHAPE, stack
 
-from skcnn.layers import (
-    AvgPool2D,
-    Conv2D,
-    Dense,
-    Dropout,
-    Flatten,
-    GlobalAvgPool2D,
-    MaxPool2D,
-    ReLU,
-    Tanh,
-)
+from skcnn.layers import AvgPool2D, Conv2D, Dense, Dropout, Flatten, MaxPool2D, ReLU, Tanh
 from skcnn.layers.containers import Add, Concatenate
 from skcnn.network.graph import Graph, compile_nodes
 
@@ -71,38 +61,34 @@ def test_blocks_are_put_after_any_node():
     ]
 
 
-def test_joining_nodes_refuse_shapes_that_do_not_go_together():
+@pytest.mark.parametrize(
+    ("layer", "other", "named"),
+    [
+        *((Add(), other, "4, 6, 2") for other in (Conv2D(3), MaxPool2D(), Flatten())),
+        *((Concatenate(), MaxPool2D(), "4, 6, 2"), (Concatenate(), Flatten(), "48")),
+    ],
+)
+def test_joining_nodes_refuse_shapes_that_do_not_go_together(layer, other, named):
     graph = Graph((4, 6, 2))
-    conv, pool, vector = (
-        graph.add(name, layer, 0)
-        for name, layer in [("conv", Conv2D(3)), ("pool", MaxPool2D()), ("vector", Flatten())]
-    )
-    for layer, other in [(Add(), conv), (Add(), pool), (Add(), vector), (Concatenate(), pool)]:
-        with pytest.raises(ValueError, match="equal .*4, 6, 2"):
-            graph.add("join", layer, 0, other)
-    with pytest.raises(ValueError, match="expected .*48"):
-        graph.add("join", Concatenate(), 0, vector)
-    assert len(graph.nodes) == 4
+    with pytest.raises(ValueError, match=named):
+        graph.add("join", layer, 0, graph.add("other", other, 0))
+    assert len(graph.nodes) == 2
 
 
 def test_vectors_may_be_the_input():
     nodes = compile_nodes([("output", Dense(2))], (7,))
-    assert [node.takes_images for node in nodes] == [False, False]
-    assert nodes[1].output_shape == (2,)
+    assert [(node.takes_images, node.output_shape) for node in nodes] == [(False, (7,)), (False, (2,))]
 
 
 @pytest.mark.parametrize(
     ("name", "layer", "before", "shape", "reason"),
     [
         ("wide", Conv2D(4, 9, padding="valid"), [], "(4, 6, 2)", "kernel_size"),
-        ("deep", MaxPool2D(5), [], "(4, 6, 2)", "pool_size"),
         ("mean", AvgPool2D(3), [("first", MaxPool2D(2))], "(2, 3, 2)", "pool_size"),
-        ("late", Conv2D(4), [("flatten", Flatten())], "(48,)", "expected an image"),
-        ("early", Dense(4), [], "(4, 6, 2)", "expected a vector"),
-        ("none", Conv2D(0), [], "(4, 6, 2)", "filters"),
+        ("late", Conv2D(4), [("flatten", Flatten())], "(48,)", "an image"),
+        ("early", Dense(4), [], "(4, 6, 2)", "a vector"),
         ("much", Dropout(1.5), [], "(4, 6, 2)", "rate"),
         ("odd", Dense(4, activation="rely"), [("flatten", Flatten())], "(48,)", "rely"),
-        ("global", GlobalAvgPool2D(), [("flatten", Flatten())], "(48,)", "expected an image"),
     ],
 )
 def test_an_impossible_layer_is_named_with_its_parameters_and_the_shape(name, layer, before, shape, reason):
@@ -113,13 +99,17 @@ def test_an_impossible_layer_is_named_with_its_parameters_and_the_shape(name, la
         assert part in message
 
 
-def test_equal_names_are_refused_with_the_name():
-    with pytest.raises(ValueError, match="'same' twice"):
-        compile_nodes([("same", ReLU()), ("same", Tanh())], INPUT_SHAPE)
-    with pytest.raises(ValueError, match="'conv_relu' twice"):
-        compile_nodes([("conv", Conv2D(2, activation="relu")), ("conv_relu", ReLU())], INPUT_SHAPE)
-    with pytest.raises(ValueError, match="'input' twice"):
-        compile_nodes([("input", ReLU())], INPUT_SHAPE)
+@pytest.mark.parametrize(
+    ("twice", "layers"),
+    [
+        ("same", [("same", ReLU()), ("same", Tanh())]),
+        ("conv_relu", [("conv", Conv2D(2, activation="relu")), ("conv_relu", ReLU())]),
+        ("input", [("input", ReLU())]),
+    ],
+)
+def test_equal_names_are_refused_with_the_name(twice, layers):
+    with pytest.raises(ValueError, match=f"'{twice}' twice"):
+        compile_nodes(layers, INPUT_SHAPE)
 
 
 def test_compiling_allocates_nothing_of_the_size_of_the_weights():
@@ -147,8 +137,5 @@ class ToImage(Flatten):
 
 
 def test_layers_that_turn_vectors_into_images_are_refused():
-    layers = [("flatten", Flatten()), ("image", ToImage())]
-    with pytest.raises(
-        ValueError, match=r"layer 'image', ToImage\(\).*images of shape \(1, 1, 36\) out of vectors"
-    ):
-        compile_nodes(layers, (3, 4, 3))
+    with pytest.raises(ValueError, match=r"layer 'image', ToImage\(\).*\(1, 1, 36\)"):
+        compile_nodes([("flatten", Flatten()), ("image", ToImage())], (3, 4, 3))

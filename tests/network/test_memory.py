@@ -1,6 +1,7 @@
 """Tests of the memory: arenas, and the slabs that their arrays are cut from."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -9,68 +10,37 @@ from skcnn.network.memory import ALIGNMENT, SLAB_BYTES, Arena, Slabs
 
 
 def test_an_arena_hands_out_the_same_memory_again():
+    """Each name has its own; a larger shape gets new memory, which smaller ones then share."""
     arena = Arena(np.float64)
     first = arena("a", (3, 4))
-    first[...] = 7
-    again = arena("a", (3, 4))
-    assert again.shape == (3, 4)
-    assert np.shares_memory(first, again)
-    np.testing.assert_array_equal(again, 7)
-
-
-def test_names_have_memory_of_their_own():
-    arena = Arena(np.float64)
-    assert not np.shares_memory(arena("a", (3,)), arena("b", (3,)))
+    first[...] = np.arange(12).reshape(3, 4)
+    assert not np.shares_memory(first, arena("b", (3, 4)))
     assert not np.shares_memory(arena((1, "a"), (3,)), arena((2, "a"), (3,)))
-
-
-def test_a_smaller_shape_gets_a_contiguous_view_of_the_beginning():
-    arena = Arena(np.float64)
-    large = arena("a", (10, 4))
-    large[...] = np.arange(40).reshape(10, 4)
-    small = arena("a", (3, 5))
+    np.testing.assert_array_equal(arena("a", (3, 4)), np.arange(12).reshape(3, 4))
+    small = arena("a", (5, 2))
     assert small.flags.c_contiguous
-    np.testing.assert_array_equal(small.ravel(), np.arange(15))
-    assert np.shares_memory(arena("a", (10, 4)), large)
-
-
-def test_a_larger_shape_gets_new_memory_that_smaller_ones_then_share():
-    arena = Arena(np.float64)
-    small = arena("a", (3,))
+    np.testing.assert_array_equal(small.ravel(), np.arange(10))
     large = arena("a", (30,))
-    assert not np.shares_memory(small, large)
-    assert np.shares_memory(arena("a", (3,)), large)
-
-
-def test_shapes_without_elements_are_handed_out():
-    assert Arena(np.float64)("a", (0, 3)).shape == (0, 3)
-
-
-@pytest.mark.parametrize("default", [np.float32, np.dtype("float64")])
-def test_the_dtype_is_the_default_unless_one_is_asked_for(default):
-    arena = Arena(default)
-    assert arena("a", (3,)).dtype == np.dtype(default)
-    assert arena("a", (3,), bool).dtype == bool
-    assert arena("a", (3,), np.uint8).dtype == np.uint8
-    assert not np.shares_memory(arena("a", (3,)), arena("a", (3,), bool))
+    assert not np.shares_memory(first, large)
+    assert np.shares_memory(arena("a", (3, 4)), large)
+    assert arena("a", (0, 3)).shape == (0, 3)
 
 
 @pytest.mark.parametrize(
-    ("written", "read"),
+    ("default", "written", "read"),
     [
-        (None, np.float32),
-        (None, np.dtype("float32")),
-        (np.float32, np.dtype("float32")),
-        (bool, np.bool_),
-        ("uint8", np.uint8),
+        (np.float32, None, np.dtype("float32")),
+        (np.dtype("float64"), None, np.float64),
+        (np.float32, bool, np.bool_),
+        (np.float32, "uint8", np.uint8),
     ],
 )
-def test_one_dtype_is_one_memory_however_it_is_written(written, read):
-    """What forward writes under one spelling, backward finds under the other."""
-    arena = Arena(np.float32)
+def test_one_dtype_is_one_memory_however_it_is_written(default, written, read):
+    arena = Arena(default)
     first = arena("a", (3,), written)
-    first[...] = 1
+    assert first.dtype == np.dtype(read)
     assert np.shares_memory(first, arena("a", (3,), read))
+    assert not np.shares_memory(first, arena("a", (3,), np.int16))
 
 
 def test_arrays_are_cut_from_slabs_one_after_the_other():
@@ -89,18 +59,14 @@ def test_arrays_are_cut_from_slabs_one_after_the_other():
 
 def test_threads_share_slabs_without_overlap():
     slabs, n_threads, n_arrays = Slabs(), 8, 200
-    taken = [[] for _ in range(n_threads)]
     barrier = threading.Barrier(n_threads, timeout=30)
 
-    def take(own):
+    def take(_):
         barrier.wait()
-        own.extend(slabs(size, np.dtype(np.uint8)) for size in range(n_arrays))
+        return [slabs(size, np.dtype(np.uint8)) for size in range(n_arrays)]
 
-    threads = [threading.Thread(target=take, args=(own,)) for own in taken]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(n_threads) as pool:
+        taken = list(pool.map(take, range(n_threads)))
     ranges = sorted((array.ctypes.data, array.size) for own in taken for array in own if array.size)
     assert len(ranges) == n_threads * (n_arrays - 1)
     for (start, size), (following, _) in zip(ranges, ranges[1:], strict=False):
