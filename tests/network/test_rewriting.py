@@ -84,6 +84,7 @@ LEFT_ALONE = {
     "averages": [Conv2D(3), ReLU(), AvgPool2D()],
     "rounding may make results equal": [Conv2D(3), LeakyReLU(0.1), MaxPool2D()],
     "something between": [ReLU(), Dropout(0.5), MaxPool2D()],
+    "side by side": [Parallel([ReLU(), MaxPool2D(3, strides=1, padding="same")])],
     "another reader": [ReLU(), Parallel([MaxPool2D(3, strides=1, padding="same"), "passthrough"])],
 }
 
