@@ -1,12 +1,13 @@
 """Tests of the way of images through a pipeline to its network."""
 
+import re
+
 import numpy as np
 import pytest
 from extras import data_frame, series
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn.base import BaseEstimator, TransformerMixin, clone
-from sklearn.compose import ColumnTransformer
 from sklearn.decomposition import PCA, TruncatedSVD
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
@@ -31,28 +32,28 @@ def fitted_pipeline(*transformers, images=X, **params):
     return make_pipeline(*transformers, make_classifier(**params)).fit(images, Y)
 
 
+@pytest.fixture
+def frame():
+    return data_frame(X, columns=[f"pixel{index}" for index in range(N_VALUES)])
+
+
+def several_are_refused(shape):
+    return pytest.raises(ValueError, match=f"X must be one image, got 2 .*{re.escape(str(shape))}")
+
+
 # what there is before a network
-
-
-def test_a_classifier_has_nothing_before_it():
-    classifier = make_classifier().fit(X, Y)
-    assert unwrap(classifier) == ([], classifier)
 
 
 def test_transformers_are_those_of_the_pipelines_around_the_network():
     """Also of pipelines within pipelines; steps that do nothing are left out."""
     inner = make_pipeline(StandardScaler(), "passthrough", PCA(10))
-    pipeline = Pipeline(
-        [
-            ("nothing", None),
-            ("inner", inner),
-            ("same", "passthrough"),
-            ("last", make_pipeline(MinMaxScaler(), make_classifier())),
-        ]
-    ).fit(X, Y)
+    last = make_pipeline(MinMaxScaler(), make_classifier())
+    steps = [("nothing", None), ("inner", inner), ("same", "passthrough"), ("last", last)]
+    pipeline = Pipeline(steps).fit(X, Y)
     transformers, classifier = unwrap(pipeline)
     assert [name for name, _ in transformers] == ["inner__standardscaler", "inner__pca", "minmaxscaler"]
     assert classifier is pipeline[-1][-1]
+    assert unwrap(classifier) == ([], classifier)
     pipeline_input = PipelineInput(pipeline, X)
     assert_array_equal(pipeline_input.network_input, pipeline[-1][:-1].transform(pipeline[:-1].transform(X)))
 
@@ -94,30 +95,14 @@ def test_frozen_estimators_are_looked_into():
     ids=repr,
 )
 def test_another_estimator_is_a_type_error_that_shows_it(estimator):
-    with pytest.raises(TypeError, match="must be a ConvNetClassifier, a Pipeline that ends with one") as info:
-        unwrap(estimator)
-    assert repr(estimator) in str(info.value)
-
-
-@pytest.mark.parametrize(
-    "estimator",
-    [
-        make_classifier(),
-        make_pipeline(StandardScaler(), make_classifier()),
-        FrozenEstimator(make_classifier()),
-    ],
-    ids=["classifier", "pipeline", "frozen"],
-)
-def test_an_estimator_that_is_not_fitted_is_an_error(estimator):
-    with pytest.raises(NotFittedError):
+    with pytest.raises(TypeError, match=re.escape(f"got {estimator!r}")):
         unwrap(estimator)
 
 
-@pytest.mark.parametrize("front", [StandardScaler(), make_pipeline(MinMaxScaler())], ids=["step", "inner"])
-def test_a_step_that_is_not_fitted_is_an_error_where_it_is_used(front):
-    pipeline = make_pipeline(front, make_classifier().fit(X, Y))
+@pytest.mark.parametrize("wrap", [lambda net: net, make_pipeline, FrozenEstimator])
+def test_an_estimator_that_is_not_fitted_is_an_error(wrap):
     with pytest.raises(NotFittedError):
-        PipelineInput(pipeline, X)
+        unwrap(wrap(make_classifier()))
 
 
 class Doubled(TransformerMixin, BaseEstimator):
@@ -130,33 +115,19 @@ class Doubled(TransformerMixin, BaseEstimator):
         return 2 * X
 
 
-@pytest.mark.parametrize("is_nested", [False, True])
-def test_a_step_that_learns_nothing_may_be_without_fitted_attributes(is_nested):
-    """As for pipelines."""
-    front = make_pipeline(Doubled(), StandardScaler()) if is_nested else Doubled()
-    pipeline = fitted_pipeline(front)
-    assert_array_equal(PipelineInput(pipeline, X).network_input, pipeline[0].transform(X))
+def test_a_step_that_learns_nothing_may_be_without_fitted_attributes():
+    pipeline = fitted_pipeline(Doubled(), make_pipeline(Doubled()))
+    assert_array_equal(PipelineInput(pipeline, X).network_input, 4 * X)
 
 
 # how images are stored
 
 
-@pytest.mark.parametrize(
-    ("shape", "stored"),
-    [
-        ((20,), (4, 5, 1)),
-        ((4, 5), (4, 5, 1)),
-        ((4, 5, 1), (4, 5, 1)),
-        ((1, 4, 5), (1, 4, 5)),
-        ((20,), (1, 4, 5)),
-    ],
-)
-def test_images_are_turned_whatever_their_layout(shape, stored):
-    data_format = "channels_first" if stored[0] == 1 else "channels_last"
+@pytest.mark.parametrize("shape", [(20,), (4, 5), (4, 5, 1), (1, 4, 5)])
+def test_images_are_turned_whatever_their_layout(shape):
+    stored = {"image_shape": (1, 4, 5), "data_format": "channels_first"} if shape[0] == 1 else {}
     images = X.reshape(-1, *shape)
-    pipeline_input = PipelineInput(
-        make_classifier(image_shape=stored, data_format=data_format).fit(images, Y), images
-    )
+    pipeline_input = PipelineInput(make_classifier(**{"image_shape": SHAPE} | stored).fit(images, Y), images)
     assert_array_equal(pipeline_input.as_images(pipeline_input.X), IMAGES)
     changed = pipeline_input.X.copy()
     pipeline_input.as_images(changed)[0, 1, 2, 0] = 99  # a view
@@ -181,10 +152,8 @@ def fitted_to_colours(func, images, *others, **params):
 
 
 def test_without_transformers_the_network_knows_how_images_are_stored_unless_one_says_otherwise():
-    classifier, rows = (
-        make_classifier(data_format="channels_first").fit(FIRST, COLOURED_Y),
-        flatten_images(FIRST),
-    )
+    classifier = make_classifier(data_format="channels_first").fit(FIRST, COLOURED_Y)
+    rows = flatten_images(FIRST)
     pipeline_input = PipelineInput(classifier, rows)
     assert_array_equal(pipeline_input.as_images(pipeline_input.X), COLOURED)
     other = PipelineInput(classifier, rows, image_shape=(5, 4, 3), data_format="channels_last")
@@ -229,12 +198,10 @@ def test_rows_of_coloured_images_before_transformers_need_a_data_format(others):
         ((3, 9, 8), (9, 8, 3), {}, (3, 9, 8)),
         ((9, 8, 1), (8, 9, 3), {}, (9, 8, 1)),
         ((2, 6, 5), (6, 5, 2), {}, (2, 6, 5)),
-        ((4, 6, 5), (4, 6, 2), {}, (4, 6, 5)),
         ((3, 6, 1), (1, 9, 1), {}, (3, 6, 1)),
         ((3, 6, 1), (1, 9, 1), {"data_format": "channels_first"}, (3, 6, 1)),
         # grey images need nothing
         ((4, 5), (1, 9, 1), {}, (4, 5, 1)),
-        ((20,), (4, 5, 1), {}, (4, 5, 1)),
         ((16,), (1, 9, 1), {}, (4, 4, 1)),
         ((20,), (1, 16, 1), {}, (1, 20, 1)),
         # what is given
@@ -242,7 +209,6 @@ def test_rows_of_coloured_images_before_transformers_need_a_data_format(others):
         ((20,), (1, 16, 1), {"image_shape": [4, 5, 1]}, (4, 5, 1)),
         ((20,), (1, 16, 1), {"image_shape": (1, 4, 5)}, (1, 4, 5)),
         ((20,), (1, 16, 1), {"image_shape": (2, 5, 2), "data_format": "channels_first"}, (2, 5, 2)),
-        ((60,), (4, 5, 3), {"data_format": "channels_first"}, (3, 4, 5)),
         ((48,), (1, 9, 1), {"data_format": "channels_last"}, (1, 48, 1)),
         ((48,), (1, 9, 1), {"image_shape": (4, 4, 3)}, (4, 4, 3)),
     ],
@@ -259,12 +225,10 @@ def test_how_images_before_transformers_are_stored(shape, of_network, options, s
     ("options", "message"),
     [
         ({"image_shape": (4, 4)}, r"X of shape \(24, 20\) does not fit image_shape=\(4, 4\)"),
-        ({"image_shape": (20,)}, r"image_shape must be None or two or three positive integers, got \(20,\)"),
-        ({"image_shape": 20}, "image_shape must be None or two or three positive integers, got 20"),
-        (
-            {"data_format": "first"},
-            "data_format must be None, 'channels_last' or 'channels_first', got 'first'",
-        ),
+        ({"image_shape": (20,)}, r"image_shape must be .*, got \(20,\)"),
+        ({"image_shape": 20}, "image_shape must be .*, got 20"),
+        ({"data_format": "first"}, "data_format must be .*, got 'first'"),
+        ({"data_format": 3}, "data_format must be .*, got 3"),
     ],
 )
 def test_a_shape_or_format_that_is_none_is_refused(options, message):
@@ -273,29 +237,21 @@ def test_a_shape_or_format_that_is_none_is_refused(options, message):
 
 
 @pytest.mark.parametrize(
-    ("stored", "given"),
+    ("stored", "all_given"),
     [
-        ((6, 6, 1), (36,)),
-        ((6, 6, 1), (1, 36)),
-        ((6, 6, 1), (6, 6)),
-        ((6, 6, 1), (1, 6, 6)),
-        ((6, 6, 1), (6, 6, 1)),
-        ((6, 6, 1), (1, 6, 6, 1)),
-        ((1, 12, 3), (1, 12, 3)),
-        ((1, 12, 3), (1, 1, 12, 3)),
-        ((1, 12, 3), (36,)),
-        ((1, 36, 1), (1, 36)),
-        ((1, 36, 1), (1, 36, 1)),
-        ((1, 36, 1), (36,)),
+        ((6, 6, 1), [(36,), (1, 36), (6, 6), (1, 6, 6), (6, 6, 1), (1, 6, 6, 1)]),
+        ((1, 12, 3), [(1, 12, 3), (1, 1, 12, 3), (36,)]),
+        ((1, 36, 1), [(1, 36), (1, 36, 1), (36,)]),
     ],
 )
-def test_one_image_comes_with_or_without_the_axis_of_the_batch(stored, given):
+def test_one_image_comes_with_or_without_the_axis_of_the_batch(stored, all_given):
     images, y = make_images(shape=stored)
     classifier = make_classifier(image_shape=stored).fit(images, y)
-    pipeline_input = PipelineInput.of_one(classifier, images[0].reshape(given))
-    assert_array_equal(pipeline_input.as_images(pipeline_input.X), images[:1])
-    as_list = PipelineInput.of_one(classifier, images[0].reshape(given).tolist())
-    assert_array_equal(as_list.X, pipeline_input.X)
+    for given in all_given:
+        pipeline_input = PipelineInput.of_one(classifier, images[0].reshape(given))
+        assert_array_equal(pipeline_input.as_images(pipeline_input.X), images[:1])
+        as_list = PipelineInput.of_one(classifier, images[0].reshape(given).tolist())
+        assert_array_equal(as_list.X, pipeline_input.X)
 
 
 def test_one_image_of_a_given_shape_is_no_batch():
@@ -309,16 +265,21 @@ def test_one_image_of_a_given_shape_is_no_batch():
 @pytest.mark.parametrize("given", [(2, 20), (2, 4, 5), (2, 4, 5, 1)])
 def test_several_images_are_not_one(given):
     classifier = make_classifier(image_shape=SHAPE).fit(X, Y)
-    with pytest.raises(ValueError, match=r"X must be one image, got 2 of them, an array of shape \(2, "):
+    with several_are_refused(given):
         PipelineInput.of_one(classifier, X[:2].reshape(given))
 
 
-def test_one_image_of_a_data_frame_is_a_row():
-    frame = data_frame(X, columns=[f"pixel{index}" for index in range(N_VALUES)])
-    pipeline = fitted_pipeline(StandardScaler(), images=frame)
-    assert_array_equal(PipelineInput.of_one(pipeline, frame[3:4]).X, X[3:4])
-    with pytest.raises(ValueError, match=r"X must be one image, got 2 of them, an array of shape \(2, 20\)"):
-        PipelineInput.of_one(pipeline, frame[:2])
+@pytest.mark.parametrize(
+    ("collected", "transformers"),
+    [(list, []), (series, []), (data_frame, [StandardScaler()]), (sparse.csr_array, [TruncatedSVD(9)])],
+)
+def test_one_image_is_told_from_a_collection(collected, transformers):
+    images = collected(X) if transformers else collected(list(X))
+    pipeline = fitted_pipeline(*transformers, images=images)
+    of_all = PipelineInput(pipeline, images).network_input
+    assert_array_equal(PipelineInput.of_one(pipeline, images[:1]).network_input, of_all[:1])
+    with several_are_refused((2, 20)):
+        PipelineInput.of_one(pipeline, images[:2])
 
 
 # images back and forth
@@ -329,46 +290,30 @@ def test_images_go_back_through_the_steps():
     pipeline_input = PipelineInput(pipeline, X)
     assert np.abs(pipeline_input.network_input - X).max() > 1
     assert_allclose(pipeline_input.invert(pipeline_input.network_input), X, rtol=0, atol=1e-12)
+    assert_array_equal(pipeline_input.forward(X[:3] + 1), pipeline[:-1].transform(X[:3] + 1))
 
 
 def test_images_go_back_to_the_layout_that_they_had():
-    flatten = FunctionTransformer(
-        lambda stored: flatten_images(stored) * 2, lambda flat: flat.reshape(-1, 4, 5, 1) / 2
-    )
-    pipeline_input = PipelineInput(fitted_pipeline(flatten, StandardScaler(), images=IMAGES), IMAGES)
+    """A function that changes nothing needs no inverse."""
+    flatten = FunctionTransformer(flatten_images, lambda flat: flat.reshape(-1, 4, 5, 1))
+    pipeline = fitted_pipeline(FunctionTransformer(), flatten, StandardScaler(), images=IMAGES)
+    pipeline_input = PipelineInput(pipeline, IMAGES)
     assert_allclose(pipeline_input.invert(pipeline_input.network_input), IMAGES, rtol=0, atol=1e-12)
 
 
-ONE_WAY = {
-    "normalizer": Normalizer(),
-    "functiontransformer": FunctionTransformer(np.tanh),
-    "featureunion": FeatureUnion([("same", FunctionTransformer())]),
-    "columntransformer": ColumnTransformer([("scaled", StandardScaler(), slice(0, 20))]),
-}
-
-
-@pytest.mark.parametrize("name", list(ONE_WAY))
-@pytest.mark.parametrize("is_nested", [False, True])
-def test_a_step_that_cannot_be_inverted_is_named(name, is_nested):
-    transformer = ONE_WAY[name]
-    pipeline = fitted_pipeline(
-        StandardScaler(), make_pipeline(PCA(), transformer) if is_nested else transformer, MinMaxScaler()
-    )
-    pipeline_input = PipelineInput(pipeline, X)
-    shown = f"pipeline__{name}" if is_nested else name
-    message = f"step '{shown}', {type(transformer).__name__}.* cannot be inverted, .*: give baseline$"
-    with pytest.raises(ValueError, match=message):
+@pytest.mark.parametrize(
+    ("transformer", "name"),
+    [
+        (Normalizer(), "normalizer"),
+        (FunctionTransformer(np.tanh), "functiontransformer"),
+        (FeatureUnion([("same", FunctionTransformer())]), "featureunion"),
+        (make_pipeline(PCA(), FunctionTransformer(np.tanh)), "pipeline__functiontransformer"),
+    ],
+)
+def test_a_step_that_cannot_be_inverted_is_named(transformer, name):
+    pipeline_input = PipelineInput(fitted_pipeline(StandardScaler(), transformer, MinMaxScaler()), X)
+    with pytest.raises(ValueError, match=f"step '{name}', .*give baseline$"):
         pipeline_input.invert(pipeline_input.network_input)
-
-
-def test_a_function_that_changes_nothing_needs_no_inverse():
-    pipeline_input = PipelineInput(fitted_pipeline(FunctionTransformer()), X)
-    assert_array_equal(pipeline_input.invert(pipeline_input.network_input), X)
-
-
-def test_other_images_go_the_same_way():
-    pipeline = fitted_pipeline(StandardScaler(), PCA(5))
-    assert_array_equal(PipelineInput(pipeline, X).forward(X[:3] + 1), pipeline[:-1].transform(X[:3] + 1))
 
 
 # what transformers take and networks do not
@@ -390,11 +335,6 @@ class LooksAtNames(TransformerMixin, BaseEstimator):
 
     def get_feature_names_out(self, input_features=None):
         return np.array(self.columns_, dtype=object)
-
-
-@pytest.fixture
-def frame():
-    return data_frame(X, columns=[f"pixel{index}" for index in range(N_VALUES)])
 
 
 def test_transformers_see_the_names_of_columns(frame):
@@ -423,20 +363,6 @@ def test_transformers_see_a_column_of_images():
     assert_array_equal(PipelineInput.of_one(pipeline, column[:1]).network_input, X[:1])
 
 
-@pytest.mark.parametrize("collected", [list, series])
-def test_one_image_is_told_from_a_collection(collected):
-    pipeline, images = fitted_pipeline(images=X), collected(list(X))
-    assert_array_equal(PipelineInput.of_one(pipeline, images[:1]).network_input, X[:1])
-    with pytest.raises(ValueError, match=r"X must be one image, got 2 of them, an array of shape \(2, 20\)"):
-        PipelineInput.of_one(pipeline, images[:2])
-
-
-def test_other_names_are_an_error_as_everywhere(frame):
-    for pipeline in (fitted_pipeline(images=frame), fitted_pipeline(StandardScaler(), images=frame)):
-        with pytest.raises(ValueError, match="Feature names must be in the same order"):
-            PipelineInput(pipeline, frame[frame.columns[::-1]])
-
-
 def test_transformers_see_missing_values_and_networks_none():
     images = X.copy()
     images[::3, ::7] = np.nan
@@ -454,16 +380,5 @@ def test_transformers_see_sparse_images():
     pipeline = fitted_pipeline(TruncatedSVD(9, random_state=0), images=images)
     pipeline_input = PipelineInput(pipeline, images)
     assert_array_equal(pipeline_input.network_input, pipeline[:-1].transform(images))
-    with pytest.raises(TypeError, match=r"Sparse data was passed for X, .* Use '.toarray\(\)'"):
+    with pytest.raises(TypeError, match="Sparse data was passed for X"):
         pipeline_input.X  # noqa: B018, computed on demand
-    assert_array_equal(
-        PipelineInput.of_one(pipeline, images[:1]).network_input, pipeline_input.network_input[:1]
-    )
-    with pytest.raises(ValueError, match=r"X must be one image, got 2 of them, an array of shape \(2, 20\)"):
-        PipelineInput.of_one(pipeline, images[:2])
-
-
-def test_transformers_see_more_axes_than_networks():
-    images = X.reshape(-1, 1, 2, 2, 5, 1)
-    pipeline = fitted_pipeline(FunctionTransformer(flatten_images), images=images)
-    assert_array_equal(PipelineInput(pipeline, images).network_input, X)
