@@ -34,13 +34,9 @@ def sections(piece):
 
 
 @each_piece
-def test_there_is_an_example(piece):
+def test_there_are_an_example_and_a_source(piece):
     assert "Examples" in sections(piece)
     assert ">>> " in piece.__doc__
-
-
-@each_piece
-def test_the_source_is_named(piece):
     assert ("References" in sections(piece)) != (piece.__name__ in WITHOUT_SOURCE)
 
 

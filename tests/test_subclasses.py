@@ -12,9 +12,8 @@ from sklearn.model_selection import GridSearchCV
 
 from skcnn import Conv2D, ConvNetClassifier, Cutout, Dense, Parallel, RandomShift, ReLU, Residual, Sequential
 
-N_SAMPLES = 24
-X = generator(0).normal(size=(N_SAMPLES, 6, 6, 1))
-Y = np.arange(N_SAMPLES) % 3
+X = generator(0).normal(size=(24, 6, 6, 1))
+Y = np.arange(24) % 3
 
 
 class Tiny(ConvNetClassifier):
@@ -22,9 +21,8 @@ class Tiny(ConvNetClassifier):
 
     def __init__(self, width=4, max_iter=1, random_state=SEED):
         self.width = width
-        super().__init__(
-            conv_layer_sizes=(width,), hidden_layer_sizes=(8,), max_iter=max_iter, random_state=random_state
-        )
+        options = {"max_iter": max_iter, "random_state": random_state}
+        super().__init__(conv_layer_sizes=(width,), hidden_layer_sizes=(8,), **options)
 
 
 class Stacked(ConvNetClassifier):
@@ -39,12 +37,8 @@ class Fixed(ConvNetClassifier):
 
     def __init__(self, filters=2, random_state=SEED):
         self.filters = filters
-        super().__init__(
-            [("conv1", Conv2D(filters)), Dense(3)],
-            augmentation=[Cutout(2)],
-            max_iter=1,
-            random_state=random_state,
-        )
+        options = {"max_iter": 1, "random_state": random_state}
+        super().__init__([("conv1", Conv2D(filters)), Dense(3)], augmentation=[Cutout(2)], **options)
 
 
 class Augmented(ConvNetClassifier):
@@ -120,12 +114,10 @@ def test_parameters_are_those_of_the_constructor(estimator):
 @pytest.mark.parametrize("estimator", ESTIMATORS, ids=shown)
 def test_subclasses_of_the_estimator_are_fitted_and_shown(estimator):
     net = clone(estimator).fit(X, Y)
-    for duplicate in duplicates(net.fit(X, Y)):
-        scores = duplicate.fit(X, Y).predict_proba(X)
-        assert_array_equal(scores, net.predict_proba(X))
+    for duplicate in duplicates(net):
+        assert_array_equal(duplicate.fit(X, Y).predict_proba(X), net.predict_proba(X))
+        assert type(net).__name__ in duplicate._repr_html_()
     assert clone(estimator).partial_fit(X, Y, classes=[0, 1, 2]).predict(X).shape == Y.shape
-    assert type(net).__name__ in net._repr_html_()
-    assert type(net).__name__ in clone(estimator)._repr_html_()
 
 
 @pytest.mark.parametrize("container", CONTAINERS, ids=shown)
@@ -146,7 +138,6 @@ def test_subclasses_of_containers_stand_in_stacks_and_are_found_by_name(containe
         (Augmented([("hole", Cutout(1))]), {"augmentation__hole": ["passthrough", Cutout(2)]}),
         (Stacked([("block", Bottleneck())]), {"block__filters": [2, 3]}),
         (Stacked([("block", Shortcut([Conv2D(2)]))]), {"block__projection__conv2d_1__kernel_size": [1, 3]}),
-        (Stacked([("block", Mixed())]), {"block__filters": [2, 3]}),
     ],
     ids=shown,
 )
@@ -168,8 +159,6 @@ def test_estimators_that_a_subclass_takes_are_found_by_name_and_copied():
     net = Augmented(shift=shift).set_params(shift__pixels=2)
     assert net.get_params()["shift__pixels"] == 2
     assert shift.pixels == 1
-    with pytest.raises(ValueError, match="Did you mean 'shift__pixels'"):
-        net.set_params(shift__pixel=3)
 
 
 @pytest.mark.parametrize(
@@ -178,15 +167,13 @@ def test_estimators_that_a_subclass_takes_are_found_by_name_and_copied():
         (Tiny(), "widht", "Did you mean 'width'"),
         (Tiny(), "alpha", r"Valid parameters are: \['max_iter', 'random_state', 'width'\]"),
         (Tiny(), "conv1__filters", r"Valid parameters are: \['max_iter', 'random_state', 'width'\]"),
-        (Tiny(), "layers", "Valid parameters are"),
         (Tiny(), "augmentation__cutout_1__size", r"Valid parameters are: \['max_iter', 'random_state', 'wid"),
-        (Stacked(), "conv1__filters", "with layers=None there are no layers"),
+        (Stacked(), "conv1__filters", "layers=None"),
         (Stacked([("conv1", Conv2D(2))]), "conv1__filter", "Did you mean 'conv1__filters'"),
         (Stacked([("conv1", Conv2D(2))]), "tta__randomshift_1__pixels", "Valid parameters are"),
         (Fixed(), "conv1__filters", "Did you mean 'filters'"),
-        (Fixed(), "dense_1", "Valid parameters are"),
         (Augmented([Cutout(2)]), "augmentation__cutout_1__sise", "Did you mean 'augmentation__cutout_1__s"),
-        (Augmented([Cutout(2)]), "conv2d_1__filters", "Valid parameters are"),
+        (Augmented(shift=RandomShift(1)), "shift__pixel", "Did you mean 'shift__pixels'"),
         (Stacked([("block", Mixed())]), "block__conv2d_1__filters", r"parameters are: \['block__filters'\]"),
         (Stacked([("block", Stage())]), "block__conv2d_1__filters", r"Valid parameters are: \[\]"),
     ],
