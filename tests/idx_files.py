@@ -1,4 +1,4 @@
-"""Small files in the format of Fashion-MNIST."""
+"""Small files in the formats of Fashion-MNIST and of CIFAR-10."""
 
 import gzip
 import struct
@@ -17,3 +17,12 @@ def write_idx_files(folder):
             header = struct.pack(f">HBB{array.ndim}i", 0, 8, array.ndim, *array.shape)
             with gzip.open(folder / f"{part}-{kind}-ubyte.gz", "wb") as file:
                 file.write(header + array.tobytes())
+
+
+def write_cifar10_file(n_images, folder, monkeypatch):
+    """Write images to a file, name it by the environment variable, and return images and labels."""
+    X = generator(0).integers(0, 256, (n_images, 32, 32, 3)).astype(np.uint8)
+    y = np.arange(n_images) % 10
+    np.savez(folder / "cifar10.npz", X=X, y=y)
+    monkeypatch.setenv("CIFAR10_FILE", str(folder / "cifar10.npz"))
+    return X, y
