@@ -192,14 +192,14 @@ def test_rows_of_coloured_images_before_transformers_need_a_data_format(others):
 
 
 @pytest.mark.parametrize(
-    ("shape", "of_network", "options", "stored"),
+    ("shape", "of_network", "options", "image_shape"),
     [
         # images of three axes: the axis with 1, 3 or as many channels as the network's images
-        ((3, 9, 8), (9, 8, 3), {}, (3, 9, 8)),
+        ((3, 9, 8), (9, 8, 3), {}, (9, 8, 3)),
         ((9, 8, 1), (8, 9, 3), {}, (9, 8, 1)),
-        ((2, 6, 5), (6, 5, 2), {}, (2, 6, 5)),
+        ((2, 6, 5), (6, 5, 2), {}, (6, 5, 2)),
         ((3, 6, 1), (1, 9, 1), {}, (3, 6, 1)),
-        ((3, 6, 1), (1, 9, 1), {"data_format": "channels_first"}, (3, 6, 1)),
+        ((3, 6, 1), (1, 9, 1), {"data_format": "channels_first"}, (6, 1, 3)),
         # grey images need nothing
         ((4, 5), (1, 9, 1), {}, (4, 5, 1)),
         ((16,), (1, 9, 1), {}, (4, 4, 1)),
@@ -207,18 +207,16 @@ def test_rows_of_coloured_images_before_transformers_need_a_data_format(others):
         # what is given
         ((20,), (4, 5, 1), {"image_shape": (5, 4)}, (5, 4, 1)),
         ((20,), (1, 16, 1), {"image_shape": [4, 5, 1]}, (4, 5, 1)),
-        ((20,), (1, 16, 1), {"image_shape": (1, 4, 5)}, (1, 4, 5)),
-        ((20,), (1, 16, 1), {"image_shape": (2, 5, 2), "data_format": "channels_first"}, (2, 5, 2)),
-        ((48,), (1, 9, 1), {"data_format": "channels_last"}, (1, 48, 1)),
+        ((20,), (1, 16, 1), {"image_shape": (1, 4, 5)}, (4, 5, 1)),
+        ((20,), (1, 16, 1), {"image_shape": (2, 5, 2), "data_format": "channels_first"}, (5, 2, 2)),
+        ((48,), (1, 9, 1), {"image_shape": (3, 4, 4), "data_format": "channels_last"}, (3, 4, 4)),
         ((48,), (1, 9, 1), {"image_shape": (4, 4, 3)}, (4, 4, 3)),
     ],
 )
-def test_how_images_before_transformers_are_stored(shape, of_network, options, stored):
+def test_how_images_before_transformers_are_stored(shape, of_network, options, image_shape):
     options = {"image_shape": None, "data_format": None} | options
     format = stored_format((7, *shape), ImageFormat(of_network, False, np.dtype("float32")), **options)
-    assert format.stored_shape == stored
-    if options["data_format"] is not None:
-        assert format.channels_first == (options["data_format"] == "channels_first")
+    assert format.image_shape == image_shape
 
 
 @pytest.mark.parametrize(
