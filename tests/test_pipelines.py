@@ -196,7 +196,7 @@ def test_rows_of_coloured_images_before_transformers_need_a_data_format(others):
     [
         # images of three axes: the axis with 1, 3 or as many channels as the network's images
         ((3, 9, 8), (9, 8, 3), {}, (9, 8, 3)),
-        ((9, 8, 1), (8, 9, 3), {}, (9, 8, 1)),
+        ((1, 9, 8), (9, 8, 3), {}, (9, 8, 1)),
         ((2, 6, 5), (6, 5, 2), {}, (6, 5, 2)),
         ((3, 6, 1), (1, 9, 1), {}, (3, 6, 1)),
         ((3, 6, 1), (1, 9, 1), {"data_format": "channels_first"}, (6, 1, 3)),
