@@ -27,6 +27,7 @@ from skcnn.network.executor import Batch, Executor
 from skcnn.training import fit as fit_module
 from skcnn.training import lbfgs, loop, time_limit
 from skcnn.training.fit import Fit
+from skcnn.training.objective import choose_n_epochs
 
 DIGITS = load_digits(return_X_y=True)
 X, Y = DIGITS[0][:300], DIGITS[1][:300]
@@ -560,8 +561,8 @@ def test_weights_that_are_tiny_beside_others_of_other_minibatches_stay_finite():
 
 def test_epochs_follow_from_the_number_of_samples():
     n_epochs = {1: 50, 4_000: 50, 4_001: 50, 4_082: 49, 12_000: 17, 20_000: 10, 10**7: 10}
-    assert {n_samples: ConvNetClassifier()._n_epochs(n_samples) for n_samples in n_epochs} == n_epochs
-    assert ConvNetClassifier(max_iter=3)._n_epochs(10**7) == 3
+    assert {n_samples: choose_n_epochs({"max_iter": None}, n_samples) for n_samples in n_epochs} == n_epochs
+    assert choose_n_epochs({"max_iter": 3}, 10**7) == 3
     assert make_net(max_iter=None, n_iter_no_change=100).fit(X[:40], Y[:40]).n_iter_ == 50
 
 
