@@ -33,11 +33,11 @@ class _Witness(_Front):
     is_intact = True
 
     def forward(self, params, X, unit, *, training, out):
-        np.copyto(unit.buffer("copy", X.shape), X)
+        np.copyto(unit.kept("copy", X.shape), X)
         return super().forward(params, X, unit, training=training, out=out)
 
     def backward(self, params, dY, unit, *, need_dX, out):
-        if not np.array_equal(unit.Y, unit.buffer("copy", dY.shape)):
+        if not np.array_equal(unit.Y, unit.kept("copy", dY.shape)):
             self.is_intact = False
         return dY
 
@@ -99,8 +99,8 @@ def layer_gradient_error(
     length, :math:`(L(x + \epsilon d) - L(x - \epsilon d)) / 2 \epsilon` is held against
     :math:`\nabla L \cdot d`. The error is relative to the larger of the two, or to the typical size of an
     element of the gradient if that is larger still. The samples are cut into several shards and chunks,
-    so that a layer that keeps in itself or in scratch memory what belongs into a buffer fails, too. One that
-    ``works_in_place`` is checked over again where it overwrites its input.
+    so that a layer that keeps in itself or in scratch memory what belongs into kept memory fails, too. One
+    that ``works_in_place`` is checked over again where it overwrites its input.
 
     Examples
     --------

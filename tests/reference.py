@@ -398,7 +398,7 @@ class GarbageMemory:
         return make(self, *sizes)
 
 
-class Buffer(GarbageMemory):
+class KeptMemory(GarbageMemory):
     """Memory that is full of garbage at first and keeps what is written."""
 
     def __init__(self, dtype):
@@ -418,7 +418,7 @@ class NaiveUnit:
     def __init__(self, X, *, weights=None, seed=0):
         self.input, self.weights, self.seed = X, weights, seed
         self.X = self.Y = self.plan = self.prepared = self.merged = None
-        self.scratch, self.buffer = GarbageMemory(X.dtype), Buffer(X.dtype)
+        self.scratch, self.kept = GarbageMemory(X.dtype), KeptMemory(X.dtype)
         self.buffers, self.gradients, self._memory = {}, {}, {}
 
     @property
@@ -428,11 +428,11 @@ class NaiveUnit:
     def accumulator(self, name, shape):
         return self._memory.setdefault((name, "accumulator"), np.zeros(shape, self.input.dtype))
 
-    def share(self, name, shape):
-        return self.scratch(("share", name), shape)
+    def addend(self, name, shape):
+        return self.scratch(("addend", name), shape)
 
-    def add_share(self, name, share):
-        self.accumulator(name, share.shape)[...] += share
+    def add(self, name, addend):
+        self.accumulator(name, addend.shape)[...] += addend
 
     def add_gradient(self, name, value):
         self.gradients[name] = self.gradients[name] + value if name in self.gradients else value.copy()

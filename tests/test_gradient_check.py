@@ -262,11 +262,11 @@ class Overwritten(ReLU):
     def forward(self, params, X, unit, *, training, out):
         np.multiply(X, 0.1, out=out)
         np.maximum(X, out, out=out)
-        np.greater(X, 0, out=unit.buffer("positive", X.shape, bool))
+        np.greater(X, 0, out=unit.kept("positive", X.shape, bool))
         return out
 
     def backward(self, params, dY, unit, *, need_dX, out):
-        return np.multiply(dY, np.where(unit.buffer("positive", dY.shape, bool), 1, 0.1), out=out)
+        return np.multiply(dY, np.where(unit.kept("positive", dY.shape, bool), 1, 0.1), out=out)
 
 
 class Derived(Overwritten):

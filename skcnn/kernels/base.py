@@ -62,9 +62,7 @@ class ConvolutionKernel(ABC):
         """
 
     @abstractmethod
-    def forward(
-        self, X: np.ndarray, prepared, out: np.ndarray, scratch: Memory, buffer: Memory
-    ) -> np.ndarray:
+    def forward(self, X: np.ndarray, prepared, out: np.ndarray, scratch: Memory, kept: Memory) -> np.ndarray:
         """Compute the convolution.
 
         Parameters
@@ -77,7 +75,7 @@ class ConvolutionKernel(ABC):
             C-contiguous; receives the result.
         scratch : Memory
             To use within the call.
-        buffer : Memory
+        kept : Memory
             To keep what ``backward`` can use.
 
         Returns
@@ -94,7 +92,7 @@ class ConvolutionKernel(ABC):
         gradient: np.ndarray,
         out: np.ndarray | None,
         scratch: Memory,
-        buffer: Memory,
+        kept: Memory,
     ) -> np.ndarray | None:
         """Compute the gradients.
 
@@ -112,7 +110,7 @@ class ConvolutionKernel(ABC):
             Receives the gradient of the images; None if it is not wanted.
         scratch : Memory
             To use within the call.
-        buffer : Memory
+        kept : Memory
             As ``forward`` left it.
 
         Returns

@@ -62,12 +62,12 @@ class ColumnsKernel(ConvolutionKernel):
         weight = by_group.transpose(2, 3, 1, 0, 4).reshape(*self.windows.size, channels, self.filters)
         return weight, total[:, -1].reshape(-1) if self.has_bias else None
 
-    def forward(self, X, prepared, out, scratch, buffer):
+    def forward(self, X, prepared, out, scratch, kept):
         columns = self._gather(X, scratch)
         np.matmul(columns.bands.swapaxes(2, 3), prepared, out=self._results(out, columns))
         return out
 
-    def backward(self, X, dY, prepared, gradient, out, scratch, buffer):
+    def backward(self, X, dY, prepared, gradient, out, scratch, kept):
         columns = self._gather(X, scratch)  # once more: to keep them takes longer, by measurement
         dY = self._results(dY, columns)
         if len(columns.bands) == 1:
@@ -190,12 +190,12 @@ class PointwiseKernel(ConvolutionKernel):
         weight = total[: self.channels].reshape(1, 1, self.channels, self.filters)
         return weight, total[-1] if self.has_bias else None
 
-    def forward(self, X, prepared, out, scratch, buffer):
+    def forward(self, X, prepared, out, scratch, kept):
         weight, bias = prepared
         np.matmul(self._pixels(X, scratch), weight, out=out.reshape(-1, self.filters))
         return channelwise(np.add, out, bias, out=out) if self.has_bias else out
 
-    def backward(self, X, dY, prepared, gradient, out, scratch, buffer):
+    def backward(self, X, dY, prepared, gradient, out, scratch, kept):
         weight, _ = prepared
         if self.has_bias:
             gradient[-1] = channel_sums(dY)

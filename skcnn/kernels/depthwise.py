@@ -36,7 +36,7 @@ class DepthwiseKernel(ConvolutionKernel):
         weight = total[: prod(self.windows.size)].reshape(*self.windows.size, 1, self.filters)
         return weight, total[-1] if self.has_bias else None
 
-    def forward(self, X, prepared, out, scratch, buffer):
+    def forward(self, X, prepared, out, scratch, kept):
         filters, bias = prepared
         X = self._repeat(X, scratch)
         out.fill(0)
@@ -47,7 +47,7 @@ class DepthwiseKernel(ConvolutionKernel):
             np.add(results, products, out=results)
         return channelwise(np.add, out, bias, out=out) if self.has_bias else out
 
-    def backward(self, X, dY, prepared, gradient, out, scratch, buffer):
+    def backward(self, X, dY, prepared, gradient, out, scratch, kept):
         filters, _ = prepared
         if self.has_bias:
             gradient[-1] = channel_sums(dY)

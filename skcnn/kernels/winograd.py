@@ -92,10 +92,10 @@ class WinogradKernel(ConvolutionKernel):
         weight = transforms(total.dtype).filters.T @ transformed
         return weight.reshape(3, 3, self.channels, self.filters), total[-1] if self.has_bias else None
 
-    def forward(self, X, prepared, out, scratch, buffer):
+    def forward(self, X, prepared, out, scratch, kept):
         filters, bias = prepared
         work = scratch.workspace(self._workspace, X.shape[2])
-        tiles = buffer.workspace(self._tiles, X.shape[2])
+        tiles = kept.workspace(self._tiles, X.shape[2])
         work.images.write(X)
         transform = transforms(X.dtype).pixels
         np.matmul(transform, work.padded.tiles, out=work.halfway_by_row)
@@ -111,11 +111,11 @@ class WinogradKernel(ConvolutionKernel):
             np.copyto(out, work.whole.inside)
         return out
 
-    def backward(self, X, dY, prepared, gradient, out, scratch, buffer):
+    def backward(self, X, dY, prepared, gradient, out, scratch, kept):
         filters, _ = prepared
         n_images = dY.shape[2]
         work = scratch.workspace(self._workspace, n_images)
-        tiles = buffer.workspace(self._tiles, n_images)
+        tiles = kept.workspace(self._tiles, n_images)
         transform = transforms(dY.dtype).results.T
         np.matmul(transform, self._by_tile(work.whole.write(dY) if work.whole else dY), out=work.results)
         np.matmul(transform, work.results_by_row, out=work.products)

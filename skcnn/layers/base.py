@@ -66,11 +66,11 @@ class Layer(Block):
 
     The unit of work offers a layer
 
-    - ``buffer(name, shape, dtype=None)``: memory that keeps its contents from forward to backward,
+    - ``kept(name, shape, dtype=None)``: memory that keeps its contents from forward to backward,
     - ``scratch(name, shape, dtype=None)``: memory to use within one call,
     - ``accumulator(name, shape)``: memory that is zero when the units of a shard begin their backward
       pass and that they share until ``finish``,
-    - ``share(name, shape)`` and ``add_share(name, share)``: memory with any content to write what a unit adds
+    - ``addend(name, shape)`` and ``add(name, addend)``: memory with any content to write what a unit adds
       to an accumulator, which nothing else may touch in between, and its addition; spares passes over memory
       where the accumulator is large,
     - ``add_gradient(name, value)``: adds to the gradient of a parameter,
@@ -99,11 +99,11 @@ class Layer(Block):
     decayed_params: tuple[str, ...] = ()
     """Names of the parameters that weight decay (``alpha``) applies to."""
 
-    state_params: tuple[str, ...] = ()
+    buffer_params: tuple[str, ...] = ()
     """Names of the buffers, such as running statistics, which training changes without a gradient."""
 
     count_params: tuple[str, ...] = ()
-    """Those of ``state_params`` that count: over minibatches they add up, where others are averaged."""
+    """Those of ``buffer_params`` that count: over minibatches they add up, where others are averaged."""
 
     constant_params: tuple[str, ...] = ()
     """Names of the parameters that training does not change, such as those that come from the data."""
@@ -335,7 +335,7 @@ class MergingLayer(Layer):
         merged : object
             What ``forward`` and ``backward_statistics`` find in ``unit.merged``.
         buffers : dict of str to ndarray
-            New values of the ``state_params``, taken over when the step is complete.
+            New values of the ``buffer_params``, taken over when the step is complete.
         """
 
     @abstractmethod

@@ -376,11 +376,11 @@ class Concatenate(JoiningLayer):
         return (*input_shape[0][:-1], sum(shape[-1] for shape in input_shape))
 
     def forward(self, params, X, unit, *, training, out):
-        np.copyto(unit.buffer("channels", (len(X),), np.intp), [array.shape[-1] for array in X])
+        np.copyto(unit.kept("channels", (len(X),), np.intp), [array.shape[-1] for array in X])
         return np.concatenate(X, axis=-1, out=out)
 
     def backward(self, params, dY, unit, *, need_dX, out):
-        ends = np.cumsum(unit.buffer("channels", (len(out),), np.intp))
+        ends = np.cumsum(unit.kept("channels", (len(out),), np.intp))
         for gradient, own in zip(out, np.split(dY, ends[:-1], axis=-1), strict=True):
             if gradient is not None:
                 np.copyto(gradient, own)

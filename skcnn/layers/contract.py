@@ -19,7 +19,7 @@ ERRORS = (
 )
 """What comes out of a layer that does not fit in memory or has a mistake in it."""
 
-NAMES_OF_PARAMS = ("decayed_params", "state_params", "count_params", "constant_params")
+NAMES_OF_PARAMS = ("decayed_params", "buffer_params", "count_params", "constant_params")
 """Attributes that list names of parameters."""
 
 
@@ -52,9 +52,9 @@ def check_declarations(layer: Layer, input_shape: Shape | Any) -> None:
             raise ValueError(f"{attribute} must be a tuple of names, got {names!r}")
     if not {"X", "Y"}.issuperset(reads):
         raise ValueError(f"backward_reads may name 'X' and 'Y', got {reads!r}")
-    if layer.state_params and not isinstance(layer, MergingLayer):
+    if layer.buffer_params and not isinstance(layer, MergingLayer):
         raise ValueError(
-            f"state_params={layer.state_params!r} are for a MergingLayer, whose merge changes them; "
+            f"buffer_params={layer.buffer_params!r} are for a MergingLayer, whose merge changes them; "
             "what training does not change belongs into constant_params"
         )
     for method in ("multiply_adds", "scratch_size"):
@@ -96,23 +96,23 @@ def check_params(params) -> None:
             )
 
 
-def check_merged(result, state_params, params) -> None:
+def check_merged(result, buffer_params, params) -> None:
     """Raise a ValueError unless what ``merge`` returned is a pair with a new value of each buffer.
 
     Parameters
     ----------
     result : object
-    state_params : tuple of str
+    buffer_params : tuple of str
     params : mapping of str to ndarray
         The parameters that the layer has.
     """
     if not isinstance(result, tuple) or len(result) != 2 or not isinstance(result[1], Mapping):
         raise ValueError(f"merge must return a pair (merged, buffers), buffers a dict, got {kind_of(result)}")
-    expected = {name: params[name] for name in state_params if name in params}
+    expected = {name: params[name] for name in buffer_params if name in params}
     buffers = result[1]
     if buffers.keys() != expected.keys():
         raise ValueError(
-            f"merge must return new values of the state_params {[*expected]}, got {list(map(str, buffers))}"
+            f"merge must return new values of the buffer_params {[*expected]}, got {list(map(str, buffers))}"
         )
     for name, value in buffers.items():
         check_array(value, expected[name], f"merge must return as {name!r}")

@@ -104,15 +104,15 @@ class Convolution(Layer):
         return plan.prepare(params["weight"].reshape(height, width, -1, plan.filters), params.get("bias"))
 
     def forward(self, params, X, unit, *, training, out):
-        buffer = unit.buffer if training else unit.scratch
-        return unit.plan.forward(X, unit.prepared, out, unit.scratch, buffer)
+        kept = unit.kept if training else unit.scratch
+        return unit.plan.forward(X, unit.prepared, out, unit.scratch, kept)
 
     def backward(self, params, dY, unit, *, need_dX, out):
-        share = unit.share("total", unit.plan.gradient_shape)
+        addend = unit.addend("total", unit.plan.gradient_shape)
         dX = unit.plan.backward(
-            unit.X, dY, unit.prepared, share, out if need_dX else None, unit.scratch, unit.buffer
+            unit.X, dY, unit.prepared, addend, out if need_dX else None, unit.scratch, unit.kept
         )
-        unit.add_share("total", share)
+        unit.add("total", addend)
         return dX
 
     def finish(self, params, unit):

@@ -48,7 +48,7 @@ class Dropout(Layer):
         if not training or self.rate == 0:
             return X
         draws = unit.rng.random(X.shape, dtype=X.dtype, out=unit.scratch("draws", X.shape))
-        kept = np.greater_equal(draws, float(self.rate), out=unit.buffer("kept", X.shape, bool))
+        kept = np.greater_equal(draws, float(self.rate), out=unit.kept("kept", X.shape, bool))
         np.multiply(X, 1 / (1 - float(self.rate)), out=out)
         return np.multiply(out, kept, out=out)
 
@@ -56,7 +56,7 @@ class Dropout(Layer):
         if self.rate == 0:
             return dY
         np.multiply(dY, 1 / (1 - float(self.rate)), out=out)
-        return np.multiply(out, unit.buffer("kept", dY.shape, bool), out=out)
+        return np.multiply(out, unit.kept("kept", dY.shape, bool), out=out)
 
 
 class SpatialDropout2D(Layer):
@@ -104,7 +104,7 @@ class SpatialDropout2D(Layer):
     def forward(self, params, X, unit, *, training, out):
         if not training or self.rate == 0:
             return X
-        factors = unit.buffer("factors", X.shape[2:])
+        factors = unit.kept("factors", X.shape[2:])
         np.greater_equal(unit.rng.random(factors.shape, dtype=X.dtype), float(self.rate), out=factors)
         np.multiply(factors, 1 / (1 - float(self.rate)), out=factors)
         return np.multiply(X, factors, out=out)
@@ -112,4 +112,4 @@ class SpatialDropout2D(Layer):
     def backward(self, params, dY, unit, *, need_dX, out):
         if self.rate == 0:
             return dY
-        return np.multiply(dY, unit.buffer("factors", dY.shape[2:]), out=out)
+        return np.multiply(dY, unit.kept("factors", dY.shape[2:]), out=out)

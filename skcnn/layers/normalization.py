@@ -61,7 +61,7 @@ class BatchNorm(MergingLayer):
     (28, 28, 32)
     """
 
-    state_params = ("running_mean", "running_variance", "n_updates")
+    buffer_params = ("running_mean", "running_variance", "n_updates")
     count_params = ("n_updates",)
     _parameter_constraints: dict = {
         "momentum": [Interval(Real, 0, 1, closed="left")],
@@ -109,7 +109,7 @@ class BatchNorm(MergingLayer):
 
     def _take_memory(self, shape, unit):
         """Return the memory of the mean of a unit and of the deviations from it."""
-        return unit.buffer("center", shape[-1:]), unit.buffer("deviations", shape)
+        return unit.kept("center", shape[-1:]), unit.kept("deviations", shape)
 
     def merge(self, params, partials, *, part=None):
         """Combine the statistics of the units; see :func:`~skcnn.kernels.reductions.merge_moments`.

@@ -112,11 +112,11 @@ class MaxPool2D(WindowPool2D):
     """
 
     def forward(self, params, X, unit, *, training, out):
-        positions = unit.buffer.workspace(max_pool_positions, unit.plan, *X.shape[2:]) if training else None
+        positions = unit.kept.workspace(max_pool_positions, unit.plan, *X.shape[2:]) if training else None
         return max_pool_forward(X, out, positions, unit.plan, unit.scratch)
 
     def backward(self, params, dY, unit, *, need_dX, out):
-        positions = unit.buffer.workspace(max_pool_positions, unit.plan, *dY.shape[2:])
+        positions = unit.kept.workspace(max_pool_positions, unit.plan, *dY.shape[2:])
         return max_pool_backward(dY, positions, out, unit.plan, unit.scratch)
 
 
@@ -249,11 +249,11 @@ class GlobalMaxPool2D(Layer):
     def forward(self, params, X, unit, *, training, out):
         pixels = X.reshape(-1, *X.shape[2:])
         if training:
-            np.argmax(pixels, axis=0, out=unit.buffer("position", out.shape, np.intp))
+            np.argmax(pixels, axis=0, out=unit.kept("position", out.shape, np.intp))
         return np.max(pixels, axis=0, out=out)
 
     def backward(self, params, dY, unit, *, need_dX, out):
         out.fill(0)
-        position = unit.buffer("position", dY.shape, np.intp)
+        position = unit.kept("position", dY.shape, np.intp)
         np.put_along_axis(out.reshape(-1, *dY.shape), position[np.newaxis], dY[np.newaxis], axis=0)
         return out

@@ -38,11 +38,11 @@ class ReLU(Activation):
     def forward(self, params, X, unit, *, training, out):
         zeros = np.zeros(X.shape[1:], X.dtype)  # numpy is slow with a number
         if training:
-            np.greater(X, zeros, out=unit.buffer("positive", X.shape, bool))
+            np.greater(X, zeros, out=unit.kept("positive", X.shape, bool))
         return np.maximum(X, zeros, out=out)
 
     def backward(self, params, dY, unit, *, need_dX, out):
-        return np.multiply(dY, unit.buffer("positive", dY.shape, bool), out=out)
+        return np.multiply(dY, unit.kept("positive", dY.shape, bool), out=out)
 
 
 class ReLU6(ElementwiseActivation):

@@ -122,7 +122,7 @@ class PatchWhitening(Convolution):
         if not need_dX:
             return None
         gradient = unit.scratch("gradient", unit.plan.gradient_shape)  # of weight and bias: nobody wants it
-        return unit.plan.backward(unit.X, dY, unit.prepared, gradient, out, unit.scratch, unit.buffer)
+        return unit.plan.backward(unit.X, dY, unit.prepared, gradient, out, unit.scratch, unit.kept)
 
     def finish(self, params, unit):
         """Leave weight and bias as they are."""

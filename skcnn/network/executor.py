@@ -291,7 +291,7 @@ class Executor:
         node, context = self.program.nodes[index], self._context
         with node.name_errors():
             result = node.layer.merge(context.params[index], self._partials(), part=self._part)
-            check_merged(result, node.layer.state_params, context.params[index])
+            check_merged(result, node.layer.buffer_params, context.params[index])
         context.merged[index], buffers = result
         self.buffers.update({(node.name, key): value for key, value in buffers.items()})
 

@@ -63,7 +63,7 @@ class Network:
             (layer, name)
             for layer, own in others.items()
             for name in own
-            if layer in layers and name in layers[layer].state_params
+            if layer in layers and name in layers[layer].buffer_params
         ]
         params = self.views_of(vector)
         for layer, own in others.items():
@@ -211,7 +211,7 @@ def network_with(nodes: tuple[Node, ...], params: Params, dtype) -> Network:
     trained, others = [], {}
     for node in nodes[1:]:
         for name, value in params.get(node.name, {}).items():
-            if name in (*node.layer.state_params, *node.layer.constant_params):
+            if name in (*node.layer.buffer_params, *node.layer.constant_params):
                 others.setdefault(node.name, {})[name] = np.array(value)
             else:
                 trained.append((name in node.layer.decayed_params, node.name, name, value))

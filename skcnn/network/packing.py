@@ -80,7 +80,7 @@ def check_weights(nodes: tuple[Node, ...], weights: Params, dtype: np.dtype) -> 
         own = weights.get(node.name, {})
         if type(node.layer).param_shapes is not Layer.param_shapes:
             check_shapes(node.name, own, node.layer.param_shapes(node.input_shape))
-        buffers = (*node.layer.state_params, *node.layer.constant_params)
+        buffers = (*node.layer.buffer_params, *node.layer.constant_params)
         for name, value in own.items():
             if value.dtype.kind not in "fiub" or (name not in buffers and value.dtype != dtype):
                 raise ValueError(f"{node.name}/{name} has dtype {value.dtype}, expected {dtype}")

@@ -239,7 +239,7 @@ def record_of(node: Node, nodes: tuple[Node, ...], param_shapes: dict[str, Shape
     record : dict
     """
     layer = node.layer
-    others = () if layer is None else (*layer.state_params, *layer.constant_params)
+    others = () if layer is None else (*layer.buffer_params, *layer.constant_params)
     sizes = {name: prod(shape) for name, shape in param_shapes.items()}
     n_others = sum(size for name, size in sizes.items() if name in others)
     return {

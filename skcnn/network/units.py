@@ -27,8 +27,8 @@ class Unit:
         Parameters of the node's layer.
     plan : object
         What ``plan`` of the layer returned.
-    buffer : Arena
-        ``buffer(name, shape, dtype=None)`` returns memory that keeps its contents from forward to backward.
+    kept : Arena
+        ``kept(name, shape, dtype=None)`` returns memory that keeps its contents from forward to backward.
     scratch : Arena
         ``scratch(name, shape, dtype=None)`` returns memory to use within one call.
     """
@@ -51,7 +51,7 @@ class Unit:
         self._writes = program.gradient_writes[index]
         self.params = context.params[index]
         self.plan = context.plans[index]
-        self.buffer = piece.arenas[index]
+        self.kept = piece.arenas[index]
         self.scratch = shard.scratch
         self._rng: np.random.Generator | None = None
 
@@ -95,22 +95,22 @@ class Unit:
             total.fill(0)
         return total
 
-    def share(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
+    def addend(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
         """Return memory, with any content, to write what this unit adds to an accumulator.
 
-        :meth:`add_share` adds it. For the first unit of a shard it is the accumulator itself, which nothing
+        :meth:`add` adds it. For the first unit of a shard it is the accumulator itself, which nothing
         else may touch in between, and which spares passes over large ones.
         """
         total, is_first = self._shard.accumulator((self._index, name), shape)
-        return total if is_first else self.scratch(("share", name), shape)
+        return total if is_first else self.scratch(("addend", name), shape)
 
-    def add_share(self, name: str, share: np.ndarray) -> None:
-        """Add what was written into a share to its accumulator."""
-        total, is_first = self._shard.accumulator((self._index, name), share.shape)
-        if is_first:  # the share is an array of the layer's own
-            np.copyto(total, share)
-        elif not np.may_share_memory(total, share):
-            np.add(total, share, out=total)
+    def add(self, name: str, addend: np.ndarray) -> None:
+        """Add what was written into an addend to its accumulator."""
+        total, is_first = self._shard.accumulator((self._index, name), addend.shape)
+        if is_first:  # the addend is an array of the layer's own
+            np.copyto(total, addend)
+        elif not np.may_share_memory(total, addend):
+            np.add(total, addend, out=total)
 
     def add_gradient(self, name: str, value: np.ndarray) -> None:
         """Add to the gradient of a parameter.

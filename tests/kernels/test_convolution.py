@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import reference
-from reference import Buffer, GarbageMemory, assert_close, garbage
+from reference import GarbageMemory, KeptMemory, assert_close, garbage
 from scipy.signal import correlate
 from seeds import generator
 
@@ -80,7 +80,7 @@ class Problem:
         self.where = {"strides": strides, "padding": padding, "dilation": dilation, "groups": groups}
         windows = sliding_windows(size, kernel_size, strides=strides, padding=padding, dilation=dilation)
         self.kernel = kind(windows, channels, filters, groups, has_bias)
-        self.scratch, self.buffer = GarbageMemory(dtype), Buffer(dtype)
+        self.scratch, self.kept = GarbageMemory(dtype), KeptMemory(dtype)
         rng = generator(7)
         self.X = rng.standard_normal((*size, n_images, channels)).astype(dtype)
         self.weight = rng.standard_normal((*kernel_size, channels // groups, filters)).astype(dtype)
@@ -92,7 +92,7 @@ class Problem:
 
     def forward(self):
         out = garbage(self.dY.shape, self.X.dtype)
-        assert self.kernel.forward(self.X, self.prepared, out, self.scratch, self.buffer) is out
+        assert self.kernel.forward(self.X, self.prepared, out, self.scratch, self.kept) is out
         return out
 
     def backward(self, *, want_images=True):
@@ -101,7 +101,7 @@ class Problem:
         gradient = garbage(self.kernel.gradient_shape, self.X.dtype)
         out = garbage(self.X.shape, self.X.dtype) if want_images else None
         X = self.X if self.kernel.reads_images else None
-        dX = self.kernel.backward(X, self.dY, self.prepared, gradient, out, self.scratch, self.buffer)
+        dX = self.kernel.backward(X, self.dY, self.prepared, gradient, out, self.scratch, self.kept)
         assert dX is out
         return dX, *self.kernel.gradients(gradient)
 
@@ -163,7 +163,7 @@ def test_scratch_memory_is_about_what_was_announced(kind, geometry):
             return super().__call__(name, shape, dtype)
 
     problem = Problem(kind, geometry)
-    problem.scratch = problem.buffer = NotingMemory(np.float64)
+    problem.scratch = problem.kept = NotingMemory(np.float64)
     problem.forward()
     problem.backward()
     announced = problem.kernel.scratch_size() * problem.X.shape[2]

@@ -224,8 +224,8 @@ def test_every_parameter_is_either_state_or_has_a_gradient(layer, input_shape):
     params = random_params(layer, input_shape)
     Y, unit = run_forward(layer, params, random_batch(input_shape), training=True)
     run_backward(layer, params, unit, np.ones_like(Y))
-    assert unit.gradients.keys() == params.keys() - set(layer.state_params) - set(layer.constant_params)
-    assert unit.buffers.keys() == set(layer.state_params)
+    assert unit.gradients.keys() == params.keys() - set(layer.buffer_params) - set(layer.constant_params)
+    assert unit.buffers.keys() == set(layer.buffer_params)
     assert all(unit.gradients[key].shape == params[key].shape for key in unit.gradients)
     assert set(layer.decayed_params) <= unit.gradients.keys()
 

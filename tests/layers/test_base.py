@@ -44,14 +44,14 @@ class Center(MergingLayer):
     """Subtract the mean of the minibatch: merges, but has no parameters."""
 
     def statistics(self, X, unit):
-        np.copyto(unit.buffer("X", X.shape), X)
+        np.copyto(unit.kept("X", X.shape), X)
         return X.sum(axis=0), len(X)
 
     def merge(self, params, partials, *, part=None):
         return sum(total for total, _ in partials) / sum(n for _, n in partials), {}
 
     def forward(self, params, X, unit, *, training, out):
-        return np.subtract(unit.buffer("X", out.shape), unit.merged, out=out) if training else X
+        return np.subtract(unit.kept("X", out.shape), unit.merged, out=out) if training else X
 
     def backward_statistics(self, params, dY, unit):
         return dY.sum(axis=0), len(dY)
@@ -87,7 +87,7 @@ def test_layer_has_no_parameters_and_keeps_the_shape_by_default():
     assert (node.name, node.layer, node.inputs) == ("double", layer, (0,))
     assert not layer.takes_vectors
     assert not layer.is_random
-    assert layer.decayed_params == layer.state_params == layer.backward_reads == ()
+    assert layer.decayed_params == layer.buffer_params == layer.backward_reads == ()
 
 
 class Scaled(Double):

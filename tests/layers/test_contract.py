@@ -34,20 +34,20 @@ class Own(Layer):
 class OwnMerging(MergingLayer):
     """A layer that is right and counts."""
 
-    state_params = ("count",)
+    buffer_params = ("count",)
 
     def init_params(self, input_shape, *, activation, dtype, rng):
         return {"count": np.zeros(2, dtype)}
 
     def statistics(self, X, unit):
-        np.copyto(unit.buffer("X", X.shape), X)
+        np.copyto(unit.kept("X", X.shape), X)
         return 1
 
     def merge(self, params, partials, *, part=None):
         return None, {"count": params["count"] + 1}
 
     def forward(self, params, X, unit, *, training, out):
-        return unit.buffer("X", out.shape) if training else X
+        return unit.kept("X", out.shape) if training else X
 
     def backward_statistics(self, params, dY, unit):
         return 1
@@ -195,7 +195,7 @@ def test_gradients_of_parameters_that_there_are_not_are_refused(backward, match)
 
 def test_memory_of_another_shape_is_refused():
     def backward(self, params, dY, unit, *, need_dX, out):
-        unit.add_share("total", np.ones(3))
+        unit.add("total", np.ones(3))
         unit.accumulator("total", (4,))
         return dY
 
@@ -207,8 +207,8 @@ def test_memory_of_another_shape_is_refused():
     [
         ({"decayed_params": "factor"}, "decayed_params .* got 'factor'"),
         ({"constant_params": None}, "constant_params .* got None"),
-        ({"state_params": (1,)}, r"state_params .* got \(1,\)"),
-        ({"state_params": ("factor",)}, "state_params=.*MergingLayer.* constant_params"),
+        ({"buffer_params": (1,)}, r"buffer_params .* got \(1,\)"),
+        ({"buffer_params": ("factor",)}, "buffer_params=.*MergingLayer.* constant_params"),
         ({"backward_reads": "X"}, "backward_reads .* got 'X'"),
         ({"backward_reads": ("x",)}, r"backward_reads .*'X' and 'Y', got \('x',\)"),
         ({"reads_in_backward": returning(None)}, "backward_reads .* got None"),
@@ -226,8 +226,8 @@ def test_declarations_that_mean_nothing_are_refused(own, match):
     [
         (None, "merge .* got None"),
         ((None, ["count"]), "merge .* got tuple"),
-        ((None, {}), r"merge .*state_params \['count'\], got \[\]"),
-        ((None, {"counts": np.ones(2)}), r"merge .*state_params \['count'\], got \['counts'\]"),
+        ((None, {}), r"merge .*buffer_params \['count'\], got \[\]"),
+        ((None, {"counts": np.ones(2)}), r"merge .*buffer_params \['count'\], got \['counts'\]"),
         ((None, {"count": np.ones(3)}), r"merge .*'count' .*\(2,\), got .* \(3,\)"),
         ((None, {"count": None}), "merge .*'count' .*, got None"),
         ((None, {"count": np.array(["a", "b"])}), "merge .*'count' .*, got array of <U1"),

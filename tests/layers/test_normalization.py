@@ -152,7 +152,7 @@ def test_initial_parameters_change_nothing_and_nothing_decays(layer):
     params = initial_params(layer, (4, 4, 6))
     assert params["scale"].tolist() == [1] * 6
     assert params["shift"].tolist() == [0] * 6
-    assert layer.state_params == tuple(params)[2:]
+    assert layer.buffer_params == tuple(params)[2:]
     assert layer.decayed_params == ()
 
 

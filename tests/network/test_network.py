@@ -234,7 +234,7 @@ def test_a_layer_of_scalar_and_state_parameters_is_laid_out_too():
 
     class Scale(BatchNorm):
         decayed_params = ("factor",)
-        state_params = ("count",)
+        buffer_params = ("count",)
 
         def init_params(self, input_shape, *, activation, dtype, rng):
             return {"factor": np.asarray(3, dtype), "count": np.zeros((), np.int64)}

@@ -78,11 +78,11 @@ def test_a_buffer_keeps_its_contents_from_forward_to_backward():
     seen, addresses = {2: [], 4: []}, []
 
     def write(unit, values):
-        np.copyto(unit.buffer("kept", values.shape), values)
-        addresses.append(unit.buffer("kept", values.shape).ctypes.data)
+        np.copyto(unit.kept("kept", values.shape), values)
+        addresses.append(unit.kept("kept", values.shape).ctypes.data)
 
     def check(unit, dY):
-        seen[dY.ndim].append(unit.buffer("kept", dY.shape).copy())
+        seen[dY.ndim].append(unit.kept("kept", dY.shape).copy())
 
     executor = executor_of(Weighted(write, check), Probe(write, check), Flatten(), Probe(write, check))
     run(executor)
@@ -152,29 +152,29 @@ def test_an_accumulator_that_no_unit_has_added_to_is_zero():
 
 
 @pytest.mark.parametrize("kind", ["handed out", "an array of its own", "a view"])
-def test_shares_are_summed_over_the_chunks_of_a_shard(kind):
-    """Three rows and two are a shard; the memory of a share holds anything, here what is left of the last."""
+def test_addends_are_summed_over_the_chunks_of_a_shard(kind):
+    """Three rows and two are a shard; the memory of an addend holds anything, here the one before."""
 
     def add(unit, dY):
-        share = np.empty(2) if kind == "an array of its own" else unit.share("rows", (2,))
-        share[:] = dY.shape[2], 1
-        unit.add_share("rows", share[:] if kind == "a view" else share)
+        addend = np.empty(2) if kind == "an array of its own" else unit.addend("rows", (2,))
+        addend[:] = dY.shape[2], 1
+        unit.add("rows", addend[:] if kind == "a view" else addend)
 
     np.testing.assert_array_equal(totals_of(add), [[5, 2]] * 4)
 
 
-def test_the_first_share_of_a_shard_is_the_accumulator():
+def test_the_first_addend_of_a_shard_is_the_accumulator():
     """Which spares passes over it; further ones are scratch memory."""
-    shares = []
+    are_accumulators = []
 
     def add(unit, dY):
-        share = unit.share("rows", (2,))
-        share[:] = 0
-        unit.add_share("rows", share)
-        shares.append(share is unit.accumulator("rows", (2,)))
+        addend = unit.addend("rows", (2,))
+        addend[:] = 0
+        unit.add("rows", addend)
+        are_accumulators.append(addend is unit.accumulator("rows", (2,)))
 
     totals_of(add)
-    assert shares == [True, False] * 4
+    assert are_accumulators == [True, False] * 4
 
 
 def test_weights_are_those_of_the_rows_of_a_unit():
