@@ -132,7 +132,7 @@ def naive_layer(layer, params, inputs):
     functions = {
         ReLU: lambda: X * (X.real > 0),
         Tanh: lambda: np.tanh(X),
-        Negative: lambda: -X,
+        Negative: lambda: Negative.factor * X,
         Dropout: lambda: X,
         GlobalAvgPool2D: lambda: X.mean(axis=(0, 1)),
         Add: lambda: sum(inputs),
