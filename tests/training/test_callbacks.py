@@ -279,7 +279,8 @@ def test_lbfgs_that_has_converged_ends_a_last_task_without_a_fitted_estimator(to
     """As scikit-learn does: that there is no further iteration shows after its beginning."""
     watching = Watching()
     params = {"solver": "lbfgs", "tol": tol, "alpha": 0.1, "max_iter": 500, "n_iter_no_change": 500}
-    net = make_net(**params).set_callbacks(watching).fit(X, Y)
+    net = make_net([Conv2D(4), BatchNorm(), Dense(8, activation="relu")], **params)
+    net.set_callbacks(watching).fit(X, Y)
     assert net.n_iter_ < 500
     assert watching.events == events_of(net.n_iter_ + 1)
     assert watching.copies[f"end epoch {net.n_iter_ + 1}"] is None
