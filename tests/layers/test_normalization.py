@@ -294,10 +294,11 @@ def test_local_response_norm(size, alpha, beta, k, shape, dtype):
 
 
 def test_local_response_by_hand():
-    """Squares 1, 4, 9, 16 and neighbourhoods of two: 1, 1 + 4, 4 + 9, 9 + 16, each plus k = 1."""
+    """Squares 1, 4, 9, 16, summed over neighbourhoods of two, with that before, and of three, plus k = 1."""
     X = np.array([[1.0, 2, 3, 4]])
-    Y, _ = run_forward(LocalResponseNorm(2, alpha=1.0, beta=1.0, k=1.0), {}, X, training=False)
-    np.testing.assert_allclose(Y, [[1 / 2, 2 / 6, 3 / 14, 4 / 26]], rtol=1e-15)
+    for size, sums in [(2, [1, 1 + 4, 4 + 9, 9 + 16]), (3, [1 + 4, 1 + 4 + 9, 4 + 9 + 16, 9 + 16])]:
+        Y, _ = run_forward(LocalResponseNorm(size, alpha=1.0, beta=1.0, k=1.0), {}, X, training=False)
+        np.testing.assert_allclose(Y, X / (1 + np.array([sums])), rtol=1e-15)
 
 
 def test_parameters_of_numpy_give_the_same_bits():
