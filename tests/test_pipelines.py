@@ -226,7 +226,6 @@ def test_how_images_before_transformers_are_stored(shape, of_network, options, i
         ({"image_shape": (20,)}, r"image_shape must be .*, got \(20,\)"),
         ({"image_shape": 20}, "image_shape must be .*, got 20"),
         ({"data_format": "first"}, "data_format must be .*, got 'first'"),
-        ({"data_format": 3}, "data_format must be .*, got 3"),
     ],
 )
 def test_a_shape_or_format_that_is_none_is_refused(options, message):
