@@ -80,10 +80,11 @@ def register_dataclass(cls: type) -> type:
     """Let files hold objects of a dataclass of numbers, text, lists, dicts and arrays; return it."""
 
     def unpack(plain: dict):
-        for name, hint in get_type_hints(cls).items():
-            if not fits(plain[name], hint):
-                raise ValueError(f"{name} of {cls.__name__} is not of the type {hint}")
-        return cls(**plain)
+        hints = get_type_hints(cls)
+        for name, value in plain.items():
+            if not fits(value, hints[name]):
+                raise ValueError(f"{name} of {cls.__name__} is not of the type {hints[name]}")
+        return cls(**plain)  # fields that an earlier version did not write have their defaults
 
     return register(cls, vars, unpack)
 

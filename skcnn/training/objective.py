@@ -110,8 +110,7 @@ def check_factors(factors: Mapping[str, float] | None, solver: str) -> None:
     for key, factor in (factors or {}).items():
         if not isinstance(key, str) or not FiniteInterval(with_zero=True).is_satisfied_by(factor):
             raise ValueError(
-                "learning_rate_factors must map names of layers to finite numbers >= 0, "
-                f"got {key!r}: {factor!r}"
+                f"learning_rate_factors must map names of layers to finite numbers >= 0, got {factors!r}"
             )
         if solver == "lbfgs" and factor not in (0, 1):
             raise ValueError(

@@ -245,7 +245,7 @@ def test_the_estimator_scales_by_its_seed_and_minibatch(monkeypatch):
     """And the time that this takes counts towards max_time."""
     calls = []
 
-    def record(network, data, *, unit_variance, batch_size, seed, pool):
+    def record(network, data, *, unit_variance, given, batch_size, seed, pool):
         calls.append((unit_variance, batch_size, seed))
 
     monkeypatch.setattr("skcnn.training.fit.initialize_from_data", record)

@@ -111,7 +111,7 @@ def test_the_penalty_takes_weights_only_and_adds_its_gradient(alpha):
     network = full_network()
     weights = [network.params[name]["weight"] for name in ("layer0", "layer5", "layer7")]
     gradient = np.full(network.n_params, 2.0)
-    penalty = add_penalty(network, gradient, alpha)
+    penalty = add_penalty(network, gradient, objective(alpha=alpha))
     assert penalty == pytest.approx(alpha / 2 * sum((weight**2).sum() for weight in weights), rel=1e-13)
     for name, params in network.views_of(gradient).items():
         for key, value in params.items():
@@ -126,7 +126,9 @@ def test_the_penalty_of_a_vector_of_several_sections_in_float32():
     network.vector[SECTION : 2 * SECTION] = 2
     gradient = np.zeros_like(network.vector)
     n_decayed = 24 * (3 * SECTION // 24 + 7)
-    assert add_penalty(network, gradient, 2.0) == pytest.approx(n_decayed + 3 * SECTION, rel=1e-6)
+    assert add_penalty(network, gradient, objective(alpha=2.0)) == pytest.approx(
+        n_decayed + 3 * SECTION, rel=1e-6
+    )
     assert_array_equal(gradient[:n_decayed], 2 * network.vector[:n_decayed])
     assert not gradient[n_decayed:].any()
     assert gradient.dtype == np.float32
