@@ -242,8 +242,9 @@ def test_concurrent_fits_have_the_same_bits():
 
 @pytest.mark.costly
 def test_digits_are_learned():
-    """Accuracies of three seeds are 0.9916 to 0.9933."""
+    """Accuracies of three seeds are 0.9900 to 0.9917."""
     images, labels = load_digits(return_X_y=True)
+    net = ConvNetClassifier(max_iter=20, dtype="float32", random_state=SEED)
     folds = KFold(5, shuffle=True, random_state=SEED)
-    scores = cross_val_score(ConvNetClassifier(random_state=SEED), images, labels, cv=folds, n_jobs=2)
+    scores = cross_val_score(net, images, labels, cv=folds, n_jobs=2)
     assert scores.mean() >= 0.985
