@@ -1,7 +1,7 @@
-"""Random changes of training images, which make few images worth many.
+"""Data augmentation: random changes of training images.
 
-An augmentation holds hyperparameters and nothing else. What it draws comes from outside as uniform numbers,
-so that a sample is changed in the same way whatever its place in whichever minibatch of an epoch.
+An augmentation holds hyperparameters and nothing else. It gets uniform random numbers from its caller, so the
+change of a sample in an epoch depends neither on the minibatch nor on the place in it.
 """
 
 from skcnn.augmentation.base import Augmentation, Mixing

@@ -1,4 +1,4 @@
-"""What every augmentation says, and how its draws become numbers."""
+"""The protocol that every augmentation follows."""
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -9,14 +9,15 @@ LARGEST_DRAW = np.nextafter(1.0, 0.0)
 
 
 class Augmentation(BaseEstimator):
-    """Base class of what changes images and leaves their classes alone.
+    """Base class of augmentations that change single images and keep their targets.
 
     Attributes
     ----------
     n_draws : int
-        Uniform numbers that an image takes.
+        Number of uniform random numbers that each image needs.
     alternate : bool
-        Whether an image is drawn for once, and :meth:`moved_on` gives the draws of later epochs.
+        Whether each image has draws for the first epoch alone, which :meth:`moved_on` turns into those of
+        later epochs.
     """
 
     n_draws = 1
@@ -28,7 +29,7 @@ class Augmentation(BaseEstimator):
         register(cls)
 
     def apply(self, images: np.ndarray, draws: np.ndarray) -> np.ndarray:
-        """Change images, each by draws of its own.
+        """Change each image according to its draws.
 
         Parameters
         ----------
@@ -41,14 +42,15 @@ class Augmentation(BaseEstimator):
         -------
         images : ndarray of shape (height, width, n, channels)
         """
-        raise NotImplementedError(f"{type(self).__name__} does not say how it changes images")
+        raise NotImplementedError(f"{type(self).__name__} must define apply, which changes images")
 
     def moved_on(self, draws: np.ndarray, epoch: int) -> np.ndarray:
-        """Return the draws of an epoch from those of the first: one half further in every other one.
+        """Return the draws of an epoch: those of the first, plus one half (modulo one) in every other epoch.
 
         Parameters
         ----------
         draws : ndarray of shape (n, n_draws)
+            The draws of the first epoch.
         epoch : int
             Number of the epoch, from zero.
 
@@ -59,17 +61,17 @@ class Augmentation(BaseEstimator):
         return (draws + epoch % 2 / 2) % 1
 
     def views(self) -> list[tuple[float, ...]]:
-        """Return the draws whose results test-time augmentation averages over: the middle and both ends."""
+        """Return the draws of the views in test-time augmentation: the middle of [0, 1) and both ends."""
         return [(draw,) * self.n_draws for draw in (0.5, 0.0, LARGEST_DRAW)]
 
 
 class Mixing(BaseEstimator):
-    """Base class of what mixes an image, and its target, with those of another sample.
+    """Base class of augmentations that mix an image and its target with those of another sample.
 
     Attributes
     ----------
     n_draws : int
-        Uniform numbers that an image takes.
+        Number of uniform random numbers that each image needs.
     """
 
     n_draws = 1
@@ -93,7 +95,7 @@ class Mixing(BaseEstimator):
         shares : ndarray of shape (n,)
             Numbers from [0, 1].
         """
-        raise NotImplementedError(f"{type(self).__name__} does not say how it mixes targets")
+        raise NotImplementedError(f"{type(self).__name__} must define shares, for mixing targets")
 
     def apply(self, images: np.ndarray, others: np.ndarray, draws: np.ndarray) -> None:
         """Mix others into images, in place.
@@ -104,9 +106,9 @@ class Mixing(BaseEstimator):
         draws : ndarray of shape (n, n_draws)
             Numbers from [0, 1).
         """
-        raise NotImplementedError(f"{type(self).__name__} does not say how it mixes images")
+        raise NotImplementedError(f"{type(self).__name__} must define apply, which mixes images")
 
 
 def whole_numbers(draws: np.ndarray, largest: int) -> np.ndarray:
-    """Return integers from -largest to largest, all as likely, in place of draws from [0, 1)."""
+    """Turn draws from [0, 1) into integers from -largest to largest, all equally likely."""
     return np.floor(draws * (2 * largest + 1)).astype(int) - largest

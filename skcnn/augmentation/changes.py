@@ -12,18 +12,18 @@ from skcnn.kernels.geometry import FILLS, boxes, inside, shift, warp
 
 
 class RandomFlip(Augmentation):
-    """Mirrors every other image.
+    """Mirrors images at random.
 
     Parameters
     ----------
     horizontal : bool, default=True
-        Whether left and right change places in half of the images.
+        Whether to swap left and right in half of the images.
     vertical : bool, default=False
-        Whether top and bottom change places in half of the images, independently.
+        Whether to swap top and bottom in half of the images, independently.
     alternate : bool, default=False
-        Whether each image is mirrored in every other epoch, with a random first one, instead of being drawn
-        for anew in each: two epochs then show it once in either way, and four in all four ways where it is
-        mirrored along both axes. A call of ``partial_fit`` is an epoch.
+        Whether to mirror each image in every other epoch, where the first one is random, instead of drawing
+        anew in each epoch. Two epochs then show each image both ways; with both axes, four epochs show all
+        four ways. A call of ``partial_fit`` counts as an epoch.
 
     References
     ----------
@@ -58,12 +58,12 @@ class RandomFlip(Augmentation):
         return images
 
     def moved_on(self, draws, epoch):
-        """Return the draws of an epoch; of two axes, the second changes half as often."""
+        """Return the draws of an epoch; with both axes, the second changes half as often."""
         turns = np.array([epoch, epoch // 2 if self.horizontal else epoch])
         return (draws + turns % 2 / 2) % 1
 
     def views(self):
-        """Return the draws of the image as it is, and of all its mirror images."""
+        """Return the draws of the unchanged image and of all its mirror images."""
         return list(
             product(*((0.5, 0.0) if wanted else (0.5,) for wanted in (self.horizontal, self.vertical)))
         )
@@ -75,10 +75,10 @@ class RandomShift(Augmentation):
     Parameters
     ----------
     pixels : int, default=2
-        How far at most, up, down, left and right.
+        Largest shift up, down, left and right.
     fill : {"edge", "reflect", "zeros"}, default="edge"
-        What appears at the other side: copies of the pixels at the edge, the image mirrored there, or zeros,
-        the mean of standardized images.
+        What fills the gap: copies of the pixels at the edge, the image mirrored at the edge, or zeros (the
+        mean of standardized images).
 
     Examples
     --------
@@ -100,20 +100,20 @@ class RandomShift(Augmentation):
         self.fill = fill
 
     def apply(self, images, draws):
-        """Move images down and to the right, or the other way where the draw is below one half."""
+        """Move images down and to the right, or up and to the left for draws below one half."""
         return shift(images, whole_numbers(draws, self.pixels), self.fill)
 
 
 class RandomCrop(Augmentation):
-    """Pads images on all sides and cuts out a part of the former size.
+    """Pads images on all sides and crops a random part of the original size.
 
     Parameters
     ----------
     padding : int, default=4
-        Pixels on each side.
+        Pixels added on each side.
     fill : {"reflect", "edge", "zeros"}, default="reflect"
-        What the padding consists of: the image mirrored at its edge, copies of the pixels at the edge, or
-        zeros, the mean of standardized images.
+        What fills the padding: the image mirrored at the edge, copies of the pixels at the edge, or zeros
+        (the mean of standardized images).
 
     References
     ----------
@@ -131,7 +131,7 @@ class RandomCrop(Augmentation):
         self.fill = fill
 
     def apply(self, images, draws):
-        """Cut images out of padded ones, which is to shift them."""
+        """Crop padded images, which is the same as shifting the images."""
         return shift(images, whole_numbers(draws, self.padding), self.fill)
 
 
@@ -141,7 +141,7 @@ class Cutout(Augmentation):
     Parameters
     ----------
     size : int, default=8
-        Pixels along an edge of the square, whose center may be any pixel; what lies beyond the image is lost.
+        Side length of the square in pixels. Its center may be any pixel; it is clipped to the image.
 
     References
     ----------
@@ -162,7 +162,7 @@ class Cutout(Augmentation):
         return images
 
     def views(self):
-        """Return nothing: there is no sense in hiding parts of what is to be recognised."""
+        """Return no views: hiding parts of an image does not help to recognise it."""
         return []
 
 
@@ -172,9 +172,9 @@ class RandomRotation(Augmentation):
     Parameters
     ----------
     degrees : float, default=15
-        How far at most, clockwise and counterclockwise.
+        Largest angle, clockwise and counterclockwise.
     fill : {"edge", "reflect", "zeros"}, default="edge"
-        What appears in the corners, as in :class:`RandomShift`.
+        What fills the corners, as in :class:`RandomShift`.
     """
 
     _parameter_constraints = {
@@ -187,21 +187,21 @@ class RandomRotation(Augmentation):
         self.fill = fill
 
     def apply(self, images, draws):
-        """Turn images counterclockwise, or clockwise where the draw is below one half."""
+        """Turn images counterclockwise, or clockwise for draws below one half."""
         angles = (2 * draws[:, 0] - 1) * radians(self.degrees)
         cosine, sine = np.cos(angles), np.sin(angles)
         return warp(images, np.array([[cosine, sine], [-sine, cosine]]), self.fill)
 
 
 class RandomZoom(Augmentation):
-    """Enlarges and shrinks images around their center, with bilinear interpolation.
+    """Enlarges or shrinks images around their center, with bilinear interpolation.
 
     Parameters
     ----------
     amount : float, default=0.1
         Factors are from 1 - amount to 1 + amount, the same along both axes.
     fill : {"edge", "reflect", "zeros"}, default="edge"
-        What appears around smaller images, as in :class:`RandomShift`.
+        What fills the border of shrunk images, as in :class:`RandomShift`.
     """
 
     _parameter_constraints = {
@@ -214,7 +214,7 @@ class RandomZoom(Augmentation):
         self.fill = fill
 
     def apply(self, images, draws):
-        """Scale images by 1 - amount for a draw of zero, by nearly 1 + amount for a draw of nearly one."""
+        """Scale images by factors that rise with the draw, from 1 - amount to 1 + amount."""
         inverse = 1 / (1 + (2 * draws[:, 0] - 1) * self.amount)
         zero = np.zeros_like(inverse)
         return warp(images, np.array([[inverse, zero], [zero, inverse]]), self.fill)
@@ -226,7 +226,7 @@ class RandomBrightness(Augmentation):
     Parameters
     ----------
     amount : float, default=0.2
-        How large the number is at most, in standard deviations of the numbers of the image.
+        Largest absolute value of the number, in standard deviations of the values of the image.
     """
 
     _parameter_constraints = {"amount": [Interval(Real, 0, None, closed="left")]}
@@ -265,8 +265,8 @@ class RandomContrast(Augmentation):
 def auto_augmentation(image_shape: tuple[int, int, int]) -> list[Augmentation]:
     """Return what ``augmentation="auto"`` stands for.
 
-    Images of three channels are taken for photographs, which show the same when mirrored, and are shifted
-    by an eighth of their size; others, which may be letters, are only shifted, by a sixteenth.
+    Images with three channels are probably photographs: they are mirrored, and shifted by up to an eighth of
+    their size. Others may be letters, which must not be mirrored: they are shifted by up to a sixteenth.
 
     Parameters
     ----------

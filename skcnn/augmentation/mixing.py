@@ -1,4 +1,4 @@
-"""Augmentations that mix an image with another one, and their targets alike."""
+"""Augmentations that mix two images, and their targets."""
 
 from numbers import Real
 
@@ -16,15 +16,15 @@ class Mixup(Mixing):
     Parameters
     ----------
     alpha : float, default=0.2
-        Both parameters of the beta distribution of the weight: with small ones one image prevails.
+        Both parameters of the beta distribution of the weight. If alpha is small, one image dominates.
 
     Notes
     -----
     .. math:: x = \lambda x_i + (1 - \lambda) x_j, \quad \lambda \sim B(\alpha, \alpha),
 
-    and the same for the targets. The other sample is drawn from the training samples by their weights.
-    Probabilities are learned from mixed images: those of whole images tend to be less certain than they are
-    right, the more so the larger alpha is.
+    and the same for the targets. The other sample is drawn from the training samples with probabilities
+    proportional to their weights. Since the network learns from mixed images, its predicted probabilities for
+    unmixed images tend to be underconfident, the more so the larger alpha is.
 
     References
     ----------
@@ -37,11 +37,11 @@ class Mixup(Mixing):
         self.alpha = alpha
 
     def shares(self, draws, image_size):
-        """Return the weights of the own images."""
+        """Return the weight of each image, as opposed to the other one."""
         return betaincinv(self.alpha, self.alpha, draws[:, 0])
 
     def apply(self, images, others, draws):
-        """Take the means."""
+        """Replace images by the weighted means."""
         shares = self.shares(draws, images.shape[:2]).astype(images.dtype)[:, np.newaxis]
         np.multiply(images, shares, out=images)
         np.multiply(others, 1 - shares, out=others)
@@ -49,20 +49,19 @@ class Mixup(Mixing):
 
 
 class CutMix(Mixing):
-    r"""Replaces a rectangle of an image by that of another one, and mixes targets by the areas.
+    r"""Replaces a rectangle of an image by the same rectangle of another, and mixes targets by area.
 
     Parameters
     ----------
     alpha : float, default=1.0
-        Both parameters of the beta distribution of the share of the area that stays.
+        Both parameters of the beta distribution of the share of the area that is kept.
 
     Notes
     -----
     The rectangle has the proportions of the image and :math:`1 - \lambda` of its area,
-    :math:`\lambda \sim B(\alpha, \alpha)`. Its center may be any pixel, so some of it may lie beyond the
-    image; targets are mixed by what lies within. The other sample is drawn from the training samples by their
-    weights. As with :class:`Mixup`, probabilities of whole images tend to be less certain than they are
-    right.
+    :math:`\lambda \sim B(\alpha, \alpha)`. Its center may be any pixel, so part of it may lie beyond the
+    image; targets are mixed by the area within. The other sample is drawn, and predicted probabilities tend
+    to be underconfident, as with :class:`Mixup`.
 
     References
     ----------
@@ -81,7 +80,7 @@ class CutMix(Mixing):
         return boxes(draws, np.rint(np.outer(cut, image_size)).astype(int), image_size)
 
     def shares(self, draws, image_size):
-        """Return the shares of the areas that stay."""
+        """Return the share of its area that each image keeps."""
         start, stop = self._boxes(draws, image_size)
         return 1 - (stop - start).prod(axis=1) / np.prod(image_size)
 
