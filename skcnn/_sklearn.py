@@ -1,8 +1,8 @@
 """Every private name of scikit-learn that we use, checked with scikit-learn 1.7.0 to 1.9.1.
 
-The tests run with the oldest and the newest of these. All other modules import such names from here, and
-public ones from scikit-learn. Two names stand elsewhere, since scikit-learn looks for them in our classes:
-``_parameter_constraints``, the valid values of hyperparameters, and ``_sk_visual_block_``, which draws.
+The tests run with the oldest and the newest of these. All other modules import private names from here, and
+public names from scikit-learn. Two private names are elsewhere, since scikit-learn looks for them in our
+classes: ``_parameter_constraints``, valid values of hyperparameters, and ``_sk_visual_block_``, the diagram.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from sklearn.utils.validation import _check_feature_names_in as check_feature_na
 
 try:
     from sklearn.utils._repr_html.estimator import _VisualBlock as VisualBlock
-except ImportError:  # a scikit-learn that draws in another way
+except ImportError:  # this version of scikit-learn draws diagrams in another way
     VisualBlock = None
 
 try:
@@ -25,7 +25,7 @@ try:
 except ModuleNotFoundError:  # before 1.9
 
     class CallbackSupportMixin:
-        """Stands for scikit-learn's, with ``set_callbacks``, where there is none yet."""
+        """Replaces scikit-learn's mixin, which has ``set_callbacks``, in versions without it."""
 
 
 __all__ = [
@@ -51,9 +51,9 @@ __all__ = [
 
 
 class FiniteInterval(Interval):
-    """The finite numbers from 0 on.
+    """The finite numbers >= 0, or > 0.
 
-    Numbers of numpy are compared as Python's are: as float32, the bound would be infinite.
+    Numbers of numpy are compared as Python floats: in float32 the upper bound would be infinite.
     """
 
     def __init__(self, *, with_zero: bool):
@@ -69,18 +69,18 @@ CALLBACK_ATTRIBUTES = (
     "_skl_callbacks_to_teardown",
     "_parent_callback_ctx",
 )
-"""Where scikit-learn keeps the callbacks of an estimator, and what it knows of the fit under way."""
+"""Attributes where scikit-learn keeps an estimator's callbacks and the state of the current fit."""
 
 
 def callback_context(estimator, *, task_name: str, n_subtasks: int):
-    """Return the context of the task of a fit, which is to begin; None if there are no callbacks.
+    """Return a new callback context for a task of a fit; None if the estimator has no callbacks.
 
     Parameters
     ----------
     estimator : estimator
     task_name : str
     n_subtasks : int
-        Largest number of tasks within this one.
+        Largest possible number of subtasks.
 
     Returns
     -------
@@ -97,15 +97,15 @@ def check_hyperparameters(estimator) -> None:
 
 
 def response_method(scorer) -> str | None:
-    """Return the method whose result a scorer of scikit-learn looks at; None of any other scorer."""
+    """Return the name of the method that a scikit-learn scorer calls; None for any other scorer."""
     return getattr(scorer, "_response_method", None)
 
 
 def metric(scorer) -> Callable:
-    """Return the function that a scorer of scikit-learn calls with labels and responses; else the scorer."""
+    """Return the metric that a scikit-learn scorer calls; for any other scorer, the scorer itself."""
     return getattr(scorer, "_score_func", scorer)
 
 
 def show_parameters(visual, estimator) -> None:
-    """Let a visual block show the table of parameters of an estimator."""
+    """Make a visual block show the table of an estimator's parameters."""
     visual.get_params, visual._get_params_html = estimator.get_params, estimator._get_params_html

@@ -1,4 +1,4 @@
-"""From hyperparameters to named layers, and stacks that the field knows by name."""
+"""Named layers from hyperparameters, and well-known architectures."""
 
 from numbers import Real
 
@@ -41,10 +41,10 @@ def compact_layers(
 ) -> NamedBlocks:
     """Build the stack that the compact hyperparameters describe.
 
-    A block for each entry of ``conv_layer_sizes``: convolution (padding "same"), normalization,
-    activation, pooling; then a dense layer with activation and dropout for each entry of
-    ``hidden_layer_sizes``. Pooling leaves out an axis that is smaller than the pool, and kernels are cut to
-    what an axis has of pixels, so that no weight meets padding alone.
+    Each entry of ``conv_layer_sizes`` gives a block: convolution (padding "same"), normalization, activation,
+    pooling. Each entry of ``hidden_layer_sizes`` gives a dense layer with activation and dropout. Pooling
+    skips an axis that is smaller than the pool. Kernels are cropped to ``2 * pixels - 1`` along each axis:
+    further weights would see nothing but padding.
 
     Parameters
     ----------
@@ -103,18 +103,18 @@ def compact_layers(
 
 
 def auto_conv_layer_sizes(image_shape: Shape, window: tuple[int, int] = (2, 2)) -> tuple[int, ...]:
-    """Return the filters of each block for images of a shape: the larger the image, the more blocks.
+    """Return the number of filters of each block: the larger the image, the more blocks.
 
-    As many blocks as the side that shrinks longest can be pooled and keep two pixels, but two at least and
-    five at most, of 32 filters in the first and twice as many in each that follows. Signals, images of one
-    row or column, get one block more, of 64 filters in the first two and twice as many in each two that
-    follow, for a pooling only halves them and a filter has a third of the weights.
+    There are as many blocks as poolings that leave at least two pixels along one axis, but two at least and
+    five at most. The first block has 32 filters, each further block twice as many. Signals (images of one row
+    or column) get one block more, with 64 filters in the first two and twice as many in each further pair:
+    pooling only halves them, and a filter has a third of the weights.
 
     Parameters
     ----------
     image_shape : tuple of (height, width, channels)
     window : pair of int, default=(2, 2)
-        What is pooled after each block; of one pixel, images stay as large as they are.
+        Height and width of the pooling windows; (1, 1) for no pooling.
 
     Examples
     --------
@@ -133,7 +133,7 @@ def auto_conv_layer_sizes(image_shape: Shape, window: tuple[int, int] = (2, 2)) 
 
 
 def n_poolings(length: int, window: int) -> int:
-    """Return how often a length can be divided by that of a window until fewer than two pixels would be left.
+    """Return how many times pooling can shrink a length and leave at least two pixels.
 
     Examples
     --------
@@ -147,7 +147,7 @@ def n_poolings(length: int, window: int) -> int:
 
 
 def _copy_of(activation):
-    """Return a copy of an activation that is a layer, so that none is shared; names are themselves."""
+    """Return a copy of an activation, since blocks must not share one layer; names pass unchanged."""
     return clone(activation, safe=False)
 
 
@@ -160,7 +160,7 @@ def _sizes(sizes, name):
 
 
 def explicit_layers(layers, parameter_names) -> NamedBlocks:
-    """Return copies of the layers that a user gave with their names, "passthrough" left out.
+    """Return copies of the user's layers with their names, without "passthrough".
 
     Parameters
     ----------
@@ -176,7 +176,7 @@ def explicit_layers(layers, parameter_names) -> NamedBlocks:
     Raises
     ------
     ValueError
-        As :func:`skcnn.layers.naming.check_layers`, or if a layer holds what cannot be copied.
+        If :func:`skcnn.layers.naming.check_layers` does, or a layer cannot be copied.
     """
     named = name_layers(layers)
     check_layers(layers, named, parameter_names)
@@ -194,7 +194,7 @@ def explicit_layers(layers, parameter_names) -> NamedBlocks:
 def complete_layers(
     layers: NamedBlocks, input_shape: Shape, n_outputs: int
 ) -> tuple[NamedBlocks, tuple[Node, ...]]:
-    """Add what a stack needs to end in scores: Flatten where images meet vectors, and the output layer.
+    """Add what a stack needs to end in scores: Flatten between images and vectors, and the output layer.
 
     Parameters
     ----------
@@ -212,7 +212,7 @@ def complete_layers(
     Raises
     ------
     ValueError
-        If a layer does not fit the shape that reaches it, or the last one is a softmax over a vector.
+        If a layer does not fit the shape of its input, or the last one is a softmax over a vector.
     """
     graph, source, complete = Graph(input_shape), 0, []
     flatten = None if any(name == "flatten" for name, _ in layers) else "flatten"
@@ -226,13 +226,13 @@ def complete_layers(
 
 
 def _check_end(graph, source):
-    """Raise a ValueError if a node gives the result of a softmax over a vector, dropped out or not."""
+    """Raise a ValueError if a stack ends in a softmax over a vector, with or without dropout after it."""
     node = graph.nodes[source]
     while isinstance(node.layer, Dropout):
         node = graph.nodes[node.inputs[0]]
     if isinstance(node.layer, Softmax) and len(node.output_shape) == 1:
         raise ValueError(
-            f"layer {node.name!r}: a softmax at the end is not needed, for the estimator adds the output "
+            f"layer {node.name!r}: a softmax at the end is redundant, since the estimator adds the output "
             "layer and its softmax; leave it out"
         )
 
@@ -279,29 +279,29 @@ def teaching_network(filters: int = 32, units: int = 500) -> NamedBlocks:
 
 
 def lenet5(activation: str | Activation | None = "tanh") -> NamedBlocks:
-    """Return LeNet-5, the network that read the cheques.
+    """Return LeNet-5, the classic network for handwritten digits.
 
     Parameters
     ----------
     activation : str, layer or None, default="tanh"
-        The activation after each layer: its name, or a layer, of which each gets a copy.
+        The activation after each layer: its name, or a layer, which is copied for each.
 
     Returns
     -------
     layers : list of (str, Block)
-        For images of at least 12x12 pixels. The first convolution pads, so that 28x28 pixels are what the
-        paper's 32x32 were.
+        For images of at least 12x12 pixels. The first convolution pads, so 28x28 pixels here correspond to
+        the paper's 32x32.
 
     Raises
     ------
     ValueError
-        If there is no such activation.
+        If the activation is unknown.
 
     Notes
     -----
-    The paper in outline: its pooling has trained factors, biases and an activation of its own, its activation
-    is a scaled tanh, its second convolution sees only some of the channels, and its output is one of radial
-    basis functions.
+    A simplified version. In the paper, pooling has trainable factors, biases and an activation of its own,
+    the activation is a scaled tanh, the filters of the second convolution see only some of the channels, and
+    the output layer computes radial basis functions.
 
     References
     ----------
@@ -315,7 +315,7 @@ def lenet5(activation: str | Activation | None = "tanh") -> NamedBlocks:
     >>> compile_nodes(lenet5()[:4], (28, 28, 1))[-1].output_shape
     (5, 5, 16)
     """
-    as_activation(activation)  # an error now rather than in fit
+    as_activation(activation)  # raises an error here rather than in fit
     return [
         ("conv1", Conv2D(6, 5, activation=_copy_of(activation))),
         ("pool1", AvgPool2D(2)),
@@ -329,18 +329,18 @@ def lenet5(activation: str | Activation | None = "tanh") -> NamedBlocks:
 def small_vgg(
     filters: tuple[int, ...] = (32, 64, 128), convolutions: int = 2, units: int = 256, dropout: float = 0.0
 ) -> NamedBlocks:
-    """Return a small VGG network: blocks of convolutions of 3x3 pixels, each ended by pooling.
+    """Return a small VGG network: blocks of 3x3 convolutions, with pooling at the end of each.
 
     Parameters
     ----------
     filters : tuple of int, default=(32, 64, 128)
         Filters of the convolutions of each block.
     convolutions : int, default=2
-        Convolutions of a block, each followed by batch normalization and ReLU.
+        Convolutions per block, each with batch normalization and ReLU after it.
     units : int, default=256
         Units of the hidden layer after the blocks.
     dropout : float, default=0.0
-        Share of these dropped in training, in [0, 1).
+        Share of these units that training drops, in [0, 1).
 
     Returns
     -------
@@ -356,7 +356,7 @@ def small_vgg(
     ----------
     Simonyan and Zisserman (2015), "Very deep convolutional networks for large-scale image recognition",
     ICLR.
-    Ioffe and Szegedy (2015), "Batch normalization", ICML, which the original did not have yet.
+    Ioffe and Szegedy (2015), "Batch normalization", ICML, for what the original network does not have.
 
     Examples
     --------
@@ -380,14 +380,14 @@ def small_vgg(
 
 
 def small_resnet(filters: tuple[int, ...] = (16, 32, 64), blocks: int = 1) -> NamedBlocks:
-    """Return a small residual network, of ``2 * len(filters) * blocks + 2`` layers with the output.
+    """Return a small residual network of ``2 * len(filters) * blocks + 2`` layers, the output included.
 
     Parameters
     ----------
     filters : tuple of int, default=(16, 32, 64)
         Filters of the convolutions of each stage. Each stage but the first halves height and width.
     blocks : int, default=1
-        Residual blocks of a stage; 3 with the default filters is the paper's network of 20 layers.
+        Residual blocks per stage. 3 blocks and the default filters give the paper's network of 20 layers.
 
     Returns
     -------
@@ -396,12 +396,12 @@ def small_resnet(filters: tuple[int, ...] = (16, 32, 64), blocks: int = 1) -> Na
     Raises
     ------
     ValueError
-        If filters or blocks are not integers >= 1, or there are no filters.
+        If filters or blocks are not integers >= 1, or ``filters`` is empty.
 
     References
     ----------
-    He, Zhang, Ren and Sun (2016), "Deep residual learning for image recognition", CVPR, section 4.2; where
-    shapes differ with projections, its option B.
+    He, Zhang, Ren and Sun (2016), "Deep residual learning for image recognition", CVPR, section 4.2, with
+    projections where shapes differ (option B).
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Is my layer's backward right? Analytic gradients against finite differences."""
+"""Is my layer's backward correct? Comparison of gradients with finite differences."""
 
 from numbers import Integral, Real
 
@@ -16,7 +16,7 @@ from skcnn.network.threads import worker_pool
 
 
 class _Front(Layer):
-    """Passes images on; the layer after it may write into them."""
+    """Copies its input; the layer after it may overwrite the copy."""
 
     def forward(self, params, X, unit, *, training, out):
         np.copyto(out, X)
@@ -27,7 +27,7 @@ class _Front(Layer):
 
 
 class _Witness(_Front):
-    """Notices if the layer after it writes into the images, which it must not when they are read later."""
+    """Notices if the layer after it overwrites its input, although the backward pass still reads it."""
 
     backward_reads = ("Y",)
     is_intact = True
@@ -77,30 +77,30 @@ def layer_gradient_error(
     weights : ndarray of shape (n_samples,), default=None
         Sample weights, for layers that use them.
     n_directions : int, default=3
-        Number of directions tried for the input and for the parameters.
+        Number of random directions for the input, and for the parameters.
     step : float, default=1e-5
-        Length of the finite difference.
+        Step of the finite differences.
     random_state : int, default=0
         Seed of parameters, samples and directions.
 
     Returns
     -------
     error : float
-        Below 1e-7 for a right gradient; around one for a wrong one, nan if the gradient is not finite.
+        Below 1e-7 for a correct gradient, around 1 for a wrong one, nan if the gradient is not finite.
 
     Raises
     ------
     ValueError
-        If a parameter is invalid, or the layer does not fit the shape, or writes into its input.
+        If a parameter is invalid, or the layer does not fit the shape or overwrites its input.
 
     Notes
     -----
     For a random linear function :math:`L` of the output and a random direction :math:`d` of unit
-    length, :math:`(L(x + \epsilon d) - L(x - \epsilon d)) / 2 \epsilon` is held against
+    length, :math:`(L(x + \epsilon d) - L(x - \epsilon d)) / 2 \epsilon` is compared with
     :math:`\nabla L \cdot d`. The error is relative to the larger of the two, or to the typical size of an
-    element of the gradient if that is larger still. The samples are cut into several shards and chunks,
-    so that a layer that keeps in itself or in scratch memory what belongs into kept memory fails, too. One
-    that ``works_in_place`` is checked over again where it overwrites its input.
+    element of the gradient if that is larger. The samples are cut into several shards and chunks, so the
+    check also fails if a layer stores in itself or in scratch memory what belongs into kept memory. A layer
+    that ``works_in_place`` is checked a second time, where it overwrites its input.
 
     Examples
     --------
@@ -129,12 +129,12 @@ def layer_gradient_error(
         for front in fronts
     ]
     if not witness.is_intact:
-        raise ValueError(f"{layer!r} writes into its input, which forward must leave as it is")
-    return float(np.max(errors))  # nan if one is
+        raise ValueError(f"{layer!r} writes into its input, which forward must not change")
+    return float(np.max(errors))  # nan if any error is
 
 
 def _check_weights(weights, n_samples):
-    """Return sample weights as an array; raise a ValueError if they are none."""
+    """Return sample weights as an array; raise a ValueError if they are invalid."""
     weights = np.asarray(weights)
     if weights.shape != (n_samples,) or weights.dtype.kind not in "buif":
         raise ValueError(f"weights must be {n_samples} numbers, got {kind_of(weights)}")
@@ -144,13 +144,13 @@ def _check_weights(weights, n_samples):
 
 
 def _gradient_error(layers, input_shape, *, n_samples, weights, n_directions, step, random_state):
-    """Return the largest error of the gradients of a stack; see :func:`layer_gradient_error`."""
+    """Return the largest error of the gradients of a stack, as :func:`layer_gradient_error` defines it."""
     rng = np.random.default_rng(random_state)
     if len(compile_nodes(layers, input_shape)[-1].output_shape) == 3:
         layers = [*layers, ("flatten", Flatten())]
     nodes = compile_nodes(layers, input_shape)
     network = init_network(nodes, dtype=np.float64, seed=random_state)
-    network.vector += 0.1 * rng.standard_normal(network.n_params)  # biases and shifts that are not zero
+    network.vector += 0.1 * rng.standard_normal(network.n_params)  # so that biases and shifts are not zero
     is_image = len(input_shape) == 3
     X = rng.standard_normal(
         (*input_shape[:2], n_samples, input_shape[2]) if is_image else (n_samples, *input_shape)
@@ -197,12 +197,12 @@ def loss_gradient_error(loss, *, n_samples: int = 7, n_outputs: int = 4, random_
     Returns
     -------
     error : float
-        Below 1e-7 for a right gradient.
+        Below 1e-7 for a correct gradient.
 
     Raises
     ------
     ValueError
-        If a parameter is invalid, or the loss returns no number.
+        If a parameter is invalid, or the loss does not return a number.
 
     Examples
     --------
@@ -227,7 +227,7 @@ def loss_gradient_error(loss, *, n_samples: int = 7, n_outputs: int = 4, random_
 
 
 def _direction_error(loss, values, gradient, rng, step):
-    """Return the error of a gradient in one random direction, relative to its length."""
+    """Return the relative error of a gradient in one random direction."""
     direction = rng.standard_normal(values.shape)
     direction /= np.linalg.norm(direction)
     original = values.copy()

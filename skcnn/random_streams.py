@@ -8,12 +8,12 @@ GOLDEN_GAMMA = np.uint64(0x9E3779B97F4A7C15)
 
 
 def splitmix64(state: np.ndarray) -> np.ndarray:
-    """Return the first number of SplitMix64 generators whose states are given.
+    """Return the first number of a SplitMix64 generator for each state.
 
     Parameters
     ----------
     state : ndarray of uint64
-        The k-th number comes from the state plus ``k * GOLDEN_GAMMA``, counted from zero.
+        Add ``k * GOLDEN_GAMMA`` to get the k-th number, counted from zero.
 
     Returns
     -------
@@ -28,9 +28,9 @@ def splitmix64(state: np.ndarray) -> np.ndarray:
 class RandomStreams:
     """Independent generators, one for each purpose and position.
 
-    A generator is a Philox counter-based generator. Its 128-bit key comes from the seed and
-    the purpose through :class:`numpy.random.SeedSequence`; its counter starts at the position, so
-    the numbers drawn at one position are the same whatever was drawn before, by whichever thread.
+    Each is a counter-based Philox generator. :class:`numpy.random.SeedSequence` derives its 128-bit key from
+    the seed and the purpose. Its counter starts at the position, so the numbers drawn there depend neither on
+    earlier draws nor on the thread.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ class RandomStreams:
         }
 
     def generator(self, purpose: str, *position: int) -> np.random.Generator:
-        """Return a fresh generator for up to three integers of position.
+        """Return a new generator for a purpose and a position.
 
         Parameters
         ----------
@@ -82,22 +82,22 @@ class RandomStreams:
     def uniforms(
         self, purpose: str, position: int, rows: np.ndarray, n_draws: int, *, lane: int = 0
     ) -> np.ndarray:
-        """Return uniform numbers for some rows, those of a row the same in whatever company it comes.
+        """Return uniform numbers for some rows; those of one row do not depend on the other rows.
 
-        Each row has a SplitMix64 generator of its own, whose seed is hashed from key, position, lane and
-        row, which is much faster than a Philox generator for each.
+        Each row has a SplitMix64 generator, whose seed is a hash of key, position, lane and row. This is much
+        faster than a Philox generator for each row.
 
         Parameters
         ----------
         purpose : str
             One of ``PURPOSES``.
         position : int
-            Such as the epoch.
+            For example the epoch.
         rows : ndarray of int, shape (n_rows,)
         n_draws : int
             Numbers for each row.
         lane : int, default=0
-            Of several uses at the same position.
+            Distinguishes several uses at the same position.
 
         Returns
         -------

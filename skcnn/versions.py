@@ -1,4 +1,4 @@
-"""Which versions an estimator was pickled with, and a warning where others read it."""
+"""The versions that pickled an estimator, and a warning if other versions unpickle it."""
 
 from typing import Any
 
@@ -23,9 +23,9 @@ def versions() -> str:
 
 
 class VersionedMixin:
-    """Pickles an estimator together with the versions in use, which scikit-learn does for its own alone.
+    """Adds the installed versions to pickles of an estimator, as scikit-learn does only for its own.
 
-    Estimators that other versions have pickled are read, with a
+    Unpickling an estimator of other versions works, with an
     :class:`~sklearn.exceptions.InconsistentVersionWarning`.
     """
 
