@@ -1,4 +1,4 @@
-"""The protocol of the ways to compute a convolution."""
+"""The protocol of the kernels that compute a convolution."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -10,13 +10,13 @@ from skcnn.kernels.windows import Windows
 
 
 class Memory(Protocol):
-    """Arrays that are allocated once."""
+    """Gives arrays that are allocated once and reused."""
 
     def __call__(self, name: str, shape: tuple[int, ...], dtype=None) -> np.ndarray:
-        """Return an array with whatever it contains."""
+        """Return the array of a name, without clearing it."""
 
     def workspace(self, make: Callable, *sizes: int):
-        """Return ``make(self, *sizes)``, arrays and views of them that are made once."""
+        """Return ``make(self, *sizes)``, arrays and views of them; ``make`` is called once."""
 
 
 class ConvolutionKernel(ABC):
@@ -27,13 +27,13 @@ class ConvolutionKernel(ABC):
     windows : Windows
     channels, filters : int
     groups : int
-        Number of groups of channels, and of filters that see one of them each.
+        Number of groups of channels; each filter sees the channels of one group.
     has_bias : bool
-        Whether a number is added to each result of a filter.
+        Whether each filter has a bias.
     """
 
     reads_images = True
-    """Whether the backward pass reads the images; else it is given None in their place."""
+    """Whether the backward pass reads the images; if not, it gets None instead."""
 
     def __init__(self, windows: Windows, channels: int, filters: int, groups: int, has_bias: bool):
         self.windows = windows
@@ -49,16 +49,16 @@ class ConvolutionKernel(ABC):
 
     @abstractmethod
     def scratch_size(self) -> int:
-        """Return the number of elements of scratch memory that one image takes."""
+        """Return the number of elements of scratch memory for one image."""
 
     @abstractmethod
     def prepare(self, weight: np.ndarray, bias: np.ndarray | None):
-        """Return weight and bias as the passes need them.
+        """Return weight and bias in the form that the passes need.
 
         Parameters
         ----------
         weight : ndarray of shape (kh, kw, channels / groups, filters)
-        bias : ndarray of shape (filters,), or None where there is none
+        bias : ndarray of shape (filters,), or None without bias
         """
 
     @abstractmethod
@@ -72,11 +72,11 @@ class ConvolutionKernel(ABC):
         prepared : object
             As returned by ``prepare``.
         out : ndarray of shape (out_height, out_width, n_images, filters)
-            C-contiguous; receives the result.
+            C-contiguous; receives the output.
         scratch : Memory
-            To use within the call.
+            Memory for this call.
         kept : Memory
-            To keep what ``backward`` can use.
+            Memory for what ``backward`` reads.
 
         Returns
         -------
@@ -107,11 +107,11 @@ class ConvolutionKernel(ABC):
         gradient : ndarray of shape ``gradient_shape``
             Receives the gradients of weight and bias, as ``gradients`` reads them.
         out : ndarray of the shape of X, or None
-            Receives the gradient of the images; None if it is not wanted.
+            Receives the gradient of the images; None if it is not needed.
         scratch : Memory
-            To use within the call.
+            Memory for this call.
         kept : Memory
-            As ``forward`` left it.
+            The same memory as in ``forward``.
 
         Returns
         -------
@@ -120,15 +120,15 @@ class ConvolutionKernel(ABC):
 
     @abstractmethod
     def gradients(self, total: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-        """Return what was collected.
+        """Return the gradients of weight and bias.
 
         Parameters
         ----------
         total : ndarray of shape ``gradient_shape``
-            The sum of what ``backward`` wrote.
+            Sum of what ``backward`` wrote.
 
         Returns
         -------
         weight : ndarray of shape (kh, kw, channels / groups, filters)
-        bias : ndarray of shape (filters,), or None where there is none
+        bias : ndarray of shape (filters,), or None without bias
         """

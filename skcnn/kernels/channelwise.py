@@ -6,8 +6,8 @@ import numpy as np
 def channelwise(ufunc: np.ufunc, X: np.ndarray, vector: np.ndarray, out: np.ndarray) -> np.ndarray:
     """Compute ``ufunc(X, vector)`` along whole rows of pixels.
 
-    Broadcasting a short vector over the last axis would leave numpy inner loops of a few elements; the
-    vector is repeated for a row of pixels instead.
+    If a short vector is broadcast over the last axis, numpy's inner loops are short and slow. So the vector
+    is repeated for a row of pixels.
 
     Parameters
     ----------

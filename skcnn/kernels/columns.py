@@ -11,24 +11,24 @@ from skcnn.kernels.reductions import channel_sums
 from skcnn.kernels.windows import PaddedImages
 
 PRODUCT_SIZE = 1_000_000
-"""Multiply-adds beyond which a product with few filters is cut: some BLAS libraries are up to twice as fast
-on small matrices with few columns, by measurement, and others do not mind."""
+"""Products with few filters are cut into pieces if they have more multiply-adds than this. By measurement,
+some BLAS libraries are up to twice as fast on small matrices with few columns, others equally fast."""
 
 FEW_FILTERS = 64
-"""Filters of a group up to which a product is cut; with more it gets slower, by measurement."""
+"""Products with more filters per group are not cut: by measurement, that is slower."""
 
 
 class ColumnsKernel(ConvolutionKernel):
-    """Convolution of any kind, as a product of the windows, one a column, with the filters.
+    """Convolution of any kind, as a matrix product of filters and windows, with one column per window.
 
-    Columns have shape (groups, channels / groups * kh * kw, out_height * out_width * n_images), and a last
-    row of ones for the bias. Channels come first so that the gather copies runs of ``out_width * n_images``
+    The columns have shape (groups, channels / groups * kh * kw, out_height * out_width * n_images), plus a
+    last row of ones for the bias. Channels come first, so the gather copies runs of ``out_width * n_images``
     elements.
     """
 
     @property
     def inputs(self):
-        """Number of pixels and channels that a filter sees."""
+        """Number of inputs of a filter: pixels times channels."""
         return self.channels // self.groups * prod(self.windows.size)
 
     @property
@@ -68,7 +68,7 @@ class ColumnsKernel(ConvolutionKernel):
         return out
 
     def backward(self, X, dY, prepared, gradient, out, scratch, kept):
-        columns = self._gather(X, scratch)  # once more: to keep them takes longer, by measurement
+        columns = self._gather(X, scratch)  # gathered again: by measurement, keeping them takes longer
         dY = self._results(dY, columns)
         if len(columns.bands) == 1:
             np.matmul(columns.bands[0], dY[0], out=gradient)
@@ -77,7 +77,7 @@ class ColumnsKernel(ConvolutionKernel):
             np.sum(np.matmul(columns.bands, dY, out=products), axis=0, out=gradient)
         if out is None:
             return None
-        gradients = columns.bands[:, :, : self.inputs]  # the columns themselves are done with
+        gradients = columns.bands[:, :, : self.inputs]  # overwrites the columns
         np.matmul(prepared[:, : self.inputs], dY.swapaxes(2, 3), out=gradients)
         return self._scatter(columns, out, scratch)
 
@@ -131,7 +131,7 @@ class ColumnsKernel(ConvolutionKernel):
         return columns
 
     def _scatter(self, columns, dX, scratch):
-        """Add every column back to the pixels it was gathered from, the adjoint of ``_gather``."""
+        """Add each column to the pixels that it was gathered from: the adjoint of ``_gather``."""
         images = scratch.workspace(self._images, dX.shape[2])
         images.padded.memory.fill(0)
         for (row, column), (rows, along) in zip(
@@ -143,7 +143,7 @@ class ColumnsKernel(ConvolutionKernel):
         return dX
 
     def _results(self, Y, columns):
-        """Return results as matrices, shape (n_bands, groups, pixels, filters / groups)."""
+        """Return the output as matrices, shape (n_bands, groups, pixels, filters / groups)."""
         by_group = Y.reshape(len(columns.bands), -1, self.groups, self.filters // self.groups)
         return by_group.swapaxes(1, 2)
 
@@ -164,7 +164,7 @@ class _Columns(NamedTuple):
     gathered: np.ndarray
     """The columns with the shape of the windows."""
     ones: np.ndarray
-    """The last row, which the bias is multiplied with; empty without one."""
+    """The last row, which multiplies the bias; empty without a bias."""
     bands: np.ndarray
     """The columns in bands along the height of the image, shape (n_bands, groups, rows, pixels)."""
 
@@ -178,7 +178,7 @@ class PointwiseKernel(ConvolutionKernel):
         return (self.channels + self.has_bias, self.filters)
 
     def scratch_size(self):
-        """Return the size of the pixels that are looked at, where they are not all."""
+        """Return the size of the copied pixels; nothing is copied if the strides are 1."""
         return self.channels * prod(self.windows.counts) * (self.windows.strides != (1, 1))
 
     def prepare(self, weight, bias):

@@ -1,4 +1,4 @@
-"""The choice between ways to compute a convolution."""
+"""The choice of the kernel that computes a convolution."""
 
 from functools import lru_cache
 
@@ -9,21 +9,21 @@ from skcnn.kernels.windows import Windows
 from skcnn.kernels.winograd import WinogradKernel
 
 WINOGRAD_CHANNELS = 16
-"""Channels from which on Winograd's algorithm is faster than gathering windows, by measurement."""
+"""Fewest channels, and fewest filters, for Winograd's algorithm; below, gathered windows are faster."""
 
 WINOGRAD_PIXELS = 4
-"""Results along each axis from which on it is, whole tiles or not."""
+"""Fewest outputs along each axis for Winograd's algorithm, by measurement; tiles may be incomplete."""
 
 
 @lru_cache(maxsize=1024)
 def convolution_kernel(
     windows: Windows, channels: int, filters: int, groups: int, has_bias: bool
 ) -> ConvolutionKernel:
-    """Return the fastest way to compute a convolution.
+    """Return the fastest kernel for a convolution.
 
-    Convolutions with a filter for each channel go position by position, those with windows of one pixel are
-    plain matrix products, and those with 3x3 windows one pixel apart go by Winograd's algorithm, where there
-    are enough channels and results to pay for its transforms. All others gather their windows.
+    Depthwise convolutions go position by position. Convolutions with windows of one pixel are plain matrix
+    products. Those with 3x3 windows one pixel apart use Winograd's algorithm if they have enough channels and
+    outputs to pay for its transforms. All others gather their windows.
 
     Parameters
     ----------

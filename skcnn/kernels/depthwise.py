@@ -1,4 +1,4 @@
-"""Convolution of each channel by itself, by one pass over the images for each position in the window."""
+"""Convolution of each channel by itself: one pass over the images for each position in the window."""
 
 from math import prod
 
@@ -23,7 +23,7 @@ class DepthwiseKernel(ConvolutionKernel):
         return self.filters // self.channels
 
     def scratch_size(self):
-        """Return the size of the products, and of the repeated channels where there are several filters."""
+        """Return the size of the products, and of the repeated channels if each has several filters."""
         repeated = prod(self.windows.image_size) * self.filters if self.multiplier > 1 else 0
         return prod(self.windows.counts) * self.filters + repeated
 
@@ -62,7 +62,7 @@ class DepthwiseKernel(ConvolutionKernel):
                 of_position.fill(0)
         if out is None:
             return None
-        dX = out if self.multiplier == 1 else X  # the repeated channels are done with
+        dX = out if self.multiplier == 1 else X  # overwrites the repeated channels
         dX.fill(0)
         for weight, (where, pixels) in zip(filters, self.windows.overlaps(), strict=True):
             products = self._products(dY[where].shape, scratch)
@@ -93,5 +93,5 @@ class DepthwiseKernel(ConvolutionKernel):
 
 
 def along_rows(weight: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Return the weights of the channels repeated along a row of pixels, which makes long inner loops."""
+    """Return the weights of the channels, repeated along a row of pixels to make inner loops long."""
     return np.tile(weight, prod(shape[1:3])).reshape(shape[1:])

@@ -1,6 +1,6 @@
-"""Pixels of images taken from elsewhere, and rectangles of pixels.
+"""Shifts and linear maps of images, and rectangles of pixels.
 
-Images are arrays of shape (height, width, n, channels), changed each in its own way.
+Images are arrays of shape (height, width, n, channels); each image has a shift, map or rectangle of its own.
 """
 
 from typing import Any
@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 FILLS = ("zeros", "edge", "reflect")
-"""What stands beyond the edge of an image: zeros, copies of the pixels at the edge, or the image mirrored."""
+"""What lies beyond the edge of an image: zeros, copies of the pixels at the edge, or the mirrored image."""
 
 
 def fold_into(positions: np.ndarray, size: int, fill: str) -> tuple[np.ndarray, np.ndarray | Any]:
-    """Return pixels along an axis in place of positions that may lie beyond it.
+    """Map positions along an axis, which may lie beyond it, to pixels.
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ def fold_into(positions: np.ndarray, size: int, fill: str) -> tuple[np.ndarray, 
     pixels : ndarray of int
         Each from 0 to size - 1.
     exists : ndarray of bool or None
-        For "zeros", whether a position lies on the axis; None for others.
+        For "zeros", whether a position lies on the axis; None for other fills.
 
     Examples
     --------
@@ -94,8 +94,8 @@ def warp(images: np.ndarray, matrices: np.ndarray, fill: str) -> np.ndarray:
     ----------
     images : ndarray of shape (height, width, n, channels)
     matrices : ndarray of shape (2, 2, n)
-        For each image the map from (row, column) of the result, counted from the center, to that of the
-        image.
+        For each image, the map from (row, column) in the result to (row, column) in the image, both relative
+        to the center.
     fill : {"zeros", "edge", "reflect"}
 
     Returns
@@ -124,11 +124,12 @@ def warp(images: np.ndarray, matrices: np.ndarray, fill: str) -> np.ndarray:
 
 
 def boxes(draws: np.ndarray, sizes: np.ndarray, image_size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Return rectangles around pixels that are drawn, without what lies beyond the image.
+    """Return rectangles around random pixels, clipped to the image.
 
     Parameters
     ----------
     draws : ndarray of shape (n, 2 or more)
+        Numbers from [0, 1), of which the first two choose the center.
     sizes : ndarray of int, shape (n, 2)
         Heights and widths.
     image_size : (height, width)
@@ -136,14 +137,14 @@ def boxes(draws: np.ndarray, sizes: np.ndarray, image_size: tuple[int, int]) -> 
     Returns
     -------
     start, stop : ndarray of int, shape (n, 2)
-        First row and column, and those after the last.
+        First row and column, and the row and column after the last.
     """
     start = np.floor(draws[:, :2] * image_size).astype(int) - sizes // 2
     return start.clip(0, image_size), (start + sizes).clip(0, image_size)
 
 
 def inside(bounds: tuple[np.ndarray, np.ndarray], image_size: tuple[int, int]) -> np.ndarray:
-    """Return which pixels lie in rectangles.
+    """Return which pixels lie inside the rectangles.
 
     Parameters
     ----------

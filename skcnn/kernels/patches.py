@@ -9,7 +9,7 @@ from skcnn.kernels.reductions import merge_moments
 
 
 def patches(X: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Return all patches of images that lie within them, one a row.
+    """Return all patches that lie within the images, one per row.
 
     Parameters
     ----------
@@ -20,8 +20,7 @@ def patches(X: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     Returns
     -------
     patches : ndarray of shape (n_positions * n, size[0] * size[1] * channels)
-        Pixels in row order, channels within a pixel; the patches of all images at one position follow each
-        other.
+        Rows are ordered by position, then by image; within a row, by pixel in row order, then by channel.
 
     Examples
     --------
@@ -42,7 +41,7 @@ def patch_moments(
     Parameters
     ----------
     chunks : iterable of (X, weights)
-        Images of shape (height, width, n, channels), and their weights, shape (n,), or None for equal ones.
+        Images of shape (height, width, n, channels), and their weights, shape (n,); None for equal weights.
     size : (int, int)
         Height and width of a patch.
 
@@ -50,12 +49,12 @@ def patch_moments(
     -------
     mean : ndarray of shape (n_values,), float64
     covariance : ndarray of shape (n_values, n_values), float64
-        Not finite where the squares of the values are not finite in the dtype of the images.
+        Not finite if squares of the values overflow in the dtype of the images.
 
     Notes
     -----
-    Products of a chunk are computed in the dtype of the images, about the mean of the first chunk, so that
-    little is lost where the mean is large; chunks are merged in float64.
+    The mean of the first chunk is subtracted before products are computed in the dtype of the images, so a
+    large mean costs little precision. Chunks are merged in float64.
     """
     total, mean, products = merge_moments(_chunk_moments(chunks, size))
     return mean, products / total
@@ -67,14 +66,14 @@ def _chunk_moments(chunks, size):
     for X, weights in chunks:
         rows = patches(X, size)
         if center is None:
-            center = rows[0] + (rows - rows[0]).mean(axis=0)  # exact where nothing varies
+            center = rows[0] + (rows - rows[0]).mean(axis=0)  # exact if all rows are equal
         rows = rows - center
         if weights is None:
             total, weighted = float(len(rows)), rows
         else:
             factors = np.tile(weights.astype(X.dtype), len(rows) // X.shape[2])
             total, weighted = float(factors.sum(dtype=np.float64)), rows * factors[:, np.newaxis]
-        if total:  # weights may vanish in the dtype
+        if total:  # weights may underflow to zero in the dtype
             offset = weighted.sum(axis=0, dtype=np.float64) / total
             products = (weighted.T @ rows).astype(np.float64)
             yield total, center + offset, products - total * np.outer(offset, offset)

@@ -1,6 +1,6 @@
 """Maximum and mean over windows: first along the width, then along the height.
 
-Both passes work on the first axis of arrays whose axes may be swapped, one pass for each position in a
+Both steps work on the first axis of arrays, whose axes may be swapped, with one pass for each position in a
 window.
 """
 
@@ -13,7 +13,7 @@ Positions = tuple[np.ndarray, np.ndarray]
 
 
 def max_pool_positions(memory: Memory, windows: Windows, n_images: int, channels: int) -> Positions:
-    """Return memory that tells where maxima are: along the width, then along the height."""
+    """Return memory for the positions of the maxima: along the width, then along the height."""
     height, width = windows.image_size[0], windows.counts[1]
     kinds = [bool if length <= 2 else np.min_scalar_type(length - 1) for length in windows.size]
     return (
@@ -25,7 +25,7 @@ def max_pool_positions(memory: Memory, windows: Windows, n_images: int, channels
 def max_pool_forward(
     X: np.ndarray, out: np.ndarray, positions: Positions | None, windows: Windows, scratch: Memory
 ) -> np.ndarray:
-    """Maximum of the pixels of every window that lie on the image.
+    """Compute the maximum of every window, without its padding.
 
     Parameters
     ----------
@@ -33,8 +33,8 @@ def max_pool_forward(
     out : ndarray of shape (out_height, out_width, n_images, channels)
         Receives the maxima.
     positions : (ndarray, ndarray) or None
-        Receive where the maxima are, arrays as of ``max_pool_positions``: for each window along the width,
-        the column of its first maximum, and for each window, the first row with its maximum. None in
+        Arrays from ``max_pool_positions``, which receive the positions of the maxima: for each window along
+        the width, the column of its first maximum; for each window, the first row with its maximum. None in
         prediction.
     windows : Windows
         Each with at least one pixel on the image.
@@ -54,13 +54,13 @@ def max_pool_forward(
 def max_pool_backward(
     dY: np.ndarray, positions: Positions, dX: np.ndarray, windows: Windows, scratch: Memory
 ) -> np.ndarray:
-    """Send the gradient of every window to its first maximum in row order.
+    """Pass the gradient of every window to its first maximum in row order.
 
     Parameters
     ----------
     dY : ndarray of shape (out_height, out_width, n_images, channels)
     positions : (ndarray, ndarray)
-        As written by max_pool_forward.
+        As ``max_pool_forward`` wrote them.
     dX : ndarray of shape (height, width, n_images, channels)
         Receives the gradient.
     windows : Windows
@@ -78,9 +78,9 @@ def max_pool_backward(
 
 
 def max_along(axis: int, windows: Windows, X, out, position, scratch) -> None:
-    """Write the maxima of windows along an axis into ``out``, and where they are into ``position``.
+    """Write the maxima of windows along an axis into ``out``, and their positions into ``position``.
 
-    The arrays have this axis of the image first.
+    This axis of the image is the first axis of the arrays.
     """
     overlaps = windows.overlaps_by_axis[axis]
     if windows.are_pairs[axis]:
@@ -102,7 +102,7 @@ def max_along(axis: int, windows: Windows, X, out, position, scratch) -> None:
 
 
 def max_along_backward(axis: int, windows: Windows, dY, position, dX, scratch) -> None:
-    """Send the gradients of windows along an axis to their maxima; the arrays have this axis first."""
+    """Pass the gradients of windows along an axis to their maxima; this axis is the first of the arrays."""
     overlaps = windows.overlaps_by_axis[axis]
     if windows.are_pairs[axis]:
         first, second = (dX[pixels] for _, pixels in overlaps)
@@ -126,7 +126,7 @@ def swap_axes(array: np.ndarray | None) -> np.ndarray | None:
 def average_pool_forward(
     X: np.ndarray, out: np.ndarray, areas: np.ndarray, windows: Windows, scratch: Memory
 ) -> np.ndarray:
-    """Sum of the pixels of every window that lie on the image, divided by its area.
+    """Compute the mean of every window: the sum of its pixels on the image, divided by its area.
 
     Parameters
     ----------
@@ -188,5 +188,5 @@ def sum_along_backward(dY, dX, overlaps) -> None:
 
 
 def _inverse_areas(areas, Y):
-    """Return the inverse areas, to multiply with an array of the layout of the result."""
+    """Return the inverse areas in a shape that broadcasts to images."""
     return (1 / areas).astype(Y.dtype)[:, :, np.newaxis, np.newaxis]

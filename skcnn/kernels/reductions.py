@@ -1,4 +1,4 @@
-"""Sums and moments over everything but the channels."""
+"""Sums and moments over all axes except the channels."""
 
 from collections.abc import Iterable
 
@@ -20,10 +20,10 @@ def row_sums(X: np.ndarray) -> np.ndarray:
 
 
 def channel_sums(X: np.ndarray) -> np.ndarray:
-    """Sum over all axes but the last.
+    """Sum over all axes except the last.
 
-    The rows of pixels are added first, by a product; what is left is short and summed in float64, so that
-    rounding errors stay small in float32.
+    First a matrix product adds the rows of pixels. The rest is short and is summed in float64, which keeps
+    rounding errors in float32 small.
 
     Parameters
     ----------
@@ -54,9 +54,9 @@ def image_sums(X: np.ndarray) -> np.ndarray:
 
 
 def near_one(weights: np.ndarray) -> np.ndarray:
-    """Return weights times a power of two, which is exact, so that the largest is at most one.
+    """Return weights times a power of two that makes the largest at most one, without rounding errors.
 
-    Weights that are too small beside the largest become zero.
+    Weights that are too small compared with the largest become zero.
 
     Examples
     --------
@@ -70,19 +70,19 @@ def near_one(weights: np.ndarray) -> np.ndarray:
 def merge_moments(
     parts: Iterable[tuple[float, np.ndarray, np.ndarray]],
 ) -> tuple[float, np.ndarray, np.ndarray]:
-    """Merge the moments of parts of some samples to those of all.
+    """Merge the moments of several parts of the samples into the moments of all samples.
 
     Parameters
     ----------
     parts : iterable of (total, mean, squares)
-        Total weight of a part, weighted mean of each channel, shape (channels,), and weighted sum of its
-        squared deviations from that, of the same shape; or such sums of the products of the deviations of
-        any two channels, shape (channels, channels).
+        Total weight of a part; weighted mean of each channel, shape (channels,); weighted sums of squared
+        deviations from the mean, shape (channels,), or of the products of the deviations of each two
+        channels, shape (channels, channels).
 
     Returns
     -------
     total, mean, squares
-        The same of all parts.
+        The same for all samples.
 
     References
     ----------

@@ -5,7 +5,7 @@ from functools import cached_property
 
 import numpy as np
 
-Pair = tuple[int, ...]  # of two: type checkers lose count of what is made in a loop over both axes
+Pair = tuple[int, ...]  # of two; type checkers cannot tell the length of a tuple made in a loop
 Padding = tuple[Pair, ...]
 
 
@@ -30,7 +30,7 @@ def span_of(size: Pair, dilation: Pair) -> Pair:
 
 
 def same_padding(image_size: Pair, span: Pair, strides: Pair) -> Padding:
-    """Return the zeros that give ``ceil(size / stride)`` windows, the odd one at the end.
+    """Return the padding that gives ``ceil(size / stride)`` windows, with the odd pixel at the end.
 
     >>> same_padding((5, 6), (3, 3), (2, 2))
     ((1, 1), (0, 1))
@@ -59,7 +59,7 @@ class Windows:
     padding : ((top, bottom), (left, right))
         Pixels around the image.
     counts : (int, int)
-        Number of windows along height and width; not positive where none fits.
+        Number of windows along height and width; not positive if none fits.
 
     Examples
     --------
@@ -86,10 +86,9 @@ class Windows:
 
     @cached_property
     def positions(self) -> list[tuple[slice, ...]]:
-        """For each position in a window in row order, the index of that pixel of all windows.
+        """For each position in a window, in row order, the index of the pixels there, one of each window.
 
-        Indexing the first two axes of a padded image with a pair of slices gives the ``counts`` pixels that
-        stand at this position, one of each window.
+        An index is a pair of slices for the first two axes of a padded image. It gives ``counts`` pixels.
         """
         return [
             tuple(
@@ -102,14 +101,14 @@ class Windows:
         ]
 
     def overlaps(self):
-        """Yield, for each position in a window in row order, the windows where it lies on the image.
+        """For each position in a window, in row order, yield the windows in which it lies on the image.
 
         Yields
         ------
         windows : (slice, slice)
             Index of these windows among the ``counts``.
         pixels : (slice, slice)
-            Index of their pixels at this position in the image without padding.
+            Index of their pixels at this position, in the image without padding.
         """
         along_height, along_width = self.overlaps_by_axis
         for rows in along_height:
@@ -118,9 +117,10 @@ class Windows:
 
     @cached_property
     def overlaps_by_axis(self) -> tuple[list[tuple[slice, slice]], ...]:
-        """For each position in a window along height and along width, the windows where it lies on the image.
+        """For height and for width, what ``overlaps`` yields along this axis alone.
 
-        Each is a pair of slices: these windows, and their pixels at this position.
+        Each list has a pair of slices for each position in a window: the windows in which it lies on the
+        image, and their pixels at this position.
         """
         return tuple(
             [self._overlap(axis, offset) for offset in range(length)] for axis, length in enumerate(self.size)
@@ -128,7 +128,7 @@ class Windows:
 
     @cached_property
     def are_pairs(self) -> tuple[bool, ...]:
-        """Whether windows along height and along width are pairs of neighbours, from the first pixel on."""
+        """Whether windows along height, and along width, are pairs of neighbours from the first pixel on."""
         return tuple(
             overlaps == [(slice(0, count), slice(offset, offset + 2 * count, 2)) for offset in range(2)]
             for overlaps, count in zip(self.overlaps_by_axis, self.counts, strict=True)
@@ -143,7 +143,7 @@ class Windows:
         return slice(first, stop), slice(start, start + (stop - first) * stride, stride)
 
     def areas(self, *, with_padding: bool) -> np.ndarray:
-        """Return the pixels of every window on the image or, with padding, on the padded image.
+        """Return the number of pixels of every window on the image or, with padding, on the padded image.
 
         Returns
         -------
@@ -176,10 +176,10 @@ def sliding_windows(
     ----------
     image_size, size, strides, dilation : (int, int)
     padding : {"valid", "same"}, int or pair
-        "valid" is none. "same" gives ``ceil(size / stride)`` windows and puts the odd pixel at the end. An
-        int pads all four sides; a pair has one entry an axis, an int or (before, after).
+        "valid": none. "same": as much as gives ``ceil(size / stride)`` windows, the odd pixel at the end. An
+        int pads all four sides. A pair has one entry per axis, an int or (before, after).
     ceil_mode : bool
-        Whether a last window may reach beyond the padding, as long as it does not begin beyond the image.
+        Whether the last window may reach beyond the padding, if it begins before the end of the image.
 
     Returns
     -------
@@ -205,7 +205,7 @@ class PaddedImages:
     Parameters
     ----------
     memory : ndarray of shape (top + height + bottom, left + width + right, ...)
-        Kept, and written to.
+        Kept and overwritten.
     padding : ((top, bottom), (left, right))
 
     Attributes
@@ -230,7 +230,7 @@ class PaddedImages:
         self._borders = [border for border in borders if border.size]
 
     def write(self, X: np.ndarray) -> np.ndarray:
-        """Copy images into the middle, clear the border, and return all of it."""
+        """Copy images into the middle, clear the border, and return the whole memory."""
         for border in self._borders:
             border.fill(0)
         np.copyto(self.inside, X)

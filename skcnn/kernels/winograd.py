@@ -1,12 +1,12 @@
 r"""Convolution with windows of 3x3 pixels by Winograd's algorithm F(4x4, 3x3).
 
-The image is cut into tiles of 6x6 pixels that overlap by two and give 4x4 results each. With tiles :math:`X`
-of a channel and filters :math:`W`,
+The image is cut into tiles of 6x6 pixels that overlap by two pixels. Each gives 4x4 outputs. With tiles
+:math:`X` of a channel and filters :math:`W`,
 
 .. math:: Y = A^T \left[\sum_c (G W_c G^T) \odot (B^T X_c B)\right] A,
 
-which takes 36 multiplications a channel and filter where the definition takes 144. The sum over channels is
-one matrix product for each of the 36 positions in a tile; the transforms are matrix products with long rows,
+which takes 36 multiplications per channel and filter, instead of 144 by definition. The sum over channels is
+one matrix product for each of the 36 positions in a tile. The transforms are matrix products with long rows,
 first along the height, then along the width. The gradients are the exact adjoints of these operations.
 
 References
@@ -26,7 +26,7 @@ from skcnn.kernels.reductions import channel_sums
 from skcnn.kernels.windows import PaddedImages
 
 RESULTS, PIXELS, OVERLAP = 4, 6, 2
-"""Results and pixels along each axis of a tile, and the pixels that it shares with the next one."""
+"""Outputs and pixels of a tile along each axis, and the pixels that it shares with the next tile."""
 
 PIXEL_TRANSFORM = np.array(
     [
@@ -53,15 +53,15 @@ RESULT_TRANSFORM = np.array(
     ],
     dtype=float,
 )
-""":math:`A^T`, which transforms products to the results of a tile along one axis."""
+""":math:`A^T`, which transforms products to the outputs of a tile along one axis."""
 
 
 class WinogradKernel(ConvolutionKernel):
     """Convolution with windows of 3x3 pixels one pixel apart, by products of transformed tiles and filters.
 
-    Transformed tiles and products have shape (6, 6, rows, columns, n_images * channels), with rows and
-    columns of tiles in an image. The bias is added to the products at position (1, 1), which :math:`A^T`
-    gives to all results of a tile with a factor of one.
+    Transformed tiles and products have shape (6, 6, rows, columns, n_images * channels), where an image has
+    rows times columns tiles. The bias is added to the products at position (1, 1), which :math:`A^T` adds to
+    all outputs of a tile with a factor of one.
     """
 
     reads_images = False
@@ -77,7 +77,7 @@ class WinogradKernel(ConvolutionKernel):
         return (PIXELS**2 * self.channels + self.has_bias, self.filters)
 
     def scratch_size(self):
-        """Return the size of the transformed tiles and products, and of what stands between, of one image."""
+        """Return the size of transformed tiles, products and half-transformed arrays of one image."""
         tile_size = PIXELS**2 * self.channels + PIXELS * (PIXELS + RESULTS) * self.filters
         return self.rows * self.columns * tile_size + 3 * prod(self.padded_size) * self.channels
 
@@ -87,7 +87,7 @@ class WinogradKernel(ConvolutionKernel):
         return transformed.reshape(PIXELS**2, self.channels, self.filters), bias
 
     def gradients(self, total):
-        """Return the gradients of weight and bias, the former by the adjoint of ``prepare``."""
+        """Return the gradients of weight, by the adjoint of ``prepare``, and of bias."""
         transformed = total[: PIXELS**2 * self.channels].reshape(PIXELS**2, -1)
         weight = transforms(total.dtype).filters.T @ transformed
         return weight.reshape(3, 3, self.channels, self.filters), total[-1] if self.has_bias else None
@@ -138,7 +138,7 @@ class WinogradKernel(ConvolutionKernel):
         return _Tiles(tiles.transpose(0, 2, 3, 1, 4), tiles.reshape(PIXELS**2, -1, self.channels))
 
     def _workspace(self, scratch, n_images):
-        """Return memory for what else the passes compute, and views of it."""
+        """Return the scratch memory of the passes, and views of it."""
         n_pixels, n_results = n_images * self.channels, n_images * self.filters
         tiling, whole_size = (self.rows, self.columns), (RESULTS * self.rows, RESULTS * self.columns)
         padded = scratch("padded", (*self.padded_size, n_pixels))
@@ -169,13 +169,13 @@ class WinogradKernel(ConvolutionKernel):
         )
 
     def _by_tile(self, whole):
-        """Return results as an array of shape (4, rows, columns, 4, n_images * filters)."""
+        """Return the output as an array of shape (4, rows, columns, 4, n_images * filters)."""
         tiles = whole.reshape(self.rows, RESULTS, self.columns, RESULTS, -1)
         return tiles.transpose(1, 0, 2, 3, 4)
 
 
 class _Tiles(NamedTuple):
-    """Views of the transformed tiles, which stay from the forward to the backward pass."""
+    """Views of the transformed tiles, which are kept for the backward pass."""
 
     by_tile: np.ndarray
     """Shape (6, rows, columns, 6, n_images * channels)."""
@@ -198,7 +198,7 @@ class _Workspace(NamedTuple):
     products_by_position: np.ndarray
     """The same, shape (36, rows * columns * n_images, filters)."""
     offsets: np.ndarray
-    """Those at position (1, 1), shape (rows * columns, n)."""
+    """The products at position (1, 1), shape (rows * columns, n)."""
     bias: np.ndarray
     """Shape (n_images, filters)."""
     results: np.ndarray
@@ -206,11 +206,11 @@ class _Workspace(NamedTuple):
     results_by_row: np.ndarray
     """The same, shape (6, 4, rows * columns * n)."""
     whole: PaddedImages | None
-    """Results and the rest of their last tiles; None where there is no rest."""
+    """The output with complete last tiles; None if it has no incomplete tiles."""
 
 
 class _Transforms(NamedTuple):
-    """The matrices in one dtype; that for filters works on both axes at once."""
+    """The matrices in one dtype; the one for filters transforms both axes at once."""
 
     pixels: np.ndarray
     filters: np.ndarray
@@ -248,7 +248,7 @@ class _OverlappingTiles:
         self._ends = scratch("ends", self._shared.shape)
 
     def add(self, transform, tiles):
-        """Transform tiles and write the sums of what overlaps, the adjoint of transforming ``tiles``."""
+        """Transform tiles and write them with their overlaps added: the adjoint of transforming ``tiles``."""
         np.matmul(transform[:RESULTS], tiles, out=self._first)
         self._end.fill(0)
         np.matmul(transform[RESULTS:], tiles, out=self._ends)
