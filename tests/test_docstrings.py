@@ -45,7 +45,7 @@ def test_layers_say_their_equation_and_shapes(layer):
     notes = layer.__doc__.partition("Notes\n")[2].partition("References\n")[0]
     assert notes
     assert "shape" in notes or "Input ``" in notes
-    assert ":math:" in notes or ".. math::" in notes or "result ``" in notes
+    assert ":math:" in notes or ".. math::" in notes or "output ``" in notes
 
 
 @each_piece

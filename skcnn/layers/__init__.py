@@ -1,4 +1,4 @@
-"""Layers of a network, one family a file."""
+"""Layers of a network, one file per family."""
 
 from skcnn.layers.activation import HardSigmoid, Sigmoid, Softmax, Softsign, Tanh
 from skcnn.layers.base import Activation, Block, ElementwiseActivation, Layer, MergingLayer

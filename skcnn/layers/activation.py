@@ -1,4 +1,4 @@
-"""Activations of limited range, and the names of all activations."""
+"""Bounded activations, and the names of all activations."""
 
 from numbers import Real
 
@@ -16,7 +16,7 @@ class Sigmoid(ElementwiseActivation):
 
     Notes
     -----
-    The shape stays. :math:`y = 1 / (1 + e^{-x})`, :math:`dy/dx = y (1 - y)`.
+    Keeps the shape. :math:`y = 1 / (1 + e^{-x})`, :math:`dy/dx = y (1 - y)`.
 
     References
     ----------
@@ -48,7 +48,7 @@ class Tanh(ElementwiseActivation):
 
     Notes
     -----
-    The shape stays. :math:`y = \tanh x`, :math:`dy/dx = 1 - y^2`.
+    Keeps the shape. :math:`y = \tanh x`, :math:`dy/dx = 1 - y^2`.
 
     References
     ----------
@@ -75,20 +75,20 @@ class Tanh(ElementwiseActivation):
 
 
 class HardSigmoid(ElementwiseActivation):
-    r"""Sigmoid of straight lines.
+    r"""Piecewise linear sigmoid.
 
     Parameters
     ----------
     alpha : float, default=0.16666666666666666
-        Slope of the line in the middle, positive: by default 1 / 6 as in PyTorch and Keras 3. That of ONNX
-        and Keras 2 is 0.2.
+        Slope of the line in the middle, positive. The default 1 / 6 is that of PyTorch and Keras 3; ONNX and
+        Keras 2 use 0.2.
     beta : float, default=0.5
-        Result for zero.
+        Output for zero.
 
     Notes
     -----
-    The shape stays. :math:`y = \min(\max(\alpha x + \beta, 0), 1)`, with derivative :math:`\alpha` where
-    the result is between 0 and 1, and 0 at both.
+    Keeps the shape. :math:`y = \min(\max(\alpha x + \beta, 0), 1)`, with derivative :math:`\alpha` for
+    :math:`0 < y < 1`, else 0.
 
     References
     ----------
@@ -121,7 +121,7 @@ class HardSigmoid(ElementwiseActivation):
         return np.clip(out, 0, 1, out=out)
 
     def slope(self, unit, out):
-        """Return ``alpha`` where the result is between 0 and 1, else 0."""
+        """Return ``alpha`` where the output is between 0 and 1, else 0."""
         below = np.less(unit.Y, 1, out=unit.scratch("below", out.shape))  # 1 or 0
         np.greater(unit.Y, 0, out=out)
         np.multiply(out, below, out=out)
@@ -129,11 +129,11 @@ class HardSigmoid(ElementwiseActivation):
 
 
 class Softsign(ElementwiseActivation):
-    r"""Sigmoid that nears its limits slowly.
+    r"""Sigmoid that approaches its limits slowly.
 
     Notes
     -----
-    The shape stays. :math:`y = x / (1 + |x|)`, :math:`dy/dx = (1 - |y|)^2`.
+    Keeps the shape. :math:`y = x / (1 + |x|)`, :math:`dy/dx = (1 - |y|)^2`.
 
     References
     ----------
@@ -165,11 +165,11 @@ class Softsign(ElementwiseActivation):
 class Softmax(Activation):
     r"""Softmax over the channels of each pixel, or over a vector.
 
-    Not for the end of a network: the estimator adds the output layer and the softmax of its loss.
+    Not for the end of a network: there the estimator adds the output layer and the softmax of the loss.
 
     Notes
     -----
-    The shape stays. :math:`y_c = e^{x_c} / \sum_k e^{x_k}`,
+    Keeps the shape. :math:`y_c = e^{x_c} / \sum_k e^{x_k}`,
     :math:`\partial L / \partial x_c = y_c (g_c - \sum_k g_k y_k)` for :math:`g = \partial L / \partial y`.
 
     References
@@ -225,18 +225,18 @@ ACTIVATIONS = {
 """Activations by the names that parameters take; "logistic" is scikit-learn's name."""
 
 LINEAR = (None, "identity")
-"""Values of an ``activation`` parameter that stand for none."""
+"""Values of an ``activation`` parameter that mean no activation."""
 
 
 def connect_with_activation(graph, name: str, layer: Layer, source: int) -> int:
-    """Add a layer and the activation that its ``activation`` parameter asks for.
+    """Add a layer and the activation of its ``activation`` parameter.
 
-    Parameters and result are those of :meth:`Block.connect`.
+    Parameters and return value are those of :meth:`Block.connect`.
 
     Raises
     ------
     ValueError
-        If there is no such activation.
+        If the activation is unknown.
     """
     node = graph.add(name, layer, source)
     return connect_activation(graph, name, layer.activation, node)
@@ -245,13 +245,13 @@ def connect_with_activation(graph, name: str, layer: Layer, source: int) -> int:
 def connect_activation(graph, name: str, activation, source: int) -> int:
     """Add the activation of a layer, given as in :func:`as_activation`, and return the last node.
 
-    The node is called after the layer and the activation, "conv1_relu"; an activation without a name of its
-    own goes by that of its class in lower case.
+    The node is named after the layer and the activation, "conv1_relu". An activation without a name has the
+    name of its class in lower case.
 
     Raises
     ------
     ValueError
-        If there is no such activation, or a hyperparameter of it is invalid.
+        If the activation is unknown or has an invalid hyperparameter.
     """
     layer = as_activation(activation)
     if layer is None:
@@ -262,7 +262,7 @@ def connect_activation(graph, name: str, activation, source: int) -> int:
 
 
 def as_activation(activation) -> Activation | None:
-    """Return the layer that an ``activation`` parameter asks for.
+    """Return the layer that an ``activation`` parameter stands for.
 
     Parameters
     ----------
@@ -271,12 +271,12 @@ def as_activation(activation) -> Activation | None:
     Returns
     -------
     layer : Activation or None
-        The layer that was given, a new one for a name, None for none.
+        The given layer, a new layer for a name, None for no activation.
 
     Raises
     ------
     ValueError
-        If there is no such activation.
+        If the activation is unknown.
     """
     if isinstance(activation, Activation):
         return activation

@@ -14,10 +14,10 @@ Params = dict[str, np.ndarray]
 
 
 class Block(BaseEstimator, ABC):
-    """Base class of what a stack is made of: layers, and containers of layers.
+    """Base class of the parts of a stack: layers, and containers of layers.
 
-    ``__init__`` only assigns, so a block is cloned, searched and pickled like any estimator. The valid
-    values of the hyperparameters stand in ``_parameter_constraints``, as in scikit-learn.
+    ``__init__`` only assigns, so a block is cloned, searched and pickled like any estimator. As in
+    scikit-learn, ``_parameter_constraints`` has the valid values of the hyperparameters.
     """
 
     _parameter_constraints: dict = {}
@@ -31,7 +31,7 @@ class Block(BaseEstimator, ABC):
 
     @abstractmethod
     def connect(self, graph, name: str, source: int) -> int:
-        """Add the nodes that this block stands for to the graph of a network.
+        """Add the nodes of this block to the graph of a network.
 
         Parameters
         ----------
@@ -39,12 +39,12 @@ class Block(BaseEstimator, ABC):
         name : str
             Name of the block in the stack.
         source : int
-            Node whose result the block takes.
+            Node whose output the block reads.
 
         Returns
         -------
         node : int
-            Node that gives the block's result.
+            Node that gives the block's output.
 
         Raises
         ------
@@ -56,28 +56,27 @@ class Block(BaseEstimator, ABC):
 class Layer(Block):
     """Base class of layers.
 
-    A layer holds hyperparameters and nothing else: its weights belong to the network and are passed
-    as ``params``, all that lives for one minibatch belongs to the ``unit`` of work. ``__init__`` only
-    assigns, and the valid values of the hyperparameters stand in ``_parameter_constraints``.
+    A layer holds hyperparameters and nothing else. Its weights belong to the network and are passed as
+    ``params``; all data of one minibatch belong to the ``unit`` of work. ``__init__`` only assigns, and
+    ``_parameter_constraints`` has the valid values of the hyperparameters.
 
-    Shapes given to and returned by :meth:`output_shape` are those of one sample: ``(h, w, c)`` for
-    images, ``(f,)`` for vectors. Arrays are C-contiguous, of shape ``(h, w, n, c)`` for n images and
-    ``(n, f)`` for n vectors, of which there is at least one: the executor refuses an empty minibatch.
+    :meth:`output_shape` gets and returns the shape of one sample: ``(h, w, c)`` for images, ``(f,)`` for
+    vectors. Arrays are C-contiguous, of shape ``(h, w, n, c)`` for n images and ``(n, f)`` for n vectors.
+    There is at least one: the executor refuses an empty minibatch.
 
-    The unit of work offers a layer
+    The unit of work offers
 
     - ``kept(name, shape, dtype=None)``: memory that keeps its contents from forward to backward,
     - ``scratch(name, shape, dtype=None)``: memory to use within one call,
-    - ``accumulator(name, shape)``: memory that is zero when the units of a shard begin their backward
-      pass and that they share until ``finish``,
-    - ``addend(name, shape)`` and ``add(name, addend)``: memory with any content to write what a unit adds
-      to an accumulator, which nothing else may touch in between, and its addition; spares passes over memory
-      where the accumulator is large,
+    - ``accumulator(name, shape)``: memory that the units of a shard share until ``finish``; it is zero when
+      their backward pass begins,
+    - ``addend(name, shape)``, then ``add(name, addend)``: uninitialized memory to write to, and its addition
+      to an accumulator, which nothing else may touch in between; saves passes over a large accumulator,
     - ``add_gradient(name, value)``: adds to the gradient of a parameter,
     - ``add_gradient_product(name, A, B)``: adds a matrix product to it,
     - ``X`` and ``Y``: in backward, the input and output, if named in ``backward_reads``,
-    - ``weights``: the sample weights of its rows, shape (n,), or None where all are equal,
-    - ``rng``: a random generator of its own for this step of training,
+    - ``weights``: the sample weights of its rows, shape (n,), or None if all are equal,
+    - ``rng``: the unit's own random generator for this step of training,
     - ``plan``, ``prepared`` and ``merged``: what ``plan``, ``prepare``, and ``merge`` or ``backward_merge``
       returned.
 
@@ -103,37 +102,36 @@ class Layer(Block):
     """Names of the buffers, such as running statistics, which training changes without a gradient."""
 
     count_params: tuple[str, ...] = ()
-    """Those of ``buffer_params`` that count: over minibatches they add up, where others are averaged."""
+    """Names of the ``buffer_params`` that count. Over minibatches they add up; the others are averaged."""
 
     constant_params: tuple[str, ...] = ()
     """Names of the parameters that training does not change, such as those that come from the data."""
 
     backward_reads: tuple[str, ...] = ()
-    """Which of "X" and "Y" backward reads; the others may be gone by then."""
+    """Which of "X" and "Y" ``backward`` reads; an array not named here may be overwritten before."""
 
     works_in_place = False
-    """Whether both passes may write their result over what they read: ``out`` may be X or dY itself, so an
-    element is not read again once the result at its place is written. Counts for the class that sets it, not
-    for those derived from it; see :meth:`declares`."""
+    """Whether both passes may overwrite what they read: ``out`` may be X or dY itself, so no pass may read an
+    element after it has written the output there. Derived classes do not inherit it; see :meth:`declares`."""
 
     is_random = False
-    """Whether training draws random numbers, so that the same step gives other results."""
+    """Whether training draws random numbers."""
 
     def __init_subclass__(cls, **options):
         super().__init_subclass__(**options)
         first = next(base for base in cls.__mro__ if vars(base).keys() & {"init_params", "param_shapes"})
-        if "param_shapes" not in vars(first):  # the shapes inherited are those of other parameters
+        if "param_shapes" not in vars(first):  # inherited shapes are those of other parameters
             cls.param_shapes = Layer.param_shapes
 
     def declares(self, flag: str) -> bool:
-        """Return whether a flag is set by the class itself: one derived from it may compute anything."""
+        """Return whether the class itself sets a flag: a derived class may compute anything."""
         return bool(vars(type(self)).get(flag, False))
 
     def connect(self, graph, name, source):
         return graph.add(name, self, source)
 
     def output_shape(self, input_shape: Shape) -> Shape:
-        """Return the shape of the result for one sample.
+        """Return the shape of the output for one sample.
 
         Parameters
         ----------
@@ -152,7 +150,7 @@ class Layer(Block):
         return input_shape
 
     def pixel_strides(self, input_shape: Shape) -> tuple[int, int]:
-        """Return the pixels of the input from one pixel of the result to the next, along height and width.
+        """Return the distance between neighbouring output pixels, in pixels of the input.
 
         Parameters
         ----------
@@ -161,7 +159,7 @@ class Layer(Block):
         Returns
         -------
         strides : (int, int)
-            By default what the shapes suggest, rounded up.
+            Along height and width. By default the ratio of the sizes, rounded up.
         """
         output_shape = self.output_shape(input_shape)
         if len(input_shape) != 3 or len(output_shape) != 3:
@@ -174,13 +172,13 @@ class Layer(Block):
         return self.backward_reads
 
     def init_params(self, input_shape: Shape, *, activation: "Activation | None", dtype, rng) -> Params:
-        """Return fresh parameters.
+        """Return initial parameters.
 
         Parameters
         ----------
         input_shape : tuple of int
         activation : Activation or None
-            The activation that the result goes into, whose ``gain`` gives the scale of the weights.
+            The activation after the layer, whose ``gain`` sets the scale of the weights.
         dtype : numpy.dtype
         rng : numpy.random.Generator
 
@@ -193,8 +191,8 @@ class Layer(Block):
     def param_shapes(self, input_shape: Shape) -> dict[str, Shape]:
         """Return the shapes of the parameters.
 
-        By default those of what ``init_params`` makes, also in a class that defines ``init_params`` alone. A
-        class that tells them without making any lets networks be looked at that there is no memory for.
+        By default, the shapes of what ``init_params`` returns, also in a class that defines ``init_params``
+        alone. With a method of its own, a layer that does not fit in memory can still be inspected.
 
         Parameters
         ----------
@@ -209,28 +207,28 @@ class Layer(Block):
         return {name: np.shape(value) for name, value in dict(params).items()}
 
     def init_from_data(self, params: Params, inputs) -> None:
-        """Set parameters by what the layer sees of the training data.
+        """Set parameters from the training data as they reach the layer.
 
-        Called once, before training: by ``fit``, or by the first ``partial_fit``, with the samples of that
+        Called once before training, by ``fit`` or by the first ``partial_fit``, with the samples of that
         call. Augmentation is not applied.
 
         Parameters
         ----------
         params : dict of str to ndarray
-            Written to.
+            Changed in place.
         inputs : iterable of (X, weights)
             The inputs of all training samples, some samples at a time: an array of shape (h, w, n, c) or
-            (n, f), and the sample weights, shape (n,), or None where all are equal. Computed when asked for.
+            (n, f), and the sample weights, shape (n,), or None if all are equal. Computed lazily.
 
         Raises
         ------
         ValueError
-            If the data are of no use for that. The layer's name is added.
+            If the data are not suitable. The network adds the layer's name.
         """
 
     @property
     def has_init_from_data(self) -> bool:
-        """Whether the class has an ``init_from_data`` of its own; only then is anything made for it."""
+        """Whether the class overrides ``init_from_data``; only then are its inputs computed."""
         return type(self).init_from_data is not Layer.init_from_data
 
     def multiply_adds(self, input_shape: Shape) -> int:
@@ -238,78 +236,78 @@ class Layer(Block):
         return 0
 
     def scratch_size(self, input_shape: Shape) -> int:
-        """Return the number of elements of scratch memory that one sample takes, beyond its result."""
+        """Return the number of elements of scratch memory for one sample, in addition to its output."""
         return 0
 
     def plan(self, input_shape: Shape):
-        """Work out what follows from the shape alone, the ``plan`` of all units; called once a network."""
+        """Return what depends on the shape alone, the ``plan`` of all units; called once for a network."""
 
     def prepare(self, params: Params, plan, *, training: bool):
-        """Compute what follows from the parameters, ``prepared`` of all units.
+        """Return what depends on the parameters alone, ``prepared`` of all units.
 
-        Called once a step of training, and for predictions when parameters of the layer have changed. Nothing
-        may be written to it.
+        Called once per step of training; for prediction, when the layer's parameters have changed. Units must
+        not change what it returns.
         """
 
     @property
     def prepares(self) -> bool:
-        """Whether the class has a ``prepare`` of its own."""
+        """Whether the class overrides ``prepare``."""
         return type(self).prepare is not Layer.prepare
 
     @abstractmethod
     def forward(self, params: Params, X, unit, *, training: bool, out: np.ndarray):
-        """Compute the result.
+        """Compute the output.
 
         Parameters
         ----------
         params : dict of str to ndarray
         X : ndarray of shape (h, w, n, c) or (n, f)
-            Not written to, unless it is ``out``; see ``works_in_place``.
+            Must not be changed, unless it is ``out``; see ``works_in_place``.
         unit : Unit
         training : bool
         out : ndarray
-            Where the result should go.
+            Memory for the output.
 
         Returns
         -------
         Y : ndarray
-            ``out``, or X itself where there is nothing to do; it is copied then.
+            ``out``, or X itself if there is nothing to do; then X is copied.
         """
 
     @abstractmethod
     def backward(self, params: Params, dY, unit, *, need_dX: bool, out: np.ndarray | None):
-        """Add the gradients of the parameters to the unit and return that of the input.
+        """Add the gradients of the parameters to the unit and return the gradient of the input.
 
         Parameters
         ----------
         params : dict of str to ndarray
         dY : ndarray of the shape of Y
-            Gradient of the loss with respect to the result; may be overwritten.
+            Gradient of the loss with respect to the output; may be overwritten.
         unit : Unit
             The unit of the forward pass.
         need_dX : bool
-            Whether anything reads the result; if not, None may be returned.
+            Whether dX is needed; if not, the layer may return None.
         out : ndarray of the shape of X, or None
-            Where the result should go; None where ``need_dX`` is false.
+            Memory for dX; None if ``need_dX`` is false.
 
         Returns
         -------
         dX : ndarray of the shape of X, or None
-            ``out`` or an overwritten dY.
+            ``out``, or dY itself.
         """
 
     def finish(self, params: Params, unit):
-        """Turn accumulators into gradients; called once a shard, after its last backward."""
+        """Turn accumulators into gradients; called once per shard, after its last ``backward``."""
 
 
 class MergingLayer(Layer):
-    """A layer whose result depends on the whole minibatch, such as batch normalization.
+    """A layer whose output depends on the whole minibatch, such as batch normalization.
 
-    In training its forward pass waits until every unit of the minibatch has given its ``statistics``
-    and ``merge`` has combined them, and its backward pass likewise. In prediction nothing is merged.
+    In training, ``forward`` waits until ``merge`` has combined the ``statistics`` of all units of the
+    minibatch, and ``backward`` waits for ``backward_merge``. In prediction nothing is merged.
 
-    In training the input is there for ``statistics`` alone, which leaves in buffers of the unit what the
-    other passes need of it; ``forward`` gets None in its place.
+    In training, only ``statistics`` gets the input. It keeps in the unit what the other passes need;
+    ``forward`` gets None instead.
     """
 
     @abstractmethod
@@ -318,7 +316,7 @@ class MergingLayer(Layer):
 
     @abstractmethod
     def merge(self, params: Params, partials: list, *, part: float | None = None):
-        """Combine partial statistics, given in an order that never changes.
+        """Combine partial statistics, which always come in the same order.
 
         Parameters
         ----------
@@ -326,16 +324,15 @@ class MergingLayer(Layer):
         partials : list
             What ``statistics`` returned.
         part : float, default=None
-            None: the minibatch stands for all samples. A number in (0, 1]: it is the small or one-sided chunk
-            of a stream, and so large a part of a usual minibatch. Then running statistics are to be used in
-            the place of its own.
+            None: the minibatch represents all samples. A number in (0, 1]: it is a small or one-sided chunk
+            of a stream, this fraction of a usual minibatch; running statistics then replace its own.
 
         Returns
         -------
         merged : object
             What ``forward`` and ``backward_statistics`` find in ``unit.merged``.
         buffers : dict of str to ndarray
-            New values of the ``buffer_params``, taken over when the step is complete.
+            New values of the ``buffer_params``, stored when the step is complete.
         """
 
     @abstractmethod
@@ -344,31 +341,31 @@ class MergingLayer(Layer):
 
     @abstractmethod
     def backward_merge(self, params: Params, merged, partials: list):
-        """Combine the partial statistics of the gradient, for ``backward`` to find in ``unit.merged``."""
+        """Return the combined statistics of the gradient, which ``backward`` finds in ``unit.merged``."""
 
 
 class JoiningLayer(Layer):
     """A layer with several inputs, which containers use to join their branches.
 
-    Where other layers get a shape or an array, it gets a tuple of them; ``backward`` gets a tuple of
-    ``out`` with None for what nothing reads, and returns a tuple. Weight sharing and graphs beyond
-    containers are not offered, so the class is not part of the public names.
+    It gets a tuple of shapes or arrays where other layers get one. In ``backward``, ``out`` is a tuple with
+    None for each gradient that is not needed, and the return value is a tuple. The class is not public:
+    weight sharing and graphs beyond containers are not supported.
     """
 
 
 class Activation(Layer):
-    """Base class of activations: the shape stays, and weights before it start with the scale it asks for."""
+    """Base class of activations. They keep the shape, and set the scale of initial weights before them."""
 
     name: str | None = None
-    """What the ``activation`` parameters of layers and of the estimator call it; None for one of your own."""
+    """Name in ``activation`` parameters of layers and of the estimator; None for a class of your own."""
 
     gain: float | None = None
-    """What keeps the scale of a signal: weights before the activation start normal, with a standard deviation
-    of ``gain / sqrt(fan_in)``, as in ``torch.nn.init.calculate_gain``. None: Glorot's start."""
+    """Factor that keeps the scale of a signal, as in ``torch.nn.init.calculate_gain``. Initial weights before
+    the activation are normal with standard deviation ``gain / sqrt(fan_in)``. None: Glorot initialization."""
 
     commutes_with_maximum = False
-    """Whether the maximum of some numbers may be taken before the activation: it never falls, and where it
-    gives equal results for different numbers its slope is zero, in floating point, too."""
+    """Whether a maximum may be taken before the activation instead of after it: the activation never falls,
+    and its slope is zero where different numbers give equal outputs, also in floating point."""
 
 
 class ElementwiseActivation(Activation):
@@ -376,7 +373,7 @@ class ElementwiseActivation(Activation):
 
     @abstractmethod
     def slope(self, unit, out: np.ndarray) -> np.ndarray:
-        """Write the derivative at what ``backward_reads`` names into ``out``, and return it."""
+        """Write the derivative into ``out`` and return it; the unit has what ``backward_reads`` names."""
 
     def backward(self, params, dY, unit, *, need_dX, out):
         slope = self.slope(unit, unit.scratch("slope", dY.shape))
@@ -397,7 +394,7 @@ def as_size(value, name: str) -> int:
 
 
 def as_pair(value, name: str) -> tuple[int, int]:
-    """Return a positive integer as a pair of equal ints; a pair of them, also an array, as a tuple.
+    """Return a positive integer, or a sequence or array of two of them, as a pair of ints.
 
     Raises
     ------
@@ -417,9 +414,9 @@ def is_integer(value) -> bool:
 
 
 def check_divides(groups: int, **totals: int) -> None:
-    """Raise a ValueError unless a number of groups divides each of some numbers of things.
+    """Raise a ValueError unless the number of groups divides all totals.
 
-    The message lists the numbers that would divide all of them.
+    The message lists the numbers that do.
     """
     for what, total in totals.items():
         if total % groups:
@@ -434,7 +431,7 @@ def check_divides(groups: int, **totals: int) -> None:
 
 
 def check_padding(value, *, names: tuple[str, ...] = ("same", "valid")) -> None:
-    """Raise a ValueError unless a padding is one of some names, an int or a pair of ints or pairs."""
+    """Raise a ValueError unless a padding is one of the names, an int >= 0, or a pair of ints or pairs."""
 
     def is_size(entry):
         return is_integer(entry) and entry >= 0

@@ -1,4 +1,4 @@
-"""Containers: layers made of layers. They become nodes of the network and are never run as such."""
+"""Containers: layers made of layers. The network has nodes for these layers, not for the containers."""
 
 from abc import abstractmethod
 
@@ -23,14 +23,14 @@ from skcnn.layers.reshape import Flatten
 
 
 def with_flatten(name: str, block: Block, input_shape, flatten: str | None = None) -> NamedBlocks:
-    """Return a block, after a Flatten where it takes vectors and an image reaches it.
+    """Return a block, with a Flatten before it if it takes vectors and its input is an image.
 
     Parameters
     ----------
     name : str
     block : Block
     input_shape : tuple of int
-        Shape of what reaches the block.
+        Shape of the block's input.
     flatten : str, default=None
         Name of the Flatten; None names it after the block.
     """
@@ -40,29 +40,29 @@ def with_flatten(name: str, block: Block, input_shape, flatten: str | None = Non
 
 
 def connect_in_turn(graph, blocks: NamedBlocks, source: int) -> int:
-    """Add blocks, each after the one before and a Flatten where one is needed; return the last node."""
+    """Add blocks one after another, with Flatten where needed; return the last node."""
     for name, block in blocks:
         source = graph.connect_all(with_flatten(name, block, graph.shape(source)), source)
     return source
 
 
 class Container(NamedPartsMixin, Block):
-    """Base class of containers: their layers are found by name, ``residual_1__conv2d_1__filters``."""
+    """Base class of containers; parameters of their layers are ``residual_1__conv2d_1__filters``."""
 
     @abstractmethod
     def connect(self, graph, name, source):
-        """Add the nodes of the layers; see :meth:`Block.connect`."""
+        """Add the nodes of the layers; parameters and return value are those of :meth:`Block.connect`."""
 
     @property
     def takes_vectors(self):
-        """Whether the layers that come first take vectors only."""
+        """Whether all layers that read the input take vectors only."""
         blocks = self._first_blocks()
         return bool(blocks) and all(block.takes_vectors for _, block in blocks)
 
     def stacks(self) -> list[list[tuple[str, object]]]:
-        """Return the stacks that read the input of the container side by side, entries with their names.
+        """Return the stacks that read the input of the container, as entries with names.
 
-        Tolerates anything, since parameters are not validated before ``fit``.
+        Accepts any value, since parameters are not validated before ``fit``.
         """
         return [self._entries(getattr(self, self._stack))]
 
@@ -79,7 +79,7 @@ class Container(NamedPartsMixin, Block):
         ]
 
     def _check_blocks(self, name):
-        """Return the layers under their names in the network, none where all are "passthrough"."""
+        """Check the stack; return its layers, without "passthrough", with their names in the network."""
         stack = getattr(self, self._stack)
         check_layers(stack, self._entries(stack), self.get_params(deep=False), parameter=self._stack)
         if not stack:
@@ -97,8 +97,7 @@ class Sequential(Container):
 
     Notes
     -----
-    Input of the shape that the first layer takes, result of the last layer's shape:
-    :math:`y = F_k(\dots F_2(F_1(x)))`.
+    Input of the first layer's shape, output of the last layer's shape: :math:`y = F_k(\dots F_2(F_1(x)))`.
 
     Examples
     --------
@@ -118,31 +117,31 @@ class Sequential(Container):
 
 
 def as_layer(entry):
-    """Return a list of layers as one layer, and anything else as it is."""
+    """Return a list of layers as one layer, and anything else unchanged."""
     return Sequential(entry) if isinstance(entry, list | tuple) else entry
 
 
 class Residual(Container):
-    r"""A branch of layers whose result is added to its input.
+    r"""A branch of layers whose output is added to its input.
 
     Parameters
     ----------
     layers : list or tuple
         The branch: layers, "passthrough" for none, or pairs of a name and one of these.
     projection : "auto", "passthrough", layer, list or tuple, default="auto"
-        What the input passes before the addition: a layer, layers one after another, or "passthrough" for
-        none. "auto": none where the shapes are equal, else a convolution of one pixel with the strides of the
-        branch, for vectors a dense layer; after it a copy of the last layer of the branch if that is a
-        normalization. The branch must not crop or pad then: along each axis it must give
-        ``ceil(size / stride)`` pixels, as ``padding="same"`` does.
+        Layers between the input and the addition: a layer, layers one after another, or "passthrough" for
+        none. "auto": none if the shapes are equal; else a 1x1 convolution with the strides of the branch, or
+        for vectors a dense layer, and after it a copy of the branch's last layer if that is a normalization.
+        For "auto" the branch must give ``ceil(size / stride)`` pixels along each axis, as ``padding="same"``
+        does.
     activation : str, layer or None, default=None
         The activation after the addition: its name, such as "relu", or a layer, such as ``LeakyReLU(0.2)``.
 
     Notes
     -----
-    Input ``(h, w, c)`` or ``(f,)``, result of the shape of the branch: :math:`y = F(x) + P x` with the
-    branch :math:`F` and the projection :math:`P`. A branch of nothing but "passthrough"
-    is the input itself, and the result twice the input.
+    Input ``(h, w, c)`` or ``(f,)``, output of the shape of the branch's output: :math:`y = F(x) + P x` with
+    the branch :math:`F` and the projection :math:`P`. If the branch is "passthrough" alone, the output is
+    twice the input.
 
     References
     ----------
@@ -209,19 +208,19 @@ class Residual(Container):
 
 
 def branch_strides(nodes, first: int, end: int) -> tuple[int, int]:
-    """Return the pixels of a branch's input from one pixel of its result to the next.
+    """Return the distance between neighbouring output pixels of a branch, in pixels of its input.
 
     Parameters
     ----------
     nodes : list of Node
     first, end : int
-        The first node of the branch and the one that gives its result.
+        The first node of the branch and the node that gives its output.
 
     Returns
     -------
     strides : (int, int)
-        Along height and width, the product of the strides of all layers on the way. Of ways that are joined,
-        the largest counts.
+        Along height and width, the product of the strides of all layers. Where paths join, the largest
+        product counts.
     """
     strides = {}
     for index in range(first, end + 1):
@@ -235,20 +234,20 @@ def branch_strides(nodes, first: int, end: int) -> tuple[int, int]:
 
 
 def projection_between(input_shape, branch_shape, strides, last_layer) -> dict[str, Block]:
-    """Return the layers by name that turn one shape into another, none where they are equal.
+    """Return the layers, by name, that turn one shape into another; none if the shapes are equal.
 
     Parameters
     ----------
     input_shape, branch_shape : tuple of int
     strides : (int, int)
-        Those of a branch on images, as :func:`branch_strides` gives them.
+        Strides of a branch on images, from :func:`branch_strides`.
     last_layer : Layer
         The last layer of the branch.
 
     Raises
     ------
     ValueError
-        If neither a convolution of one pixel with these strides nor a dense layer can do it.
+        If neither a 1x1 convolution with these strides nor a dense layer can do it.
     """
     if input_shape == branch_shape:
         return {}
@@ -276,7 +275,7 @@ def projection_between(input_shape, branch_shape, strides, last_layer) -> dict[s
 
 
 class Parallel(Container):
-    """Branches of layers that read the same input; their channels are put side by side.
+    """Branches of layers that read the same input; their output channels are concatenated.
 
     Parameters
     ----------
@@ -286,8 +285,8 @@ class Parallel(Container):
 
     Notes
     -----
-    Input ``(h, w, c)``, result ``(h', w', sum of the channels of the branches)``; the branches must agree in
-    height and width. For branches that end in vectors, result ``(sum of their lengths,)``.
+    Input ``(h, w, c)``, output ``(h', w', sum of the channels of the branches)``; the branches must agree in
+    height and width. If the branches end in vectors, output ``(sum of their lengths,)``.
 
     References
     ----------
@@ -344,11 +343,11 @@ class Parallel(Container):
 
 
 class Add(JoiningLayer):
-    """Sum of the results of several nodes of equal shape."""
+    """Sum of the outputs of several nodes of equal shape."""
 
     def output_shape(self, input_shape):
         if len(set(input_shape)) > 1:
-            raise ValueError(f"expected results of equal shape to add up, got {input_shape}")
+            raise ValueError(f"expected inputs of equal shape, got {input_shape}")
         return input_shape[0]
 
     def forward(self, params, X, unit, *, training, out):
@@ -363,7 +362,7 @@ class Add(JoiningLayer):
 
 
 class Concatenate(JoiningLayer):
-    """Results of several nodes side by side, along the channels."""
+    """Concatenation of the outputs of several nodes along the channels."""
 
     def output_shape(self, input_shape):
         if len(set(map(len, input_shape))) > 1:

@@ -1,4 +1,4 @@
-"""What methods of layers must return: a mistake in a class of one's own is named where it happens."""
+"""Checks of what layers declare and return, so that a mistake in a user's layer is named at once."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,21 +17,21 @@ ERRORS = (
     ZeroDivisionError,
     NotImplementedError,
 )
-"""What comes out of a layer that does not fit in memory or has a mistake in it."""
+"""Errors that a layer raises if it does not fit in memory or contains a mistake."""
 
 NAMES_OF_PARAMS = ("decayed_params", "buffer_params", "count_params", "constant_params")
 """Attributes that list names of parameters."""
 
 
 def name_error(error: Exception, label: str) -> Exception:
-    """Return one of ``ERRORS`` with a message that begins with what it comes out of."""
+    """Return one of ``ERRORS`` with a label, such as the layer's name, at the start of its message."""
     kind = next(kind for kind in ERRORS if isinstance(error, kind))
-    what = repr(error) if kind is LookupError else error  # a KeyError says nothing but the key
+    what = repr(error) if kind is LookupError else error  # the message of a KeyError is only the key
     return kind(f"{label}: {what}")
 
 
 def kind_of(value) -> str:
-    """Return what a value is, without its contents.
+    """Return the type of a value, for arrays also dtype and shape, without its contents.
 
     Examples
     --------
@@ -44,7 +44,7 @@ def kind_of(value) -> str:
 
 
 def check_declarations(layer: Layer, input_shape: Shape | Any) -> None:
-    """Raise a ValueError unless a layer says what can be of its parameters, what it reads and its costs."""
+    """Raise a ValueError unless a layer's names of parameters, its reads and its costs are valid."""
     declared = {name: getattr(layer, name) for name in NAMES_OF_PARAMS}
     declared["backward_reads"] = reads = layer.reads_in_backward(input_shape)
     for attribute, names in declared.items():
@@ -55,7 +55,7 @@ def check_declarations(layer: Layer, input_shape: Shape | Any) -> None:
     if layer.buffer_params and not isinstance(layer, MergingLayer):
         raise ValueError(
             f"buffer_params={layer.buffer_params!r} are for a MergingLayer, whose merge changes them; "
-            "what training does not change belongs into constant_params"
+            "put names of parameters that training does not change into constant_params"
         )
     for method in ("multiply_adds", "scratch_size"):
         size = getattr(layer, method)(input_shape)
@@ -70,7 +70,7 @@ def check_shape(shape, what: str) -> Shape:
     ----------
     shape : object
     what : str
-        Begins the message, "output_shape must return".
+        Start of the message, such as "output_shape must return".
 
     Raises
     ------
@@ -84,12 +84,12 @@ def check_shape(shape, what: str) -> Shape:
 
 
 def check_params(params) -> None:
-    """Raise a ValueError unless what ``init_params`` returned are arrays of real numbers by name."""
+    """Raise a ValueError unless ``init_params`` returned arrays of real numbers by name."""
     if not isinstance(params, Mapping):
         raise ValueError(f"init_params must return a dict of arrays by name, got {kind_of(params)}")
     for name, value in params.items():
         if not isinstance(name, str):
-            raise ValueError(f"init_params must name parameters by text, got {name!r}")
+            raise ValueError(f"init_params must return a dict with str keys, got {name!r}")
         if not isinstance(value, np.ndarray | np.generic) or value.dtype.kind not in "buif":
             raise ValueError(
                 f"init_params must return an array of real numbers as {name!r}, got {kind_of(value)}"
@@ -97,14 +97,14 @@ def check_params(params) -> None:
 
 
 def check_merged(result, buffer_params, params) -> None:
-    """Raise a ValueError unless what ``merge`` returned is a pair with a new value of each buffer.
+    """Raise a ValueError unless ``merge`` returned a pair with a new value of each buffer.
 
     Parameters
     ----------
     result : object
     buffer_params : tuple of str
     params : mapping of str to ndarray
-        The parameters that the layer has.
+        The layer's parameters.
     """
     if not isinstance(result, tuple) or len(result) != 2 or not isinstance(result[1], Mapping):
         raise ValueError(f"merge must return a pair (merged, buffers), buffers a dict, got {kind_of(result)}")
@@ -119,15 +119,15 @@ def check_merged(result, buffer_params, params) -> None:
 
 
 def check_array(value, like: np.ndarray, what: str) -> None:
-    """Raise a ValueError unless a value can be copied to where others look for it.
+    """Raise a ValueError unless a value can be copied into an array of the same shape.
 
     Parameters
     ----------
     value : object
     like : ndarray
-        Where it goes.
+        The array that it is copied into.
     what : str
-        Begins the message, "forward must return".
+        Start of the message, such as "forward must return".
     """
     fits = not isinstance(value, list | tuple) and np.shape(value) == like.shape
     if not fits or not np.can_cast(np.asarray(value).dtype, like.dtype, "same_kind"):

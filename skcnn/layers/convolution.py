@@ -15,7 +15,7 @@ from skcnn.layers.initializers import initial_weight, pass_channels_on
 
 
 class Convolution(Layer):
-    """Base class of convolutions: the geometry of the windows, the bias and the activation."""
+    """Base class of convolutions with windows, a bias and an activation."""
 
     decayed_params: tuple[str, ...] = ("weight",)
     initial_weight = "random"
@@ -23,11 +23,11 @@ class Convolution(Layer):
 
     @abstractmethod
     def filter_count(self, channels):
-        """Return the number of channels of the result; raise a ValueError where there can be none."""
+        """Return the number of output channels; raise a ValueError if it is invalid."""
 
     @abstractmethod
     def group_count(self, channels):
-        """Return the number of groups of channels, and of filters that see one of them each."""
+        """Return the number of groups of channels; each filter sees the channels of one group."""
 
     @abstractmethod
     def weight_shape(self, channels):
@@ -62,7 +62,7 @@ class Convolution(Layer):
         )
 
     def reads_in_backward(self, input_shape):
-        """Return "X", unless the kernel keeps what it needs of it."""
+        """Return "X", unless the kernel keeps what it needs."""
         return ("X",) if self._kernel(input_shape).reads_images else ()
 
     def init_params(self, input_shape, *, activation, dtype, rng):
@@ -88,7 +88,7 @@ class Convolution(Layer):
         return shapes | {"bias": (self.filter_count(channels),)} if self.use_bias else shapes
 
     def multiply_adds(self, input_shape):
-        """Return one for each result, pixel of a window and channel that a filter sees."""
+        """Return one for each output, pixel of a window and channel that a filter sees."""
         kernel = self._kernel(input_shape)
         return prod(kernel.windows.counts) * prod(self.weight_shape(input_shape[2]))
 
@@ -116,20 +116,20 @@ class Convolution(Layer):
         return dX
 
     def finish(self, params, unit):
-        """Turn what was collected into the gradients of weight and bias."""
+        """Turn the accumulated total into the gradients of weight and bias."""
         weight, bias = unit.plan.gradients(unit.accumulator("total", unit.plan.gradient_shape))
         unit.add_gradient("weight", weight.reshape(params["weight"].shape))
         if bias is not None:
             unit.add_gradient("bias", bias)
 
     def scale_and_shift(self, params, factor, offset):
-        """Return a layer and parameters that give the result of this one times a factor plus an offset.
+        """Return a layer and parameters that give this layer's output times a factor plus an offset.
 
         Parameters
         ----------
         params : dict of str to ndarray
         factor, offset : ndarray of shape (c,)
-            One number for each channel of the result.
+            One number for each output channel.
 
         Returns
         -------
@@ -138,7 +138,7 @@ class Convolution(Layer):
         params : dict of str to ndarray
             New arrays, of the dtype of the weight.
         """
-        layer = copy(self)  # a clone would do, but looks at signatures for longer than all else takes here
+        layer = copy(self)  # clone inspects signatures, which takes longer than all the rest
         layer.use_bias = True
         old = params["weight"]
         weight = np.empty_like(old)
@@ -148,7 +148,7 @@ class Convolution(Layer):
         return layer, {"weight": weight, "bias": bias.astype(weight.dtype)}
 
     def _kernel(self, input_shape):
-        """Return the way to compute the convolution of images of a shape."""
+        """Return the kernel for images of a shape."""
         channels = input_shape[2]
         return convolution_kernel(
             self.windows(input_shape[:2]),
@@ -165,39 +165,38 @@ class Conv2D(Convolution):
     Parameters
     ----------
     filters : int
-        Number of filters, the channels of the result.
+        Number of filters, which is the number of output channels.
     kernel_size : int or pair of int, default=3
         Height and width of a filter, in pixels.
     strides : int or pair of int, default=1
         Distances between neighbouring windows along height and width, in pixels.
     padding : {"same", "valid"}, int or pair, default="same"
         Zeros around the image. "valid": none. "same": as many as give ``ceil(size / stride)``
-        results, the odd one at the end, as in Keras. An int: that many on all four sides. A pair:
+        outputs, the odd one at the end, as in Keras. An int: that many on all four sides. A pair:
         one entry for height and one for width, each an int or a pair (before, after).
     dilation : int or pair of int, default=1
         Distances between neighbouring pixels of a window along height and width, in pixels.
     groups : int, default=1
-        Number of groups of neighbouring channels, and of filters that see one of them each; must divide
-        both numbers.
+        Number of groups of neighbouring channels; each filter sees the channels of one group. Must divide the
+        number of channels and the number of filters.
     activation : str, layer or None, default=None
         The activation that follows: its name, such as "relu", or a layer, such as ``LeakyReLU(0.2)``.
     use_bias : bool, default=True
-        Whether to add a bias to each channel. Not needed before batch normalization.
+        Whether to add a bias to each output channel. Not needed before batch normalization.
     initial_weight : {"random", "identity"}, default="random"
-        What training starts from. "random": numbers whose scale follows from the activation after the
-        layer. "identity": in each group, filter i begins by giving channel i as it is, as far as there are
-        channels; further filters are random. With ``padding="same"`` the image stays in its place, but for
-        dilated windows of an even size.
+        "random": random weights, whose scale depends on the activation after the layer. "identity": in each
+        group, filter i initially returns channel i unchanged; filters beyond the number of channels are
+        random. With ``padding="same"`` the image is not shifted, except by dilated windows of even size.
 
     Notes
     -----
-    Input ``(h, w, c)``, result ``(h', w', filters)``, parameters ``weight`` of shape
+    Input ``(h, w, c)``, output ``(h', w', filters)``, parameters ``weight`` of shape
     ``(kh, kw, c / groups, filters)`` and ``bias`` of shape ``(filters,)``:
 
     .. math:: y_{ijf} = b_f + \sum_{u, v, c} x_{i s + u d, j s + v d, c} \, w_{uvcf}
 
     with strides :math:`s`, dilation :math:`d` and :math:`x` padded; the sum is over the channels of the
-    filter's group. Like in all libraries of this field, a cross-correlation.
+    filter's group. As in other libraries, this is a cross-correlation.
 
     References
     ----------
@@ -207,7 +206,7 @@ class Conv2D(Convolution):
     Krizhevsky, Sutskever and Hinton (2012), "ImageNet classification with deep convolutional neural
     networks", NIPS, for groups.
     Jordan (2024), "94% on CIFAR-10 in 3.29 seconds on a single GPU", arXiv:2404.00498, section 3.3, for
-    the start from the identity.
+    the initial identity.
 
     Examples
     --------
@@ -276,16 +275,16 @@ class DepthwiseConv2D(Convolution):
     activation : str, layer or None, default=None
         The activation that follows: its name, such as "relu", or a layer, such as ``LeakyReLU(0.2)``.
     use_bias : bool, default=True
-        Whether to add a bias to each channel of the result.
+        Whether to add a bias to each output channel.
 
     Notes
     -----
-    Input ``(h, w, c)``, result ``(h', w', c * depth_multiplier)``, parameters ``weight`` of shape
+    Input ``(h, w, c)``, output ``(h', w', c * depth_multiplier)``, parameters ``weight`` of shape
     ``(kh, kw, c, depth_multiplier)`` and ``bias``:
 
     .. math:: y_{i, j, c m + k} = b_{c m + k} + \sum_{u, v} x_{i s + u d, j s + v d, c} \, w_{uvck}
 
-    with :math:`m` filters a channel, strides :math:`s`, dilation :math:`d` and :math:`x` padded. It equals
+    with :math:`m` filters per channel, strides :math:`s`, dilation :math:`d` and :math:`x` padded. It equals
     :class:`Conv2D` with as many groups as channels.
 
     References

@@ -22,8 +22,8 @@ class Dense(Layer):
 
     Notes
     -----
-    Input ``(f,)``, result ``(units,)``, parameters ``weight`` of shape ``(f, units)`` and ``bias`` of
-    shape ``(units,)``: :math:`y = x W + b`. The estimator flattens images before the first one.
+    Input ``(f,)``, output ``(units,)``, parameters ``weight`` of shape ``(f, units)`` and ``bias`` of
+    shape ``(units,)``: :math:`y = x W + b`. The estimator flattens images before the first dense layer.
 
     References
     ----------

@@ -18,8 +18,8 @@ class Dropout(Layer):
 
     Notes
     -----
-    The shape stays. :math:`y = x m / (1 - p)` with :math:`m \sim \mathrm{Bernoulli}(1 - p)`, so that
-    the expectation stays too.
+    Keeps the shape. :math:`y = x m / (1 - p)` with :math:`m \sim \mathrm{Bernoulli}(1 - p)`, which keeps
+    the expectation.
 
     References
     ----------
@@ -62,7 +62,7 @@ class Dropout(Layer):
 class SpatialDropout2D(Layer):
     r"""Zero a random share of the channels of each image in training; do nothing in prediction.
 
-    Neighbouring pixels of a channel are alike, so dropping them one by one takes little away.
+    Neighbouring pixels of a channel are similar, so dropping single pixels removes little information.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ class SpatialDropout2D(Layer):
 
     Notes
     -----
-    The shape ``(h, w, c)`` stays. :math:`y_{ijc} = x_{ijc} m_c / (1 - p)` with
+    Keeps the shape ``(h, w, c)``. :math:`y_{ijc} = x_{ijc} m_c / (1 - p)` with
     :math:`m_c \sim \mathrm{Bernoulli}(1 - p)`.
 
     References

@@ -1,4 +1,4 @@
-"""Activations that multiply a number by a gate between zero and one that depends on it."""
+"""Activations that multiply their input by a gate between zero and one, a function of the input."""
 
 import math
 
@@ -14,7 +14,7 @@ class SiLU(ElementwiseActivation):
 
     Notes
     -----
-    The shape stays. :math:`y = x \sigma(x)`, with :math:`\sigma(x) = 1 / (1 + e^{-x})` and derivative
+    Keeps the shape. :math:`y = x \sigma(x)`, with :math:`\sigma(x) = 1 / (1 + e^{-x})` and derivative
     :math:`\sigma(x) (1 + x (1 - \sigma(x)))`.
 
     References
@@ -52,11 +52,11 @@ class GELU(ElementwiseActivation):
     Parameters
     ----------
     approximate : {"none", "tanh"}, default="none"
-        Whether to compute the approximation by a hyperbolic tangent that some networks were trained with.
+        "tanh": an approximation by a hyperbolic tangent, with which some networks were trained.
 
     Notes
     -----
-    The shape stays. :math:`y = x \Phi(x)`, with :math:`\Phi` the distribution function of the normal
+    Keeps the shape. :math:`y = x \Phi(x)`, with :math:`\Phi` the distribution function of the normal
     distribution and :math:`\varphi` its density; derivative :math:`\Phi(x) + x \varphi(x)`.
 
     The approximation is :math:`y = x (1 + \tanh u) / 2 = x \sigma(2 u)` for
@@ -94,7 +94,7 @@ class GELU(ElementwiseActivation):
         return self._tanh_slope(unit, out) if self.approximate == "tanh" else self._normal_slope(unit, out)
 
     def _normal_slope(self, unit, out):
-        density = np.clip(unit.X, -40, 40, out=unit.scratch("density", out.shape))  # zero beyond, in float64
+        density = np.clip(unit.X, -40, 40, out=unit.scratch("density", out.shape))  # beyond, it is zero
         np.multiply(density, density, out=density)
         np.multiply(density, -0.5, out=density)
         np.exp(density, out=density)
@@ -103,7 +103,7 @@ class GELU(ElementwiseActivation):
         return np.add(ndtr(unit.X, out=out), density, out=out)
 
     def _tanh_gate(self, X, unit, out):
-        clipped = np.clip(X, -40, 40, out=unit.scratch("clipped", X.shape))  # zero or one beyond
+        clipped = np.clip(X, -40, 40, out=unit.scratch("clipped", X.shape))  # beyond, the gate is zero or one
         np.multiply(clipped, clipped, out=out)
         np.multiply(out, self._CUBIC, out=out)
         np.add(out, 1, out=out)
@@ -125,11 +125,11 @@ class GELU(ElementwiseActivation):
 
 
 class HardSwish(ElementwiseActivation):
-    r"""Swish with a gate of straight lines.
+    r"""Swish with a piecewise linear gate.
 
     Notes
     -----
-    The shape stays. :math:`y = x \min(\max(x + 3, 0), 6) / 6`; derivative 0 up to -3, 1 from 3 on and
+    Keeps the shape. :math:`y = x \min(\max(x + 3, 0), 6) / 6`; derivative 0 up to -3, 1 from 3 on and
     :math:`(2 x + 3) / 6` between.
 
     References
@@ -166,11 +166,11 @@ class HardSwish(ElementwiseActivation):
 
 
 class Mish(ElementwiseActivation):
-    r"""Number times the hyperbolic tangent of its softplus.
+    r"""Input times the hyperbolic tangent of its softplus.
 
     Notes
     -----
-    The shape stays. :math:`y = x t` with :math:`t = \tanh(\log(1 + e^x))`, and derivative
+    Keeps the shape. :math:`y = x t` with :math:`t = \tanh(\log(1 + e^x))`, and derivative
     :math:`t + x (1 - t^2) \sigma(x)`.
 
     References

@@ -1,4 +1,4 @@
-"""Initial weights whose scale follows from the activation after the layer."""
+"""Initial weights, whose scale depends on the activation after the layer."""
 
 import math
 from numbers import Real
@@ -15,7 +15,7 @@ def initial_weight(
     dtype: np.dtype,
     rng: np.random.Generator,
 ) -> np.ndarray:
-    r"""Draw a weight array: normal with the deviation that a gain asks for, else Glorot uniform.
+    r"""Draw initial weights: normal with a scale set by the gain, or Glorot uniform without a gain.
 
     Parameters
     ----------
@@ -24,10 +24,9 @@ def initial_weight(
     fan_in, fan_out : int
         Number of inputs that an output sums over, and of outputs that an input reaches.
     gain : float or None
-        Of the activation that the output goes into, see :attr:`skcnn.layers.Activation.gain`; None where
-        there is none.
+        :attr:`skcnn.layers.Activation.gain` of the activation after the layer; None without one.
     dtype : numpy.dtype
-        Type of the result; the draws are in float64, so float32 and float64 networks start alike.
+        Dtype of the weights. Draws are in float64, so float32 and float64 networks start with equal weights.
     rng : numpy.random.Generator
         Source of randomness.
 
@@ -38,14 +37,15 @@ def initial_weight(
     Raises
     ------
     ValueError
-        If the gain is no positive number.
+        If the gain is not a positive finite number.
     MemoryError
-        If there is no memory for so many weights.
+        If there is not enough memory for the weights.
 
     Notes
     -----
-    With a gain :math:`g`: :math:`N(0, g^2 / n_{in})`, which is He's start for :math:`g = \sqrt 2` and LeCun's
-    for :math:`g = 1`. Glorot: :math:`U(-b, b)` with :math:`b = \sqrt{6 / (n_{in} + n_{out})}`.
+    With a gain :math:`g`: :math:`N(0, g^2 / n_{in})`, which is He initialization for :math:`g = \sqrt 2` and
+    LeCun initialization for :math:`g = 1`. Glorot initialization: :math:`U(-b, b)` with
+    :math:`b = \sqrt{6 / (n_{in} + n_{out})}`.
 
     References
     ----------
@@ -64,7 +64,7 @@ def initial_weight(
     0.1
     """
     if gain is not None and not (isinstance(gain, Real) and 0 < gain < math.inf):
-        raise ValueError(f"the gain of the activation after it must be a number > 0 or None, got {gain!r}")
+        raise ValueError(f"the gain of its activation must be None or a finite number > 0, got {gain!r}")
     try:
         if gain is None:
             bound = math.sqrt(6.0 / (fan_in + fan_out))
@@ -72,20 +72,20 @@ def initial_weight(
         else:
             weight = rng.standard_normal(shape) * (gain / math.sqrt(fan_in))
         return weight.astype(dtype)
-    except (MemoryError, ValueError, OverflowError) as error:  # the last two where a size has too many digits
+    except (MemoryError, ValueError, OverflowError) as error:  # the last two if a size is too large for numpy
         raise MemoryError(f"no memory for {math.prod(shape):,} weights, of shape {shape}") from error
 
 
 def pass_channels_on(weight: np.ndarray, groups: int = 1) -> None:
-    """Let filter i of a convolution give channel i of those that it sees, in place.
+    """Set weights, in place, with which filter i of a convolution returns channel i of its inputs.
 
     Parameters
     ----------
     weight : ndarray of shape (kh, kw, channels, filters), C-contiguous
-        As many filters as channels, or all where there are fewer, get one at the center of the window and
-        zeros elsewhere; further ones stay as they are.
+        One filter for each channel gets a one at the center of the window and zeros elsewhere. Filters beyond
+        the number of channels do not change.
     groups : int, default=1
-        Number of groups of filters, each of which this happens in.
+        Number of groups of filters, each of which is changed in this way.
 
     References
     ----------

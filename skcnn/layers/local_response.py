@@ -15,10 +15,10 @@ class LocalResponseNorm(Layer):
     Parameters
     ----------
     size : int, default=5
-        Number of neighbouring channels, the channel itself in the middle. Of an even number, one more stands
-        before it than after it.
+        Number of neighbouring channels, with the channel itself in the middle. If even, one more is before it
+        than after it.
     alpha : float, default=1e-4
-        Factor of the sum of squares, not divided by ``size``. Not negative.
+        Factor of the sum of squares, not divided by ``size``; not negative.
     beta : float, default=0.75
         Exponent, not negative.
     k : float, default=2.0
@@ -26,7 +26,7 @@ class LocalResponseNorm(Layer):
 
     Notes
     -----
-    The shape stays, ``(h, w, c)`` or ``(f,)``. For :math:`N_c` the channels around :math:`c` that exist,
+    Keeps the shape, ``(h, w, c)`` or ``(f,)``. With :math:`N_c` the existing channels around :math:`c`,
 
     .. math:: y_c = x_c / d_c^\beta, \quad d_c = k + \alpha \sum_{j \in N_c} x_j^2,
 
@@ -93,7 +93,7 @@ class LocalResponseNorm(Layer):
         return np.add(out, float(self.k), out=out)
 
     def _sum_neighbours(self, X, out, *, transposed=False):
-        """Add up the channels around each one; transposed, those that it is around of."""
+        """Sum the neighbours of each channel; transposed, the channels that it is a neighbour of."""
         size = as_size(self.size, "size")
         before, after = size // 2, (size - 1) // 2
         if transposed:

@@ -1,4 +1,4 @@
-"""Names in stacks of layers and in lists of other parts, and parameters that are searched by these names."""
+"""Names of layers and other parts in lists, and parameters that are found by these names."""
 
 from copy import copy
 from difflib import get_close_matches
@@ -14,9 +14,9 @@ NamedBlocks = list[tuple[str, Block]]
 
 
 def name_layers(layers) -> list[tuple[str, object]]:
-    """Return the entries of a stack with their names, given or made from class and position.
+    """Return the entries of a stack with their names, either given or made from class and number.
 
-    Tolerates anything, since parameters are not validated before ``fit``.
+    Accepts any value, since parameters are not validated before ``fit``.
 
     Examples
     --------
@@ -41,7 +41,7 @@ def is_named(entry) -> bool:
 
 
 def is_passthrough(entry) -> bool:
-    """Whether an entry of a stack stands for no layer."""
+    """Whether an entry of a stack is "passthrough", which means no layer."""
     return isinstance(entry, str) and entry == "passthrough"
 
 
@@ -51,18 +51,18 @@ def check_layers(stack, named: list[tuple[str, object]], parameter_names, *, par
     Parameters
     ----------
     stack : list or tuple
-        As given.
+        As the user gave it.
     named : list of (str, object)
         The entries with their names.
     parameter_names : collection of str
         Names that layers must not have.
     parameter : str
-        Named in messages.
+        Name of the parameter, for messages.
 
     Raises
     ------
     ValueError
-        If an entry is neither, or a name is taken, reserved or contains "__".
+        If an entry is neither, or a name is empty, taken or reserved, comes twice or contains "__".
     """
     for position, (name, entry) in enumerate(named):
         if not (isinstance(entry, Block) or is_passthrough(entry)):
@@ -76,7 +76,7 @@ def check_layers(stack, named: list[tuple[str, object]], parameter_names, *, par
 
 
 def check_names(named: list[tuple[str, object]], kind: str) -> None:
-    """Raise a ValueError if a name is empty, contains "__" or comes twice; the message says of what kind."""
+    """Raise a ValueError if a name is empty, contains "__" or comes twice; messages name the kind of part."""
     seen = set()
     for name, _ in named:
         if "__" in name or not name:
@@ -87,7 +87,7 @@ def check_names(named: list[tuple[str, object]], kind: str) -> None:
 
 
 def collect_params(parts: dict[str, object]) -> dict[str, object]:
-    """Return parts by name, and the parameters of those that are estimators as ``name__parameter``."""
+    """Return parts by name, and the parameters of parts that are estimators as ``name__parameter``."""
     params = {}
     for name, part in parts.items():
         params[name] = part
@@ -97,12 +97,12 @@ def collect_params(parts: dict[str, object]) -> dict[str, object]:
 
 
 def owner_of(key: str, names) -> str | None:
-    """Return the longest of some names that a key goes on from by "__", or None."""
+    """Return the longest name such that the key starts with ``name__``; None if there is no such name."""
     return max((name for name in names if key.startswith(f"{name}__")), key=len, default=None)
 
 
 def suggestion(key: str, valid: list[str], prefix: str) -> str:
-    """Return the end of a message about an unknown parameter: the one that was meant, or all there are."""
+    """Return the end of a message about an unknown parameter: the most similar one, or all valid ones."""
     close = get_close_matches(key, valid, n=1)
     if close:
         return f"Did you mean {prefix + close[0]!r}?"
@@ -110,23 +110,22 @@ def suggestion(key: str, valid: list[str], prefix: str) -> str:
 
 
 class NamedPartsMixin:
-    """``get_params`` and ``set_params`` that reach into parameters that are lists of parts, as in a Pipeline.
+    """``get_params`` and ``set_params`` that include the parts in lists, as in a Pipeline.
 
-    Parts of the stack are found by their names, ``conv1``, those of other lists by the names of the parameter
-    and of the part, ``augmentation__cutout_1``. ``{"conv1__filters": 16}`` sets a parameter of a part,
-    ``{"norm1": BatchNorm()}`` or ``{"norm1": "passthrough"}`` replaces one. The first ``set_params`` by name
-    rewrites a list to pairs of name and part, so that names made from positions stick. A part whose
-    parameters are set is replaced by a copy, since it may stand in several places and is not changed in the
-    others.
+    Parts of the stack have names of their own, ``conv1``. Names of parts in other lists start with the name
+    of the parameter, ``augmentation__cutout_1``. ``{"conv1__filters": 16}`` sets a parameter of a part;
+    ``{"norm1": BatchNorm()}`` or ``{"norm1": "passthrough"}`` replaces a part. The first ``set_params`` by
+    name turns a list into pairs of name and part, so generated names do not change later. Setting parameters
+    of a part replaces it by a copy, since the same part may be in several places.
 
-    A list is looked into only where it is a parameter: a subclass may have a constructor that makes it.
+    Only lists that are parameters of the constructor count: the constructor of a subclass may make the list.
     """
 
     _stack = "layers"
-    """Name of the parameter whose entries are found by their names alone."""
+    """Name of the parameter whose parts are found by their names alone."""
 
     _prefixed_lists: tuple[str, ...] = ()
-    """Names of the parameters that may be lists, too, with entries found by the parameter and their names."""
+    """Names of other parameters that may be lists, whose parts are found by the parameter and their names."""
 
     def get_params(self, deep=True):
         """Get parameters of the estimator and, if deep, of its parts.
@@ -158,8 +157,7 @@ class NamedPartsMixin:
         Raises
         ------
         ValueError
-            If there is no such parameter; nothing has been set by then. The message says which one was
-            probably meant.
+            If a parameter does not exist; then nothing is set. The message suggests a similar one.
         """
         for parameter, value in self._change(params, type(self).__name__).items():
             setattr(self, parameter, value)
@@ -175,12 +173,12 @@ class NamedPartsMixin:
         return [(self._stack, "", self._entries(own.get(self._stack))), *prefixed]
 
     def _found_by_name(self, own) -> dict[str, object]:
-        """Return the own parameters, and the parts where no parameter has their name."""
+        """Return the own parameters and the parts; a parameter wins over a part of the same name."""
         parts = {prefix + name: part for _, prefix, named in self._named_lists(own) for name, part in named}
-        return own | parts | own  # which puts them first, and their values before those of parts
+        return own | parts | own  # own parameters come first, and keep their values
 
     def _replace(self, own, values) -> dict[str, object]:
-        """Return the own parameters with some values replaced, and then some of the parts in their lists."""
+        """Return the own parameters, first with whole values replaced, then with parts in lists replaced."""
         own = {parameter: values.get(parameter, value) for parameter, value in own.items()}
         parts = {name: part for name, part in values.items() if name not in own}
         for parameter, prefix, named in self._named_lists(own):
@@ -189,14 +187,14 @@ class NamedPartsMixin:
         return own
 
     def _change(self, params, estimator_name, path="") -> dict[str, object]:
-        """Return the own parameters with ``params`` set: first what is given whole, then what is within it.
+        """Return the own parameters with ``params`` set: first whole values, then parameters of parts.
 
-        Messages are about the estimator that the user has called, and the path from there to this one.
+        Messages name the estimator that the user called, and the path from there to this one.
         """
         own = self._replace(super().get_params(deep=False), params)
         for parameter, prefix, named in self._named_lists(own):
             if prefix and any(key.startswith(prefix) for key in params):
-                check_names(named, parameter)  # or it is open which entry is meant
+                check_names(named, parameter)  # a repeated name would be ambiguous
         found, nested = self._found_by_name(own), {}
         for key in [key for key in params if key not in found]:
             name: Any = owner_of(key, found)
@@ -208,7 +206,7 @@ class NamedPartsMixin:
         return self._replace(own, {name: found[name] for name in nested})
 
     def _copy_with_params(self, name, values, found, estimator_name, path) -> BaseEstimator:
-        """Return a copy of the part of a name, with new values for some of its parameters."""
+        """Return a copy of a part, with new values for some of its parameters."""
         part = found[name]
         if isinstance(part, NamedPartsMixin):
             return copy(part).set_params(**part._change(values, estimator_name, f"{path}{name}__"))
@@ -228,7 +226,7 @@ class NamedPartsMixin:
         valid = [name.removeprefix(prefix) for name in collect_params(found) if name.startswith(prefix)]
         if prefix and not valid:
             return (
-                f"{invalid}: {parameter} is not a list with entries to set parameters of; "
+                f"{invalid}: {parameter} is not a list of parts with parameters; "
                 f"{path + parameter!r} is {found[parameter]!r}."
             )
         if isinstance(found.get(owner), str):

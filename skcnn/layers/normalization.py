@@ -24,26 +24,27 @@ class BatchNorm(MergingLayer):
 
     Notes
     -----
-    The shape stays, ``(h, w, c)`` or ``(f,)``. With :math:`\mu` and :math:`\sigma^2` the mean and the
+    Keeps the shape, ``(h, w, c)`` or ``(f,)``. With :math:`\mu` and :math:`\sigma^2` the mean and the
     biased variance of a channel over all pixels of the minibatch, weighted by ``sample_weight``,
 
     .. math:: y = \gamma (x - \mu) / \sqrt{\sigma^2 + \epsilon} + \beta
 
-    and for :math:`q` the share of a pixel in the weights (one over their number where equal),
+    and with :math:`q` the share of a pixel in the total weight (without weights, one over the number of
+    pixels),
 
     .. math:: \frac{\partial L}{\partial x} = \frac{\gamma}{\sqrt{\sigma^2 + \epsilon}}
         \left(\frac{\partial L}{\partial y} - q \sum \frac{\partial L}{\partial y}
         - q \hat x \sum \frac{\partial L}{\partial y} \hat x\right).
 
     Parameters are ``scale`` :math:`\gamma` and ``shift`` :math:`\beta`, buffers ``running_mean``,
-    ``running_variance`` and ``n_updates``. The running statistics are exponential averages corrected
-    for their zero start; prediction uses them in place of the minibatch's. A minibatch with a single value
-    for each channel is normalized to zero, so nothing before the layer learns from it.
+    ``running_variance`` and ``n_updates``. The running statistics are exponential moving averages with bias
+    correction; prediction uses them instead of the minibatch statistics. A minibatch with a single value
+    per channel is normalized to zero, so layers before this one learn nothing from it.
 
-    A chunk of ``partial_fit`` that says too little about others, of fewer than 8 samples or of one class, is
-    normalized by the running statistics. They first take in its mean :math:`m` and variance :math:`v`, which
-    count as a mixture, and as a part :math:`u = \min(1, \text{samples} / 64)` of an update. After
-    :math:`n` updates, this one included,
+    A chunk of ``partial_fit`` with fewer than 8 samples, or with one class, says too little about other
+    chunks. It is normalized by the running statistics, after an update by its mean :math:`m` and variance
+    :math:`v`. The update treats them as parts of a mixture, and counts as a fraction
+    :math:`u = \min(1, \text{samples} / 64)` of an update. After :math:`n` updates, this one included,
 
     .. math:: s = \frac{1 - \text{momentum}^u}{1 - \text{momentum}^n}, \quad
         \bar m \leftarrow (1 - s) \bar m + s m, \quad
@@ -93,8 +94,8 @@ class BatchNorm(MergingLayer):
     def statistics(self, X, unit):
         """Return total weight, mean and sum of squared deviations of each channel.
 
-        Pixels of an image are added up in the dtype of X, images in float64. What is kept are deviations from
-        the mean of the unit, ``center``: small numbers, of which no digits are lost later.
+        Pixels of an image are added up in the dtype of X, images in float64. The unit keeps deviations from
+        its mean, ``center``: these numbers are small, so later passes lose no digits.
         """
         weights = np.ones(X.shape[-2]) if unit.weights is None else unit.weights
         n_values = float(weights.sum()) * X[..., 0, 0].size
@@ -108,14 +109,14 @@ class BatchNorm(MergingLayer):
         return n_values, center + offset, squares - n_values * offset**2
 
     def _take_memory(self, shape, unit):
-        """Return the memory of the mean of a unit and of the deviations from it."""
+        """Return memory for the mean of a unit and for the deviations from it."""
         return unit.kept("center", shape[-1:]), unit.kept("deviations", shape)
 
     def merge(self, params, partials, *, part=None):
-        """Combine the statistics of the units; see :func:`~skcnn.kernels.reductions.merge_moments`.
+        """Combine the statistics of the units by :func:`~skcnn.kernels.reductions.merge_moments`.
 
-        Those of a chunk of a stream go into the running statistics as a mixture, so that what differs between
-        chunks counts as variance, too. The running statistics are constants of the backward pass.
+        A chunk of a stream updates the running statistics as part of a mixture: differences between chunks
+        count as variance, too. In its backward pass the running statistics are constants.
         """
         total, mean, squares = merge_moments(partials)
         variance = np.maximum(squares / total, 0)
@@ -136,7 +137,7 @@ class BatchNorm(MergingLayer):
         return {"mean": mean, "inverse": self._inverse(variance), "total": total}, buffers
 
     def _inverse(self, variance):
-        """Return the inverse of the deviation that a variance stands for, in float64."""
+        """Return the inverse standard deviation, in float64."""
         return 1 / np.sqrt(np.asarray(variance, np.float64) + self.epsilon)
 
     def prepare(self, params, plan, *, training):
@@ -144,7 +145,7 @@ class BatchNorm(MergingLayer):
         return None if training else self._factor(params).astype(params["scale"].dtype)
 
     def factor_and_offset(self, params):
-        """Return what prediction multiplies each channel by and then adds to it, in float64.
+        """Return the factor and the offset that prediction applies to each channel, in float64.
 
         Returns
         -------
@@ -169,7 +170,7 @@ class BatchNorm(MergingLayer):
         return channelwise(np.add, out, shift.astype(out.dtype), out=out)
 
     def backward_statistics(self, params, dY, unit):
-        """Return the sums of dY and of dY times the normalized input; they are the gradients, too."""
+        """Return the sums of dY and of dY times the normalized input, which are also the gradients."""
         center, deviations = self._take_memory(dY.shape, unit)
         dY_sum = channel_sums(dY)
         products = np.multiply(deviations, dY, out=unit.scratch("products", dY.shape))
@@ -189,7 +190,7 @@ class BatchNorm(MergingLayer):
         if not need_dX:
             return None
         merged = unit.merged
-        center, means = self._take_memory(dY.shape, unit)  # the deviations are not needed any more
+        center, means = self._take_memory(dY.shape, unit)  # the means overwrite the deviations
         factor = merged["inverse"] * merged["mean_product"]
         shift = merged["mean_dY"] + factor * (center - merged["mean"])
         channelwise(np.multiply, means, factor.astype(dY.dtype), out=means)
@@ -202,7 +203,7 @@ class BatchNorm(MergingLayer):
 
 
 class ChannelAffine(Layer):
-    r"""What batch normalization is in prediction: :math:`y = f x + o`, numbers for each channel.
+    r"""Batch normalization as in prediction: :math:`y = f x + o`, with one factor and offset per channel.
 
     Examples
     --------
@@ -228,13 +229,13 @@ class ChannelAffine(Layer):
 
 
 class SampleNorm(Layer):
-    r"""Base class of layers that normalize each sample by itself, over some of its numbers.
+    r"""Base class of layers that normalize groups of values within each sample.
 
     Notes
     -----
-    With :math:`\mu` and :math:`\sigma^2` the mean and the biased variance over these numbers,
+    With :math:`\mu` and :math:`\sigma^2` the mean and the biased variance over a group,
     :math:`\hat x = (x - \mu) / \sqrt{\sigma^2 + \epsilon}` and :math:`y = \gamma_c \hat x + \beta_c`. For
-    :math:`g = \gamma_c \, \partial L / \partial y`, with bars for means over the same numbers,
+    :math:`g = \gamma_c \, \partial L / \partial y`, with bars for means over the group,
 
     .. math:: \frac{\partial L}{\partial x} = \frac{1}{\sqrt{\sigma^2 + \epsilon}}
         \left(g - \overline{g} - \hat x \, \overline{g \hat x}\right).
@@ -245,23 +246,23 @@ class SampleNorm(Layer):
 
     @abstractmethod
     def count_normalized_together(self, input_shape):
-        """Return how many numbers share a mean and a variance; raise a ValueError where none can."""
+        """Return the number of values in a group; raise a ValueError if the shape does not fit."""
 
     @abstractmethod
     def means(self, X):
-        """Return the mean that belongs to each number of X, in a shape that broadcasts to that of X."""
+        """Return the mean of the group of each value, in a shape that broadcasts to X."""
 
     def output_shape(self, input_shape):
         if self.count_normalized_together(input_shape) == 1:
             raise ValueError(
-                "each number would be normalized by itself, which gives zero whatever the number is; "
+                "each value would be normalized by itself, which always gives zero; "
                 f"{self._remedy(input_shape)}"
             )
         return input_shape
 
     @abstractmethod
     def _remedy(self, input_shape):
-        """Return what to change where each number would be normalized by itself."""
+        """Return advice for a group of a single value."""
 
     def init_params(self, input_shape, *, activation, dtype, rng):
         return {"scale": np.ones(input_shape[-1], dtype), "shift": np.zeros(input_shape[-1], dtype)}
@@ -300,7 +301,7 @@ class SampleNorm(Layer):
     def _normalize(self, X, unit, out):
         """Write the normalized input into ``out`` and return the inverse deviations."""
         np.subtract(X, self.means(X), out=out)
-        np.subtract(out, self.means(out), out=out)  # the mean was rounded, which shows where all are equal
+        np.subtract(out, self.means(out), out=out)  # the mean was rounded, which shows if all are equal
         squares = np.multiply(out, out, out=unit.scratch("squares", X.shape))
         smallest = np.finfo(X.dtype).tiny  # an epsilon for float64 may be zero in float32
         inverse = 1 / np.sqrt(self.means(squares) + X.dtype.type(max(self.epsilon, smallest)))
@@ -311,7 +312,7 @@ class SampleNorm(Layer):
 class LayerNorm(SampleNorm):
     r"""Layer normalization: the channels of each pixel get zero mean and unit variance.
 
-    The paper normalizes over all numbers of a sample, which for images is ``GroupNorm(1)``.
+    The paper normalizes over all values of a sample: for images, use ``GroupNorm(1)``.
 
     Parameters
     ----------
@@ -320,13 +321,13 @@ class LayerNorm(SampleNorm):
 
     Notes
     -----
-    The shape stays, ``(h, w, c)`` or ``(f,)``. With :math:`\mu` and :math:`\sigma^2` the mean and the
+    Keeps the shape, ``(h, w, c)`` or ``(f,)``. With :math:`\mu` and :math:`\sigma^2` the mean and the
     biased variance over the channels of a pixel, or over a vector,
 
     .. math:: y_c = \gamma_c (x_c - \mu) / \sqrt{\sigma^2 + \epsilon} + \beta_c.
 
     Parameters are ``scale`` :math:`\gamma` and ``shift`` :math:`\beta` of shape ``(c,)``. Nothing depends on
-    the minibatch. At least two channels are needed: normalized by itself, every number is zero.
+    the minibatch. There must be at least two channels: a value normalized by itself is zero.
 
     References
     ----------
@@ -363,20 +364,20 @@ class GroupNorm(SampleNorm):
     Parameters
     ----------
     groups : int, default=8
-        Number of groups of neighbouring channels; must divide their number. With as many groups as channels
-        this is instance normalization.
+        Number of groups of neighbouring channels; must divide the number of channels. With as many groups as
+        channels this is instance normalization.
     epsilon : float, default=1e-5
         Added to the variance, positive.
 
     Notes
     -----
-    The shape stays, ``(h, w, c)`` or ``(f,)``. With :math:`\mu` and :math:`\sigma^2` the mean and the
+    Keeps the shape, ``(h, w, c)`` or ``(f,)``. With :math:`\mu` and :math:`\sigma^2` the mean and the
     biased variance over all pixels and the ``c / groups`` channels of a group,
 
     .. math:: y_{ijc} = \gamma_c (x_{ijc} - \mu) / \sqrt{\sigma^2 + \epsilon} + \beta_c.
 
     Parameters are ``scale`` :math:`\gamma` and ``shift`` :math:`\beta` of shape ``(c,)``. Nothing depends on
-    the minibatch. A group needs at least two numbers: normalized by itself, every number is zero.
+    the minibatch. A group must have at least two values: a value normalized by itself is zero.
 
     References
     ----------

@@ -15,7 +15,7 @@ from skcnn.layers.base import Layer, as_pair, check_padding, require_image
 
 
 class WindowPool2D(Layer):
-    """Base class of layers that reduce windows of the image, channel by channel."""
+    """Base class of layers that reduce each window of each channel to one number."""
 
     _parameter_constraints: dict = {"ceil_mode": ["boolean"]}
 
@@ -79,20 +79,20 @@ class MaxPool2D(WindowPool2D):
     pool_size : int or pair of int, default=2
         Height and width of a window, in pixels.
     strides : int, pair of int or None, default=None
-        Distances between windows; None: the size of the window, so that windows tile the image. Without
-        ``ceil_mode``, pixels at the end that fill no window are left out.
+        Distances between windows; None: the size of the window, so windows tile the image. Without
+        ``ceil_mode``, pixels at the end that do not fill a window are ignored.
     padding : {"valid", "same"}, int or pair, default="valid"
         Pixels around the image, as for :class:`~skcnn.layers.Conv2D` and smaller than the window.
         Padding is never a maximum.
     dilation : int or pair of int, default=1
         Distances between neighbouring pixels of a window.
     ceil_mode : bool, default=False
-        Whether pixels at the end that fill no window get one that reaches beyond the padding; none begins
-        beyond the image.
+        Whether pixels at the end that do not fill a window get a window that reaches beyond the padding. No
+        window begins beyond the image.
 
     Notes
     -----
-    Input ``(h, w, c)``, result ``(h', w', c)`` with ``h' = (h + padding - (ph - 1) dh - 1) // sh + 1``, or
+    Input ``(h, w, c)``, output ``(h', w', c)`` with ``h' = (h + padding - (ph - 1) dh - 1) // sh + 1``, or
     rounded up with ``ceil_mode``; padding "same" gives ``h' = ceil(h / sh)``:
 
     .. math:: y_{ijc} = \max_{u, v} x_{i s + u d, j s + v d, c}.
@@ -128,21 +128,21 @@ class AvgPool2D(WindowPool2D):
     pool_size : int or pair of int, default=2
         Height and width of a window, in pixels.
     strides : int, pair of int or None, default=None
-        Distances between windows; None: the size of the window, so that windows tile the image. Without
-        ``ceil_mode``, pixels at the end that fill no window are left out.
+        Distances between windows; None: the size of the window, so windows tile the image. Without
+        ``ceil_mode``, pixels at the end that do not fill a window are ignored.
     padding : {"valid", "same"}, int or pair, default="valid"
         Pixels around the image, as for :class:`~skcnn.layers.Conv2D` and smaller than the window.
     dilation : int or pair of int, default=1
         Distances between neighbouring pixels of a window.
     ceil_mode : bool, default=False
-        Whether pixels at the end that fill no window get one that reaches beyond the padding; none begins
-        beyond the image.
+        Whether pixels at the end that do not fill a window get a window that reaches beyond the padding. No
+        window begins beyond the image.
     count_include_pad : bool, default=False
-        Whether padding counts as zeros, rather than not at all. What lies beyond the padding never counts.
+        Whether padding counts as zeros; if not, the mean ignores it. Pixels beyond the padding never count.
 
     Notes
     -----
-    Input ``(h, w, c)``, result ``(h', w', c)`` with ``h' = (h + padding - (ph - 1) dh - 1) // sh + 1``, or
+    Input ``(h, w, c)``, output ``(h', w', c)`` with ``h' = (h + padding - (ph - 1) dh - 1) // sh + 1``, or
     rounded up with ``ceil_mode``; padding "same" gives ``h' = ceil(h / sh)``:
 
     .. math:: y_{ijc} = \frac{1}{n_{ij}} \sum_{u, v} x_{i s + u d, j s + v d, c}
@@ -195,7 +195,7 @@ class GlobalAvgPool2D(Layer):
 
     Notes
     -----
-    Input ``(h, w, c)``, result ``(c,)``: :math:`y_c = \frac{1}{hw} \sum_{ij} x_{ijc}`.
+    Input ``(h, w, c)``, output ``(c,)``: :math:`y_c = \frac{1}{hw} \sum_{ij} x_{ijc}`.
 
     References
     ----------
@@ -227,7 +227,7 @@ class GlobalMaxPool2D(Layer):
 
     Notes
     -----
-    Input ``(h, w, c)``, result ``(c,)``: :math:`y_c = \max_{ij} x_{ijc}`. The gradient goes to the first
+    Input ``(h, w, c)``, output ``(c,)``: :math:`y_c = \max_{ij} x_{ijc}`. The gradient goes to the first
     maximum in row order, as in PyTorch.
 
     References

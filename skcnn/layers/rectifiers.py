@@ -1,4 +1,4 @@
-"""Activations that let positive numbers pass."""
+"""Rectifiers: activations that pass positive numbers and reduce negative ones."""
 
 import math
 from numbers import Real
@@ -17,7 +17,7 @@ class ReLU(Activation):
 
     Notes
     -----
-    The shape stays. :math:`y = \max(x, 0)`, with derivative 0 at 0.
+    Keeps the shape. :math:`y = \max(x, 0)`, with derivative 0 at 0.
 
     References
     ----------
@@ -36,7 +36,7 @@ class ReLU(Activation):
     gain = math.sqrt(2)
 
     def forward(self, params, X, unit, *, training, out):
-        zeros = np.zeros(X.shape[1:], X.dtype)  # numpy is slow with a number
+        zeros = np.zeros(X.shape[1:], X.dtype)  # numpy is slow with a scalar
         if training:
             np.greater(X, zeros, out=unit.kept("positive", X.shape, bool))
         return np.maximum(X, zeros, out=out)
@@ -46,11 +46,11 @@ class ReLU(Activation):
 
 
 class ReLU6(ElementwiseActivation):
-    r"""Rectified linear unit of at most six.
+    r"""Rectified linear unit with outputs of at most six.
 
     Notes
     -----
-    The shape stays. :math:`y = \min(\max(x, 0), 6)`, with derivative 1 between 0 and 6, and 0 at both.
+    Keeps the shape. :math:`y = \min(\max(x, 0), 6)`, with derivative 1 for :math:`0 < x < 6`, else 0.
 
     References
     ----------
@@ -75,23 +75,23 @@ class ReLU6(ElementwiseActivation):
         return np.clip(X, 0, 6, out=out)
 
     def slope(self, unit, out):
-        """Return 1 where the result is between 0 and 6, else 0."""
+        """Return 1 where the output is between 0 and 6, else 0."""
         below = np.less(unit.Y, 6, out=unit.scratch("below", out.shape))  # 1 or 0
         np.greater(unit.Y, 0, out=out)
         return np.multiply(out, below, out=out)
 
 
 class LeakyReLU(ElementwiseActivation):
-    r"""Rectified linear unit that lets a little of the negative numbers pass.
+    r"""Rectified linear unit with a small slope for negative numbers.
 
     Parameters
     ----------
     negative_slope : float, default=0.01
-        Factor of negative numbers, in [0, 1].
+        Slope for negative numbers, in [0, 1].
 
     Notes
     -----
-    The shape stays. :math:`y = \max(x, a x)`, with derivative :math:`a` at 0.
+    Keeps the shape. :math:`y = \max(x, a x)`, with derivative :math:`a` at 0.
 
     References
     ----------
@@ -121,13 +121,13 @@ class LeakyReLU(ElementwiseActivation):
         return np.maximum(X, out, out=out)
 
     def slope(self, unit, out):
-        """Return 1 where the result is positive, else ``negative_slope``."""
+        """Return 1 where the output is positive, else ``negative_slope``."""
         np.greater(unit.Y, 0, out=out)
         return np.maximum(out, float(self.negative_slope), out=out)
 
 
 class PReLU(Activation):
-    r"""Rectified linear unit with a trained slope for negative numbers.
+    r"""Rectified linear unit with a trainable slope for negative numbers.
 
     Parameters
     ----------
@@ -136,7 +136,7 @@ class PReLU(Activation):
 
     Notes
     -----
-    The shape stays. :math:`y = \max(x, 0) + a_c \min(x, 0)`, with parameter ``slope`` :math:`a` of shape
+    Keeps the shape. :math:`y = \max(x, 0) + a_c \min(x, 0)`, with parameter ``slope`` :math:`a` of shape
     ``(c,)``, to which weight decay does not apply. The derivative at 0 is :math:`a_c`.
 
     References
@@ -193,11 +193,11 @@ class ELU(ElementwiseActivation):
     Parameters
     ----------
     alpha : float, default=1.0
-        Minus the limit for large negative numbers, positive.
+        Positive. For large negative numbers, the output approaches ``-alpha``.
 
     Notes
     -----
-    The shape stays. :math:`y = x` for :math:`x > 0`, with derivative 1, else
+    Keeps the shape. :math:`y = x` for :math:`x > 0`, with derivative 1, else
     :math:`y = \alpha (e^x - 1)`, with derivative :math:`y + \alpha`.
 
     References
@@ -224,7 +224,7 @@ class ELU(ElementwiseActivation):
         return scaled_elu(X, float(self.alpha), 1.0, unit, out)
 
     def slope(self, unit, out):
-        """Return 1 where the result is positive, else the result plus ``alpha``."""
+        """Return 1 where the output is positive, else the output plus ``alpha``."""
         return scaled_elu_slope(float(self.alpha), 1.0, unit, out)
 
 
@@ -234,11 +234,11 @@ class CELU(ElementwiseActivation):
     Parameters
     ----------
     alpha : float, default=1.0
-        Minus the limit for large negative numbers, positive. For 1 it is :class:`ELU`.
+        Positive. For large negative numbers, the output approaches ``-alpha``. With 1 it is :class:`ELU`.
 
     Notes
     -----
-    The shape stays. :math:`y = x` for :math:`x > 0`, with derivative 1, else
+    Keeps the shape. :math:`y = x` for :math:`x > 0`, with derivative 1, else
     :math:`y = \alpha (e^{x / \alpha} - 1)`, with derivative :math:`y / \alpha + 1`.
 
     References
@@ -269,7 +269,7 @@ class CELU(ElementwiseActivation):
         return np.add(out, negative, out=out)
 
     def slope(self, unit, out):
-        """Return 1 where the result is positive, else 1 plus the result over ``alpha``."""
+        """Return 1 where the output is positive, else 1 plus the output over ``alpha``."""
         np.minimum(unit.Y, 0, out=out)
         np.divide(out, float(self.alpha), out=out)
         return np.add(out, 1, out=out)
@@ -280,9 +280,9 @@ class SELU(ElementwiseActivation):
 
     Notes
     -----
-    The shape stays. :math:`y = \lambda x` for :math:`x > 0`, else :math:`y = \lambda \alpha (e^x - 1)`,
-    with :math:`\lambda = 1.0507...` and :math:`\alpha = 1.6733...`. Weights before it start with
-    variance one over the number of inputs, as the paper asks.
+    Keeps the shape. :math:`y = \lambda x` for :math:`x > 0`, else :math:`y = \lambda \alpha (e^x - 1)`,
+    with :math:`\lambda = 1.0507...` and :math:`\alpha = 1.6733...`. Initial weights before it
+    have variance one over the number of inputs, as in the paper.
 
     References
     ----------
@@ -305,7 +305,7 @@ class SELU(ElementwiseActivation):
         return scaled_elu(X, self._ALPHA, self._SCALE, unit, out)
 
     def slope(self, unit, out):
-        """Return the scale where the result is positive, else the result plus scale times alpha."""
+        """Return the scale where the output is positive, else the output plus scale times alpha."""
         return scaled_elu_slope(self._ALPHA, self._SCALE, unit, out)
 
 
@@ -325,7 +325,7 @@ def scaled_elu(X, alpha: float, scale: float, unit, out: np.ndarray) -> np.ndarr
 
 
 def scaled_elu_slope(alpha: float, scale: float, unit, out: np.ndarray) -> np.ndarray:
-    """Compute the derivative of :func:`scaled_elu` from its result."""
+    """Compute the derivative of :func:`scaled_elu` from its output."""
     np.minimum(unit.Y, 0, out=out)
     np.add(out, scale * alpha, out=out)
     positive = np.greater(unit.Y, 0, out=unit.scratch("positive", out.shape))  # 1 or 0
@@ -338,7 +338,7 @@ class Softplus(ElementwiseActivation):
 
     Notes
     -----
-    The shape stays. :math:`y = \log(1 + e^x)`, with derivative :math:`1 / (1 + e^{-x})`.
+    Keeps the shape. :math:`y = \log(1 + e^x)`, with derivative :math:`1 / (1 + e^{-x})`.
 
     References
     ----------

@@ -12,17 +12,17 @@ from skcnn.layers.base import Layer
 class Rescale(Layer):
     r"""Multiply by a fixed number.
 
-    After the last layer of a stack, a factor below one keeps the first scores of a network small, and with
-    them the gradients that they send back.
+    At the end of a stack, a factor below one keeps the initial scores small, and so the gradients that the
+    layers before get.
 
     Parameters
     ----------
     factor : float
-        What to multiply by, finite.
+        The finite number to multiply by.
 
     Notes
     -----
-    The shape stays. :math:`y = f x`, without parameters.
+    Keeps the shape. :math:`y = f x`, without parameters.
 
     References
     ----------

@@ -9,13 +9,13 @@ from skcnn.layers.base import Layer, check_padding, require_image
 
 
 class Flatten(Layer):
-    """Turn each image into a vector, pixels in row order, channels within a pixel.
+    """Turn each image into a vector: pixels in row order, channels within a pixel.
 
-    The estimator inserts it where an image meets a layer that takes vectors.
+    The estimator inserts it before a layer that takes vectors and gets images.
 
     Notes
     -----
-    Input ``(h, w, c)``, result ``(h * w * c,)``.
+    Input ``(h, w, c)``, output ``(h * w * c,)``.
 
     Examples
     --------
@@ -50,7 +50,7 @@ class ZeroPad2D(Layer):
 
     Notes
     -----
-    Input ``(h, w, c)``, result ``(top + h + bottom, left + w + right, c)``.
+    Input ``(h, w, c)``, output ``(top + h + bottom, left + w + right, c)``.
 
     References
     ----------

@@ -12,16 +12,16 @@ from skcnn.layers.convolution import Convolution
 
 
 class PatchWhitening(Convolution):
-    r"""Convolution that makes the values of neighbouring pixels uncorrelated, and is not trained.
+    r"""Convolution with fixed weights that makes the values of neighbouring pixels uncorrelated.
 
-    The filters are the directions in which patches of the training images vary, each divided by the deviation
-    of the patches along it, and each in both signs. They are computed before training and stay as they are.
+    The filters are the principal directions of patches of the training images, each divided by the standard
+    deviation of the patches along it, and each with both signs. They are computed before training.
 
     Parameters
     ----------
     filters : int or None, default=None
-        Number of filters, an even one: the leading directions, half as many, in both signs. None: all
-        directions, twice as many filters as a patch has values.
+        Number of filters, an even number: the first ``filters / 2`` directions with both signs. None: all
+        directions, which gives twice as many filters as a patch has values.
     kernel_size : int or pair of int, default=2
         Height and width of a patch, in pixels; at most those of the image.
     padding : {"same", "valid"}, int or pair, default="same"
@@ -29,27 +29,27 @@ class PatchWhitening(Convolution):
     activation : str, layer or None, default=None
         The activation that follows: its name, such as "relu", or a layer, such as ``LeakyReLU(0.2)``.
     epsilon : float, default=5e-4
-        Added to the variances of the directions, as a share of their mean, so that those in which hardly
-        anything varies do not become noise.
+        Added to the variances of the directions, as a fraction of their mean. It keeps directions with hardly
+        any variance from amplifying noise.
 
     Notes
     -----
-    Input ``(h, w, c)``, result ``(h', w', filters)``, parameters ``weight`` of shape ``(kh, kw, c, filters)``
-    and ``bias`` of shape ``(filters,)``, which are constant in training. With the mean :math:`\mu` of the
+    Input ``(h, w, c)``, output ``(h', w', filters)``, parameters ``weight`` of shape ``(kh, kw, c, filters)``
+    and ``bias`` of shape ``(filters,)``, which training does not change. With the mean :math:`\mu` of the
     patches of the training images, as they reach the layer, and the eigenvectors :math:`v_k` of their
-    covariance, by falling eigenvalues :math:`\lambda_k`:
+    covariance, sorted by decreasing eigenvalues :math:`\lambda_k`:
 
     .. math:: w_k = \pm v_k / \sqrt{\lambda_k + \epsilon \bar \lambda}, \quad b_k = - w_k \cdot \mu
 
-    Samples count by their weights. Of the two signs of an eigenvector the first is that of a positive product
-    with fixed numbers, since the sign itself has no meaning.
+    Samples are weighted by ``sample_weight``. The sign of an eigenvector is arbitrary, so the one with a
+    positive product with fixed numbers comes first.
 
     References
     ----------
     Coates, Ng and Lee (2011), "An analysis of single-layer networks in unsupervised feature learning",
     AISTATS, section 3.2.2.
     Jordan (2024), "94% on CIFAR-10 in 3.29 seconds on a single GPU", arXiv:2404.00498, section 3.2, for a
-    first layer of both signs that is not trained.
+    first layer with both signs that is not trained.
 
     Examples
     --------
@@ -109,7 +109,7 @@ class PatchWhitening(Convolution):
         variances, directions = (values[..., ::-1] for values in np.linalg.eigh(covariance))
         directions = directions * np.where(np.cos(np.arange(len(mean))) @ directions < 0, -1, 1)
         deviations = np.sqrt(np.maximum(variances, 0) + self.epsilon * variances.mean())
-        deviations[deviations == 0] = 1.0  # nothing varies
+        deviations[deviations == 0] = 1.0  # all patches are equal
         filters = (directions / deviations)[:, : weight.shape[-1] // 2]
         filters = np.concatenate([filters, -filters], axis=1)
         bias = -mean @ filters
@@ -121,8 +121,8 @@ class PatchWhitening(Convolution):
     def backward(self, params, dY, unit, *, need_dX, out):
         if not need_dX:
             return None
-        gradient = unit.scratch("gradient", unit.plan.gradient_shape)  # of weight and bias: nobody wants it
+        gradient = unit.scratch("gradient", unit.plan.gradient_shape)  # of weight and bias, not used
         return unit.plan.backward(unit.X, dY, unit.prepared, gradient, out, unit.scratch, unit.kept)
 
     def finish(self, params, unit):
-        """Leave weight and bias as they are."""
+        """Add no gradients, since weight and bias are constant."""

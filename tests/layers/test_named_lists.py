@@ -66,7 +66,7 @@ def test_lists_and_entries_are_replaced_before_parameters_in_them_are_set():
         ([Cutout(2)], "augmentation__cutout_1__sise", "Did you mean 'augmentation__cutout_1__size'?"),
         ([Cutout(2)], "augmentation__cutout__size", "Did you mean 'augmentation__cutout_1__size'?"),
         ([Cutout(2)], "augmentation__zzz", r"Valid parameters are: \['augmentation__cutout_1', 'augm"),
-        ("auto", "augmentation__cutout_1__size", "augmentation is not a list with entries"),
+        ("auto", "augmentation__cutout_1__size", "'augmentation' is 'auto'"),
         ([("none", "passthrough")], "augmentation__none__size", "'augmentation__none' is 'passthrough'"),
     ],
 )
