@@ -41,8 +41,8 @@ def compact_layers(
 ) -> NamedBlocks:
     """Build the stack that the compact hyperparameters describe.
 
-    Each entry of ``conv_layer_sizes`` gives a block: convolution (padding "same"), normalization, activation,
-    pooling. Each entry of ``hidden_layer_sizes`` gives a dense layer with activation and dropout. Pooling
+    Each entry of ``conv_layer_sizes`` adds a block: convolution (padding "same"), normalization, activation,
+    pooling. Each entry of ``hidden_layer_sizes`` adds a dense layer with activation and dropout. Pooling
     skips an axis that is smaller than the pool. Kernels are cropped to ``2 * pixels - 1`` along each axis:
     further weights would see nothing but padding.
 
@@ -356,7 +356,7 @@ def small_vgg(
     ----------
     Simonyan and Zisserman (2015), "Very deep convolutional networks for large-scale image recognition",
     ICLR.
-    Ioffe and Szegedy (2015), "Batch normalization", ICML, for what the original network does not have.
+    Ioffe and Szegedy (2015), "Batch normalization", ICML, not part of the original network.
 
     Examples
     --------

@@ -21,9 +21,9 @@ class RandomFlip(Augmentation):
     vertical : bool, default=False
         Whether to swap top and bottom in half of the images, independently.
     alternate : bool, default=False
-        Whether to mirror each image in every other epoch, where the first one is random, instead of drawing
-        anew in each epoch. Two epochs then show each image both ways; with both axes, four epochs show all
-        four ways. A call of ``partial_fit`` counts as an epoch.
+        Whether to mirror each image in every other epoch, instead of at random in each. The first of these
+        epochs is random. Two epochs then show each image both ways; with both axes, four epochs show all four
+        ways. A call of ``partial_fit`` counts as an epoch.
 
     References
     ----------

@@ -1,6 +1,6 @@
 """Shifts and linear maps of images, and rectangles of pixels.
 
-Images are arrays of shape (height, width, n, channels); each image has a shift, map or rectangle of its own.
+Images are arrays of shape (height, width, n, channels); each image has its own shift, map or rectangle.
 """
 
 from typing import Any

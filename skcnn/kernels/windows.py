@@ -155,7 +155,7 @@ class Windows:
             first, last = (
                 (-before, self.image_size[axis] + after) if with_padding else (0, self.image_size[axis])
             )
-            # positions in a window that lie before the image, and before its end
+            # number of positions in a window before the image, and before its end
             n_before, n_until = (-((starts - bound) // self.dilation[axis]) for bound in (first, last))
             lengths.append((np.minimum(n_until, self.size[axis]) - np.maximum(n_before, 0)).clip(min=0))
         return np.multiply.outer(*lengths)

@@ -120,7 +120,7 @@ class Layer(Block):
     def __init_subclass__(cls, **options):
         super().__init_subclass__(**options)
         first = next(base for base in cls.__mro__ if vars(base).keys() & {"init_params", "param_shapes"})
-        if "param_shapes" not in vars(first):  # inherited shapes are those of other parameters
+        if "param_shapes" not in vars(first):  # inherited shapes would be wrong
             cls.param_shapes = Layer.param_shapes
 
     def declares(self, flag: str) -> bool:
@@ -192,7 +192,7 @@ class Layer(Block):
         """Return the shapes of the parameters.
 
         By default, the shapes of what ``init_params`` returns, also in a class that defines ``init_params``
-        alone. With a method of its own, a layer that does not fit in memory can still be inspected.
+        alone. If a class overrides this, layers that do not fit in memory can still be inspected.
 
         Parameters
         ----------

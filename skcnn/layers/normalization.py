@@ -43,8 +43,8 @@ class BatchNorm(MergingLayer):
 
     A chunk of ``partial_fit`` with fewer than 8 samples, or with one class, says too little about other
     chunks. It is normalized by the running statistics, after an update by its mean :math:`m` and variance
-    :math:`v`. The update treats them as parts of a mixture, and counts as a fraction
-    :math:`u = \min(1, \text{samples} / 64)` of an update. After :math:`n` updates, this one included,
+    :math:`v`. The update treats the chunk as part of a mixture, with the weight of
+    :math:`u = \min(1, \text{samples} / 64)` updates. After :math:`n` updates, this one included,
 
     .. math:: s = \frac{1 - \text{momentum}^u}{1 - \text{momentum}^n}, \quad
         \bar m \leftarrow (1 - s) \bar m + s m, \quad
