@@ -1,7 +1,7 @@
-"""What an executor, a shard and a piece hand down to the units of work that are theirs.
+"""What an executor, a shard and a piece hand down to their units of work.
 
-They know nothing of their owners, so references go down only, and memory is free as soon as the executor is
-gone, not when the garbage collector comes by.
+Contexts do not refer to their owners, so there are no reference cycles, and memory is freed with the executor
+rather than by the garbage collector.
 """
 
 from dataclasses import dataclass
@@ -32,11 +32,11 @@ class Context:
     plans : list of object
         What ``plan`` of the layers returned.
     prepared : list of object
-        What ``prepare`` returned for the minibatch at hand.
+        What ``prepare`` of the layers returned for the current minibatch.
     merged : list of object
-        What the last ``merge`` or ``backward_merge`` returned.
+        What the last ``merge`` or ``backward_merge`` of the layers returned.
     slabs : Slabs
-        Where memory comes from.
+        Provides the memory.
     """
 
     network: Network
@@ -61,7 +61,7 @@ class ShardContext:
     ----------
     context : Context
     scratch : Arena
-        Memory that is used within one call, shared with all that runs on the same thread.
+        Memory for one call, shared by all calls on the same thread.
 
     Attributes
     ----------
@@ -69,12 +69,12 @@ class ShardContext:
     gradient : ndarray of shape (n_params,) or None
         Gradient of the loss of the shard; None in prediction.
     partials : list
-        Partial statistics that units have taken in the phase at hand.
+        Partial statistics of the units in the current phase.
     batch : Batch
     rows : slice
-        Rows of the minibatch that the shard has.
+        The shard's rows of the minibatch.
     weights : ndarray of shape (n,) or None
-        Their sample weights; None where all are equal.
+        Their sample weights; None if all are equal.
     """
 
     def __init__(self, context: Context, scratch: Arena):
@@ -93,7 +93,7 @@ class ShardContext:
         self._dtype, self._streams = network.dtype, context.streams
 
     def begin(self, batch, start: int, stop: int) -> None:
-        """Take over the rows start to stop of a minibatch and forget the gradients."""
+        """Start with the rows from start to stop of a minibatch, and reset the gradients."""
         self.batch, self.rows = batch, slice(start, stop)
         self.weights = None if batch.weights is None else batch.weights[start:stop]
         self._written.clear()
@@ -103,26 +103,26 @@ class ShardContext:
         self.batch.read(slice(self.rows.start + rows.start, self.rows.start + rows.stop), out)
 
     def generator(self, index: int, first_row: int) -> np.random.Generator:
-        """Return the generator of a node for the rows from this one on."""
+        """Return the random generator of a node for the rows from ``first_row`` on."""
         return self._streams.generator("dropout", self.batch.number, index, self.rows.start + first_row)
 
     def matrix(self, kind: str, index: int, n_columns: int) -> np.ndarray:
-        """Return the matrix of a node whose result is a vector, one row a sample."""
+        """Return the matrix for a node whose results are vectors, with one row per sample."""
         return self._matrices((kind, index), (self.rows.stop - self.rows.start, n_columns))
 
     def accumulator(self, key, shape) -> tuple[np.ndarray, bool]:
-        """Return the accumulator of a node, for the caller to add to or, if the flag is true, to write."""
+        """Return an accumulator and whether this use is the first; the caller then writes instead of adds."""
         if key not in self._accumulators:
             self._accumulators[key] = np.empty(shape, self._dtype)
         total = self._accumulators[key]
         if total.shape != tuple(shape):
-            raise ValueError(f"the accumulator {key[1]!r} has shape {total.shape}, asked for is {shape}")
+            raise ValueError(f"the accumulator {key[1]!r} has shape {total.shape}, got a request for {shape}")
         is_first = key not in self._written
         self._written.add(key)
         return total, is_first
 
     def gradient_of(self, layer: str, name: str) -> tuple[np.ndarray, bool]:
-        """Return the gradient of a parameter, for the caller to add to or, if the flag is true, to write."""
+        """Return a parameter's gradient and whether this use is the first; the caller then writes it."""
         own = self._gradients.get(layer, {})
         if name not in own:
             raise ValueError(f"it has no parameter {name!r} with a gradient, only {list(own)}")
@@ -131,7 +131,7 @@ class ShardContext:
         return own[name], is_first
 
     def fill_gradients(self) -> None:
-        """Let gradients be zero that no unit has written."""
+        """Set the gradients to zero that no unit has written."""
         for layer, gradients in self._gradients.items():
             for name, gradient in gradients.items():
                 if (layer, name) not in self._written:
@@ -164,7 +164,7 @@ class PieceContext:
         """Return memory for a node's result ("value") or its gradient ("gradient").
 
         Vectors are rows of a matrix of the shard. Images that a later segment or the backward pass reads
-        stand in memory of this piece, others in that of the thread.
+        use memory of this piece; others use scratch memory of the thread.
         """
         program = self._program
         home = program.homes[kind][index]

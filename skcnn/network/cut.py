@@ -1,42 +1,44 @@
-"""How work is cut: sizes of shards, chunks and sections, measured unless others are asked for."""
+"""Sizes of shards, chunks and sections; the defaults are measured."""
 
 from dataclasses import dataclass
 
 SECTION = 65_536
-"""Elements of a parameter vector that one call of an elementwise function works on, by measurement."""
+"""Elements of a parameter vector for one call of an elementwise function; measured."""
 
 
 @dataclass(frozen=True)
 class Cut:
-    """How minibatches and vectors are cut; the defaults are by measurement.
+    """How minibatches and vectors are cut; the defaults are measured.
 
-    Results depend on the cut as sums depend on their order, and not on the number of threads.
+    Results depend on the cut, because it determines the order of sums, but not on the number of threads.
 
     Parameters
     ----------
     second_shard : int
-        Forward multiply-adds of a minibatch that make a second thread worth its while.
+        Forward multiply-adds of a minibatch from which a second shard pays off.
     further_shard : int
-        Forward multiply-adds for each of more than two shards: they cost two threads a few percent each.
+        Forward multiply-adds per shard if there are more than two: each further shard costs two threads a
+        few percent.
     min_shards : int
-        Shards that a minibatch of enough rows is cut into, however little there is to compute.
+        Smallest number of shards of a minibatch that has as many rows.
     max_shards : int
+        Largest number of shards of a minibatch.
     chunk_bytes : int
-        Memory that the hungriest node takes for a chunk: less would stay in a cache, but more makes calls
-        long, which threads and matrix products gain more from.
+        Memory that the node with the highest use takes for a chunk. Smaller chunks would fit a cache, but
+        larger ones make longer calls, which threads and matrix products gain more from.
     min_chunk : int
-        Images of a chunk, whatever memory they take.
+        Smallest number of images of a chunk, even if they exceed the memory.
     long_chunk : int
-        Images of a chunk that may take four times ``chunk_bytes``: where one node is hungry, the calls of the
-        others would be so short that threads wait for each other.
+        Number of images up to which a chunk may take four times ``chunk_bytes``. If one node needs much
+        memory, the calls of the others would otherwise be so short that threads wait for each other.
     prediction_rows : int
         Rows that pass through the vector layers together in prediction.
     gradient_rows : int
-        Images whose gradients are computed together where the gradient with respect to them is wanted.
+        Images per minibatch for gradients with respect to images.
     section : int
         Elements of a parameter vector that a thread updates at a time.
     init_bytes : int
-        Memory of the inputs of a layer that it sees at a time where training starts from the data.
+        Memory for the inputs that a layer sees at a time when it is initialized from the data.
 
     Examples
     --------
@@ -66,7 +68,7 @@ class Cut:
         n_rows : int
             Size of the minibatch.
         multiply_adds : int
-            Multiply-adds of a forward pass of one sample.
+            Multiply-adds of the forward pass for one sample.
 
         Returns
         -------
@@ -86,7 +88,7 @@ class Cut:
         return list(zip(cuts, cuts[1:], strict=False))
 
     def prediction_bounds(self, n_rows: int, chunk_target: int = 1) -> list[tuple[int, int]]:
-        """Cut rows to predict into shards, which are no smaller than a chunk; without one, into the most.
+        """Cut rows to predict into shards of at least a chunk; the default gives the largest number.
 
         Examples
         --------
@@ -96,7 +98,7 @@ class Cut:
         return chunk_bounds(n_rows, max(self.prediction_rows, chunk_target))
 
     def chunk_target(self, image_bytes: int) -> int:
-        """Return the number of images of a chunk, by the memory that the hungriest node takes for one.
+        """Return the number of images of a chunk, given the largest memory that a node takes for an image.
 
         Examples
         --------

@@ -1,7 +1,6 @@
 """The layers of a network in scikit-learn's diagram of its estimator.
 
-scikit-learn asks an estimator for a visual block. Where there is none, it draws the estimator like
-any other.
+scikit-learn asks an estimator for a visual block. Without one, it draws the estimator like any other.
 """
 
 from collections.abc import Set
@@ -11,7 +10,7 @@ from skcnn.layers import Block, Container, Residual
 from skcnn.network.graph import Node
 
 NamedEntries = list[tuple[str, object]]
-"""Layers, or whatever was given in the place of a layer, with their names."""
+"""Names with layers, or with what the user gave instead of a layer."""
 
 
 def draw_stack(
@@ -23,11 +22,11 @@ def draw_stack(
     ----------
     entries : list of (str, object)
     nodes : tuple of Node
-        The nodes of the network, as far as they are known.
+        The nodes of the network; empty if unknown.
     path : str
-        What the names of the entries begin with in the network.
+        Prefix of the names of the entries in the network.
     searchable : set of str
-        Names of the parameters of the estimator, those of its layers among them.
+        Names of the parameters of the estimator, including those of its layers.
 
     Returns
     -------
@@ -51,7 +50,7 @@ def draw_layer(name: str, entry, nodes: tuple[Node, ...], path: str, searchable:
     Returns
     -------
     visual : VisualBlock
-        With its ``label``: name, class and shape of the result.
+        Its ``label`` holds name, class and output shape.
     """
     label = f"{name}: {type(entry).__name__ if isinstance(entry, Block) else entry}"
     inner = f"{path}{name}__"
@@ -68,12 +67,12 @@ def draw_layer(name: str, entry, nodes: tuple[Node, ...], path: str, searchable:
     visual.dash_wrapped = True
     visual.label = label
     if isinstance(entry, Block) and searchable >= {inner + key for key in entry.get_params(deep=False)}:
-        show_parameters(visual, entry)  # with names to copy for set_params
+        show_parameters(visual, entry)  # users copy the names for set_params
     return visual
 
 
 def stacks_of(container: Container, nodes: tuple[Node, ...], path: str) -> list[NamedEntries]:
-    """Return the stacks of a container, with what an automatic projection turned out to be."""
+    """Return the stacks of a container, with the layer that an automatic projection became."""
     stacks = container.stacks()
     if nodes and isinstance(container, Residual) and container.projection == "auto":
         within = [(node.name.removeprefix(path), node.layer) for node in nodes]

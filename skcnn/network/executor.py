@@ -1,9 +1,9 @@
-"""How a minibatch is cut into units of work and run on threads, deterministically.
+"""Cuts a minibatch into units of work and runs them on threads, deterministically.
 
 A minibatch is cut into shards, and each shard into chunks of a few images. Nodes on images run
-chunk by chunk, so that scratch memory stays small; nodes on vectors run on the whole shard. Both
-cuts depend on the minibatch and the network alone, and every sum over chunks and shards is taken in
-their order, so results do not depend on the number of threads.
+chunk by chunk, which keeps scratch memory small; nodes on vectors run on the whole shard. Both
+cuts depend only on the minibatch and the network, and sums over chunks and shards keep their order,
+so results do not depend on the number of threads.
 """
 
 from collections.abc import Callable
@@ -25,7 +25,7 @@ from skcnn.random_streams import RandomStreams
 
 @dataclass
 class Batch:
-    """A minibatch, as the executor takes it.
+    """A minibatch for the executor.
 
     Attributes
     ----------
@@ -37,17 +37,17 @@ class Batch:
     loss_weights : ndarray of shape (n_rows,) or None
         Factors of the losses of the rows.
     weights : ndarray of shape (n_rows,) or None
-        Sample weights, for statistics over the minibatch; None where all are equal.
+        Sample weights, for statistics over the minibatch; None if all are equal.
     number : int
         Number of the training step, the key of random draws.
     part : float or None
-        Where the minibatch does not stand for all samples, which part of a usual one it is; see
-        :meth:`skcnn.layers.MergingLayer.merge`.
+        Size relative to a usual minibatch if the minibatch does not represent all samples, else None;
+        :meth:`skcnn.layers.MergingLayer.merge` uses it.
 
     Raises
     ------
     ValueError
-        If there are no rows: layers and kernels are never run on zero images.
+        If there are no rows: layers and kernels never run on zero images.
     """
 
     n_rows: int
@@ -64,21 +64,21 @@ class Batch:
 
 
 class Executor:
-    """Runs a network forward and backward; made for one call of fit or predict.
+    """Runs a network forward and backward, for one call of fit or predict.
 
     Parameters
     ----------
     network : Network
-        In training, changes of its parameters are seen. Prediction prepares some of them as they are at this
-        moment, see :class:`skcnn.network.setup.PredictionSetup`.
+        Training reads its current parameters. Prediction may use copies of the present ones, made by
+        :class:`skcnn.network.setup.PredictionSetup`.
     pool : WorkerPool
-        On how many threads work runs, and how it is cut.
+        Runs the work, and decides how it is cut.
     training : bool
-        Whether minibatches are trained on, rather than predicted.
+        Whether to train on minibatches or to predict them.
     seed : int or None
-        Of the random draws of layers in training.
+        Seed of the random draws of layers in training.
     input_gradient : bool
-        Whether the gradient with respect to the images is wanted, too.
+        Whether to compute the gradient with respect to the images, too.
     """
 
     def __init__(
@@ -125,8 +125,8 @@ class Executor:
     def gradients(self, batch: Batch, loss) -> float:
         """Run a minibatch forward and backward.
 
-        The gradient stays in the shards, for :meth:`reduce`, and the new values of the network's buffers
-        in ``buffers``; the network itself is left as it is.
+        The gradient stays in the shards, for :meth:`reduce`. The new values of the network's buffers are
+        in ``buffers``; the network itself does not change.
 
         Parameters
         ----------
@@ -155,7 +155,7 @@ class Executor:
         return sum(shard.loss for shard in self._active)
 
     def statistics(self, batch: Batch) -> dict[tuple[str, str], np.ndarray]:
-        """Run a minibatch forward as far as statistics are merged.
+        """Run a minibatch forward up to the last merge of statistics.
 
         Parameters
         ----------
@@ -164,14 +164,14 @@ class Executor:
         Returns
         -------
         buffers : dict of (str, str) to ndarray
-            New values of the network's buffers; the network itself is left as it is.
+            New values of the network's buffers; the network itself does not change.
         """
         self._begin(batch)
         self._run_merging_phases()
         return self.buffers
 
     def results(self, batch: Batch, out: np.ndarray) -> np.ndarray:
-        """Compute the results of the last node as training does; the network is left as it is.
+        """Compute the results of the last node as training does; the network does not change.
 
         Parameters
         ----------
@@ -193,7 +193,7 @@ class Executor:
         return out
 
     def _begin(self, batch):
-        """Give the shards their rows of a minibatch."""
+        """Assign the rows of a minibatch to the shards."""
         self._context.prepared[:] = self._setup.prepare(training=True)
         self.buffers, self._part = {}, batch.part
         bounds = self.pool.cut.shard_bounds(batch.n_rows, self._multiply_adds)
@@ -209,13 +209,13 @@ class Executor:
         return self.network.multiply_adds()
 
     def _run_merging_phases(self):
-        """Run the forward phases that end in a merge of statistics, all but the last."""
+        """Run all forward phases except the last; each ends in a merge of statistics."""
         for phase, index in zip(self.program.forward[:-1], self.program.merging, strict=True):
             self._run_shards(lambda shard, phase=phase: shard.run(phase))
             self._merge(index)
 
     def _run_shards(self, function):
-        """Call a function of every shard, of those with the same scratch memory one after the other."""
+        """Call a function for every shard; shards that share scratch memory run one after the other."""
 
         def work(shards):
             for shard in shards:
@@ -226,7 +226,7 @@ class Executor:
         self.pool.run(work, sharing)
 
     def reduce(self) -> np.ndarray:
-        """Return the sum of the gradients of the shards, in memory of the first.
+        """Return the sum of the gradients of the shards, in the memory of the first one.
 
         Returns
         -------
@@ -269,7 +269,7 @@ class Executor:
         return out
 
     def _idle_shard(self):
-        """Return a shard that no thread predicts with."""
+        """Return a shard that no thread uses."""
         try:
             return self._shards.pop()
         except IndexError:
@@ -280,7 +280,7 @@ class Executor:
         return chunk_bounds(n_rows, self._chunk_target)
 
     def input_gradient(self) -> np.ndarray:
-        """Return the gradient of the last minibatch with respect to what was read, batch axis as there."""
+        """Return the gradient of the last minibatch with respect to its input, in the layout of the input."""
         on_images = self.program.nodes[0].takes_images
         pieces = [
             piece for shard in self._active for piece in (shard.chunks if on_images else (shard.whole,))
@@ -303,5 +303,5 @@ class Executor:
             )
 
     def _partials(self):
-        """Return the partial statistics of the last phase, of all shards in their order."""
+        """Return the partial statistics of the last phase, in the order of the shards."""
         return [partial for shard in self._active for partial in shard.partials]

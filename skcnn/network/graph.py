@@ -1,4 +1,4 @@
-"""Layers become a flat list of nodes."""
+"""Compiles layers into a flat list of nodes."""
 
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from skcnn.layers.contract import ERRORS, check_declarations, check_shape, name_
 
 @dataclass(frozen=True)
 class Node:
-    """One entry of the flat list: a layer, and where its input comes from.
+    """One entry of the flat list: a layer and the nodes that it reads.
 
     Attributes
     ----------
@@ -20,22 +20,22 @@ class Node:
     layer : Layer or None
         None for the first node, which reads the images.
     inputs : tuple of int
-        Indices of the nodes whose results the layer takes. A chain has one each, the node before.
+        Indices of the nodes whose results the layer reads; in a chain, the node before.
     input_shapes : tuple of shapes
-        Shapes of these results for one sample, batch axis left out.
+        Shapes of these results for one sample, without the batch axis.
     output_shape : tuple of int
         Shape of the result for one sample.
     """
 
     name: str
-    layer: Layer | Any  # None only where there is no node before, which few have to ask
+    layer: Layer | Any  # None only for the first node, so few callers need to check
     inputs: tuple[int, ...]
     input_shapes: tuple[Shape, ...]
     output_shape: Shape
 
     @property
     def input_shape(self) -> Shape | Any:
-        """Shape of the input; for a layer that joins several, a tuple of shapes."""
+        """Shape of the input; for a layer with several inputs, a tuple of shapes."""
         return self.input_shapes[0] if len(self.input_shapes) == 1 else self.input_shapes
 
     @property
@@ -49,14 +49,14 @@ class Node:
         return len(self.output_shape if self.layer is None else self.input_shapes[0]) == 3
 
     def raise_named(self, error: Exception) -> NoReturn:
-        """Raise an error that has come out of this layer with its name; one of reading images as it is."""
+        """Raise an error of this layer again with the layer's name; one of reading images does not change."""
         if self.layer is None:
             raise error
         raise name_error(error, describe_block(self.name, self.layer)) from error
 
     @contextmanager
     def name_errors(self):
-        """Name this layer in errors that come out of it within a with statement."""
+        """Name this layer in errors that it raises within a with statement."""
         try:
             yield
         except ERRORS as error:
@@ -64,16 +64,16 @@ class Node:
 
 
 def describe_block(name: str, block: Block) -> str:
-    """Return how messages call a block: by its name in the stack and how one would write it."""
+    """Return the text for a block in messages: its name in the stack and its repr."""
     return f"layer {name!r}, {' '.join(repr(block).split())}"
 
 
 class MisfitError(ValueError):
-    """A block cannot be part of the network; the message says which one, and why."""
+    """Raised for a block that cannot be part of the network; the message says which one, and why."""
 
 
 class Graph:
-    """The nodes of a network while blocks add theirs, each after the nodes it reads.
+    """Collects the nodes that blocks add, each after the nodes that it reads.
 
     Parameters
     ----------
@@ -85,10 +85,10 @@ class Graph:
     nodes : list of Node
         The first reads the images.
     ends : dict of str to int
-        The node that gives the result of each block, by its name; also of blocks within containers.
+        The node with the result of each block, by name of the block; includes blocks within containers.
     spans : dict of str to range
-        The nodes that each block adds, by its name; also of blocks within containers. Empty where the result
-        of a block is its input.
+        The nodes that each block adds, by name of the block; includes blocks within containers. Empty if the
+        result of a block is its input.
 
     Examples
     --------
@@ -114,8 +114,8 @@ class Graph:
         Raises
         ------
         ValueError
-            If the layer does not fit the shapes of its inputs, makes images out of vectors, says of itself
-            what no layer can be, or the name is taken.
+            If the layer does not fit the shapes of its inputs, makes images from vectors or declares
+            something invalid, or if the name is taken.
         """
         if any(node.name == name for node in self.nodes):
             raise ValueError(
@@ -127,20 +127,20 @@ class Graph:
         check_declarations(layer, input_shape)
         if len(output_shape) == 3 and not any(len(shape) == 3 for shape in shapes):
             raise ValueError(
-                f"it makes images of shape {output_shape} out of vectors, for which there is no memory: "
+                f"it makes images of shape {output_shape} from vectors, which is not supported: "
                 "images must come from images"
             )
         self.nodes.append(Node(name, layer, sources, shapes, output_shape))
         return len(self.nodes) - 1
 
     def connect(self, name: str, block: Block, source: int) -> int:
-        """Let a block add its nodes after a node, and return the index of the one with its result.
+        """Let a block add its nodes after a node, and return the index of the node with its result.
 
         Raises
         ------
         MisfitError
-            If a hyperparameter is invalid or the block does not fit the shape that reaches it. The message
-            names the block, its parameters and the shape. Nothing has been allocated by then.
+            If a hyperparameter is invalid or the block does not fit its input shape. The message names the
+            block, its parameters and the shape. It is raised before anything is allocated.
         """
         n_nodes = len(self.nodes)
         try:
@@ -149,7 +149,7 @@ class Graph:
             if not is_integer(end) or not 0 <= end < len(self.nodes):
                 raise ValueError(f"connect must return the index of a node, got {end!r}")
         except MisfitError:
-            raise  # by a block within this one, which is named
+            raise  # the message already names a block within this one
         except ERRORS as error:
             where = f"{describe_block(name, block)}, on input of shape {self.shape(source)}"
             raise MisfitError(f"{where}: {error}") from error
@@ -157,7 +157,7 @@ class Graph:
         return end
 
     def connect_all(self, blocks: list[tuple[str, Block]], source: int) -> int:
-        """Let named blocks add their nodes, each after the one before; see :meth:`connect`."""
+        """Connect named blocks one after another, and return the index of the node with the last result."""
         for name, block in blocks:
             source = self.connect(name, block, source)
         return source
@@ -174,8 +174,8 @@ def compile_graph(layers: list[tuple[str, Block]], input_shape: Shape) -> Graph:
 
     Raises
     ------
-    ValueError
-        As :meth:`Graph.connect`.
+    MisfitError
+        As for :meth:`Graph.connect`.
     """
     graph = Graph(input_shape)
     graph.connect_all(layers, 0)
@@ -183,5 +183,5 @@ def compile_graph(layers: list[tuple[str, Block]], input_shape: Shape) -> Graph:
 
 
 def compile_nodes(layers: list[tuple[str, Block]], input_shape: Shape) -> tuple[Node, ...]:
-    """Return the flat list of nodes of a stack of named blocks; see :func:`compile_graph`."""
+    """Return the nodes of the graph of a stack of named blocks, as :func:`compile_graph` builds it."""
     return tuple(compile_graph(layers, input_shape).nodes)

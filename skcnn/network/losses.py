@@ -45,18 +45,18 @@ def dense_targets(codes: np.ndarray, n_classes: int, *, label_smoothing: float, 
 class Loss(ABC):
     """Base class of losses.
 
-    Targets are distributions over the classes, one row a sample; the loss is linear in them, so that
-    smoothed and mixed labels need no other path.
+    Targets are distributions over the classes, one row per sample. The loss is linear in them, so
+    smoothed and mixed labels need no special case.
     """
 
     out_activation: str
-    """What turns scores into what ``predict_proba`` returns, "identity" where there is no such thing."""
+    """Function that turns scores into the result of ``predict_proba``, "identity" if there is none."""
 
     hyperparameters: tuple[str, ...] = ()
-    """Names of the parameters of the constructor, as the estimator calls them."""
+    """Names of the constructor's parameters, which the estimator has, too."""
 
     gives_probabilities = False
-    """Whether there are ``probabilities`` and ``log_probabilities``."""
+    """Whether the loss has ``probabilities`` and ``log_probabilities``."""
 
     @abstractmethod
     def values(self, scores: np.ndarray, targets: np.ndarray) -> np.ndarray:
@@ -99,12 +99,12 @@ class SoftmaxLoss(Loss):
 
     def probabilities(self, scores: np.ndarray) -> np.ndarray:
         """Return the softmax of scores of shape (n_samples, n_outputs)."""
-        with np.errstate(over="ignore"):  # of a difference, whose exponential is zero all the same
+        with np.errstate(over="ignore"):  # if a difference overflows, its exponential is zero all the same
             probabilities = np.exp(scores - scores.max(axis=1, keepdims=True))
         return np.divide(probabilities, probabilities.sum(axis=1, keepdims=True), out=probabilities)
 
     def log_probabilities(self, scores: np.ndarray) -> np.ndarray:
-        """Return the logarithm of the softmax: exact where it underflows, finite for finite scores."""
+        """Return the logarithm of the softmax, exact if the softmax underflows, finite for finite scores."""
         with np.errstate(over="ignore"):
             shifted = scores - scores.max(axis=1, keepdims=True)
         np.maximum(shifted, np.finfo(scores.dtype).min, out=shifted)
@@ -149,12 +149,12 @@ class LogLoss(SoftmaxLoss):
 
 
 class FocalLoss(SoftmaxLoss):
-    r"""Softmax cross-entropy that plays down the samples that are already classified well.
+    r"""Softmax cross-entropy with less weight on well-classified samples.
 
     Parameters
     ----------
     focal_gamma : float, default=2.0
-        How much: 0 is the cross-entropy. Not negative.
+        Strength of the effect, >= 0; 0 is the cross-entropy.
 
     Notes
     -----
@@ -164,8 +164,8 @@ class FocalLoss(SoftmaxLoss):
         \frac{\partial L}{\partial s_j} = a_j - p_j \sum_k a_k, \quad
         a_k = t_k \left(\gamma p_k (1 - p_k)^{\gamma - 1} \log p_k - (1 - p_k)^\gamma\right).
 
-    The softmax form of the paper's loss. Its minimum over all distributions is not at the probabilities of
-    the classes: the softmax is mostly less certain than they are.
+    This is the softmax form of the paper's loss. The probabilities of the classes do not minimize it: the
+    minimum is mostly at a less certain softmax.
 
     References
     ----------
@@ -216,7 +216,7 @@ class Hinge(Loss):
 
     .. math:: L = \sum_y t_y \sum_{k \ne y} \max(0, 1 + s_k - s_y).
 
-    Where the margin is just kept, the derivative is taken to be 0.
+    Where a score just keeps the margin, the derivative is taken as 0.
 
     References
     ----------
@@ -265,7 +265,7 @@ class Hinge(Loss):
         shares : ndarray of shape (n_samples,)
             The targets.
         violations : ndarray of shape (n_samples, n_outputs)
-            By how much each other score misses the margin to that of the target.
+            How much each other score violates the margin to the score of the target.
         """
         order = np.argsort(-targets, axis=1, kind="stable")
         rows = np.arange(len(scores))
@@ -283,9 +283,9 @@ class SquaredHinge(Hinge):
     -----
     For scores :math:`s` and targets :math:`t` that sum to one, with margin 1,
 
-    .. math:: L = \sum_y t_y \sum_{k \ne y} \max(0, 1 + s_k - s_y)^2,
+    .. math:: L = \sum_y t_y \sum_{k \ne y} \max(0, 1 + s_k - s_y)^2.
 
-    the form of Weston and Watkins with squares; Tang squares the hinges of one class against the rest.
+    This squares the hinges of Weston and Watkins; Tang squares the hinges of one class against the rest.
 
     References
     ----------
@@ -308,16 +308,16 @@ class SquaredHinge(Hinge):
 
 
 class LinearLoss:
-    """Sum of scores times fixed coefficients, the targets: its gradient tests all outputs at once."""
+    """Sum of scores times fixed coefficients, the targets: it differentiates all outputs at once."""
 
     def gradient(self, scores, targets, weights, *, out):
-        """Return the loss and write its gradient, as :meth:`Loss.gradient` does."""
+        """Return the loss and write its gradient to ``out``, as :meth:`Loss.gradient` does."""
         np.copyto(out, targets)
         return float((scores * targets).sum())
 
 
 def weighted_sum(losses: np.ndarray, weights: np.ndarray) -> float:
-    """Return the sum of the losses times their weights, added up in float64."""
+    """Return the weighted sum of the losses, computed in float64."""
     return float(np.dot(losses.astype(np.float64), weights.astype(np.float64)))
 
 
@@ -327,4 +327,4 @@ LOSSES: dict[str, type[Loss]] = {
     "hinge": Hinge,
     "squared_hinge": SquaredHinge,
 }
-"""Losses by the names that the ``loss`` parameter takes."""
+"""Losses by value of the ``loss`` parameter."""

@@ -1,4 +1,4 @@
-"""Memory for arrays that are handed out again and again."""
+"""Memory for arrays that are reused."""
 
 import threading
 from math import prod
@@ -6,16 +6,16 @@ from math import prod
 import numpy as np
 
 SLAB_BYTES = 16 * 2**20
-"""Memory that is asked for at once."""
+"""Size of a slab."""
 
 ALIGNMENT = 64
-"""Bytes of a line of the cache, at whose start arrays begin."""
+"""Bytes of a cache line; arrays start at a multiple of it."""
 
 
 class Slabs:
-    """Large slabs of memory that arrays are cut from, for threads to share.
+    """Cuts arrays from large slabs of memory that threads share.
 
-    From a few megabytes on, numpy asks the system for huge pages, which are faster to find.
+    For a few megabytes or more, numpy asks the system for huge pages, which are faster to address.
     """
 
     def __init__(self):
@@ -23,12 +23,12 @@ class Slabs:
         self._slab = np.empty(0, np.uint8)
 
     def __call__(self, size: int, dtype) -> np.ndarray:
-        """Return an array of a number of elements, with whatever it contains."""
+        """Return an uninitialized array of ``size`` elements."""
         n_bytes = size * dtype.itemsize
         if n_bytes > SLAB_BYTES // 4:
             try:
                 return np.empty(size, dtype)
-            except ValueError as error:  # so large that numpy does not even ask for it
+            except ValueError as error:  # too large for numpy to try
                 raise MemoryError(str(error)) from error
         with self._lock:
             if self._slab.size < n_bytes:
@@ -40,12 +40,12 @@ class Slabs:
 
 
 class Arena:
-    """Arrays by name, allocated once and handed out again; a smaller shape gets a view.
+    """Arrays by name, allocated once and reused; a smaller shape gets a view.
 
     Parameters
     ----------
     dtype : numpy.dtype
-        Type of arrays for which none is asked for.
+        Default type of the arrays.
     allocate : callable
         ``allocate(size, dtype)`` returns new memory.
     """
@@ -58,7 +58,7 @@ class Arena:
         self._workspaces = {}
 
     def __call__(self, name, shape: tuple[int, ...], dtype=None) -> np.ndarray:
-        """Return the array of this name and dtype, with whatever it contains."""
+        """Return the array of this name and dtype, with its present contents."""
         view = self._views.get((name, shape, dtype))
         if view is None:
             view = self._views[name, shape, dtype] = self._view(name, shape, dtype)
@@ -68,14 +68,14 @@ class Arena:
         dtype = self._dtype if dtype is None else np.dtype(dtype)
         memory = self._memory.get((name, dtype))
         if memory is None or memory.size < prod(shape):
-            if memory is not None:  # of which there are views
+            if memory is not None:  # its views are outdated
                 self._views = {key: view for key, view in self._views.items() if key[0] != name}
                 self._workspaces = {}
             memory = self._memory[name, dtype] = self._allocate(prod(shape), dtype)
         return memory[: prod(shape)].reshape(shape)
 
     def workspace(self, make, *sizes):
-        """Return ``make(self, *sizes)``, arrays and views of them, made once and kept as their memory is."""
+        """Return the arrays and views of ``make(self, *sizes)``, reused until memory is reallocated."""
         workspace = self._workspaces.get((make, sizes))
         if workspace is None:
             workspace = make(self, *sizes)

@@ -1,4 +1,4 @@
-"""A fitted network with all that prediction needs of it."""
+"""A fitted network and all else that prediction needs."""
 
 from collections.abc import Sequence
 
@@ -15,9 +15,9 @@ from skcnn.network.threads import worker_pool
 
 
 class Model:
-    """A fitted network with all that prediction needs of it.
+    """A fitted network and all else that prediction needs.
 
-    Estimators replace their model as a whole, so whoever holds one has parts that belong together.
+    Estimators replace their model as a whole, so the parts of a model always belong together.
 
     Parameters
     ----------
@@ -32,9 +32,9 @@ class Model:
     loss : Loss
         Turns scores into probabilities.
     seed : int
-        Seed that the initial weights were drawn with.
+        Seed of the initial weights.
     made_with : str
-        Versions of the packages that it was fitted with.
+        Versions of the packages that fitted it.
 
     Attributes
     ----------
@@ -62,12 +62,12 @@ class Model:
         self.made_with = made_with
 
     def replace(self, **attributes) -> "Model":
-        """Return a model with the same attributes but for those that are given."""
+        """Return a copy of the model with the given attributes replaced."""
         return Model(**(vars(self) | attributes))
 
     @property
     def graph(self) -> Graph:
-        """The graph of the layers, which knows them by name."""
+        """The graph of the layers, with their nodes by name."""
         return compile_graph(self.layers, self.format.image_shape)
 
     def scores(self, X: np.ndarray, changes: Sequence = ()) -> np.ndarray:
@@ -78,12 +78,12 @@ class Model:
         X : ndarray of shape (n_samples, ...)
             Images in a layout of the format.
         changes : sequence of Augmentation, default=()
-            Scores are averaged over all combinations of their views.
+            Scores are averages over all combinations of their views.
 
         Raises
         ------
         ValueError
-            If a score is not finite, since X is too large.
+            If a score is not finite because values of X are too large.
         """
         readers = prediction_readers(ImageSource(X, self.format), changes)
         scores = np.zeros((len(X), self.network.n_outputs), self.network.dtype)
@@ -101,7 +101,7 @@ class Model:
         Raises
         ------
         ValueError
-            If a result is not finite, since X is too large.
+            If a result is not finite because values of X are too large.
         """
         node = self.network.nodes[index]
         results = predict(self.network.up_to(index), ImageSource(X, self.format).read, len(X))
@@ -109,7 +109,7 @@ class Model:
         return results.reshape(len(X), *node.output_shape)
 
     def __getstate__(self):
-        """Return the model in arrays, names and numbers; the layers alone are objects."""
+        """Return the model as arrays, names and numbers; only the layers are objects."""
         network, format = self.network, self.format
         return {
             "layers": self.layers,
@@ -138,14 +138,14 @@ class Model:
 
 
 def predict(network: Network, read, n_rows: int) -> np.ndarray:
-    """Return what a network predicts for the rows that ``read`` reads, shape (n_rows, n_outputs)."""
+    """Return the predictions of a network for the rows that ``read`` reads, shape (n_rows, n_outputs)."""
     out = np.empty((n_rows, network.n_outputs), network.dtype)
     with worker_pool(n_predicted=n_rows) as pool:
         return Executor(network, pool, training=False).predict(Batch(n_rows, read), out)
 
 
 def finite_rows(values: np.ndarray, what: str) -> np.ndarray:
-    """Return values of shape (n_samples, n); if one is not finite, raise a ValueError with what they are."""
+    """Return values of shape (n_samples, n); raise a ValueError that names ``what`` if one is not finite."""
     finite = np.isfinite(values).all(axis=1)
     if not finite.all():
         row = int(np.flatnonzero(~finite)[0])

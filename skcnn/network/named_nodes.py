@@ -1,4 +1,4 @@
-"""Which node gives the result of a layer, by the name that users know the layer by."""
+"""Finds the node with the result of a layer by the layer's name."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,7 +9,7 @@ from skcnn.network.graph import Graph
 
 
 def result_nodes(graph: Graph) -> dict[str, int]:
-    """Return the node with the result of each layer: after the activation that it brings along.
+    """Return the node with the result of each layer, after the layer's own activation.
 
     Parameters
     ----------
@@ -18,20 +18,20 @@ def result_nodes(graph: Graph) -> dict[str, int]:
     Returns
     -------
     nodes : dict of str to int
-        In the order of the network. Also those of "input", of layers within containers by their names there,
-        ``res1__conv1``, and of activations that layers bring along, ``conv1_relu``.
+        In the order of the network. Includes "input", layers within containers, such as ``res1__conv1``,
+        and activations of layers, such as ``conv1_relu``.
     """
     nodes = {node.name: index for index, node in enumerate(graph.nodes)} | graph.ends
     return dict(sorted(nodes.items(), key=lambda entry: entry[1]))
 
 
 def result_node(graph: Graph, layer: str, *, parameter: str = "layer") -> int:
-    """Return the node with the result of a layer, whose name is the value of a parameter.
+    """Return the node with the result of the layer that a parameter names.
 
     Raises
     ------
     ValueError
-        If there is no layer of this name.
+        If no layer has this name.
     """
     nodes = result_nodes(graph)
     if not isinstance(layer, str) or layer not in nodes:
@@ -40,31 +40,31 @@ def result_node(graph: Graph, layer: str, *, parameter: str = "layer") -> int:
 
 
 def names_of_nodes(graph: Graph) -> dict[int, str]:
-    """Return a name for each node that gives the result of a layer: the shortest of those that add it."""
+    """Return a name for each node with the result of a layer: the shortest if several layers end there."""
     names = {}
     for name, index in result_nodes(graph).items():
-        if graph.spans.get(name, True):  # a block that adds no node is not that of its result
+        if graph.spans.get(name, True):  # a block without nodes passes on the result of another
             names[index] = min(name, names.get(index, name), key=len)
     return names
 
 
 def factors_of_nodes(graph: Graph, factors: Mapping[str, float], *, parameter: str) -> dict[str, float]:
-    """Return the factors of nodes from a mapping by names of layers, or by what these begin with.
+    """Return the factor of each node from factors by layer name or prefix of layer names.
 
-    The longest key counts. The name of a layer stands for all nodes of it, a container's also for the layers
-    within it.
+    If several keys match a node, the longest one counts. The name of a layer matches all its nodes,
+    including those of layers within a container.
 
     Parameters
     ----------
     graph : Graph
     factors : mapping of str to float
     parameter : str
-        Named in messages.
+        Name for messages.
 
     Raises
     ------
     ValueError
-        If a key stands for no node.
+        If a key matches no node.
     """
     found, used = {}, set()
     for index, node in enumerate(graph.nodes[1:], start=1):
@@ -89,35 +89,35 @@ def is_image(node) -> bool:
 
 
 def image_layers(graph: Graph) -> list[str]:
-    """Return the names of the layers whose results are images, one for each, in the order of the network."""
+    """Return the names of the layers whose results are images, one per result, in the network's order."""
     nodes, names = graph.nodes, names_of_nodes(graph)
     return [name for index, name in names.items() if index > 0 and is_image(nodes[index])]
 
 
 def image_node(graph: Graph, layer: str, *, parameter: str = "layer") -> int:
-    """Return the node with the images of a layer, whose name is the value of a parameter.
+    """Return the node with the images of the layer that a parameter names.
 
     Raises
     ------
     ValueError
-        If there is no layer of this name, or its results are vectors.
+        If no layer has this name, or its results are vectors.
     """
     index = result_node(graph, layer, parameter=parameter)
     node = graph.nodes[index]
     if not is_image(node):
         raise ValueError(
-            f"{parameter} must be one whose results are images, got {layer!r} with results of shape "
+            f"{parameter} must be a layer whose results are images, got {layer!r} with results of shape "
             f"{node.output_shape}"
         )
     return index
 
 
 def last_convolved_node(graph: Graph) -> int:
-    """Return the node with what the last convolution and the layers after it of equally large images give.
+    """Return the last node that has the image size of the last convolution.
 
-    These are normalizations, activations and what joins branches. The node is one that all after it read
-    through: of a convolution on a branch, that is what joins the branches, if it gives images. Images of a
-    single pixel are not counted.
+    The layers between them may be normalizations, activations and joins of branches. No later node reads
+    past the returned one: for a convolution on a branch, it is the join of the branches if that gives images.
+    Images of a single pixel do not count.
 
     Raises
     ------
@@ -138,8 +138,8 @@ def last_convolved_node(graph: Graph) -> int:
         convolves = False
     if found is None:
         raise ValueError(
-            "layer must be given, since no layer convolves to images of more than one pixel that all layers "
-            "after it read"
+            "layer must be given, because no convolution gives images of more than one pixel that all layers "
+            "after it depend on"
         )
     return found
 

@@ -1,4 +1,4 @@
-"""A network: a flat list of nodes with the parameters of their layers."""
+"""A network: a flat list of nodes and the parameters of their layers."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -25,14 +25,14 @@ class Network:
     Parameters
     ----------
     nodes : tuple of Node
-        As :func:`skcnn.network.graph.compile_nodes` returns them.
+        The result of :func:`skcnn.network.graph.compile_nodes`.
     dtype : numpy.dtype
         Type of parameters and activations, float32 or float64.
     vector : ndarray of shape (n_params,)
-        All parameters with a gradient, those that weight decay applies to first. Optimizers, snapshots and
-        norms work on it as a whole.
+        All parameters with a gradient; parameters with weight decay come first. Optimizers, snapshots and
+        norms work on the whole vector.
     layout : list of (str, str, tuple of int)
-        Layer name, parameter name and shape of each of them, in the order of ``vector``.
+        Layer name, parameter name and shape of each parameter, in the order of ``vector``.
     n_decayed : int
         Number of leading elements of ``vector`` that weight decay applies to.
     others : mapping of str to mapping of str to ndarray
@@ -43,14 +43,14 @@ class Network:
     nodes, dtype, vector, n_decayed
         As given.
     params : dict of str to dict of str to ndarray
-        Parameters by layer name and parameter name. Those with a gradient are views of ``vector``, so write
-        into them, ``params["conv1"]["weight"][...] = 0``; they cannot be replaced.
+        Parameters by layer name and parameter name. Those with a gradient are views of ``vector``: write
+        into them, ``params["conv1"]["weight"][...] = 0``, because they cannot be replaced.
     frozen : frozenset of str
-        Names of layers that training leaves as they are, their running statistics included. Set by the fit
+        Names of layers that training does not change, including their running statistics. Set by the fit
         that trains the network, and not pickled.
     prediction_setup : PredictionSetup or None
-        What the last prediction has worked out and the next one need not, see
-        :func:`skcnn.network.setup.prediction_setup`. Neither copied nor pickled.
+        The setup of the last prediction, which :func:`skcnn.network.setup.prediction_setup` reuses. Neither
+        copied nor pickled.
     """
 
     def __init__(
@@ -79,11 +79,11 @@ class Network:
 
     @property
     def n_outputs(self) -> int:
-        """Number of scores of a sample."""
+        """Number of scores per sample."""
         return self.nodes[-1].output_shape[0]
 
     def views_of(self, vector: np.ndarray) -> dict[str, dict[str, np.ndarray]]:
-        """Return the views of a vector, such as a gradient, by layer and parameter name.
+        """Return views of a vector, such as a gradient, by layer and parameter name.
 
         Parameters
         ----------
@@ -100,17 +100,17 @@ class Network:
         return views
 
     def buffers(self) -> dict[tuple[str, str], np.ndarray]:
-        """Return the buffers, which training changes without a gradient, by (layer name, parameter name)."""
+        """Return the buffers of the layers that are not frozen, by (layer name, parameter name)."""
         names = [(name, key) for name, key in self._buffer_names if name not in self.frozen]
         return {(name, key): self.params[name][key] for name, key in names}
 
     def arguments(self) -> dict:
-        """Return what the constructor takes but for nodes and dtype: arrays, names and numbers."""
+        """Return the constructor's arguments except nodes and dtype: arrays, names and numbers."""
         layout, others = self._layout, {layer: dict(own) for layer, own in self._others.items()}
         return {"vector": self.vector, "layout": layout, "n_decayed": self.n_decayed, "others": others}
 
     def up_to(self, index: int) -> "Network":
-        """Return a network that ends with a node, whose result is flattened; the parameters are shared."""
+        """Return a network that ends with a node and flattens its result; the parameters are shared."""
         nodes = self.nodes[: index + 1]
         shape = nodes[-1].output_shape
         if len(shape) == 3:
@@ -120,26 +120,26 @@ class Network:
         return network
 
     def after(self, index: int) -> "Network":
-        """Return a network of the nodes after one, which reads its results; the parameters are copied.
+        """Return a network of the nodes after a node, with its results as input; the parameters are copied.
 
         Raises
         ------
         ValueError
-            If one of these nodes reads what comes before that one, too.
+            If one of these nodes reads a node before this one.
         """
         front = self.nodes[index]
         nodes = [Node("input", None, (), (), front.output_shape)]
         for node in self.nodes[index + 1 :]:
             if min(node.inputs) < index:
                 raise ValueError(
-                    f"the network does not go through layer {front.name!r} alone: {node.name!r} reads what "
-                    "comes before it"
+                    f"layer {front.name!r} is not the only way through the network: {node.name!r} reads a "
+                    "layer before it"
                 )
             nodes.append(replace(node, inputs=tuple(source - index for source in node.inputs)))
         return network_with(tuple(nodes), self.params, self.dtype)
 
     def copy(self) -> "Network":
-        """Return a network of the same nodes with parameters of its own, but for constants."""
+        """Return a network of the same nodes with copies of all parameters except constants."""
         arguments = self.arguments() | {"vector": self.vector.copy()}
         for layer, name in self._buffer_names:
             arguments["others"][layer][name] = self.params[layer][name].copy()
@@ -152,31 +152,32 @@ class Network:
         return self.vector.copy(), {where: value.copy() for where, value in self.buffers().items()}
 
     def restore(self, snapshot) -> None:
-        """Take over the parameters of a snapshot."""
+        """Set the parameters to those of a snapshot."""
         vector, buffers = snapshot
         np.copyto(self.vector, vector)
         self.set_buffers(buffers)
 
     def set_buffers(self, buffers: dict[tuple[str, str], np.ndarray]) -> None:
-        """Overwrite buffers."""
+        """Set buffers to the given values."""
         for (name, key), value in buffers.items():
             np.copyto(self.params[name][key], value, casting="same_kind")
 
     @property
     def trained(self) -> set[str]:
-        """Names of the layers that have parameters to train."""
+        """Names of the layers with trainable parameters."""
         return {name for name, _, _ in self._layout} - self.frozen
 
     def factors_of_sections(
         self, factors: Mapping[str, float], size: int = SECTION
     ) -> list[tuple[slice, float]]:
-        """Return sections of the vector of at most about a size, each with the factor of its layer.
+        """Return sections of the vector, each with the factor of its layer.
 
         Parameters
         ----------
         factors : mapping of str to float
-            Factors by layer name; 1 for those that are not there.
+            Factors by layer name; 1 for other layers.
         size : int, default=SECTION
+            Largest number of elements of a section.
         """
         if not factors:
             return [(section, 1.0) for section in sections(self.n_params, size)]
@@ -191,7 +192,7 @@ class Network:
         return found
 
     def multiply_adds(self) -> int:
-        """Return the number of multiply-adds of a forward pass of one sample."""
+        """Return the number of multiply-adds of the forward pass for one sample."""
         return sum(node.layer.multiply_adds(node.input_shape) for node in self.nodes[1:])
 
     def __reduce__(self):
@@ -199,13 +200,13 @@ class Network:
 
 
 def network_with(nodes: tuple[Node, ...], params: Params, dtype) -> Network:
-    """Return a network with a copy of parameters, those of layers that are not there left out.
+    """Return a network with copies of parameters.
 
     Parameters
     ----------
     nodes : tuple of Node
     params : mapping of str to mapping of str to ndarray
-        Parameters by layer name and parameter name.
+        Parameters by layer name and parameter name; other layers than those of the nodes are ignored.
     dtype : numpy.dtype
     """
     trained, others = [], {}
@@ -229,18 +230,18 @@ def init_network(nodes: tuple[Node, ...], *, dtype, seed: int) -> Network:
     Parameters
     ----------
     nodes : tuple of Node
-        As :func:`skcnn.network.graph.compile_nodes` returns them.
+        The result of :func:`skcnn.network.graph.compile_nodes`.
     dtype : numpy.dtype
         Type of parameters and activations, float32 or float64.
     seed : int
-        Of the initial weights.
+        Seed of the initial weights.
 
     Raises
     ------
     MemoryError
-        If there is no memory for the parameters of a layer; the message names it.
+        If the parameters of a layer do not fit into memory; the message names the layer.
     ValueError
-        If a layer makes something else than arrays of numbers by name; the message names it, too.
+        If a layer does not return arrays of numbers by name; the message names the layer.
     """
     params, streams = {}, RandomStreams(seed)
     for index, node in enumerate(nodes[1:], start=1):
@@ -256,10 +257,11 @@ def init_network(nodes: tuple[Node, ...], *, dtype, seed: int) -> Network:
 
 
 def following_activation(nodes: tuple[Node, ...], index: int) -> Activation | None:
-    """Return the activation that the result of a node goes into.
+    """Return the activation that the result of a node reaches.
 
-    Layers without weights, such as pooling or batch normalization, are looked through; None where a
-    layer with weights or the end of the network comes first. Of several readers the first counts.
+    The search skips layers without weights, such as pooling or batch normalization. It returns None if a
+    layer with weights or the end of the network comes first. If several nodes read a result, it follows
+    the first.
     """
     while True:
         reader = next((reader for reader, node in enumerate(nodes) if index in node.inputs), None)

@@ -1,4 +1,4 @@
-"""A model as plain values for a file, and back, with all that can be wrong with them."""
+"""Converts a model to plain values for a file and back, and validates these values."""
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from skcnn.network.network import Params, network_with
 
 
 def pack_model(model: Model) -> dict:
-    """Return a model as its ``__getstate__`` does, with parameters by layer and parameter name."""
+    """Return a model as ``__getstate__`` does, with parameters by layer and parameter name."""
     weights = {layer: dict(own) for layer, own in model.network.params.items()}
     return {key: value for key, value in model.__getstate__().items() if key != "network"} | {
         "weights": weights
@@ -20,12 +20,12 @@ def pack_model(model: Model) -> dict:
 
 
 def unpack_model(plain: dict) -> Model:
-    """Return the model of what :func:`pack_model` returned.
+    """Return the model from the result of :func:`pack_model`.
 
     Raises
     ------
     ValueError
-        If layers, format, classes and weights do not belong together.
+        If layers, format, classes and weights do not fit together.
     """
     format = unpack_format(plain["format"])
     nodes = tuple(compile_graph(plain["layers"], format.image_shape).nodes)
@@ -50,7 +50,7 @@ register(Model, pack_model, unpack_model)
 
 
 def unpack_format(plain: dict) -> ImageFormat:
-    """Return the format of the attributes of one; raise a ValueError where they do not fit together."""
+    """Return the format with the given attributes; raise a ValueError if they do not fit together."""
     if plain["dtype"] not in ("float32", "float64"):
         raise ValueError(f"format has dtype={plain['dtype']!r}, expected 'float32' or 'float64'")
     format = ImageFormat(**(plain | {"dtype": np.dtype(plain["dtype"])}))
@@ -68,10 +68,10 @@ def unpack_format(plain: dict) -> ImageFormat:
 
 
 def check_weights(nodes: tuple[Node, ...], weights: Params, dtype: np.dtype) -> None:
-    """Raise a ValueError unless weights are those of the layers of a network.
+    """Raise a ValueError unless weights fit the layers of a network.
 
-    The shapes are those that layers say, so nothing is allocated. Layers of one's own that do not say shapes
-    are not asked: they would have to make parameters for it.
+    Layers declare their shapes, so nothing is allocated. Shapes are not checked for custom layers without
+    ``param_shapes``, because these would have to make parameters.
     """
     names = {node.name for node in nodes[1:]}
     if not weights.keys() <= names:

@@ -1,7 +1,7 @@
-"""In which order the nodes of a network run, and where their results and gradients stand.
+"""The order in which nodes run, and the memory for their results and gradients.
 
-The flat list of nodes becomes phases. A phase runs on every shard without waiting for the others;
-where a layer merges statistics of the whole minibatch, one phase ends and the next begins.
+The flat list of nodes becomes phases. A phase runs on every shard without waiting for other shards.
+A layer that merges statistics of the whole minibatch ends one phase and begins the next.
 """
 
 from collections import Counter, defaultdict
@@ -13,7 +13,7 @@ from skcnn.network.graph import Node
 
 
 class Segment(NamedTuple):
-    """Operations that follow each other, all on images or all on vectors.
+    """Consecutive operations, all on images or all on vectors.
 
     An operation is the name of a method of :class:`skcnn.network.units.Unit` and the index of a node.
     """
@@ -23,12 +23,12 @@ class Segment(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Memory for images of nodes that are not needed at the same time.
+    """Memory that images share if they are not needed at the same time.
 
     Attributes
     ----------
     is_kept : bool
-        Whether what stands there is needed beyond the segment that writes it.
+        Whether later segments need the contents.
     number : int
     """
 
@@ -37,23 +37,23 @@ class Place(NamedTuple):
 
 
 class Use(NamedTuple):
-    """An operation that reads or writes an array, and its segment, both counted from the first on."""
+    """The number of an operation that reads or writes an array, and the number of its segment."""
 
     operation: int
     segment: int
 
 
 class Program:
-    """The phases of a forward and a backward pass, and where results and gradients stand meanwhile.
+    """The phases of a forward and a backward pass, and the places of results and gradients in memory.
 
     Parameters
     ----------
     nodes : tuple of Node
     trained : set of str or None
-        Names of the layers with parameters to train; None in prediction, when no statistics are merged and
-        no backward pass follows.
+        Names of the layers with trainable parameters; None in prediction, which merges no statistics and
+        has no backward pass.
     input_gradient : bool
-        Whether the gradient with respect to the images is wanted, too.
+        Whether to compute the gradient with respect to the images, too.
 
     Attributes
     ----------
@@ -67,15 +67,15 @@ class Program:
     need_gradient : set of int
         Nodes whose result needs a gradient.
     gradient_writes : list of tuple of {"first", "further", None}
-        For each node, what its backward pass does with the gradient of each input: the first of a result's
-        readers to come writes it, further ones add to it; None where nothing reads it.
+        For each node, what its backward pass does with the gradient of each input. The first node to run
+        writes the gradient, further nodes add to it; None if nothing reads it.
     homes : dict of {"value", "gradient"} to list of int
-        For each node, the one in whose memory its result, or its gradient, stands: its own or, where a layer
-        works in place, that of another node.
+        For each node, the node whose memory holds its result, or its gradient: itself or, if a layer works
+        in place, another one.
     places : dict of (str, int) to Place
-        Where images stand, by kind, "value" or "gradient", and home.
+        Places of images by kind, "value" or "gradient", and home.
     place_sizes : dict of Place to int
-        Elements that the largest image takes that stands there.
+        Number of elements of the largest image in a place.
     """
 
     def __init__(self, nodes: tuple[Node, ...], trained: set[str] | None, *, input_gradient: bool = False):
@@ -114,7 +114,7 @@ class Program:
         return writes
 
     def _find_homes(self, training):
-        """Let layers that can write over what they read do so, where nothing else reads it."""
+        """Return the homes: layers that can overwrite their input do so if nothing else reads it."""
         nodes, values, gradients = self.nodes, list(range(len(self.nodes))), list(range(len(self.nodes)))
         n_readers = Counter(source for node in nodes for source in node.inputs)
         alone = [
@@ -134,7 +134,7 @@ class Program:
         return {"value": values, "gradient": gradients}
 
     def _phases(self, order, statistics, operation):
-        """Cut an order of nodes into phases, before each merging node, and these into segments."""
+        """Cut an order of nodes into phases, before each merging node, and the phases into segments."""
         phases = [[]]
         for index in order:
             if index in self.merging:
@@ -150,7 +150,7 @@ class Program:
         phase[-1].operations.append((operation, index))
 
     def _find_uses(self, input_gradient):
-        """Return the uses of each result and gradient in order of time, by kind and home."""
+        """Return the uses of each result and gradient in temporal order, by kind and home."""
         uses = defaultdict(list)
         passes = [("value", self.forward), ("gradient", self.backward)]
         segments = [(kind, segment) for kind, phases in passes for phase in phases for segment in phase]
@@ -173,7 +173,7 @@ class Program:
         if operation == "statistics":
             return inputs
         if index in self.merging and operation != "backward":
-            return (index,)  # what they need of the input, statistics have kept
+            return (index,)  # ``statistics`` has kept what they need of the input
         return (index, *inputs)
 
     def _find_read_in_backward(self, index):
@@ -182,12 +182,12 @@ class Program:
         return (self.nodes[index].inputs if "X" in reads else ()) + ((index,) if "Y" in reads else ())
 
     def _find_places(self, uses):
-        """Let images stand where others did that nothing needs any more, of nearly the same size."""
+        """Return places and their sizes; images reuse the place of similar size that is no longer needed."""
         places, sizes, last_uses = {}, {}, {}
         for (kind, home), used in uses.items():
             shape = self.nodes[home].output_shape
             if len(shape) == 1:
-                continue  # vectors stand in matrices of the shard
+                continue  # vectors are rows of a matrix of the shard
             first, last = used[0], used[-1]
             is_kept = first.segment != last.segment
             free = [

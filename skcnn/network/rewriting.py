@@ -1,4 +1,4 @@
-"""Rewriting of lists of nodes into ones that give the same results with less work."""
+"""Rewrites lists of nodes to give the same results with less work."""
 
 from collections import Counter
 from collections.abc import Set
@@ -13,15 +13,15 @@ from skcnn.network.graph import Node
 from skcnn.network.network import Params
 
 ABSORBING = (Conv2D, DepthwiseConv2D)
-"""Layers that a BatchNorm after them is folded into: not their subclasses, which may compute anything, and
-not Dense, whose weight takes longer to scale than what is spared."""
+"""Layers into which a following BatchNorm is folded. Subclasses are excluded because they may compute
+anything, and Dense because scaling its weight takes longer than it saves."""
 
 
 def fuse(nodes: tuple[Node, ...]) -> tuple[Node, ...]:
-    """Return nodes with the same results and gradients, bit for bit, that touch fewer pixels.
+    """Return nodes that process fewer pixels with the same results and gradients, bit for bit.
 
-    A maximum over windows goes before an activation that commutes with it, which then works on what is left
-    of the image. All other nodes keep their places, so the network's indices stay valid beyond the pair.
+    Max pooling moves before an activation that commutes with it, so the activation works on the smaller
+    image. All other nodes keep their places, so their indices in the network stay valid.
 
     Parameters
     ----------
@@ -57,9 +57,9 @@ def fuse(nodes: tuple[Node, ...]) -> tuple[Node, ...]:
 
 
 def freeze(nodes: tuple[Node, ...], params: Params, frozen: Set[str]) -> tuple[tuple[Node, ...], Params]:
-    """Return nodes for training in which each frozen BatchNorm is what it is in prediction.
+    """Return nodes for training in which each frozen BatchNorm acts as in prediction.
 
-    With running statistics that do not change, it multiplies each channel by a number and adds another.
+    Its running statistics do not change, so it multiplies each channel by a constant and adds another.
 
     Parameters
     ----------
@@ -67,20 +67,20 @@ def freeze(nodes: tuple[Node, ...], params: Params, frozen: Set[str]) -> tuple[t
     params : mapping of str to mapping of str to ndarray
         Parameters by layer name and parameter name.
     frozen : set of str
-        Names of layers that are not trained.
+        Names of frozen layers.
 
     Raises
     ------
     ValueError
-        If a frozen layer merges statistics and is no BatchNorm: how it goes backward without is not known.
+        If another frozen layer merges statistics: its backward pass without them is unknown.
     """
     rewritten, params = [], dict(params)
     for node in nodes:
         if node.merges and node.name in frozen:
             if type(node.layer) is not BatchNorm:
                 raise ValueError(
-                    f"layer {node.name!r}, {node.layer!r}, cannot be frozen: it is no BatchNorm, and how it "
-                    "goes backward without statistics of the minibatch is not known"
+                    f"layer {node.name!r}, {node.layer!r}, cannot be frozen: it is not a BatchNorm, and its "
+                    "backward pass without statistics of the minibatch is unknown"
                 )
             scale = params[node.name]["scale"]
             with np.errstate(all="ignore"):
@@ -95,11 +95,11 @@ def freeze(nodes: tuple[Node, ...], params: Params, frozen: Set[str]) -> tuple[t
 
 
 def fold(nodes: tuple[Node, ...], params: Params) -> tuple[tuple[Node, ...], Params]:
-    r"""Return nodes for prediction, without those BatchNorms that the layer before can do the work of.
+    r"""Return nodes for prediction in which convolutions absorb the BatchNorms after them.
 
-    With the statistics of training, a BatchNorm multiplies each channel by a number and adds another; the
-    layer before it does this with its weight and bias, unless something else reads its result.
-    What is given stays as it is; what is not folded is shared, not copied.
+    With running statistics, a BatchNorm multiplies each channel by a constant and adds another. The layer
+    before it can do this with its weight and bias, unless another node reads its output.
+    The inputs do not change; parameters that are not folded are shared, not copied.
 
     Parameters
     ----------
@@ -111,7 +111,7 @@ def fold(nodes: tuple[Node, ...], params: Params) -> tuple[tuple[Node, ...], Par
     -------
     nodes : tuple of Node
     params : mapping of str to mapping of str to ndarray
-        Those of layers that are no longer there may be among them.
+        May include parameters of removed layers.
 
     Notes
     -----
@@ -119,7 +119,7 @@ def fold(nodes: tuple[Node, ...], params: Params) -> tuple[tuple[Node, ...], Par
 
     .. math:: w' = f w, \quad b' = f (b - \mu) + \beta, \quad f = \gamma / \sqrt{\sigma^2 + \epsilon}.
 
-    Where one of these numbers is not finite, layer and BatchNorm are left alone.
+    A BatchNorm is not folded if one of these numbers is not finite.
 
     References
     ----------
@@ -140,7 +140,7 @@ def fold(nodes: tuple[Node, ...], params: Params) -> tuple[tuple[Node, ...], Par
     """
     n_readers = Counter(source for node in nodes for source in node.inputs)
     kept, params = [], dict(params)
-    places = []  # for each of the nodes, the index of the one with its result
+    places = []  # for each given node, the index of the kept node with its result
     for node in nodes:
         inputs = tuple(places[source] for source in node.inputs)
         if type(node.layer) is BatchNorm and n_readers[node.inputs[0]] == 1:
@@ -158,10 +158,10 @@ def fold(nodes: tuple[Node, ...], params: Params) -> tuple[tuple[Node, ...], Par
 
 
 def _absorb(node, norm, params):
-    """Return layer and parameters of a node and a BatchNorm after it in one, or None twice."""
+    """Return one layer and its parameters for a node and the BatchNorm after it, or (None, None)."""
     if type(node.layer) not in ABSORBING:
         return None, None
-    with np.errstate(all="ignore"):  # what is not finite is seen below
+    with np.errstate(all="ignore"):  # values are checked below
         factor, offset = norm.layer.factor_and_offset(params[norm.name])
         layer, scaled = node.layer.scale_and_shift(params[node.name], factor, offset)
     if not all(np.isfinite(value).all() for value in scaled.values()):

@@ -1,4 +1,4 @@
-"""Gradients of what a fitted network predicts."""
+"""Gradients of the predictions of a fitted network."""
 
 from dataclasses import replace
 
@@ -16,10 +16,10 @@ from skcnn.network.threads import worker_pool
 
 
 def make_inference_network(network: Network) -> Network:
-    """Return a network that computes in training what the given one does in prediction.
+    """Return a network that computes in training what the given one computes in prediction.
 
-    Gradients of what is predicted are then those of training. BatchNorm with its running statistics becomes a
-    :class:`ChannelAffine`, and dropout drops nothing; other layers, parameters and indices stay.
+    Its training gradients are therefore gradients of predictions. BatchNorm with its running statistics
+    becomes a :class:`ChannelAffine`, and dropout drops nothing; other layers, parameters and indices stay.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ def make_inference_network(network: Network) -> Network:
     Returns
     -------
     inference_network : Network
-        With parameters of its own.
+        Has its own copy of the parameters.
 
     Examples
     --------
@@ -53,12 +53,12 @@ def make_inference_network(network: Network) -> Network:
 
 
 class ScoreGradients:
-    """Gradients of the scores of a model, those before softmax and without test-time augmentation.
+    """Gradients of the scores of a model, before softmax and without test-time augmentation.
 
     Parameters
     ----------
     model : Model
-        Gradients are those of its parameters when the first one is taken.
+        The first gradient copies its parameters; later changes have no effect.
     """
 
     def __init__(self, model: Model):
@@ -72,17 +72,18 @@ class ScoreGradients:
         ----------
         X : ndarray of shape (n, ...)
         coefficients : ndarray of shape (n, n_classes)
-            Factors of the scores of each image in its sum.
+            Factors of the scores in the sum of each image.
 
         Returns
         -------
-        gradient : ndarray of the shape of X, of the dtype computed in
+        gradient : ndarray of the shape of X
+            In the compute dtype.
 
         Raises
         ------
         ValueError
-            If a layer that is not of skcnn computes something else in training than in prediction, whose
-            gradient is then unknown.
+            If a custom layer computes something else in training than in prediction, so the gradient of its
+            prediction is unknown.
         """
         format = self._model.format
         read = ImageSource(X, format).read
@@ -93,12 +94,14 @@ class ScoreGradients:
         return gradient.transpose(order).reshape(X.shape)
 
     def of_results(self, results: np.ndarray, index: int, coefficients: np.ndarray) -> np.ndarray:
-        """Return the gradient of sums of scores with respect to the results of a node; see :meth:`of_images`.
+        """Return the gradient of sums of scores with respect to the results of a node.
+
+        ``coefficients`` are as for :meth:`of_images`.
 
         Raises
         ------
         ValueError
-            As :meth:`of_images`, or if there is another way through the network than by this node.
+            As for :meth:`of_images`, or if a later node reads a node before this one.
         """
 
         def read(rows, out):
@@ -107,7 +110,7 @@ class ScoreGradients:
         return input_gradient(self._network_after(index, read), read, coefficients)
 
     def _network_after(self, index, read):
-        """Return the inference network after a node; it is checked once, on the first image."""
+        """Return the inference network after a node; only the first call checks it, on the first image."""
         if index not in self._inference_networks:
             network = self._model.network.after(index)
             inference_network = make_inference_network(network)
@@ -122,15 +125,15 @@ def check_inference_network(inference_network: Network, network: Network, read) 
     Parameters
     ----------
     inference_network : Network
-        What :func:`make_inference_network` makes of the other.
+        The result of :func:`make_inference_network` for ``network``.
     network : Network
     read : callable
-        As that of a :class:`skcnn.network.executor.Batch`.
+        As in :class:`skcnn.network.executor.Batch`.
 
     Raises
     ------
     ValueError
-        If the results differ; the message names the layer where it is found.
+        If the results differ; the message names the layer if it can be found.
     """
     changing = [node for node in inference_network.nodes[1:] if node.layer.is_random or node.merges]
     if not changing and not differ(inference_network, network, read):
@@ -148,10 +151,7 @@ def check_inference_network(inference_network: Network, network: Network, read) 
 
 
 def differ(inference_network: Network, network: Network, read) -> bool:
-    """Return whether a network in training gives something else for an image than another predicts.
-
-    More than rounding errors, that is.
-    """
+    """Return whether training and prediction results for an image differ by more than rounding errors."""
     (expected,) = predict(network, read, 1)
     with worker_pool() as pool:
         executor = Executor(inference_network, pool, training=True, seed=0)
@@ -161,15 +161,16 @@ def differ(inference_network: Network, network: Network, read) -> bool:
 
 
 def input_gradient(network: Network, read, coefficients: np.ndarray) -> np.ndarray:
-    """Return the gradient of sums of results of an inference network with respect to what it reads.
+    """Return the gradient of sums of results of an inference network with respect to its input.
 
     Parameters
     ----------
     network : Network
-        As :func:`make_inference_network` returns it.
+        The result of :func:`make_inference_network`.
     read : callable
-        As that of a :class:`skcnn.network.executor.Batch`.
+        As in :class:`skcnn.network.executor.Batch`.
     coefficients : ndarray of shape (n_rows, n_outputs)
+        Factors of the results in the sum of each row.
 
     Returns
     -------

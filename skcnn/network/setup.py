@@ -1,4 +1,4 @@
-"""What an executor works out before it sees an image; that of predictions is kept for the next call."""
+"""What an executor prepares before it sees an image; predictions reuse it in later calls."""
 
 from collections.abc import Set
 from math import prod
@@ -12,7 +12,7 @@ from skcnn.network.rewriting import fold, freeze, fuse
 
 
 class Setup:
-    """What an executor works out before it sees an image.
+    """What an executor prepares before it sees an image.
 
     Parameters
     ----------
@@ -23,7 +23,7 @@ class Setup:
     trained, input_gradient
         As for :class:`Program`.
     frozen : set of str, default=()
-        Names of layers that are not trained.
+        Names of frozen layers.
 
     Attributes
     ----------
@@ -33,7 +33,7 @@ class Setup:
     plans : list of object
         What ``plan`` of each layer returned.
     image_bytes : int
-        As :func:`image_bytes` returns it.
+        The result of :func:`image_bytes`.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class Setup:
         self.image_bytes = image_bytes(nodes, dtype)
 
     def prepare(self, *, training: bool) -> list:
-        """Return what ``prepare`` of each layer returns for the parameters as they are now."""
+        """Return what ``prepare`` of each layer returns for the current parameters."""
         prepared = [None]
         for node, own, plan in zip(self.program.nodes[1:], self.params[1:], self.plans[1:], strict=True):
             with node.name_errors():
@@ -62,9 +62,9 @@ class Setup:
 
 
 class PredictionSetup(Setup):
-    """A setup for predictions, with what layers prepare of the parameters that a network has now.
+    """A setup for predictions, with what layers prepare from the current parameters of a network.
 
-    They prepare it of a copy, so it belongs together whatever another thread writes into the network.
+    Layers prepare it from a copy, so it stays consistent if another thread writes into the network.
 
     Parameters
     ----------
@@ -88,9 +88,9 @@ class PredictionSetup(Setup):
         self.prepared = self.prepare(training=False)
 
     def is_of(self, network: Network) -> bool:
-        """Return whether these parameters of the network are what they were, bit for bit.
+        """Return whether the prepared parameters of the network are unchanged, bit for bit.
 
-        Bytes are compared faster than numbers, and tell zeros of both signs apart, but not NaN from itself.
+        Bytes compare faster than numbers; they also distinguish -0 from 0, and NaN equals itself.
         """
         return all(
             copied == np.ascontiguousarray(network.params[layer][name]).data
@@ -99,10 +99,9 @@ class PredictionSetup(Setup):
 
 
 def prediction_setup(network: Network) -> PredictionSetup:
-    """Return the setup for predictions of a network, that of an earlier call unless parameters have changed.
+    """Return the setup for predictions of a network, from an earlier call unless parameters have changed.
 
-    Layers and their hyperparameters are those that the network was built of. Threads that do not find a setup
-    at the same time make one each.
+    Hyperparameters are assumed not to change. Threads that find no setup at the same time make one each.
     """
     setup = network.prediction_setup
     if setup is None or not setup.is_of(network):
@@ -117,7 +116,7 @@ def plan_of(node: Node):
 
 
 def image_bytes(nodes: tuple[Node, ...], dtype: np.dtype) -> int:
-    """Return the memory that the hungriest node takes for an image: inputs, result and scratch."""
+    """Return the largest memory that a node takes for an image: inputs, output and scratch."""
     return dtype.itemsize * max(
         sum(map(prod, node.input_shapes))
         + prod(node.output_shape)

@@ -1,4 +1,4 @@
-"""Shards and pieces: which rows of a minibatch the units of work have, and in which order they run."""
+"""Shards and pieces: the rows of a minibatch for the units of work, and the order in which units run."""
 
 import numpy as np
 
@@ -9,7 +9,7 @@ from skcnn.network.units import Unit
 
 
 class Piece:
-    """Some rows of a shard, a chunk or all of them.
+    """Some rows of a shard: a chunk, or all of them.
 
     Parameters
     ----------
@@ -19,7 +19,7 @@ class Piece:
     Attributes
     ----------
     units : list of Unit
-        One for each node, made for the rows at hand: what they look up once is good for these.
+        One for each node. They are made anew for other rows, because they cache memory for these rows.
     """
 
     def __init__(self, context: Context, shard: ShardContext):
@@ -28,7 +28,7 @@ class Piece:
         self.units = []
 
     def take(self, rows: slice) -> None:
-        """Take over other rows, with new units in the memory of those before."""
+        """Switch to other rows, with new units in the same memory."""
         self._own.rows = rows
         self.units = []
         for index, node in enumerate(self._context.program.nodes):
@@ -37,13 +37,13 @@ class Piece:
 
 
 class Shard:
-    """Some rows of a minibatch, the same on any number of threads, with the gradient of its loss.
+    """Some rows of a minibatch, independent of the number of threads, and the gradient of their loss.
 
     Parameters
     ----------
     context : Context
     scratch : Arena
-        Memory that is used within one call, shared with all that runs on the same thread.
+        Memory for one call, shared by all calls on the same thread.
 
     Attributes
     ----------
@@ -65,7 +65,7 @@ class Shard:
 
     @property
     def rows(self) -> slice:
-        """The rows of the minibatch that the shard has."""
+        """The shard's rows of the minibatch."""
         return self._own.rows
 
     @property
@@ -79,13 +79,13 @@ class Shard:
         return self._own.partials
 
     def begin(self, batch, start: int, stop: int, chunk_bounds: list[tuple[int, int]]) -> None:
-        """Take over the rows start to stop of a minibatch, in these chunks, and forget the gradients."""
+        """Start with the rows from start to stop of a minibatch, in these chunks, and reset the gradients."""
         self._own.begin(batch, start, stop)
         if chunk_bounds != self._chunk_bounds:
             self._cut(stop - start, chunk_bounds)
 
     def _cut(self, n_rows, chunk_bounds):
-        """Cut this many rows into chunks, in the memory of earlier ones."""
+        """Cut ``n_rows`` rows into chunks, in the memory of earlier chunks."""
         self.whole.take(slice(0, n_rows))
         n_missing = len(chunk_bounds) - len(self._pieces)
         self._pieces.extend(Piece(self._context, self._own) for _ in range(n_missing))
@@ -100,7 +100,7 @@ class Shard:
         Raises
         ------
         MemoryError, ValueError, TypeError, LookupError
-            If there is no memory for a layer, or a mistake in it; the message names it.
+            If a layer raises it; the message names the layer.
         """
         self._own.partials = []
         nodes = self._context.program.nodes
@@ -121,7 +121,7 @@ class Shard:
         )
 
     def finish(self) -> None:
-        """Let every layer turn its accumulators into gradients; what none has written is zero."""
+        """Let every layer turn its accumulators into gradients; gradients that no layer writes are zero."""
         for node, unit in zip(self._context.program.nodes[1:], self.whole.units[1:], strict=True):
             with node.name_errors():
                 unit.finish()

@@ -1,4 +1,4 @@
-"""What a network is made of, node by node: shapes, parameters, work and memory, as a table."""
+"""A table of the nodes of a network: shapes, parameters, work and memory."""
 
 from dataclasses import dataclass, replace
 from html import escape
@@ -13,7 +13,7 @@ from skcnn.network.graph import Node
 from skcnn.network.network import Network
 
 SUMS = ("trained", "not_trained", "multiply_adds", "activation_bytes")
-"""Keys of the records that are added up."""
+"""Keys of the records that have totals."""
 
 HEADERS = {
     "name": "name",
@@ -25,13 +25,13 @@ HEADERS = {
     "multiply_adds": "multiply-adds",
     "activation_bytes": "activation",
 }
-"""What the table calls the columns."""
+"""Headers of the columns by key."""
 
 LAYER_WIDTH = 40
-"""Characters of a layer that the table shows."""
+"""Longest text of a layer in the table."""
 
 LINE_WIDTH = 100
-"""Characters of a line of the remarks below the table."""
+"""Longest line of the remarks below the table."""
 
 LEGEND = (
     "Parameters that are trained and that are not; multiply-adds of a forward pass of one sample; size of "
@@ -48,37 +48,37 @@ UNKNOWN_OUTPUT = (
 
 @dataclass(frozen=True, repr=False)
 class NetworkSummary:
-    """Table of the nodes of a network, as ``ConvNetClassifier.summary`` returns it.
+    """Table of the nodes of a network, returned by ``ConvNetClassifier.summary``.
 
-    Printed, it is aligned text with totals underneath; in a notebook, an HTML table in the colours of the
-    page. The same numbers without units are in ``records``, for ``pandas.DataFrame(summary.records)``.
+    ``print`` shows aligned text with totals below; a notebook shows an HTML table in the colours of the
+    page. ``records`` has the same numbers without units, for ``pandas.DataFrame(summary.records)``.
 
     Attributes
     ----------
     records : list of dict
         One for each node, in the order of computation, the first for the input:
 
-        - "name" : str, of the node. A layer of a container comes after the name of the container,
-          ``"res1__conv1"``, an activation that a layer brings along is called after both, ``"conv1_relu"``.
-        - "layer" : str or None, the layer as one would write it; None for the input.
-        - "reads" : list of str, the nodes whose results it takes.
-        - "output_shape" : tuple of int, of one sample: ``(h, w, c)`` or ``(f,)``.
+        - "name" : str, the name of the node. The name of a layer in a container starts with the name of the
+          container, ``"res1__conv1"``; the activation of a layer is named after the layer, ``"conv1_relu"``.
+        - "layer" : str or None, the layer as Python code; None for the input.
+        - "reads" : list of str, the nodes whose results it reads.
+        - "output_shape" : tuple of int, the shape for one sample: ``(h, w, c)`` or ``(f,)``.
         - "trained" : int, the number of parameters that have a gradient.
         - "not_trained" : int, the number of all others: running statistics, the count of their updates,
           filters that come from the data.
-        - "multiply_adds" : int, of a forward pass of one sample.
+        - "multiply_adds" : int, for the forward pass of one sample.
         - "activation_bytes" : int, the size of the result for one sample.
 
-        What is not known is None.
+        Unknown values are None.
     dtype : str
-        Type to compute in, which the bytes are of: "float32" or "float64".
+        The compute dtype, which determines the bytes: "float32" or "float64".
     notes : tuple of str
-        Sentences about what is not known.
+        Sentences about unknown values.
 
     Notes
     -----
     Elementwise activations, pooling and additions count no multiply-adds. The results of all nodes together
-    are more than what is in memory at a time: others take the place of those that are not needed any more.
+    need more memory than a network takes at a time, because nodes reuse memory that is no longer needed.
 
     Examples
     --------
@@ -97,7 +97,7 @@ class NetworkSummary:
 
     @property
     def totals(self) -> dict[str, int]:
-        """Sums over the records of what is known: "trained", "not_trained" and so on."""
+        """Sums of the known values of all records: "trained", "not_trained" and so on."""
         return {key: sum(record[key] for record in self.records if record[key] is not None) for key in SUMS}
 
     def __str__(self):
@@ -117,7 +117,7 @@ class NetworkSummary:
     __repr__ = __str__
 
     def _repr_html_(self):
-        """Return the table for a notebook. It has no colours of its own, so it suits light and dark pages."""
+        """Return the table for a notebook. It sets no colours, so it suits light and dark pages."""
         header, *body, total = self._cells()
         styles = [_html_style(key) for key in self._columns()]
 
@@ -143,7 +143,7 @@ class NetworkSummary:
         )
 
     def _columns(self):
-        """Return the keys of the columns; what nodes read is shown where it is not always the one before."""
+        """Return the keys of the columns; "reads" only if some node reads another than the one before."""
         is_chain = not any(map(_show_reads, [None, *self.records], self.records))
         return [key for key in HEADERS if not (key == "reads" and is_chain)]
 
@@ -162,7 +162,7 @@ class NetworkSummary:
 
 
 def _show_reads(before: dict | None, record: dict) -> str:
-    """Return the nodes that a node reads, nothing where it is the one before."""
+    """Return the nodes that a node reads as text; empty if it only reads the one before."""
     usual = [] if before is None else [before["name"]]
     return "" if record["reads"] == usual else ", ".join(record["reads"])
 
@@ -187,7 +187,7 @@ def _html_style(key: str) -> str:
 
 
 def size_text(n_bytes: int) -> str:
-    """Return a number of bytes with its unit, of which each is a thousand of the one before.
+    """Return a number of bytes with a decimal unit.
 
     Examples
     --------
@@ -197,12 +197,12 @@ def size_text(n_bytes: int) -> str:
     if n_bytes < 1000:
         return f"{n_bytes} B"
     sizes = [(n_bytes / 1000**power, unit) for power, unit in enumerate(("kB", "MB", "GB", "TB"), start=1)]
-    fitting = (f"{size:.1f} {unit}" for size, unit in sizes if size < 999.95)  # which rounds to below 1000
+    fitting = (f"{size:.1f} {unit}" for size, unit in sizes if size < 999.95)  # rounds to below 1000
     return next(fitting, f"{sizes[-1][0]:.1f} TB")
 
 
 def as_written(layer: Layer) -> str:
-    """Return a layer as one would write it, in one line, without what is left at its default.
+    """Return a layer as one line of Python code, without default values.
 
     Examples
     --------
@@ -215,7 +215,7 @@ def as_written(layer: Layer) -> str:
         value = getattr(layer, name)
         value = as_written(value) if isinstance(value, Layer) else repr(value)
         if value == repr(parameter.default):
-            needs_name = True  # so do all after one that is left out
+            needs_name = True  # all parameters after an omitted one need their names
             continue
         needs_name = needs_name or parameter.kind is Parameter.KEYWORD_ONLY
         arguments.append(f"{name}={value}" if needs_name else value)
@@ -223,7 +223,7 @@ def as_written(layer: Layer) -> str:
 
 
 def record_of(node: Node, nodes: tuple[Node, ...], param_shapes: dict[str, Shape], dtype: np.dtype) -> dict:
-    """Return the record of a node of a network; see :class:`NetworkSummary`.
+    """Return the record of a node for a :class:`NetworkSummary`.
 
     Parameters
     ----------
@@ -255,7 +255,7 @@ def record_of(node: Node, nodes: tuple[Node, ...], param_shapes: dict[str, Shape
 
 
 def summary_of_network(network: Network) -> NetworkSummary:
-    """Return the summary of a network that has its parameters.
+    """Return the summary of a built network.
 
     Parameters
     ----------
@@ -274,7 +274,7 @@ def summary_of_network(network: Network) -> NetworkSummary:
 
 
 def summary_of_nodes(nodes: tuple[Node, ...], dtype: np.dtype) -> NetworkSummary:
-    """Return the summary of a network that is not built, from shapes alone.
+    """Return the summary of a network that is not built, from shapes only.
 
     Parameters
     ----------
@@ -288,18 +288,18 @@ def summary_of_nodes(nodes: tuple[Node, ...], dtype: np.dtype) -> NetworkSummary
     Raises
     ------
     MemoryError
-        If a layer without a ``param_shapes`` of its own has no memory for parameters; the message names it.
+        If a layer without ``param_shapes`` cannot allocate its parameters; the message names the layer.
     """
     records = []
     for node in nodes:
-        with node.name_errors():  # some layers make parameters to tell their shapes
+        with node.name_errors():  # some layers allocate parameters to find their shapes
             shapes = {} if node.layer is None else node.layer.param_shapes(node.input_shape)
         records.append(record_of(node, nodes, shapes, dtype))
     return NetworkSummary(records, dtype.name)
 
 
 def with_unknown_output(summary: NetworkSummary) -> NetworkSummary:
-    """Return the summary of a network for one class as that for a number of classes that is not known."""
+    """Return the summary of a network for one class, changed to an unknown number of classes."""
     *records, output = summary.records
     note = UNKNOWN_OUTPUT.format(output["trained"], output["multiply_adds"])
     unknown = {"layer": "Dense(?)", "output_shape": None} | dict.fromkeys(SUMS)

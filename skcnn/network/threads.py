@@ -1,4 +1,4 @@
-"""How many threads to compute on, how work is cut for them, and the BLAS held at one thread meanwhile."""
+"""The number of threads, the pool of threads, and the limit of one thread on the BLAS meanwhile."""
 
 import os
 import threading
@@ -19,14 +19,14 @@ THREADS_VARIABLE = "SKCNN_NUM_THREADS"
 LIMIT_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS")
 
 UFUNC_BUFFER_SIZE = 1024
-"""Elements of numpy's buffer for strided and cast operands: fixed, since sums depend on it."""
+"""Elements of numpy's buffer for strided and cast operands: fixed, because sums depend on it."""
 
 
 class BlasGuard:
-    """Holds the BLAS libraries of the process at one thread while anything of ours computes.
+    """Limits the BLAS libraries of the process to one thread while skcnn computes.
 
-    The limit is one number for the whole process, so entries from several threads are counted: the
-    first one saves and sets it, the last one restores it.
+    The limit applies to the whole process, so several threads may enter: the first one saves and sets
+    it, the last one restores it.
     """
 
     def __init__(self):
@@ -36,7 +36,7 @@ class BlasGuard:
         self._saved = []
 
     def __enter__(self) -> int:
-        """Set the limit and return the one that was in force before."""
+        """Set the limit and return the previous one."""
         with self._lock:
             if self._entries == 0:
                 if self._libraries is None:
@@ -53,17 +53,17 @@ class BlasGuard:
                 self._set(self._saved)
 
     def reset_after_fork(self):
-        """Start afresh in a forked child, which has none of the threads that had entered."""
+        """Reset in a forked child, where the threads that had entered do not exist."""
         if self._entries:
             self._set(self._saved)
         self._lock = threading.Lock()
         self._entries = 0
 
     def _set(self, limits):
-        """Set the limit of each library, whichever thread did so before.
+        """Set the limit of each library, even if another thread set it before.
 
-        Since threadpoolctl 3.8 the thread that sets the limit of OpenBLAS controls it, and the calls of
-        others do nothing; control is taken and given back, for the last to leave may be another thread.
+        Since threadpoolctl 3.8, the thread that sets the limit of OpenBLAS controls it, and calls of other
+        threads do nothing. The thread that leaves last may not be the first one, so control is released.
         """
         for library, limit in zip(self._libraries, limits, strict=True):
             release = getattr(library, "clear_controlling_thread", lambda force: None)
@@ -83,18 +83,17 @@ def thread_count(blas_limit: int, n_items: int | None = None) -> int:
     Parameters
     ----------
     blas_limit : int
-        The limit in force for the BLAS, which threadpoolctl, environment variables or a loky worker
-        may have lowered.
+        Current limit of the BLAS; threadpoolctl, environment variables or a loky worker may have lowered it.
     n_items : int or None, default=None
-        How many calls there are to run at most; None if nobody knows. For one, cores are not counted, which
-        takes as long as a small network takes to predict.
+        Largest number of calls to run; None if unknown. For one call, cores are not counted: counting takes
+        as long as the prediction of a small network.
 
     Returns
     -------
     n_threads : int
-        What the environment variable SKCNN_NUM_THREADS says, if set. Else one inside a worker of
-        joblib for which no variable sets a limit, since its siblings use the other cores. Else the
-        BLAS limit, at most the number of cores that affinity and cgroup leave to the process.
+        The environment variable SKCNN_NUM_THREADS, if set. Else 1 inside a worker of joblib, unless an
+        environment variable sets a limit, because other workers use the other cores. Else the BLAS
+        limit, at most the number of cores that affinity and cgroup leave to the process.
 
     Raises
     ------
@@ -113,20 +112,19 @@ def thread_count(blas_limit: int, n_items: int | None = None) -> int:
 
 
 class WorkerPool:
-    """Runs a function over items on the calling thread and some more.
+    """Runs a function over items on the calling thread and on helper threads.
 
     Parameters
     ----------
     n_threads : int
-        Largest number of threads, the calling one included. They start when they are first needed, and no
-        more of them than there are items at a time.
+        Largest number of threads, the calling one included. A thread starts when the items first need it.
     cut : Cut or None
-        How an executor cuts its work here; None for ``default_cut``.
+        How an executor cuts its work; None for ``default_cut``.
 
     Attributes
     ----------
     n_threads : int
-        Fewer than were asked for where the system starts no more.
+        Fewer than given if the system cannot start as many.
     cut : Cut
     """
 
@@ -138,9 +136,9 @@ class WorkerPool:
         self._threads, self._tasks = [], SimpleQueue()
 
     def run(self, function, items: list) -> None:
-        """Call ``function(item)`` for all items; which thread takes which is left open.
+        """Call ``function(item)`` for all items, on any of the threads.
 
-        An exception stops the handing out of items and is raised once the calls under way are over.
+        After an exception no further call starts; it is raised when the running calls have ended.
         """
         n_helpers = self._start(min(self.n_threads, len(items)) - 1)
         if n_helpers < 1:
@@ -183,23 +181,23 @@ class WorkerPool:
             raise errors[0]
 
     def _start(self, n_helpers):
-        """Start threads until there are so many, and return how many of these there are."""
+        """Start helper threads as far as they are missing, and return how many of them there are."""
         while len(self._threads) < n_helpers:
             thread = threading.Thread(target=self._serve, daemon=True)
             try:
                 thread.start()
-            except RuntimeError:  # the system has no more, or none, such as Python compiled to WebAssembly
+            except RuntimeError:  # the system has no more threads, or none, as under WebAssembly
                 self.n_threads = len(self._threads) + 1
                 break
             self._threads.append(thread)
         return min(n_helpers, len(self._threads))
 
     def _serve(self):
-        """Carry out tasks until there is to be an end."""
+        """Run tasks until one is None."""
         _configure_numpy()
         while (task := self._tasks.get()) is not None:
             task()
-            del task  # and with it whatever it holds
+            del task  # frees what it holds while the thread waits
 
     def close(self) -> None:
         """End the threads."""
@@ -210,14 +208,14 @@ class WorkerPool:
 
 
 def _configure_numpy():
-    """Set numpy's state of the current thread; overflow is looked for in results, not signalled."""
+    """Set numpy's state of the current thread; results are checked for overflow, so it raises no warning."""
     np.seterr(all="ignore")
     np.setbufsize(UFUNC_BUFFER_SIZE)
 
 
 @contextmanager
 def numpy_state(errors: Mapping[str, Any], buffer_size: int):
-    """Set what numpy does about errors in the current thread, and its buffer, within a with statement."""
+    """Set numpy's error handling and buffer size of the current thread within a with statement."""
     with np.errstate(**errors):
         before = np.setbufsize(buffer_size)
         try:
@@ -227,25 +225,25 @@ def numpy_state(errors: Mapping[str, Any], buffer_size: int):
 
 
 def working_numpy_state() -> AbstractContextManager:
-    """Set numpy's state of the current thread to that of computing threads, within a with statement."""
+    """Give the current thread the numpy state of the helper threads within a with statement."""
     return numpy_state({"all": "ignore"}, UFUNC_BUFFER_SIZE)
 
 
 def current_numpy_state() -> Callable[[], AbstractContextManager]:
-    """Return what sets the present state of numpy again within a with statement."""
+    """Return a function whose context manager restores the current state of numpy."""
     return partial(numpy_state, np.geterr(), np.getbufsize())
 
 
 @contextmanager
 def worker_pool(cut: Cut | None = None, *, n_predicted: int | None = None):
-    """Hold the BLAS at one thread and yield a pool of the threads that it would have used.
+    """Limit the BLAS to one thread and yield a pool of as many threads as it would have used.
 
     Parameters
     ----------
     cut : Cut or None
         As for :class:`WorkerPool`.
     n_predicted : int or None, default=None
-        Rows to predict, where nothing else is done, which may be too few for several threads.
+        Number of rows if the pool only predicts: few rows need only one thread.
 
     Yields
     ------

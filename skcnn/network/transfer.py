@@ -1,4 +1,4 @@
-"""Weights of a network by name, and a network that starts with those of another one."""
+"""Weights of a network by name, and their transfer to another network."""
 
 from collections.abc import Mapping, Set
 
@@ -8,12 +8,12 @@ from skcnn.network.network import Network, network_with
 
 
 def weights_by_name(network: Network) -> dict[str, np.ndarray]:
-    """Return the parameters of a network, "layer/parameter" to array, buffers included; not copied."""
+    """Return all parameters of a network by "layer/parameter", including buffers, without copies."""
     return {f"{layer}/{name}": value for layer, own in network.params.items() for name, value in own.items()}
 
 
 def check_weight(value, key: str, like: np.ndarray, *, what: str) -> np.ndarray:
-    """Return a weight as an array; raise a ValueError unless it can stand for another one.
+    """Return a weight as an array; raise a ValueError unless it can replace another one.
 
     Parameters
     ----------
@@ -21,9 +21,9 @@ def check_weight(value, key: str, like: np.ndarray, *, what: str) -> np.ndarray:
     key : str
         Its name, "layer/parameter".
     like : ndarray
-        The weight that it stands for.
+        The weight to replace.
     what : str
-        What the message calls the mapping.
+        Name of the mapping in messages.
     """
     array = np.asarray(value)
     if array.shape != like.shape or array.dtype.kind not in "fiu":
@@ -41,7 +41,7 @@ def with_weights(network: Network, weights: Mapping[str, np.ndarray]) -> Network
     Raises
     ------
     ValueError
-        If it has no weight of a name, or of this shape, or a value is no finite number.
+        If a name is unknown, a shape differs, or a value is not a finite number.
     """
     own = weights_by_name(network)
     unknown = [key for key in weights if key not in own]
@@ -58,7 +58,7 @@ def with_weights(network: Network, weights: Mapping[str, np.ndarray]) -> Network
 def take_over(
     network: Network, weights: Mapping[str, np.ndarray], *, left_out: Set[str] = frozenset()
 ) -> dict[str, list[str]]:
-    """Give a network the weights that have the names and shapes of its own.
+    """Copy weights into a network where name and shape match.
 
     Parameters
     ----------
@@ -67,19 +67,18 @@ def take_over(
     weights : mapping of str to ndarray
         By "layer/parameter".
     left_out : set of str
-        Layers that keep their own.
+        Layers that keep their own weights.
 
     Returns
     -------
     report : dict of str to list of str
-        "taken": names of the weights that were taken over; "new": those of the network that were not there,
-        or were left out; "other shape": those that were, but had another shape; "unused": those of no layer
-        of the network.
+        Names of weights by what happened to them. "taken": copied; "new": of the network only, or left out;
+        "other shape": in both, with different shapes; "unused": not in the network.
 
     Raises
     ------
     ValueError
-        If nothing can be taken over, or a value is no finite number.
+        If no weight matches, or a value is not a finite number.
     """
     own = weights_by_name(network)
     report: dict[str, list[str]] = {"taken": [], "new": [], "other shape": [], "unused": []}
@@ -94,12 +93,12 @@ def take_over(
             report["taken"].append(key)
     if not report["taken"]:
         raise ValueError(
-            "init has no weight of the name and shape of one of the network: it has "
-            f"{list(weights)[:5]}, and the network {list(own)[:5]}"
+            "init has no weight that matches the network in name and shape: it has "
+            f"{list(weights)[:5]}, and the network has {list(own)[:5]}"
         )
     return report
 
 
 def layers_taken(report: Mapping[str, list[str]] | None) -> frozenset[str]:
-    """Return the layers of which a report says that a weight was taken over."""
+    """Return the layers with a weight that was copied, according to a report of :func:`take_over`."""
     return frozenset(key.rpartition("/")[0] for key in (report or {"taken": []})["taken"])

@@ -1,4 +1,4 @@
-"""Units of work: what a layer sees of some rows of a minibatch, and all memory it needs for them."""
+"""Units of work: what a layer sees of some rows of a minibatch, and its memory for them."""
 
 from functools import cached_property
 
@@ -16,7 +16,7 @@ class Unit:
     index : int
         Number of the node.
     sources : list of Unit
-        Those of the piece whose results this one reads.
+        Units of the same piece whose results this one reads.
     context : Context
     shard : ShardContext
     piece : PieceContext
@@ -30,7 +30,7 @@ class Unit:
     kept : Arena
         ``kept(name, shape, dtype=None)`` returns memory that keeps its contents from forward to backward.
     scratch : Arena
-        ``scratch(name, shape, dtype=None)`` returns memory to use within one call.
+        ``scratch(name, shape, dtype=None)`` returns memory for one call.
     """
 
     def __init__(
@@ -57,13 +57,13 @@ class Unit:
 
     @property
     def weights(self) -> np.ndarray | None:
-        """Sample weights of the rows, shape (n,), or None where all rows weigh the same."""
+        """Sample weights of the rows, shape (n,), or None if all are equal."""
         weights = self._shard.weights
         return None if weights is None else weights[self._piece.rows]
 
     @property
     def rng(self) -> np.random.Generator:
-        """A generator keyed by training step, layer and first row; the same one throughout a pass."""
+        """A random generator keyed by training step, layer and first row; the same within a pass."""
         if self._rng is None:
             self._rng = self._shard.generator(self._index, self._piece.rows.start)
         return self._rng
@@ -80,45 +80,45 @@ class Unit:
 
     @cached_property
     def X(self):  # noqa: N802, the name of forward's argument
-        """The input, or a tuple of inputs, if the backward pass of the layer reads it."""
+        """The input, or a tuple of inputs, if the layer's backward pass reads it; else None."""
         return self._input if "X" in self._reads else None
 
     @cached_property
     def Y(self):  # noqa: N802
-        """The result, if the backward pass of the layer reads it."""
+        """The result if the layer's backward pass reads it; else None."""
         return self.value if "Y" in self._reads else None
 
     def accumulator(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
-        """Return memory that the units of a shard share, zero before their first backward."""
+        """Return an array that the units of a shard share; zero at the first call of a step."""
         total, is_first = self._shard.accumulator((self._index, name), shape)
         if is_first:
             total.fill(0)
         return total
 
     def addend(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
-        """Return memory, with any content, to write what this unit adds to an accumulator.
+        """Return memory, with arbitrary contents, for what this unit adds to an accumulator.
 
-        :meth:`add` adds it. For the first unit of a shard it is the accumulator itself, which nothing
-        else may touch in between, and which spares passes over large ones.
+        :meth:`add` adds it. The first unit of a shard gets the accumulator itself, which saves passes over
+        large arrays; nothing else may touch the accumulator until then.
         """
         total, is_first = self._shard.accumulator((self._index, name), shape)
         return total if is_first else self.scratch(("addend", name), shape)
 
     def add(self, name: str, addend: np.ndarray) -> None:
-        """Add what was written into an addend to its accumulator."""
+        """Add an addend to its accumulator."""
         total, is_first = self._shard.accumulator((self._index, name), addend.shape)
-        if is_first:  # the addend is an array of the layer's own
+        if is_first:  # the layer made the addend itself
             np.copyto(total, addend)
         elif not np.may_share_memory(total, addend):
             np.add(total, addend, out=total)
 
     def add_gradient(self, name: str, value: np.ndarray) -> None:
-        """Add to the gradient of a parameter.
+        """Add a value to the gradient of a parameter.
 
         Raises
         ------
         ValueError
-            If the layer has no such parameter, or the value is not of its shape.
+            If the layer has no such parameter, or its shape differs from that of the value.
         """
         gradient, is_first = self._shard.gradient_of(self._name, name)
         check_array(value, gradient, f"the gradient of {name!r} must be")
@@ -128,12 +128,12 @@ class Unit:
             np.add(gradient, value, out=gradient)
 
     def add_gradient_product(self, name: str, A: np.ndarray, B: np.ndarray) -> None:
-        """Add the product of two matrices to the gradient of a parameter; the first is written there.
+        """Add the product of two matrices to the gradient of a parameter; the first is computed in place.
 
         Raises
         ------
         ValueError
-            As :meth:`add_gradient`.
+            As for :meth:`add_gradient`.
         """
         gradient, is_first = self._shard.gradient_of(self._name, name)
         if (*np.shape(A)[:-1], *np.shape(B)[1:]) != gradient.shape:
@@ -148,12 +148,12 @@ class Unit:
 
     @cached_property
     def value(self) -> np.ndarray:
-        """Memory of the node's result."""
+        """Memory for the node's result."""
         return self._piece.memory("value", self._index)
 
     @cached_property
     def gradient(self) -> np.ndarray:
-        """Memory of the gradient of the node's result."""
+        """Memory for the gradient of the node's result."""
         return self._piece.memory("gradient", self._index)
 
     @cached_property
@@ -164,7 +164,7 @@ class Unit:
 
     @cached_property
     def _gradient_memory(self):
-        """Where the gradient of each input goes, None where nothing reads it."""
+        """Memory for the gradient of each input; None if nothing reads it."""
         return tuple(
             None
             if write is None
@@ -187,11 +187,11 @@ class Unit:
             self._copy(result, out, "forward")
 
     def statistics(self) -> None:
-        """Take the partial statistics of a merging node."""
+        """Compute the partial statistics of a merging node."""
         self._shard.partials.append(self._layer.statistics(self._input, self))
 
     def backward(self) -> None:
-        """Run the node backward and hand the result to the nodes that it reads."""
+        """Run the node backward and pass the gradients to the nodes that it reads."""
         outs = self._gradient_memory
         single = len(outs) == 1
         result = self._layer.backward(
@@ -212,7 +212,7 @@ class Unit:
                 np.add(total, out, out=total)
 
     def backward_statistics(self) -> None:
-        """Take the partial statistics of the gradient of a merging node."""
+        """Compute the partial statistics of the gradient of a merging node."""
         self._shard.partials.append(self._layer.backward_statistics(self.params, self.gradient, self))
 
     def finish(self) -> None:
@@ -220,6 +220,6 @@ class Unit:
         self._layer.finish(self.params, self)
 
     def _copy(self, result, out, method):
-        """Copy a result that stands elsewhere to where others look for it."""
+        """Copy a result that the layer wrote elsewhere to ``out``, where others read it."""
         check_array(result, out, f"{method} must return")
         np.copyto(out, result)

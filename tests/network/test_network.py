@@ -356,8 +356,7 @@ def test_there_is_no_network_after_a_node_that_others_go_around():
     network = joined_network()
     names = [node.name for node in network.nodes]
     for name, reader in {"res__conv": "res", "res__conv_relu": "res", "mixed__one": "mixed"}.items():
-        message = f"does not go through layer '{name}' alone: '{reader}' reads what comes before it"
-        with pytest.raises(ValueError, match=message):
+        with pytest.raises(ValueError, match=f"layer '{name}' .*'{reader}'"):
             network.after(names.index(name))
 
 
