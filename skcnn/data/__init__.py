@@ -1,1 +1,1 @@
-"""Where samples come from: images in whatever layout, labels and weights, random changes."""
+"""Input data: images in several layouts, labels, weights and augmentation."""

@@ -1,4 +1,4 @@
-"""From what users give to arrays: images of a list or a column are stacked, what is no array is refused."""
+"""Converts user input to arrays: stacks images from lists and columns, and rejects other input."""
 
 from math import prod
 from reprlib import Repr
@@ -15,7 +15,7 @@ _SHORT.maxlist = _SHORT.maxdict = 20
 
 
 def shorten(value) -> str:
-    """Return a scalar, list or dict as text for a message, long ones without what is in the middle.
+    """Return a scalar, list or dict as text for a message, with the middle of long text left out.
 
     Examples
     --------
@@ -26,7 +26,7 @@ def shorten(value) -> str:
 
 
 def describe(value) -> str:
-    """Return what a value is for a message: a scalar as it is, anything else by its type.
+    """Return a description for a message: the value of a scalar, the type of anything else.
 
     Examples
     --------
@@ -41,12 +41,12 @@ def describe(value) -> str:
 
 
 def refuse_masked(values, name: str) -> None:
-    """Raise a ValueError if an array, or one in a list, has masked values; it may be a masked array."""
+    """Raise a ValueError if an array, or an array in a list, has masked values; an empty mask is valid."""
     for array in values if isinstance(values, list | tuple) else (values,):
         if isinstance(array, np.ma.MaskedArray) and np.ma.is_masked(array):
             raise ValueError(
-                f"{name} has masked values, and masks are not supported: put other values in their place, "
-                "with .filled(...), or leave these samples out"
+                f"{name} has masked values, which are not supported: replace them with .filled(...), or "
+                "leave these samples out"
             )
 
 
@@ -58,19 +58,19 @@ def check_images(
     Parameters
     ----------
     estimator : estimator
-        Has or gets the names of the features, and is named in messages.
+        Holds the feature names, and is named in messages.
     X : array-like of shape (n_samples, ...)
     y : array-like, default="no_validation"
-        Checked to be there, where it is given.
+        If given, it must not be None.
     reset : bool, default=False
-        Whether the estimator takes over the names of features, rather than being asked for them.
+        Whether to set the feature names of the estimator rather than check them.
     format : ImageFormat, default=None
-        What images must fit. None: any.
+        Format that the images must fit; None for any.
 
     Raises
     ------
     ValueError
-        If X is not made of such images.
+        If X does not hold such images.
     TypeError
         If X is sparse or holds objects that are not numbers.
     """
@@ -87,7 +87,7 @@ def as_image_array(X, *, estimator, allow_nan=False) -> np.ndarray:
     Parameters
     ----------
     X : array-like of shape (n_samples, n_features), (n, h, w), (n, h, w, c) or (n, c, h, w)
-        Or a list, object array, Series or data frame of one column, of arrays of one shape.
+        Or arrays of one shape in a list, object array, Series or data frame with one column.
     estimator : estimator
         Named in messages.
     allow_nan : bool, default=False
@@ -100,15 +100,15 @@ def as_image_array(X, *, estimator, allow_nan=False) -> np.ndarray:
     Raises
     ------
     ValueError
-        If X is no array, empty, ragged, masked, complex, text or a single image, or contains infinity or
-        NaN that is not allowed.
+        If X is not an array, or is empty, ragged, masked, complex, text or a single image, or contains
+        infinity or, unless allowed, NaN.
     TypeError
         If X is sparse.
     """
     X = stack_images(X)
     kept = isinstance(X, np.ndarray) and X.dtype.kind in "buif"
     try:
-        with np.errstate(invalid="ignore"):  # the sum of large values of both signs, looked at for finiteness
+        with np.errstate(invalid="ignore"):  # check_array sums the values, which may overflow
             X = check_array(
                 X,
                 dtype=None if kept else "numeric",
@@ -121,9 +121,9 @@ def as_image_array(X, *, estimator, allow_nan=False) -> np.ndarray:
     except (ValueError, OverflowError) as error:
         if "setting an array element with a sequence" in str(error):
             raise ValueError(
-                f"X of shape {np.shape(X)} has arrays in several columns: give one column or array of images"
+                f"X of shape {np.shape(X)} has arrays in several columns: pass one column or array of images"
             ) from error
-        if "X" not in str(error):  # the lines after the first are what X holds
+        if "X" not in str(error):  # the lines after the first show the contents of X
             raise ValueError(f"X is not an array of images: {str(error).splitlines()[0]}") from error
         raise
     if X.dtype.kind not in "buif":
@@ -136,7 +136,7 @@ def as_image_array(X, *, estimator, allow_nan=False) -> np.ndarray:
     if X.ndim > 4:
         raise ValueError(
             "X must have shape (n, features), (n, height, width) or (n, height, width, channels), "
-            f"got an array of {X.ndim} axes, shape {X.shape}"
+            f"got an array with {X.ndim} axes, shape {X.shape}"
         )
     if X.size == 0:
         n_features = prod(X.shape[1:])
@@ -147,12 +147,12 @@ def as_image_array(X, *, estimator, allow_nan=False) -> np.ndarray:
 
 
 def stack_images(X):
-    """Return X; as one array, if it is a list, or a column or vector with an array of numbers in each entry.
+    """Return X, with a list, or a column or vector of numeric arrays, stacked into one array.
 
     Parameters
     ----------
     X : array-like
-        Numeric arrays, and what has several columns, are returned as they are.
+        Numeric arrays and input with several columns are returned unchanged.
 
     Returns
     -------
@@ -161,7 +161,7 @@ def stack_images(X):
     Raises
     ------
     ValueError
-        If X is no array-like, its entries differ in shape, or one is no array; or if values are masked.
+        If X is not array-like, its entries differ in shape, an entry is not an array, or values are masked.
 
     Examples
     --------
@@ -186,7 +186,7 @@ def stack_images(X):
 
 
 def _is_column(X):
-    """Whether X has no more than a column, and is not made of numbers; or is of no known shape, as lists."""
+    """Whether X has one column or axis and is not numeric, or has no known shape, such as a list."""
     if issparse(X):
         return False
     if isinstance(X, np.ndarray) and X.dtype.kind != "O" and X.ndim:
@@ -196,7 +196,7 @@ def _is_column(X):
 
 
 def _has_entries(value):
-    """Whether a value is no scalar but array-like: an array, a list, or an image of another package."""
+    """Whether a value is array-like and not a scalar: an array, a list, or an image of another package."""
     marks = ("__len__", "__array__", "__array_interface__")
     return not np.isscalar(value) and any(hasattr(value, mark) for mark in marks)
 
@@ -209,8 +209,8 @@ def _images_of(entries):
         shape = shape or image.shape
         if image.shape != shape:
             raise ValueError(
-                f"X is ragged: all images must have the same shape, but that of entry 0 is {shape}, and that "
-                f"of entry {index} is {image.shape}"
+                f"X is ragged: all images must have the same shape, but entry 0 has shape {shape}, and entry "
+                f"{index} has shape {image.shape}"
             )
         yield image
 
@@ -224,7 +224,7 @@ def _as_image(entry, index):
         is_list = isinstance(entry, list) and np.isscalar(entry[-1])
         if (is_list or isinstance(entry, tuple)) and len(entry) == 2:
             raise ValueError(
-                f"entry {index} of X is a pair, not an image: of pairs (image, label), give "
+                f"entry {index} of X is a pair, not an image: for pairs (image, label), pass "
                 "X=[image for image, label in pairs] and y=[label for image, label in pairs]"
             ) from error
         raise ValueError(

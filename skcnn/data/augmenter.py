@@ -1,4 +1,4 @@
-"""Minibatches whose images are changed at random, and predictions from several views of an image."""
+"""Random augmentation of minibatches, and views of images for test-time augmentation."""
 
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
@@ -17,10 +17,10 @@ from skcnn.random_streams import RandomStreams
 
 
 class Augmenter:
-    """Changes the images of minibatches, and mixes their targets.
+    """Augments the images of minibatches, and mixes their targets.
 
-    First come the augmentations that work on single images, in their order, then those that mix; the other
-    images have been through the former, too.
+    Augmentations of single images come first, in their order, then those that mix images. The images that
+    are mixed in go through the augmentations of single images, too.
 
     Parameters
     ----------
@@ -28,7 +28,8 @@ class Augmenter:
     seed : int
         Seed of the training.
     weights : ndarray of shape (n_samples,) or None
-        Weights of the training samples, by which they are drawn to be mixed into others; None for equal ones.
+        Weights of the training samples, proportional to the probability that a sample is mixed into another;
+        None for equal ones.
     """
 
     def __init__(self, augmentations, seed: int, weights: np.ndarray | None = None):
@@ -37,11 +38,11 @@ class Augmenter:
         self._streams = RandomStreams(seed)
         self._cumulated = None
         if weights is not None:
-            weights = near_one(weights)  # so that the sum is finite
+            weights = near_one(weights)  # keeps the sum finite
             self._cumulated = np.cumsum(weights) / np.sum(weights)
 
     def minibatch(self, source, rows: np.ndarray, epoch: int, targets_of: Callable):
-        """Return reader and targets of a minibatch.
+        """Return a reader of the images, and the targets, of a minibatch.
 
         Parameters
         ----------
@@ -108,7 +109,7 @@ class Augmenter:
 
 @contextmanager
 def name_errors(augmentation):
-    """Name an augmentation in errors that come out of it within a with statement."""
+    """Name an augmentation in errors that it raises within a with statement."""
     try:
         yield
     except ERRORS as error:
@@ -116,12 +117,12 @@ def name_errors(augmentation):
 
 
 def apply_changes(images: np.ndarray, changes: Sequence[Augmentation], draws: list[np.ndarray]) -> np.ndarray:
-    """Change images in place, by several augmentations with their draws.
+    """Apply several augmentations with their draws to images, in place.
 
     Raises
     ------
     ValueError
-        If an augmentation returns something else than images of this shape; the message names it.
+        If an augmentation does not return images of the same shape; the message names it.
     """
     result = images
     for change, own in zip(changes, draws, strict=True):
@@ -139,12 +140,12 @@ def apply_changes(images: np.ndarray, changes: Sequence[Augmentation], draws: li
 
 
 def shares_of(mixing: Mixing, draws: np.ndarray, image_size: tuple[int, int]) -> np.ndarray:
-    """Return the shares of their own targets that samples keep.
+    """Return the share of its own target that each sample keeps.
 
     Raises
     ------
     ValueError
-        If the augmentation returns something else than a number from [0, 1] for each; the message names it.
+        If the augmentation does not return a number from [0, 1] for each; the message names it.
     """
     with name_errors(mixing):
         shares = mixing.shares(draws, image_size)
@@ -164,7 +165,7 @@ def mix(mixing: Mixing, images: np.ndarray, others: np.ndarray, draws: np.ndarra
         If the augmentation returns other images instead; the message names it.
     """
     with name_errors(mixing):
-        apply: Callable = mixing.apply  # maybe of a user's class, which returns something
+        apply: Callable = mixing.apply  # a user's class may return something
         result = apply(images, others, draws)
         if result is not None and result is not images:
             raise ValueError(f"apply must change images in place and return None, got {kind_of(result)}")
@@ -178,15 +179,15 @@ def entries_of(augmentations, kinds, *, parameter: str) -> list:
     augmentations : list or tuple
         Augmentations, "passthrough", or pairs of a name and one of these.
     kinds : type or tuple of type
-        Base classes to expect.
+        Accepted base classes.
     parameter : str
-        Named in messages.
+        Name for messages.
 
     Raises
     ------
     ValueError
-        If an entry is something else, or has an invalid hyperparameter, or a name is empty, contains "__" or
-        comes twice.
+        If an entry is something else or has an invalid hyperparameter, or if a name is empty, contains "__"
+        or is not unique.
     """
     named = name_layers(augmentations)
     check_names(named, parameter)
@@ -208,7 +209,7 @@ def entries_of(augmentations, kinds, *, parameter: str) -> list:
 
 
 def augmentations_of(augmentation, image_shape: tuple[int, int, int]) -> list[Augmentation | Mixing]:
-    """Return the augmentations that the parameter ``augmentation`` asks for.
+    """Return the augmentations for a value of the parameter ``augmentation``.
 
     Parameters
     ----------
@@ -219,7 +220,7 @@ def augmentations_of(augmentation, image_shape: tuple[int, int, int]) -> list[Au
     Raises
     ------
     ValueError
-        As :func:`entries_of`.
+        As for :func:`entries_of`.
     """
     if augmentation is None:
         return []
@@ -229,7 +230,7 @@ def augmentations_of(augmentation, image_shape: tuple[int, int, int]) -> list[Au
 
 
 def changes_of_views(tta) -> list[Augmentation]:
-    """Return the augmentations that test-time augmentation takes its views from.
+    """Return the augmentations whose views test-time augmentation uses.
 
     Parameters
     ----------
@@ -242,7 +243,7 @@ def changes_of_views(tta) -> list[Augmentation]:
     Raises
     ------
     ValueError
-        If it is something else, an entry is no augmentation, or one that is of no use in prediction.
+        If ``tta`` is something else, or an entry is not an augmentation or has no valid views.
     """
     if tta is None:
         return []
@@ -254,7 +255,7 @@ def changes_of_views(tta) -> list[Augmentation]:
     for change in changes:
         views = change.views()
         if not views:
-            raise ValueError(f"tta has {change!r}, which offers no views to predict with")
+            raise ValueError(f"tta has {change!r}, which has no views to predict with")
         if not isinstance(views, list | tuple) or not all(is_view(view, change.n_draws) for view in views):
             raise ValueError(
                 f"tta has {change!r}, whose views must be a list of tuples of {change.n_draws} number(s) "
@@ -264,7 +265,7 @@ def changes_of_views(tta) -> list[Augmentation]:
 
 
 def is_view(draws, n_draws: int) -> bool:
-    """Whether an entry of the views of an augmentation is draws for an image."""
+    """Whether ``draws`` are valid draws of an augmentation for one image."""
     return (
         isinstance(draws, tuple | list)
         and len(draws) == n_draws
@@ -273,13 +274,13 @@ def is_view(draws, n_draws: int) -> bool:
 
 
 def prediction_readers(source, changes: Sequence[Augmentation]) -> list[Callable]:
-    """Return a reader for each view of the images that predictions are averaged over.
+    """Return a reader for each view over which predictions are averaged.
 
     Parameters
     ----------
     source : ImageSource
     changes : list of Augmentation
-        All combinations of their views are taken.
+        There is a view for each combination of their views.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Where samples come from: images in whatever layout, read by index, cast, scaled and turned."""
+"""Reads images in several layouts by index, and casts, scales and transposes them."""
 
 from dataclasses import dataclass, replace
 from math import isqrt, prod
@@ -12,13 +12,13 @@ from skcnn.layers.base import is_integer
 from skcnn.user_warnings import warn_user
 
 CHUNK_BYTES = 4_000_000
-"""Memory of the images that are read at a time for statistics."""
+"""Memory for the images that are read at a time for statistics."""
 
 LARGEST_GROWTH = 1e4
-"""How many times the deviation of the images of a stream may grow by a chunk that is the smaller part."""
+"""Largest factor by which a chunk smaller than the images before it may increase their deviation."""
 
 LIKELY_CHANNELS = (1, 3, 4)
-"""How many channels grey images, colour images, and such with transparency have."""
+"""Numbers of channels of grey images, colour images, and colour images with transparency."""
 
 NOT_FINITE = "X contains NaN, infinity or a value that is not finite in {}, the compute dtype"
 
@@ -31,15 +31,15 @@ class ImageFormat:
     ----------
     image_shape : (height, width, channels)
     channels_first : bool
-        Whether a stored image is (channels, height, width).
+        Whether a stored image has shape (channels, height, width).
     dtype : numpy.dtype
-        Type to compute in.
+        Compute dtype.
     mean, deviation : ndarray of shape (channels,) or None
-        Subtracted from and divided out of each channel, in their own dtype: float64 where ``dtype`` would
-        cut off digits of the images that were trained on, else ``dtype``. None for no scaling.
+        Each channel is scaled to (x - mean) / deviation, in their own dtype: float64 if ``dtype`` would lose
+        digits of the training images, else ``dtype``. None for no scaling.
     moments : ndarray of shape (3, channels), float64, or None
-        What these were computed of, so that further images can count: how many images there were, mean, and
-        variance.
+        Number of images, mean and variance from which mean and deviation were computed; further images
+        update them.
     """
 
     image_shape: tuple[int, int, int]
@@ -57,7 +57,7 @@ class ImageFormat:
 
     @property
     def n_features(self) -> int:
-        """Number of values of an image."""
+        """Number of values per image."""
         return prod(self.image_shape)
 
     @property
@@ -69,7 +69,7 @@ class ImageFormat:
 
 
 class ImageSource:
-    """Images of an array, as a network takes them.
+    """Reads images of an array as inputs of a network.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ class ImageSource:
         Images in one of the layouts of the format, in any real dtype; never copied as a whole.
     format : ImageFormat
     subset : ndarray of int or None, default=None
-        Indices of the images that the source consists of; None for all.
+        Indices of the images of the source; None for all.
 
     Examples
     --------
@@ -99,7 +99,7 @@ class ImageSource:
         return len(self.X if self.subset is None else self.subset)
 
     def read(self, rows, out: np.ndarray) -> np.ndarray:
-        """Read images: turned to the layout of kernels, scaled in the dtype of the mean, and cast.
+        """Read images in the layout of kernels, scaled in the dtype of the mean and cast.
 
         Parameters
         ----------
@@ -114,7 +114,7 @@ class ImageSource:
         Raises
         ------
         ValueError
-            If a value is not finite in the dtype of ``out``, after scaling.
+            If a scaled value is not finite in the dtype of ``out``.
         """
         mean, deviation = self.format.mean, self.format.deviation
         scaled = out if mean is None or mean.dtype == out.dtype else np.empty(out.shape, mean.dtype)
@@ -142,7 +142,7 @@ def standardize(
 ) -> ImageFormat:
     """Return the format of a source with the weighted mean and deviation of each channel.
 
-    Images that the source's own format was made of count, too.
+    The moments in the source's format count, too.
 
     Parameters
     ----------
@@ -150,9 +150,9 @@ def standardize(
     weights : ndarray of shape (n_samples,) or None
         Weights of the images; None for equal ones.
     total : float, default=None
-        As how many images they count beside others. None: their number.
+        Number of images that they count as relative to earlier ones; None for their actual number.
     chunk_bytes : int
-        Memory of the images that are read at a time.
+        Memory for the images that are read at a time.
 
     Returns
     -------
@@ -165,12 +165,12 @@ def standardize(
 
     Notes
     -----
-    Reads chunks of a few megabytes and adds up in float64, so neither the memory layout of X nor its size
-    matters. A channel that is constant but for rounding is not divided. Digits beyond those of float64, as
-    large integers and long doubles may have, are cut off.
+    It reads chunks of a few megabytes and sums in float64, so neither the memory layout of X nor its size
+    matters. A channel that is constant except for rounding gets deviation 1. Digits beyond float64, which
+    large integers and long doubles may have, are lost.
     """
     if weights is not None:
-        weights = near_one(weights)  # so that sums are finite
+        weights = near_one(weights)  # keeps sums finite
     format = replace(source.format, mean=None, deviation=None)
     unscaled = ImageSource(source.X, format, source.subset)
     with np.errstate(over="ignore", invalid="ignore"):
@@ -181,7 +181,7 @@ def standardize(
             total_before, mean_before, variance_before = format.moments[0, 0], *format.moments[1:]
             share = total / (total_before + total)
             difference = mean - mean_before
-            # images that come again change no digit
+            # the same images again change no digit
             mean = mean_before + share * difference
             variance = variance_before + share * (variance - variance_before)
             variance += share * (1 - share) * difference**2
@@ -208,18 +208,18 @@ def standardize(
 
 
 def fixed_scaling(format: ImageFormat, scaling) -> ImageFormat:
-    """Return a format with given means and deviations of channels.
+    """Return a format with the given means and deviations of the channels.
 
     Parameters
     ----------
     format : ImageFormat
     scaling : (mean, deviation)
-        Each a number, or one for each channel.
+        Each is a number, or one for each channel.
 
     Raises
     ------
     ValueError
-        If they are no finite numbers, not as many as channels, or a deviation is not positive.
+        If a number is not finite, the number of channels differs, or a deviation is not positive.
 
     Examples
     --------
@@ -244,11 +244,11 @@ def fixed_scaling(format: ImageFormat, scaling) -> ImageFormat:
 
 
 def check_growth(before: np.ndarray, after: np.ndarray) -> None:
-    """Raise a ValueError if a deviation grows so much that the images before would all look alike."""
+    """Raise a ValueError if a deviation grows so much that all earlier images would look alike."""
     outliers = (before > 0) & (after > LARGEST_GROWTH * before)
     if outliers.any():
         raise ValueError(
-            f"X has values too far from those of the images before, which would all look alike: the standard "
+            f"X has values too far from those of earlier images, which would all look alike: the standard "
             f"deviation would grow from {before[outliers][0]:.3g} to {after[outliers][0]:.3g}"
         )
 
@@ -261,12 +261,12 @@ def _chunk_moments(source, weights, chunk_bytes):
         rows = slice(start, min(start + n_rows, len(source)))
         n_images = rows.stop - rows.start
         chunk_weights = np.ones(n_images) if weights is None else weights[rows]
-        if not chunk_weights.any():  # too small beside the others
+        if not chunk_weights.any():  # all zero, or too small relative to others
             continue
         images = source.read(rows, np.empty((height, width, n_images, channels)))
         pixels = images.reshape(height * width, n_images, channels)
         origin = pixels[0, 0].copy()
-        pixels -= origin  # so that sums of a constant channel are zero, whatever the weights
+        pixels -= origin  # makes sums of a constant channel exactly zero for all weights
         total = chunk_weights.sum() * height * width
         mean = chunk_weights @ pixels.sum(axis=0) / total
         yield total, origin + mean, chunk_weights @ ((pixels - mean) ** 2).sum(axis=0)
@@ -280,9 +280,9 @@ def resolve_image_shape(shape: tuple[int, ...], image_shape, *, channels_first: 
     shape : tuple of int
         Shape of X, of two to four axes.
     image_shape : tuple of two or three int, or None
-        Stored shape of an image; None: infer it from the shape of X.
+        Stored shape of an image; None to infer it from the shape of X.
     channels_first : bool
-        Whether a stored image is (channels, height, width).
+        Whether a stored image has shape (channels, height, width).
 
     Returns
     -------
@@ -291,7 +291,7 @@ def resolve_image_shape(shape: tuple[int, ...], image_shape, *, channels_first: 
     Raises
     ------
     ValueError
-        If ``image_shape`` is not a shape, or X does not fit it.
+        If ``image_shape`` is not the shape of an image, or X does not fit it.
 
     Examples
     --------
@@ -320,7 +320,7 @@ def resolve_image_shape(shape: tuple[int, ...], image_shape, *, channels_first: 
 
 
 def check_image_shape(image_shape) -> None:
-    """Raise a ValueError unless it is None, or the shape of an image as it is stored."""
+    """Raise a ValueError unless ``image_shape`` is None or the shape of a stored image."""
     is_sequence = isinstance(image_shape, tuple | list) or getattr(image_shape, "ndim", 0) == 1
     is_shape = is_sequence and len(image_shape) in (2, 3) and all(map(is_integer, image_shape))
     if image_shape is not None and not (is_shape and min(image_shape) >= 1):
@@ -339,32 +339,32 @@ def _infer_stored_shape(shape, channels_first):
 
 
 def warn_of_layout(shape: tuple[int, ...], *, channels_first: bool) -> None:
-    """Warn where images of X without a given ``image_shape`` look like images of another shape.
+    """Warn if the image shape inferred from X, without ``image_shape``, is probably wrong.
 
-    These are images whose channels seem to be where ``data_format`` does not have them: the two other axes
-    are equal, and this one alone has a length of 1, 3 or 4; and rows of 64 columns or more, but no square
-    number of them, which are taken for signals.
+    There are two cases. Either the channels seem to be on another axis than ``data_format`` says: only that
+    axis has length 1, 3 or 4, and the two others are equal. Or X has rows of 64 columns or more whose number
+    is not a square: these become signals.
 
     Parameters
     ----------
     shape : tuple of int
         Shape of X.
     channels_first : bool
-        Whether a stored image is taken for (channels, height, width).
+        Whether a stored image is assumed to have shape (channels, height, width).
     """
     if len(shape) == 4:
         channels, side, other = shape[1:] if channels_first else shape[:0:-1]
         if side == channels and other in LIKELY_CHANNELS and channels not in LIKELY_CHANNELS:
             given, swapped = ("first", "last") if channels_first else ("last", "first")
             warn_user(
-                f"X of shape {shape} is taken for images of {channels} channels, since "
+                f"X of shape {shape} is taken for images of {channels} channels, because "
                 f"data_format='channels_{given}': set data_format='channels_{swapped}' if they have {other} "
-                f"channels, or image_shape={shape[1:]} if they are meant"
+                f"channels, or image_shape={shape[1:]} if this is right"
             )
     elif len(shape) == 2 and shape[1] >= 64 and isqrt(shape[1]) ** 2 != shape[1]:
         warn_user(
-            f"X has rows of {shape[1]} columns, which is no square number: they are taken for signals. Set "
-            f"image_shape to the shape of the images they are, or to (1, {shape[1]}) if signals are meant"
+            f"X has rows of {shape[1]} columns, not a square number: they are taken for signals. Set "
+            f"image_shape to the shape of the images, or to (1, {shape[1]}) if they are signals"
         )
 
 
@@ -377,7 +377,7 @@ def check_image_layout(shape: tuple[int, ...], format: ImageFormat, *, estimator
         Shape of X.
     format : ImageFormat
     estimator : estimator
-        Named in messages.
+        Its class is named in messages.
     """
     if shape[1:] in format.layouts:
         return

@@ -1,4 +1,4 @@
-"""Samples to train on: what labels and weights are accepted, how they are encoded and split."""
+"""Training samples: validation and encoding of labels and weights, and the validation split."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -21,10 +21,10 @@ from skcnn.random_streams import RandomStreams
 from skcnn.user_warnings import warn_user
 
 FEWEST_SAMPLES = 8
-"""Samples that a chunk of a stream must have to stand for it."""
+"""Smallest number of samples of a chunk that can represent its stream."""
 
 USUAL_SAMPLES = 64
-"""Samples of the usual minibatch that other chunks are a part of."""
+"""Size of a usual minibatch, to which other chunks are compared."""
 
 NO_WEIGHT = "{} is zero for every sample: at least one must be positive"
 
@@ -36,9 +36,9 @@ def check_labels(y, n_samples: int | None, *, name: str = "y") -> np.ndarray:
     ----------
     y : array-like of shape (n_samples,)
     n_samples : int or None
-        Expected length; None: any.
+        Expected length; None for any.
     name : str
-        Named in messages.
+        Name for messages.
 
     Returns
     -------
@@ -47,12 +47,12 @@ def check_labels(y, n_samples: int | None, *, name: str = "y") -> np.ndarray:
     Raises
     ------
     ValueError
-        If labels are continuous, missing, masked, bytes, multilabel or one-hot, or of the wrong length.
+        If labels are continuous, missing, masked, bytes, multilabel or one-hot, or have the wrong length.
     """
     refuse_masked(y, name)
     try:
         labels = check_array(y, ensure_2d=False, dtype=None, input_name=name, ensure_min_samples=0)
-    except ValueError as error:  # the lines after the first are what y holds
+    except ValueError as error:  # the lines after the first show the contents of y
         raise ValueError(f"{name} must be an array of labels: {str(error).splitlines()[0]}") from error
     if labels.ndim == 0:
         raise ValueError(f"{name} must be an array of labels, got {describe(y)}")
@@ -60,7 +60,7 @@ def check_labels(y, n_samples: int | None, *, name: str = "y") -> np.ndarray:
         check_consistent_length(np.empty(n_samples), labels)
     if labels.ndim == 2 and labels.shape[1] > 1:
         raise ValueError(
-            f"{name} must be one label a sample, got shape {labels.shape}. Multilabel and multioutput "
+            f"{name} must have one label per sample, got shape {labels.shape}. Multilabel and multioutput "
             f"targets are not supported; if {name} is one-hot, use {name}.argmax(axis=1)."
         )
     labels = column_or_1d(labels, warn=True)
@@ -69,7 +69,7 @@ def check_labels(y, n_samples: int | None, *, name: str = "y") -> np.ndarray:
 
 
 def _check_kind(labels, name):
-    """Raise a ValueError unless labels are of a kind that classes can be made of."""
+    """Raise a ValueError unless labels can be classes."""
     if labels.dtype.kind == "S" or (
         labels.dtype.kind == "O" and any(isinstance(label, bytes) for label in labels)
     ):
@@ -88,12 +88,12 @@ def _check_kind(labels, name):
 
 
 def encode_labels(y: np.ndarray, classes: np.ndarray, *, name: str = "y") -> np.ndarray:
-    """Return the indices of labels in sorted classes.
+    """Return the indices of labels in the sorted classes.
 
     Raises
     ------
     ValueError
-        If a label is not among the classes.
+        If a label is not one of the classes.
 
     Examples
     --------
@@ -111,7 +111,7 @@ def encode_labels(y: np.ndarray, classes: np.ndarray, *, name: str = "y") -> np.
 
 
 def check_classes(labels: np.ndarray, estimator_name: str) -> np.ndarray:
-    """Return the sorted classes among labels.
+    """Return the sorted classes of labels.
 
     Raises
     ------
@@ -127,14 +127,14 @@ def check_classes(labels: np.ndarray, estimator_name: str) -> np.ndarray:
 
 
 def check_sample_weight(sample_weight, n_samples: int, *, name: str = "sample_weight") -> np.ndarray:
-    """Return sample weights as a float64 vector, ones where None is given.
+    """Return sample weights as a float64 vector; None gives ones.
 
     Parameters
     ----------
     sample_weight : array-like of shape (n_samples,), float or None
     n_samples : int
     name : str
-        Named in messages.
+        Name for messages.
 
     Returns
     -------
@@ -154,11 +154,11 @@ def check_sample_weight(sample_weight, n_samples: int, *, name: str = "sample_we
         sample_weight = check_array(
             sample_weight, ensure_2d=False, dtype=np.float64, input_name=name, ensure_min_samples=0
         )
-    except (ValueError, TypeError, OverflowError) as error:  # lines after the first are what was given
+    except (ValueError, TypeError, OverflowError) as error:  # the lines after the first show the contents
         raise ValueError(f"{name} must hold finite numbers: {str(error).splitlines()[0]}") from error
     if sample_weight.shape != (n_samples,):
         raise ValueError(
-            f"{name} must have shape ({n_samples},), one weight a sample, got {sample_weight.shape}"
+            f"{name} must have shape ({n_samples},), one weight per sample, got {sample_weight.shape}"
         )
     if sample_weight.size and sample_weight.min() < 0:
         raise ValueError(f"{name} must not be negative, got {sample_weight.min()}")
@@ -173,8 +173,8 @@ def class_weights(
     Parameters
     ----------
     class_weight : dict, "balanced" or None
-        Weights by label, 1 for a class that has none. "balanced": inversely proportional to the
-        total sample weight of the class, so that all classes count the same.
+        Weights by label; other classes have weight 1. "balanced": inversely proportional to the
+        total sample weight of the class, so all classes count equally.
     classes : ndarray of shape (n_classes,)
     codes : ndarray of shape (n_samples,)
     sample_weight : ndarray of shape (n_samples,)
@@ -186,7 +186,7 @@ def class_weights(
     Raises
     ------
     ValueError
-        If a key is not a class while a class has no key, a weight is negative or not finite, or all are zero.
+        If a key is no class and a class has no key, a weight is negative or not finite, or all are zero.
 
     Examples
     --------
@@ -202,7 +202,7 @@ def class_weights(
         return totals.sum() / (len(classes) * totals)
     unknown = [label for label in class_weight if label not in classes.tolist()]
     missing = [label for label in classes.tolist() if label not in class_weight]
-    if unknown and missing:  # as in scikit-learn: a fold may lack a class, but a mistyped label shows
+    if unknown and missing:  # as in scikit-learn: a fold may lack a class, but a mistyped label is an error
         raise ValueError(
             f"class_weight has keys {shorten(unknown)} that are not among the classes "
             f"{shorten(classes.tolist())}, and none for {shorten(missing)}"
@@ -216,7 +216,7 @@ def class_weights(
 
 
 def check_validation_arguments(given: Mapping[str, Any], early_stopping: bool) -> None:
-    """Raise a ValueError unless validation data are complete and wanted.
+    """Raise a ValueError if validation data are incomplete or not used.
 
     Parameters
     ----------
@@ -236,7 +236,7 @@ def check_validation_arguments(given: Mapping[str, Any], early_stopping: bool) -
 
 @dataclass
 class TrainingData:
-    """Samples to train on or to validate with.
+    """Samples for training or validation.
 
     Attributes
     ----------
@@ -246,11 +246,11 @@ class TrainingData:
     loss_weights : ndarray of shape (n_samples,)
         Sample weight times class weight, divided by the mean of this product over the training samples.
     weights : ndarray of shape (n_samples,) or None
-        Sample weights; None where all are equal.
+        Sample weights; None if all are equal.
     augmenter : Augmenter or None
-        Changes the images that are trained on.
+        Augments the training images.
     is_representative : bool
-        Whether statistics over a minibatch stand for all samples there will be.
+        Whether statistics over a minibatch represent all future samples.
     """
 
     images: ImageSource
@@ -261,16 +261,16 @@ class TrainingData:
     is_representative: bool = True
 
     def part(self, n_rows: int) -> float | None:
-        """Return which part of a usual minibatch some rows are; None where they stand for all samples."""
+        """Return the size of ``n_rows`` rows relative to a usual minibatch; None for representative data."""
         return None if self.is_representative else min(1.0, n_rows / USUAL_SAMPLES)
 
     def reader(self, rows: np.ndarray) -> Callable:
-        """Return a function ``read(chunk, out)`` of the images of a slice of some rows."""
+        """Return a function ``read(chunk, out)`` that reads the images of ``rows[chunk]`` into ``out``."""
         return lambda chunk, out: self.images.read(rows[chunk], out)
 
 
 class Samples:
-    """Validated samples, or a part of them.
+    """Validated samples, or a subset of them.
 
     Parameters
     ----------
@@ -279,7 +279,7 @@ class Samples:
         Indices of the classes.
     weights : ndarray of shape (n,), float64
     rows : ndarray of int
-        The rows that count.
+        The rows of the subset.
     given_weights : bool
         Whether the user gave the weights.
     """
@@ -296,19 +296,19 @@ class Samples:
 
     @property
     def are_representative(self) -> bool:
-        """Whether they stand for the stream that they come from: enough, and not all of one class."""
+        """Whether the samples represent their stream: they are enough, and not all of one class."""
         return len(self) >= FEWEST_SAMPLES and np.ptp(self.codes[self.rows]) > 0
 
     def subset(self, rows: np.ndarray) -> "Samples":
-        """Return the samples of some rows."""
+        """Return the samples with only the given rows."""
         return Samples(self.X, self.codes, self.weights, rows, given_weights=self.given_weights)
 
     def rows_of(self, X):
-        """Return the rows that count of an array or data frame as long as X; itself where all count."""
+        """Return the subset's rows of an array or data frame as long as X; the array itself for all rows."""
         return X if len(self) == len(self.X) else safe_indexing(X, self.rows)
 
     def loss_weights(self, class_weight: np.ndarray) -> np.ndarray:
-        """Return the product of sample and class weight of each sample.
+        """Return sample weight times class weight for each sample.
 
         Raises
         ------
@@ -322,20 +322,20 @@ class Samples:
         return products
 
     def training_data(self, format, class_weight: np.ndarray, mean_weight: float) -> TrainingData:
-        """Return the samples with the factors of their losses, whose mean over training is one.
+        """Return the samples with the weights of their losses, which are relative to ``mean_weight``.
 
         Raises
         ------
         ValueError
-            If a factor is not finite in the dtype of the format.
+            If a weight is not finite in the dtype of the format.
         """
         weights = self.weights[self.rows]
         with np.errstate(over="ignore"):
             loss_weights = self.loss_weights(class_weight) / mean_weight
         if loss_weights.max() > np.finfo(format.dtype).max:
             raise ValueError(
-                f"sample_weight is too large beside {mean_weight}, the mean of sample_weight times "
-                f"class_weight that losses are relative to: their ratio is not finite in {format.dtype}"
+                f"sample_weight is too large compared with {mean_weight}, the mean of sample_weight times "
+                f"class_weight: their ratio is not finite in {format.dtype}"
             )
         return TrainingData(
             images=ImageSource(self.X, format, None if len(self) == len(self.X) else self.rows),
@@ -346,7 +346,7 @@ class Samples:
 
 
 def mean_of_weights(weights: np.ndarray) -> float:
-    """Return the mean of weights, however large.
+    """Return the mean of weights without overflow.
 
     Raises
     ------
@@ -356,27 +356,27 @@ def mean_of_weights(weights: np.ndarray) -> float:
     largest = weights.max()
     if largest == 0:
         raise ValueError("sample_weight times class_weight is zero for every sample")
-    with np.errstate(over="ignore"):  # of which numpy 1 warns where the largest weight is subnormal
+    with np.errstate(over="ignore"):  # numpy 1 warns if the largest weight is subnormal
         return float(largest * (weights / largest).mean())
 
 
 def split_validation(samples: Samples, fraction: float, seed: int) -> tuple[Samples, Samples | None]:
     """Split off validation samples, stratified by class.
 
-    Samples that are alone in their class stay with the training samples; any other class is on both sides.
+    A sample that is alone in its class stays in the training set; all other classes are in both sets.
 
     Parameters
     ----------
     samples : Samples
     fraction : float
-        Share of the validation samples.
+        Fraction of validation samples.
     seed : int
 
     Returns
     -------
     training : Samples
     validation : Samples or None
-        None, after a warning, where there are too few samples for one of each class on either side.
+        None, with a warning, if there are too few samples for one of each class in both sets.
     """
     codes = samples.codes[samples.rows]
     splittable = np.bincount(codes)[codes] >= 2
@@ -399,9 +399,9 @@ def split_validation(samples: Samples, fraction: float, seed: int) -> tuple[Samp
 
 
 def give_each_class(rows: np.ndarray, others: np.ndarray, codes: np.ndarray) -> None:
-    """Swap rows, in place, until some have a row of each class that others have.
+    """Swap entries of two arrays of rows, in place, until ``rows`` has all classes of ``others``.
 
-    For each class that is missing, a row of the most frequent one goes the other way.
+    For each missing class, ``rows`` gives a row of its most frequent class.
 
     Examples
     --------

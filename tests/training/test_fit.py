@@ -365,7 +365,7 @@ def test_a_chunk_far_out_is_refused(value):
     before = net.predict_proba(X)
     chunk = X[:20].copy()
     chunk[3, 10] = value
-    with pytest.raises(ValueError, match="X has values too far from those of the images before"):
+    with pytest.raises(ValueError, match="X has values too far .* deviation would grow from"):
         net.partial_fit(chunk, Y[:20])
     assert_array_equal(net.predict_proba(X), before)
     chunk[3, 10] = 1e3
