@@ -1,4 +1,4 @@
-"""Objects of this package as JSON and arrays, and back, by a registry of classes."""
+"""Converts objects of this package to JSON and arrays and back, with a registry of classes."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -14,7 +14,7 @@ from skcnn.tensor_file import NAMES_OF_DTYPES, FileError
 
 
 class Entry(NamedTuple):
-    """How objects of a class become plain values, and plain values become objects."""
+    """A class with the functions that turn its objects into plain values and back."""
 
     cls: type
     pack: Callable[[Any], dict]
@@ -22,10 +22,10 @@ class Entry(NamedTuple):
 
 
 ROUTING = "_metadata_request"
-"""Attribute in which scikit-learn keeps what ``set_fit_request`` and the like were given."""
+"""Attribute in which scikit-learn keeps the arguments of ``set_fit_request`` and similar methods."""
 
 REGISTRY: dict[str, Entry] = {}
-"""The classes that a file may name."""
+"""The classes that a file may name, by name."""
 
 
 def register(cls: type, pack: Callable[[Any], dict] | None = None, unpack=None) -> type:
@@ -34,22 +34,22 @@ def register(cls: type, pack: Callable[[Any], dict] | None = None, unpack=None) 
     Parameters
     ----------
     cls : type
-        Classes of other packages that derive from those of this one are left out: whoever reads a file with
-        such objects passes their classes.
+        Without ``pack``, subclasses in other packages are not registered: ``load`` takes them as ``custom``.
     pack : callable, default=None
-        Turns an object into a dict of plain values. None: its hyperparameters, and what else it holds.
+        Turns an object into a dict of plain values. None takes hyperparameters and all other attributes.
     unpack : callable, default=None
-        Turns such a dict into an object. None: calls the class with the hyperparameters.
+        Turns such a dict into an object. None calls the class with the hyperparameters and sets all other
+        attributes.
     """
     if pack is not None or cls.__module__.partition(".")[0] == __package__:
         entry = Entry(cls, pack or pack_estimator, unpack or _unpacker_of(cls))
         if REGISTRY.setdefault(cls.__name__, entry).cls is not cls:
-            raise ValueError(f"there are two classes of the name {cls.__name__}")
+            raise ValueError(f"two classes have the name {cls.__name__}")
     return cls
 
 
 def pack_estimator(estimator: BaseEstimator) -> dict:
-    """Return hyperparameters and all other attributes of anything with ``get_params``."""
+    """Return hyperparameters and all other attributes of an object with ``get_params``."""
     plain = vars(estimator) | estimator.get_params(deep=False)
     if ROUTING in plain:
         requests = {method: getattr(found, "requests", {}) for method, found in vars(plain[ROUTING]).items()}
@@ -58,7 +58,7 @@ def pack_estimator(estimator: BaseEstimator) -> dict:
 
 
 def _unpacker_of(cls: type) -> Callable[[dict], Any]:
-    """Return what calls a class with the hyperparameters, and sets all other attributes."""
+    """Return a function that calls a class with the hyperparameters and sets all other attributes."""
 
     def unpack(plain: dict):
         names = signature(cls).parameters
@@ -77,7 +77,7 @@ def _unpacker_of(cls: type) -> Callable[[dict], Any]:
 
 
 def register_dataclass(cls: type) -> type:
-    """Let files hold objects of a dataclass of numbers, text, lists, dicts and arrays; return it."""
+    """Let files name a dataclass of numbers, text, lists, dicts and arrays; return it."""
 
     def unpack(plain: dict):
         hints = get_type_hints(cls)
@@ -90,7 +90,7 @@ def register_dataclass(cls: type) -> type:
 
 
 def fits(value, hint) -> bool:
-    """Whether a value is of an annotated type; whole numbers must not be negative."""
+    """Whether a value has an annotated type; integers must not be negative."""
     kind, arguments = get_origin(hint) or hint, get_args(hint)
     if kind is UnionType:
         return any(fits(value, one) for one in arguments)
@@ -107,19 +107,19 @@ def fits(value, hint) -> bool:
 
 
 def is_number(value, kinds) -> bool:
-    """Whether a value is a number of some kinds, and no bool."""
+    """Whether a value is a number of the given types, and not a bool."""
     return isinstance(value, kinds) and not isinstance(value, bool)
 
 
 def is_plain(dtype: np.dtype) -> bool:
-    """Whether JSON can hold the values of a type."""
+    """Whether JSON can hold the values of a dtype."""
     return dtype.kind in "bU" or dtype.newbyteorder("<") in NAMES_OF_DTYPES
 
 
 def raw_dtype(dtype: np.dtype) -> np.dtype | None:
-    """Return the type of the numbers that a file holds for items of a type; None where there is none.
+    """Return the dtype in which a file stores items of a dtype; None if it cannot store them.
 
-    Text is held as code points, bytes as such, times and durations as integers.
+    Text is stored as code points, bytes as unsigned integers, times and durations as integers.
     """
     stand_ins = {"U": "<u4", "S": "u1", "M": "<i8", "m": "<i8"}
     raw = np.dtype(stand_ins[dtype.kind]) if dtype.kind in stand_ins else dtype.newbyteorder("<")
@@ -132,7 +132,7 @@ class Encoder:
     Attributes
     ----------
     tensors : dict of str to ndarray
-        The arrays of numbers, named after where they were found.
+        The arrays of numbers, named by their paths.
 
     Examples
     --------
@@ -155,14 +155,14 @@ class Encoder:
         ----------
         value : object
             None, a bool, number or str, a numpy scalar or array of them, a list, tuple or dict, or an object
-            of a registered class or of one derived from it.
+            of a registered class or a subclass of one.
         path : str
-            Where the value is, for names and messages.
+            Path of the value, for names and messages.
 
         Raises
         ------
         TypeError
-            If it, or what it holds, is something else.
+            If the value, or a value in it, is something else.
         """
         kind = type(value)
         if value is None or kind in (bool, int, str) or (kind is float and math.isfinite(value)):
@@ -196,7 +196,7 @@ class Encoder:
             return {"objects": shape, "values": self._encode_all(array.ravel().tolist(), path)}
         raw = raw_dtype(array.dtype)
         if raw is None:
-            raise TypeError(f"{path} has the dtype {array.dtype}, which no file can hold")
+            raise TypeError(f"{path} has the dtype {array.dtype}, which a file cannot hold")
         little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
         n_items = array.dtype.itemsize // raw.itemsize
         self.tensors[path] = (
@@ -213,7 +213,7 @@ class Encoder:
         ):
             key, pack = "custom", pack_estimator
         else:
-            raise TypeError(f"{path} is of {cls.__module__}.{cls.__qualname__}, which no file can hold")
+            raise TypeError(f"{path} is a {cls.__module__}.{cls.__qualname__}, which a file cannot hold")
         return {key: cls.__name__, "holds": self._encode_entries(pack(value), path)}
 
 
@@ -224,12 +224,12 @@ class Decoder:
     ----------
     tensors : mapping of str to ndarray
     custom : mapping of str to type, default=()
-        Classes that are not of this package, by the names that the JSON has for them.
+        Classes of other packages, by their names in the JSON.
 
     Attributes
     ----------
     made : list
-        All objects of registered and own classes that were made.
+        All objects made so far, of registered and custom classes.
     """
 
     def __init__(self, tensors: Mapping[str, np.ndarray], custom=()):
@@ -238,12 +238,12 @@ class Decoder:
         self._custom = dict(custom)
 
     def decode(self, json):
-        """Return the value that JSON stands for.
+        """Return the value that JSON represents.
 
         Raises
         ------
         FileError
-            If it stands for none, or for an object of a class that is not known.
+            If it does not represent a value, or represents an object of an unknown class.
         """
         if json is None or isinstance(json, bool | int | float | str):
             return json
@@ -271,8 +271,8 @@ class Decoder:
             case [("custom", str(name)), ("holds", dict(entries))] if name in self._custom:
                 return self._make(_unpacker_of(self._custom[name]), entries)
             case [("custom", str(name)), ("holds", _)]:
-                raise FileError(f"it holds a {name}, a class of your own: give custom={{{name!r}: {name}}}")
-        raise FileError(f"its JSON has an object of the keys {list(json)}, which stands for nothing known")
+                raise FileError(f"it holds a {name}, a class of your own: pass custom={{{name!r}: {name}}}")
+        raise FileError(f"its JSON has an object with the keys {list(json)}, which has no known meaning")
 
     def _make(self, unpack, entries):
         self.made.append(unpack({name: self.decode(entry) for name, entry in entries.items()}))
@@ -280,6 +280,6 @@ class Decoder:
 
     def _array(self, dtype, shape, raw):
         if raw_dtype(dtype) != raw.dtype:
-            raise FileError(f"it holds {raw.dtype} in the place of an array of {dtype}")
+            raise FileError(f"it holds an array of {raw.dtype}, expected the stored form of {dtype}")
         little = raw.reshape(-1).view(dtype.newbyteorder("<")).reshape(shape)
         return little.astype(dtype, copy=False)

@@ -1,17 +1,17 @@
-"""Fitted attributes that are read from an object which a fit leaves behind."""
+"""Fitted attributes that read their value from an object that ``fit`` sets."""
 
 from operator import attrgetter
 
 
 class ReadFrom:
-    """A fitted attribute that is read from an object which ``fit`` sets, unless somebody has set it.
+    """A fitted attribute that reads its value from an object that ``fit`` sets, unless it is set itself.
 
     Parameters
     ----------
     holder : str
-        Attribute with the object.
+        Attribute of the estimator that holds the object.
     path : str
-        Where in the object the value is.
+        Dotted path of the value within the object.
     """
 
     def __init__(self, holder: str, path: str):

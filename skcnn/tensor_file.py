@@ -1,4 +1,4 @@
-"""The bytes of a file of named arrays: the safetensors format, with a digest of the whole file."""
+"""Reads and writes files of named arrays: the safetensors format, with a digest of the whole file."""
 
 import hashlib
 import json
@@ -26,31 +26,31 @@ DTYPES = {
     "I64": np.dtype("<i8"),
     "F64": np.dtype("<f8"),
 }
-"""Types by their names in the format. numpy has no BF16, which is widened to float32 when it is read."""
+"""Dtypes by their names in the format. numpy has no BF16; reading converts it to float32."""
 
 NAMES_OF_DTYPES = {dtype: name for name, dtype in DTYPES.items() if name != "BF16"}
 
 MAX_HEADER_BYTES = 100_000_000
-"""What other readers of the format allow."""
+"""The limit of other readers of the format."""
 
 MAX_AXES = 32
-"""What the oldest numpy allows."""
+"""The limit of the oldest supported numpy."""
 
 DIGEST_PREFIX = b'{"__metadata__":{"sha256":"'
 NO_DIGEST = "0" * 64
 
 
 class FileError(ValueError):
-    """A file that is damaged, or not what was expected."""
+    """Raised for a file that is damaged or has unexpected contents."""
 
 
 def write_tensors(path, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> None:
-    """Write named arrays to a file, which is there as a whole or not at all.
+    """Write named arrays to a file, atomically.
 
     Parameters
     ----------
     path : str or path-like
-        A file that is there is replaced once the new one is complete.
+        An existing file is replaced when the new one is complete.
     tensors : mapping of str to ndarray
         Arrays of booleans, integers or floats of at most 8 bytes.
     metadata : mapping of str to str
@@ -59,16 +59,16 @@ def write_tensors(path, tensors: Mapping[str, np.ndarray], metadata: Mapping[str
     Raises
     ------
     OSError
-        If the file cannot be written; one that was there is as before.
+        If the file cannot be written; an existing file does not change.
     ValueError
         If metadata and names take more than 100 MB.
 
     Notes
     -----
-    The format: 8 bytes of the length of the header, little-endian; the header, JSON in UTF-8, padded with
-    spaces; the arrays, little-endian and C-contiguous, without gaps. The header maps each name to dtype,
-    shape, and first and last byte within the arrays, and ``__metadata__`` to a mapping of str to str. Its
-    first entry is the SHA-256 of the file with this digest's own 64 digits as zeros.
+    The file consists of the length of the header, 8 bytes, little-endian; the header, JSON in UTF-8, padded
+    with spaces; and the arrays, little-endian and C-contiguous, without gaps. The header maps each name to
+    dtype, shape, and start and end byte within the arrays, and ``__metadata__`` to a mapping of str to str.
+    The first metadata entry is the SHA-256 of the file with the 64 digits of this digest as zeros.
 
     References
     ----------
@@ -85,7 +85,7 @@ def write_tensors(path, tensors: Mapping[str, np.ndarray], metadata: Mapping[str
     >>> tensors["a"], metadata
     (array([0., 1., 2.]), {'made by': 'me'})
     """
-    # wide types come first, so that each array begins at a multiple of its item size
+    # wide types come first, so each array begins at a multiple of its item size
     stored = sorted(tensors, key=lambda name: -tensors[name].dtype.itemsize)
     places, start = {}, 0
     for name in stored:
@@ -108,13 +108,13 @@ def write_tensors(path, tensors: Mapping[str, np.ndarray], metadata: Mapping[str
 
 
 def _bytes_of(array: np.ndarray) -> memoryview:
-    """Return the bytes of an array in the format, without a copy where they are that already."""
+    """Return the bytes of an array in the format, without a copy if possible."""
     stored = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
     return stored.reshape(-1).view(np.uint8).data
 
 
 def _replace_file(path: str, pieces) -> None:
-    """Write pieces to a new file in the same folder, and let it take the place of the old one."""
+    """Write pieces to a new file in the same folder, and replace the old one by it."""
     folder, name = os.path.split(path)
     temporary = os.path.join(folder, f".{name}.{secrets.token_hex(8)}.tmp")
     try:
@@ -134,15 +134,15 @@ def _replace_file(path: str, pieces) -> None:
 def read_tensors(path, *, has_digest: bool) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """Return the arrays of a file by name, and its metadata.
 
-    Nothing in the file is executed, and no more memory is taken than the file has bytes (twice as many
-    for BF16).
+    Nothing in the file is executed. The arrays take no more memory than the file has bytes, and BF16
+    arrays twice as much.
 
     Parameters
     ----------
     path : str or path-like
     has_digest : bool
-        Whether the metadata begin with a digest, as :func:`write_tensors` writes it, which is checked and
-        left out of the result.
+        Whether the metadata begin with a digest, as :func:`write_tensors` writes it. The digest is checked,
+        and not returned.
 
     Returns
     -------
@@ -153,14 +153,14 @@ def read_tensors(path, *, has_digest: bool) -> tuple[dict[str, np.ndarray], dict
     Raises
     ------
     FileError
-        If the file is damaged, truncated, appended to, or not of the format.
+        If the file is damaged, truncated, appended to, or in another format.
     OSError
-        If there is no such file, or it cannot be read.
+        If the file does not exist or cannot be read.
     """
     with open(path, "rb") as file:
         data = bytearray(os.fstat(file.fileno()).st_size)
         if file.readinto(data) != len(data):
-            raise FileError(f"{path} became shorter while it was read")
+            raise FileError(f"{path} was shortened while it was read")
     try:
         start = _end_of_header(data)
         if has_digest:
@@ -178,7 +178,7 @@ def _end_of_header(data: bytearray) -> int:
     """Return where the arrays begin."""
     size = int.from_bytes(data[:8], "little")
     if len(data) < 8 or not 2 <= size <= min(len(data) - 8, MAX_HEADER_BYTES):
-        raise FileError(f"not a safetensors file, or truncated: {len(data)} bytes, a header of {size} bytes")
+        raise FileError(f"not a safetensors file, or truncated: {len(data)} bytes, header of {size} bytes")
     return 8 + size
 
 
@@ -187,20 +187,20 @@ def _check_digest(data: bytearray, start: int) -> None:
     first = 8 + len(DIGEST_PREFIX)
     last = first + len(NO_DIGEST)
     if last > start or data[8:first] != DIGEST_PREFIX:
-        raise FileError("not a file of skcnn: its metadata do not begin with a SHA-256")
+        raise FileError("not a file that skcnn wrote: its metadata do not begin with a SHA-256")
     digest = hashlib.sha256(data[:first])
     digest.update(NO_DIGEST.encode())
     digest.update(memoryview(data)[last:])
     if digest.hexdigest().encode() != data[first:last]:
-        raise FileError("damaged: its SHA-256 is not that of its bytes")
+        raise FileError("damaged: its SHA-256 does not match its bytes")
 
 
 def parse_json(text):
-    """Return what JSON says; raise a FileError if it is none, or ambiguous, or nested too deeply."""
+    """Return the value of JSON text; raise a FileError if it is invalid, ambiguous or nested too deeply."""
 
     def mapping(pairs):
         if len(dict(pairs)) < len(pairs):
-            raise FileError("its JSON has a key twice")
+            raise FileError("its JSON has a duplicate key")
         return dict(pairs)
 
     def refuse(constant):
@@ -219,13 +219,13 @@ def parse_json(text):
 def _parse_header(text: bytearray) -> dict:
     header = parse_json(text)
     if not isinstance(header, dict):
-        raise FileError("its header is no JSON object")
+        raise FileError("its header is not a JSON object")
     return header
 
 
 def _checked_metadata(metadata) -> dict[str, str]:
     if not (isinstance(metadata, dict) and all(isinstance(value, str) for value in metadata.values())):
-        raise FileError("its __metadata__ are no mapping of str to str")
+        raise FileError("its __metadata__ is not a mapping of str to str")
     return metadata
 
 
@@ -240,13 +240,13 @@ def _arrays_of(header: dict, data: np.ndarray) -> dict[str, np.ndarray]:
             raise FileError(f"tensor {name!r} begins at byte {start}, expected {expected}")
         expected = stop
     if expected != len(data):
-        raise FileError(f"its tensors take {expected} bytes, but it has {len(data)}")
+        raise FileError(f"its tensors take {expected} bytes, but the file has {len(data)} for them")
     tensors = {}
     for name, entry in header.items():
         start, stop = entry["data_offsets"]
         array = data[start:stop].view(DTYPES[entry["dtype"]]).reshape(entry["shape"])
         if entry["dtype"] == "BOOL":
-            array = array.view(np.uint8) != 0  # whatever else than 0 and 1 a byte may be
+            array = array.view(np.uint8) != 0  # bytes other than 0 and 1 count as true
         if entry["dtype"] == "BF16":  # the first half of a float32
             array = (array.astype(np.uint32) << 16).view(np.float32)
         tensors[name] = array
@@ -265,8 +265,8 @@ def _check_entry(name: str, entry) -> None:
     if not isinstance(dtype, str) or dtype not in DTYPES:
         raise FileError(f"tensor {name!r} has the dtype {dtype!r}, expected one of {list(DTYPES)}")
     if not are_sizes(shape) or len(shape) > MAX_AXES:
-        raise FileError(f"tensor {name!r} has no shape of at most {MAX_AXES} axes")
+        raise FileError(f"tensor {name!r} has no valid shape of at most {MAX_AXES} axes")
     if not are_sizes(offsets) or len(offsets) != 2:
-        raise FileError(f"tensor {name!r} has no first and last byte")
+        raise FileError(f"tensor {name!r} has no valid start and end byte")
     if offsets[1] - offsets[0] != prod(shape) * DTYPES[dtype].itemsize:
-        raise FileError(f"tensor {name!r} of shape {shape} and dtype {dtype} does not take its bytes")
+        raise FileError(f"tensor {name!r} of shape {shape} and dtype {dtype} does not fit its bytes")

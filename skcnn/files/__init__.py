@@ -1,4 +1,4 @@
-"""A fitted estimator leaves the process, and comes back."""
+"""Saves estimators to files and loads them."""
 
 from skcnn.encoding import REGISTRY
 from skcnn.files.estimators import load, save
@@ -9,6 +9,6 @@ SKOPS_TYPES: list[str] = sorted(
     for entry in REGISTRY.values()
     if entry.cls.__module__.partition(".")[0] == __package__.partition(".")[0]
 )
-"""The types of skcnn that fitted estimators are made of, for ``skops.io.load(path, trusted=SKOPS_TYPES)``."""
+"""The types of skcnn in fitted estimators, for ``skops.io.load(path, trusted=SKOPS_TYPES)``."""
 
 __all__ = ["SKOPS_TYPES", "FileError", "load", "save"]

@@ -1,4 +1,4 @@
-"""Estimators in one file each, from which nothing is executed."""
+"""Saves an estimator to one file and loads it without executing anything from the file."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -7,7 +7,7 @@ from inspect import signature
 import numpy as np
 from sklearn.frozen import FrozenEstimator
 
-import skcnn.network.packing  # noqa: F401  models enter the registry
+import skcnn.network.packing  # noqa: F401  registers Model
 from skcnn.encoding import Decoder, Encoder, pack_estimator, register
 from skcnn.estimator import BaseConvNet
 from skcnn.features import ConvNetFeatures
@@ -19,7 +19,7 @@ from skcnn.training.state import TrainingState
 from skcnn.versions import versions
 
 FORMAT = "skcnn 1"
-"""What the metadata of a file begin with. A change that older versions cannot read raises the number."""
+"""Format in the metadata of a file. A change that older versions cannot read increases the number."""
 
 MALFORMED = (
     ArithmeticError,
@@ -30,7 +30,7 @@ MALFORMED = (
     ValueError,
     NotImplementedError,
 )
-"""What comes out of values of a wrong kind, where they are put to use."""
+"""Errors that values of a wrong type cause when they are used."""
 
 register(FrozenEstimator, pack_estimator)
 
@@ -38,30 +38,29 @@ register(FrozenEstimator, pack_estimator)
 def save(estimator, path, *, training_state: bool = False, drop: Iterable[str] = ()) -> None:
     """Write an estimator, fitted or not, to a file that any reader of safetensors can open.
 
-    The file holds the hyperparameters, the weights, the classes, how images become inputs, the record of the
-    training, and a digest. It appears as a whole: if writing fails or is killed, a file that was there is
-    as before.
+    The file holds the hyperparameters, weights, classes, preprocessing of images, training history and a
+    digest. Writing is atomic: if it fails or is killed, an existing file does not change.
 
     Parameters
     ----------
     estimator : ConvNetClassifier or ConvNetFeatures
-        Also of a class derived from these. Callbacks are not kept. Pipelines and searches are for skops.
+        Or a subclass of these. Callbacks are not saved. Use skops for Pipelines and searches.
     path : str or path-like
     training_state : bool, default=False
-        Whether to keep what ``warm_start`` and ``partial_fit`` need to go on as if training had not been
-        interrupted, which takes about three times the space of the weights.
+        Whether to save what ``warm_start`` and ``partial_fit`` need to continue as if training had not been
+        interrupted. This takes about three times the space of the weights.
     drop : iterable of str, default=()
-        Hyperparameters that are written with their default values.
+        Hyperparameters to replace by their default values.
 
     Raises
     ------
     OSError
         If the file cannot be written.
     TypeError
-        If it is another estimator, or holds something that no file can hold, such as a function, a
-        RandomState or a scorer of your own; the message says where.
+        If the estimator has another type or holds something that a file cannot hold, such as a function, a
+        RandomState or a custom scorer; the message says where.
     ValueError
-        If ``drop`` names no hyperparameter, or there is no training state.
+        If ``drop`` has a name that is not a hyperparameter with a default, or there is no training state.
 
     See Also
     --------
@@ -69,9 +68,9 @@ def save(estimator, path, *, training_state: bool = False, drop: Iterable[str] =
 
     Notes
     -----
-    The format is that of safetensors, with these metadata: "sha256", the digest of the file with its own 64
+    The file is in safetensors format, with these metadata: "sha256", the digest of the file with its own 64
     digits as zeros; "format"; "made_with", the versions of packages; "estimator", the estimator as JSON.
-    There, ``{"object": class, "holds": {...}}`` is an object, ``{"dict": {...}}`` a dict,
+    In this JSON, ``{"object": class, "holds": {...}}`` is an object, ``{"dict": {...}}`` a dict,
     ``{"tuple": [...]}`` a tuple, ``{"array": dtype, "shape": [...], "tensor": name}`` an array. Weights
     are the tensors "model_/weights/layer/parameter".
 
@@ -91,12 +90,13 @@ def save(estimator, path, *, training_state: bool = False, drop: Iterable[str] =
     if not isinstance(estimator, BaseConvNet | ConvNetFeatures):
         raise TypeError(
             f"estimator must be a ConvNetClassifier or ConvNetFeatures, got a {type(estimator).__name__}; "
-            "skops.io.dump writes Pipelines and searches"
+            "use skops.io.dump for Pipelines and searches"
         )
     saved = copy_without_callbacks(estimator)
     if training_state and "_training_state" not in vars(saved):
         raise ValueError(
-            "training_state=True, but there is none: partial_fit keeps it, and fit with warm_start=True"
+            "training_state=True, but the estimator has none: partial_fit keeps it, and fit with "
+            "warm_start=True"
         )
     if not training_state:
         vars(saved).pop("_training_state", None)
@@ -118,28 +118,28 @@ def save(estimator, path, *, training_state: bool = False, drop: Iterable[str] =
 def load(path, *, custom: Mapping[str, type] | Iterable = ()):
     """Read an estimator that :func:`save` has written.
 
-    Nothing in the file is executed, and only classes of this package are made, or those that you pass.
-    The digest shows damage; whoever wants to deceive you can compute it, too.
+    Nothing in the file is executed. Only classes of this package and those in ``custom`` are instantiated.
+    The digest detects damage, but not manipulation: anybody can compute it.
 
     Parameters
     ----------
     path : str or path-like
     custom : mapping of str to type, default=()
-        Your own classes of layers, augmentations and estimators in the file, by their names. Their
-        constructors are called.
+        Your own classes of layers, augmentations and estimators in the file, by name. Their constructors
+        are called.
 
     Returns
     -------
     estimator : estimator
-        With the same predictions, bit for bit on the same machine and versions.
+        Its predictions are the same, bit for bit on the same machine with the same versions.
 
     Raises
     ------
     FileError
-        If the file is damaged or was not written by :func:`save`, if it is of a later version, or if a class
-        is missing in ``custom``.
+        If the file is damaged, was not written by :func:`save` or has a later format, or if ``custom`` lacks
+        a class.
     OSError
-        If there is no such file, or it cannot be read.
+        If the file does not exist or cannot be read.
 
     See Also
     --------
@@ -153,7 +153,7 @@ def load(path, *, custom: Mapping[str, type] | Iterable = ()):
     try:
         estimator = decoder.decode(parse_json(metadata["estimator"]))
         if not isinstance(estimator, BaseConvNet | ConvNetFeatures):
-            raise FileError(f"it holds a {type(estimator).__name__}, which is no estimator")
+            raise FileError(f"it holds a {type(estimator).__name__}, expected an estimator")
         for made in decoder.made:
             if isinstance(made, BaseConvNet):
                 check_attributes(made)
@@ -163,7 +163,7 @@ def load(path, *, custom: Mapping[str, type] | Iterable = ()):
 
 
 def check_attributes(estimator: BaseConvNet) -> None:
-    """Raise a ValueError unless the fitted attributes of an estimator belong together."""
+    """Raise a ValueError unless the fitted attributes of an estimator fit together."""
     held = vars(estimator)
     kinds = {"model_": Model, "_history": History, "_training_state": TrainingState}
     for name, kind in kinds.items():
@@ -171,14 +171,14 @@ def check_attributes(estimator: BaseConvNet) -> None:
             raise ValueError(f"{name} is a {type(held[name]).__name__}, expected a {kind.__name__}")
     fitted = held.keys() & {*kinds, "feature_names_in_"}
     if fitted and not {"model_", "_history"} <= fitted:
-        raise ValueError(f"it is fitted by halves: it has {sorted(fitted)} alone")
+        raise ValueError(f"it is only partly fitted: its fitted attributes are {sorted(fitted)}")
     if "_training_state" in held:
         state, vector = held["_training_state"], held["model_"].network.vector
         for array in (*state.slots.values(), vector if state.trained is None else state.trained):
             if array.shape != vector.shape or array.dtype != vector.dtype:
                 raise ValueError(
-                    f"its training state is for other weights than {vector.size} of {vector.dtype}"
+                    f"its training state does not fit its weights, {vector.size} of {vector.dtype}"
                 )
     names = held.get("feature_names_in_")
     if names is not None and np.shape(names) != (estimator.n_features_in_,):
-        raise ValueError(f"feature_names_in_ has shape {np.shape(names)}, not one of n_features_in_")
+        raise ValueError(f"feature_names_in_ has shape {np.shape(names)}, expected (n_features_in_,)")
