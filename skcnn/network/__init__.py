@@ -1,1 +1,1 @@
-"""Layers compiled to a list of nodes, and what runs it."""
+"""Compiles layers to a list of nodes, and runs it."""

@@ -111,7 +111,7 @@ class ShardContext:
         return self._matrices((kind, index), (self.rows.stop - self.rows.start, n_columns))
 
     def accumulator(self, key, shape) -> tuple[np.ndarray, bool]:
-        """Return an accumulator and whether this use is the first; the caller then writes instead of adds."""
+        """Return an accumulator and whether this use is the first, where the caller writes, not adds."""
         if key not in self._accumulators:
             self._accumulators[key] = np.empty(shape, self._dtype)
         total = self._accumulators[key]
@@ -122,7 +122,7 @@ class ShardContext:
         return total, is_first
 
     def gradient_of(self, layer: str, name: str) -> tuple[np.ndarray, bool]:
-        """Return a parameter's gradient and whether this use is the first; the caller then writes it."""
+        """Return a parameter's gradient and whether this use is the first, as :meth:`accumulator` does."""
         own = self._gradients.get(layer, {})
         if name not in own:
             raise ValueError(f"it has no parameter {name!r} with a gradient, only {list(own)}")

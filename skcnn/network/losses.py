@@ -308,7 +308,7 @@ class SquaredHinge(Hinge):
 
 
 class LinearLoss:
-    """Sum of scores times fixed coefficients, the targets: it differentiates all outputs at once."""
+    """Sum of scores times fixed coefficients, the targets. Its gradient covers all outputs at once."""
 
     def gradient(self, scores, targets, weights, *, out):
         """Return the loss and write its gradient to ``out``, as :meth:`Loss.gradient` does."""

@@ -32,7 +32,7 @@ def unpack_model(plain: dict) -> Model:
     classes, loss = plain["classes"], LOSSES[plain["loss"]]
     if not isinstance(classes, np.ndarray) or nodes[-1].output_shape != classes.shape:
         raise ValueError(
-            f"layers give an output of shape {nodes[-1].output_shape}, which classes do not have"
+            f"layers give an output of shape {nodes[-1].output_shape}, but classes has another shape"
         )
     check_weights(nodes, plain["weights"], format.dtype)
     return Model(
@@ -75,7 +75,7 @@ def check_weights(nodes: tuple[Node, ...], weights: Params, dtype: np.dtype) -> 
     """
     names = {node.name for node in nodes[1:]}
     if not weights.keys() <= names:
-        raise ValueError(f"there are weights of {sorted(weights.keys() - names)}, but no such layers")
+        raise ValueError(f"weights has the layers {sorted(weights.keys() - names)}, which do not exist")
     for node in nodes[1:]:
         own = weights.get(node.name, {})
         if type(node.layer).param_shapes is not Layer.param_shapes:

@@ -38,11 +38,11 @@ LEGEND = (
     "the output of each layer for one sample, in {}."
 )
 
-ASSUMED_DTYPE = "Images in float64 would be computed in float64, in twice the size."
+ASSUMED_DTYPE = "Images of dtype float64 are computed in float64, with twice the size."
 
 UNKNOWN_OUTPUT = (
     "The output layer has a unit for each class. Without y it is not in the totals: {:,} parameters and {:,} "
-    "multiply-adds a class."
+    "multiply-adds per class."
 )
 
 

@@ -25,8 +25,8 @@ UFUNC_BUFFER_SIZE = 1024
 class BlasGuard:
     """Limits the BLAS libraries of the process to one thread while skcnn computes.
 
-    The limit applies to the whole process, so several threads may enter: the first one saves and sets
-    it, the last one restores it.
+    The limit applies to the whole process, so entries from all threads are counted: the first one saves
+    and sets it, the last one restores it.
     """
 
     def __init__(self):
@@ -181,7 +181,7 @@ class WorkerPool:
             raise errors[0]
 
     def _start(self, n_helpers):
-        """Start helper threads as far as they are missing, and return how many of them there are."""
+        """Start threads until there are ``n_helpers``, and return how many of these exist."""
         while len(self._threads) < n_helpers:
             thread = threading.Thread(target=self._serve, daemon=True)
             try:
