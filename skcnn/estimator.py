@@ -1,4 +1,4 @@
-"""The abstract estimator: what all estimators of this package share, from hyperparameters to a fit."""
+"""The abstract estimator: what all estimators of this package share."""
 
 import copy
 import math
@@ -74,9 +74,9 @@ SIZES = [list, tuple, np.ndarray, COUNT]
 class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEstimator, ABC):
     """Abstract base class of estimators with a convolutional network.
 
-    A subclass lists the hyperparameters, and says what targets are and which losses suit them. What a call of
-    ``fit`` leaves behind are three objects: the model, which is all that prediction needs, the history, and
-    where training may go on, its state. All other fitted attributes are read from them.
+    A subclass lists the hyperparameters, and defines what targets are and which losses suit them. ``fit``
+    leaves three objects behind: the model, which is all that prediction needs, the history and, if training
+    may continue, its state. All other fitted attributes are read from these objects.
 
     Attributes
     ----------
@@ -155,7 +155,7 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
         "verbose": ["verbose"],
     }
 
-    # What a subclass says
+    # What a subclass defines
 
     @abstractmethod
     def _check_samples(self, X, y, sample_weight, classes=None, *, suffix="", may_be_empty=False):
@@ -168,9 +168,9 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
         y, sample_weight : array-like of shape (n_samples,)
             As given.
         classes : ndarray, default=None
-            The classes to expect. None: those of y.
+            The expected classes. None: those of y.
         suffix : str, default=""
-            What comes after the names of y and sample_weight in messages.
+            Appended to the names of y and sample_weight in messages.
         may_be_empty : bool, default=False
             Whether all weights may be zero.
         """
@@ -185,18 +185,18 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
 
     @abstractmethod
     def _aim(self, loss):
-        """Return what decides whether losses can be compared, as a string."""
+        """Return a string; losses of two calls can be compared if their strings are equal."""
 
     @abstractmethod
     def _count_outputs(self, X, y):
-        """Return the number of scores that y asks for, checked as in ``fit``, of images X or None."""
+        """Return the number of scores that the targets y need, after the checks of ``fit``; X may be None."""
 
     # A fit
 
     def _fit(self, X, y, sample_weight, mode, *, classes=None, given_validation=None):
-        """Validate, build, train, and take over what came of it if all went well."""
+        """Validate, build and train; take over the result only if all goes well."""
         deadline = math.inf if self.max_time is None else time.perf_counter() + self.max_time
-        draft = copy_without_callbacks(self)  # has the names of these features, while nothing is certain yet
+        draft = copy_without_callbacks(self)  # gets the names of the features, as the checks may still fail
         previous = None if mode.is_fresh else self.model_
         images = check_images(draft, X, y, reset=mode.is_fresh, format=previous.format if previous else None)
         samples, classes = self._check_samples(
@@ -209,12 +209,12 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
         class_weight = self._class_weights(samples, classes)
         state = self._next_state(mode)
         if mode is Mode.CHUNK and not samples.loss_weights(class_weight).any():
-            return self  # there is nothing to learn from
+            return self  # no sample counts
         format = previous.format if previous else self._format_of(images.shape, images.dtype)
         if not previous and self.image_shape is None:
             warn_of_layout(images.shape, channels_first=format.channels_first)
         samples, held_out = draft._split(samples, classes, format, given_validation, state.seed)
-        if mode is Mode.CHUNK:  # calls share one scale, or the weights of a chunk would be lost
+        if mode is Mode.CHUNK:  # all calls use one scale, so that the weight of a chunk as a whole counts
             mean_weight = self._history.mean_weight
         else:
             mean_weight = mean_of_weights(samples.loss_weights(class_weight))
@@ -258,7 +258,7 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
         return self._carry_out(fit, draft)
 
     def _carry_out(self, fit, draft):
-        """Run a fit and take over its result, also after an interrupt by the user."""
+        """Run a fit and take over its result, also after Ctrl-C."""
         try:
             fit.run()
             fit.watch.end(fit.result.copy)
@@ -272,7 +272,7 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
         return self
 
     def _with_result(self, mode, result):
-        """Return a copy of a draft that is fitted with a result."""
+        """Return a fitted copy of a draft, with a result of training."""
         fitted = copy.copy(self)
         fitted._drop_fitted(keep=("feature_names_in_",))
         fitted.model_, fitted._history = result.model, result.history
@@ -281,21 +281,21 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
         return fitted
 
     def _take_over(self, fitted):
-        """Take over the fitted attributes of a copy."""
+        """Take over the fitted attributes of a fitted copy."""
         names = ("model_", "_history", "_training_state", "feature_names_in_")
         taken = {name: value for name, value in vars(fitted).items() if name in names}
         self._drop_fitted(keep=taken)
         self.__dict__.update(taken)
 
     def _drop_fitted(self, *, keep):
-        """Remove what a fit has left, and what others have set in the place of what is read from it."""
+        """Remove the fitted attributes, and values that others have set over them."""
         for name in list(vars(self)):
             is_fitted = name in ("_training_state", "feature_names_in_")
             if name not in keep and (is_fitted or isinstance(getattr(type(self), name, None), ReadFrom)):
                 delattr(self, name)
 
     def _warn_of(self, fit):
-        """Warn where training diverged, or an average was wanted and none was taken."""
+        """Warn if training diverged, or ended before the average started."""
         if fit.outcome is Outcome.DIVERGED:
             advice = (
                 "Other images or input_scaling"
@@ -305,9 +305,9 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
             if fit.result.history.n_iter:
                 kept = "The weights of the last good epoch are kept"
             elif fit.mode.is_fresh:
-                kept = "No epoch was good: the weights are the initial ones"
+                kept = "No epoch was good, so the initial weights are kept"
             else:
-                kept = "The weights of before this call are kept"
+                kept = "The weights from before this call are kept"
             warn_user(
                 f"Training diverged: {fit.divergence}. {kept}. {advice} may help.",
                 ConvergenceWarning,
@@ -319,10 +319,10 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
                 f"{fit.objective.n_epochs} epochs was reached"
             )
 
-    # What a fit is made of
+    # Parts of a fit
 
     def _format_of(self, shape, dtype=FLOAT32):
-        """Return how images of an array of a shape and dtype become inputs, scaling left out."""
+        """Return the format of images in an array of this shape and dtype, without scaling."""
         channels_first = self.data_format == "channels_first"
         dtype = "float64" if dtype.kind == "f" and dtype.itemsize >= 8 else "float32"
         return ImageFormat(
@@ -332,16 +332,16 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
         )
 
     def _format_without_images(self):
-        """Return what the parameters say about images that are not there; taken for float32 by default."""
+        """Return the format that the parameters define without X; ``dtype="auto"`` then means float32."""
         if self.image_shape is None:
-            raise ValueError("the shape of the images is not known before fit: give X, or set image_shape")
+            raise ValueError("the shape of the images is unknown before fit: give X, or set image_shape")
         return self._format_of((0, *self.image_shape))
 
     def _next_state(self, mode):
-        """Return a copy of the last training state, or a new one that goes on counting.
+        """Return a copy of the last training state, or a new state that continues its counts.
 
-        Of a new one, an average goes on from the fitted weights as if it were one of all steps that led to
-        them, for the first steps of a new optimizer are large.
+        A new state continues the average from the fitted weights, and counts them as an average of all
+        earlier steps: the first steps of a new optimizer are large and would distort a new average.
         """
         if not mode.is_fresh and hasattr(self, "_training_state"):
             return self._training_state.copy()
@@ -353,12 +353,12 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
         return state
 
     def _next_history(self, mode, loss, mean_weight):
-        """Return the history of the calls before, with the scale of the weights and losses of this one."""
+        """Return the history of the earlier calls, with the mean weight and the aim of this call."""
         aim = self._aim(loss)
         return History(mean_weight, aim) if mode.is_fresh else self._history.with_aim(mean_weight, aim)
 
     def _split(self, samples, classes, format, given, seed):
-        """Return training samples, and validation samples or None."""
+        """Return the training samples, and the validation samples or None."""
         if given is None or not self.early_stopping:
             return samples, None
         if given["X_val"] is None:
@@ -368,10 +368,10 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
         return samples, self._check_samples(X, y, weights, classes, suffix="_val")[0]
 
     def _next_model(self, mode, samples, classes, format, mean_weight, seed):
-        """Return a model to train: with initial weights, or a copy of that of the last call."""
+        """Return a model to train: with initial weights, or a copy of the fitted model."""
         loss = make(LOSSES[self.loss], vars(self))
         if not mode.is_fresh:
-            if not mode.is_partial:  # each partial_fit is to be cheap
+            if not mode.is_partial:  # partial_fit must be cheap
                 self._check_architecture()
             if mode is Mode.CHUNK and format.moments is not None:
                 format = self._scale_format(samples, format, mean_weight)
@@ -383,7 +383,7 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
         return Model(layers, network, format, classes, loss, seed=seed, made_with=versions())
 
     def _first_scaling(self, samples, format, mean_weight):
-        """Return a format with the scaling that the parameters ask for."""
+        """Return the format with the scaling of a first call."""
         if self.input_scaling is None:
             return format
         if not isinstance(self.input_scaling, str):
@@ -395,7 +395,7 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
         return self._scale_format(samples, format, mean_weight)
 
     def _take_over_weights(self, model):
-        """Give a model the initial weights of ``init``, and return which ones."""
+        """Give a model the weights of ``init``, and return a report of which were taken."""
         if not isinstance(self.init, FrozenEstimator):
             return take_over(model.network, self.init)
         known = self.init.estimator.model_
@@ -404,30 +404,30 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
         return take_over(model.network, weights_by_name(known.network), left_out=output)
 
     def _freeze(self, model):
-        """Return the factors of the learning rate by layer, after layers of factor 0 are frozen.
+        """Freeze layers of factor 0, and return the factors of the learning rate by layer.
 
         Raises
         ------
         ValueError
-            If a key stands for no layer, or nothing is left to train.
+            If a key matches no layer, or all layers are frozen.
         """
         given = self.learning_rate_factors or {}
         factors = factors_of_nodes(model.graph, given, parameter="learning_rate_factors")
         model.network.frozen = frozenset(name for name, factor in factors.items() if factor == 0)
         if not model.network.trained:
-            raise ValueError(f"learning_rate_factors={given} freezes all layers: there is nothing to train")
+            raise ValueError(f"learning_rate_factors={given} freezes all layers: nothing is left to train")
         return factors
 
     def _scale_format(self, samples, format, mean_weight):
-        """Return a format scaled by samples and, in a stream, by all samples before them."""
+        """Return the format with the scaling of these samples and, in a stream, all earlier ones."""
         weights = samples.weights[samples.rows]
         with np.errstate(over="ignore"):
-            total = min((weights / mean_weight).sum(), 1e100)  # however large, it is finite
+            total = min((weights / mean_weight).sum(), 1e100)  # always finite
         source = ImageSource(samples.X, format, samples.rows)
         return standardize(source, None if np.ptp(weights) == 0 else weights, total=total)
 
     def _layers(self, image_shape, n_outputs):
-        """Return the complete layers that the hyperparameters describe, and their nodes."""
+        """Return all layers that the hyperparameters define, and their nodes."""
         if self.layers is None:
             layers = compact_layers(
                 image_shape,
@@ -445,18 +445,18 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
         return complete_layers(layers, image_shape, n_outputs)
 
     def _check_architecture(self):
-        """Raise a ValueError if the layers are no longer those that the network was built of."""
+        """Raise a ValueError if the layers have changed since the network was built."""
         blank = Node("none", None, (), (), ())
         _, nodes = self._layers(self.image_shape_, self.n_outputs_)
         for node, built in zip_longest(nodes, self.network_.nodes, fillvalue=blank):
             if (node.name, node.inputs, repr(node.layer)) != (built.name, built.inputs, repr(built.layer)):
                 raise ValueError(
-                    f"training cannot go on: layer {built.name!r} was {built.layer!r} when the network was "
-                    f"built, {node.name!r} is {node.layer!r} now; set warm_start=False to start anew"
+                    f"training cannot continue: layer {built.name!r} was {built.layer!r} when the network "
+                    f"was built, but {node.name!r} is {node.layer!r} now; set warm_start=False to start anew"
                 )
 
     def _training_data(self, mode, samples, model, class_weight, mean_weight, seed):
-        """Return the samples as training takes them, with what changes their images."""
+        """Return the training data: samples, weights and augmentation."""
         data = samples.training_data(model.format, class_weight, mean_weight)
         data.is_representative = samples.are_representative or not mode.is_partial
         augmentations = augmentations_of(self.augmentation, model.format.image_shape)
@@ -465,17 +465,17 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
         return data
 
     def _validation(self, model, history, samples, class_weight):
-        """Return what scores a network on validation samples, None where there are none."""
+        """Return the validation, or None without validation samples."""
         if samples is None:
             return None
         scored = copy.copy(self)
         scored.model_, scored._history = model, history
-        scored.__dict__.pop("feature_names_in_", None)  # arrays of samples have none any more
+        scored.__dict__.pop("feature_names_in_", None)  # the samples are arrays now, without names
         return Validation(scored, model, samples, class_weight, self._smoothing(model.loss))
 
     def _describe_for_callbacks(self, X, samples, classes):
-        """Return what callbacks may ask for of the training samples, of which parts are copied only then."""
-        with_names = X if hasattr(self, "feature_names_in_") else samples.X  # predictions warn without names
+        """Return functions that give callbacks the training samples; they copy only when called."""
+        with_names = X if hasattr(self, "feature_names_in_") else samples.X  # predict warns without names
 
         def metadata():
             return {"sample_weight": samples.weights[samples.rows]} if samples.given_weights else None
@@ -486,10 +486,10 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
             "metadata": metadata,
         }
 
-    # Parameters that do not go together
+    # Checks of parameters
 
     def _begin_call(self, *, is_partial=False, given_validation=None):
-        """Return which call it is, if its parameters suit it and one another."""
+        """Return the mode of a call, after checks that its parameters fit the mode and each other."""
         is_fitted = hasattr(self, "model_")
         if is_partial:
             mode = Mode.CHUNK if is_fitted else Mode.FIRST_CHUNK
@@ -497,15 +497,15 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
             mode = Mode.WARM_FIT if is_fitted and self.warm_start else Mode.FIT
             check_validation_arguments(given_validation, self.early_stopping)
         if mode is Mode.CHUNK:
-            check_hyperparameters(self)  # which scikit-learn does in the first call only
+            check_hyperparameters(self)  # scikit-learn does this in the first call only
         self._check_parameters()
         if is_partial:
             self._check_needs_no_foresight()
         return mode
 
     def _check_parameters(self):
-        """Raise a ValueError for what does not go together with the solver, or is no augmentation."""
-        augmentations = augmentations_of(self.augmentation, (1, 1, 1))  # some, whatever the shape
+        """Raise a ValueError for invalid augmentation, tta or init, or for what the solver cannot use."""
+        augmentations = augmentations_of(self.augmentation, (1, 1, 1))  # here any shape will do
         check_solver(vars(self), has_augmentation=bool(augmentations))
         changes_of_views(self.tta)
         if isinstance(self.init, FrozenEstimator) and not hasattr(self.init.estimator, "model_"):
@@ -515,13 +515,13 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
             )
 
     def _check_needs_no_foresight(self):
-        """Raise a ValueError for what needs to know more than partial_fit can."""
+        """Raise a ValueError for parameters that need to know all samples or epochs in advance."""
         check_has_no_horizon(self.learning_rate, self.averaging)
 
     # Prediction
 
     def _score_images(self, X):
-        """Return the model, which another thread may replace meanwhile, and its scores of images."""
+        """Return the model and its scores of images; another thread may replace the model meanwhile."""
         check_is_fitted(self, "model_")
         model = self.model_
         X = check_images(self, X, format=model.format)
@@ -530,7 +530,7 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
     # Weights
 
     def get_weights(self):
-        """Return a copy of the weights, running statistics included.
+        """Return a copy of the weights, including running statistics.
 
         Returns
         -------
@@ -554,12 +554,12 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
         return {name: value.copy() for name, value in weights_by_name(self.network_).items()}
 
     def set_weights(self, weights):
-        """Replace weights of a fitted network; a training that goes on begins with a new optimizer.
+        """Replace weights of a fitted network; later training starts with a new optimizer.
 
         Parameters
         ----------
         weights : mapping of str to array-like
-            By "layer/parameter". Those that are not there stay.
+            By "layer/parameter". All other weights stay.
 
         Returns
         -------
@@ -570,8 +570,8 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
         NotFittedError
             Before ``fit``.
         ValueError
-            If there is no such weight, or it has another shape or values that are not finite. None has been
-            replaced by then.
+            If there is no such weight, or it has another shape or values that are not finite. Then all
+            weights stay.
         """
         check_is_fitted(self, "model_")
         self.model_ = self.model_.replace(network=with_weights(self.network_, weights))
@@ -583,18 +583,18 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
     def summary(self, X=None, y=None):
         """Return a table of the layers: shapes, parameters, multiply-adds and sizes of activations.
 
-        Of a fitted estimator, it is that of ``network_``. Before, it is that of the network which
-        ``fit(X, y)`` would build, worked out from shapes alone: nothing is trained, no weights are made (but
-        by layers of your own without a ``param_shapes``), and the estimator stays as it is.
+        After ``fit``, the table shows ``network_``. Before ``fit``, it shows the network that ``fit(X, y)``
+        would build. Shapes alone are enough for this: nothing is trained, no weights are created (except by
+        custom layers without ``param_shapes``), and the estimator stays unchanged.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, ...), default=None
-            Images, checked as in ``fit``, or after it as in ``predict``. None: the parameter ``image_shape``
-            says what they are before ``fit``.
+            Images, checked as in ``fit`` or, after ``fit``, as in ``predict``. None: before ``fit``, the
+            parameter ``image_shape`` gives their shape.
         y : array-like of shape (n_samples,), default=None
-            Class labels, checked as in ``fit``. None: the size of the output layer is not known before
-            ``fit``, and left out of the totals.
+            Class labels, checked as in ``fit``. None: before ``fit``, the size of the output layer is
+            unknown, and the totals leave it out.
 
         Returns
         -------
@@ -604,8 +604,8 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
         Raises
         ------
         ValueError
-            If a parameter, a layer or the data are invalid, with the message of ``fit``, which may find
-            more when it trains; if nothing says what shape images have.
+            If a parameter, a layer or the data are invalid, with the message of ``fit``; ``fit`` itself may
+            find more errors in training. If neither X nor ``image_shape`` is given.
         TypeError
             If X is sparse or holds objects that are not numbers.
 
@@ -625,7 +625,7 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
         return summary_of_network(self.network_)
 
     def _plan_summary(self, X, y):
-        """Return the summary of the network that fit would build."""
+        """Return the summary of the network that ``fit`` would build."""
         check_hyperparameters(self)
         self._check_parameters()
         if X is None:
@@ -641,7 +641,7 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
 
     @available_if(lambda estimator: VisualBlock is not None)
     def _sk_visual_block_(self):
-        """Return the visual block of the layers as far as they are known, else of the estimator alone."""
+        """Return the visual block of the layers or, if they are unknown, of the estimator alone."""
         layers, nodes = self._find_layers()
         if not layers:
             return VisualBlock("single", self, names=type(self).__name__, name_details=str(self))
@@ -650,15 +650,15 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
         return visual
 
     def _find_layers(self):
-        """Return the layers by name and the nodes, those of the network if there is one."""
+        """Return the named layers and the nodes of the network, or of the one that ``fit`` would build."""
         if hasattr(self, "model_"):
             return self.layers_, self.network_.nodes
         try:
             check_hyperparameters(self)
             layers, nodes = self._layers(self._format_without_images().image_shape, 1)
-        except Exception:  # whatever is wrong or missing is for fit to say
+        except Exception:  # fit reports what is wrong or missing
             return name_layers(self.layers), ()
-        return layers[:-1], nodes  # without the output layer, whose size is not known
+        return layers[:-1], nodes  # without the output layer, as its size is unknown
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -667,18 +667,18 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
 
 
 def plan_graph(estimator: BaseConvNet, shape: tuple[int, ...] | None) -> Graph | None:
-    """Return the graph of the layers that ``fit`` would build for images in an array of a shape.
+    """Return the graph of the layers that ``fit`` would build for an array of images of this shape.
 
     Parameters
     ----------
     estimator : BaseConvNet
     shape : tuple of int or None
-        None: what the parameter ``image_shape`` says.
+        None: the parameter ``image_shape`` gives the shape of an image.
 
     Returns
     -------
     graph : Graph or None
-        None where nothing says what shape the images have.
+        None if the shape of the images is unknown.
 
     Raises
     ------

@@ -329,7 +329,7 @@ def test_warm_start_refuses_a_change_deep_within_a_container():
     layers = [("conv1", Conv2D(4)), ("res1", Residual(branch)), ("pool", GlobalAvgPool2D())]
     net = make_net(layers=layers, warm_start=True, max_iter=1).fit(X[:20], Y[:20])
     changed = clone(net).set_params(res1__conv2d_20__kernel_size=1)
-    with pytest.raises(ValueError, match="training cannot go on: layer 'res1__conv2d_20'"):
+    with pytest.raises(ValueError, match="layer 'res1__conv2d_20'"):
         net.set_params(layers=changed.layers).fit(X[:20], Y[:20])
 
 
@@ -620,9 +620,7 @@ ONLY_STEPS = {
 def test_a_fit_whose_only_step_diverges_keeps_the_initial_weights(params):
     params = EXPLODING | {"conv_layer_sizes": (8, 8)} | params
     net, initial = make_net(**params), make_net(**params)
-    with pytest.warns(
-        ConvergenceWarning, match="Training diverged: .* weights are the initial ones"
-    ) as caught:
+    with pytest.warns(ConvergenceWarning, match="Training diverged: .* initial weights are kept") as caught:
         net.fit(IMAGES, Y)
     assert len(caught) == 1
     initial.set_params(learning_rate_init=1e-30, max_iter=1).fit(IMAGES, Y)
@@ -647,7 +645,7 @@ def test_a_further_call_that_diverges_at_once_changes_nothing(averaging, method,
     net = make_net(averaging=averaging, warm_start=warm_start, input_scaling=None).fit(IMAGES, Y)
     before = pickle.loads(pickle.dumps(net))
     for params, images in (({}, IMAGES * np.float32(1e25)), (EXPLODING, IMAGES)):
-        with pytest.warns(ConvergenceWarning, match="diverged: .* of before this call are kept"):
+        with pytest.warns(ConvergenceWarning, match="diverged: .* before this call are kept"):
             getattr(net.set_params(**params), method)(images, Y)
         assert_same_weights(net, before)
 
