@@ -1,6 +1,6 @@
-"""What scikit-learn's callbacks see of a fit: a task for the fit and, below it, one for each epoch.
+"""What scikit-learn's callbacks see of a fit: a task for the fit, with a subtask for each epoch.
 
-scikit-learn has callbacks from 1.9 on. The training loop knows of none.
+scikit-learn has callbacks from 1.9 on. The training loop itself knows nothing of them.
 """
 
 import copy
@@ -17,7 +17,7 @@ def callback_attributes(estimator) -> dict:
 
 
 def copy_without_callbacks(estimator):
-    """Return a shallow copy of an estimator that has no part in callbacks and in a fit under way."""
+    """Return a shallow copy of an estimator without callbacks and without their context of a running fit."""
     copied = copy.copy(estimator)
     for name in callback_attributes(copied):
         delattr(copied, name)
@@ -25,7 +25,7 @@ def copy_without_callbacks(estimator):
 
 
 class UnwatchedFit:
-    """The tasks of a fit where no callback is set."""
+    """The tasks of a fit without callbacks."""
 
     def begin_epoch(self, copy_result: Callable) -> None:
         """Do nothing."""
@@ -42,18 +42,18 @@ class UnwatchedFit:
 
 
 class WatchedFit:
-    """The tasks of a fit that callbacks watch, who see numpy in the state that the user had set.
+    """The tasks of a fit with callbacks, which run with the numpy settings of the user.
 
     Parameters
     ----------
     estimator : estimator
-        Which callbacks know: that of the user, not a copy in training.
+        The estimator of the user, which callbacks know, not a copy.
     task : sklearn.callback.CallbackContext
-        The fit, which begins with this.
+        The task of the fit, which begins here.
     samples : dict of str to callable
-        Return "X", "y" and "metadata" of the training samples. Called when a callback asks for them.
+        Return "X", "y" and "metadata" of the training samples. Called only if a callback needs them.
     fitted_copy : callable
-        Returns a copy of the estimator that is fitted with a result. Called when a callback asks for one.
+        Returns a copy of the estimator, fitted with a result. Called only if a callback needs it.
     """
 
     def __init__(self, estimator, task, samples: dict[str, Callable], fitted_copy: Callable):
@@ -71,13 +71,13 @@ class WatchedFit:
         Parameters
         ----------
         copy_result : callable
-            Returns the result that training has if it ends now. Called when a callback asks for it.
+            Returns the result that training has if it ends now. Called only if a callback needs it.
         """
         self._epoch = self._task.subcontext(task_name="epoch")
         self._call(self._epoch.call_on_fit_task_begin, copy_result)
 
     def end_epoch(self, goes_on: bool, copy_result: Callable) -> bool:
-        """End an epoch, begin the next one, and return whether there is one; callbacks may say no."""
+        """End an epoch; return whether another follows, which callbacks may prevent, and begin it."""
         epoch, self._epoch = self._epoch, None
         is_to_stop = self._call(epoch.call_on_fit_task_end, copy_result)
         if is_to_stop or not goes_on:
@@ -86,21 +86,21 @@ class WatchedFit:
         return True
 
     def end_epochs(self) -> None:
-        """End an epoch that came to nothing: training diverged in it, or had converged before."""
+        """End an unfinished epoch: training diverged in it, or had converged before."""
         if self._epoch is not None:
             self._call(self._epoch.call_on_fit_task_end)
 
     def end(self, copy_result: Callable) -> None:
-        """End the fit, with what returns its result."""
+        """End the fit; ``copy_result`` returns its result."""
         self._call(self._task.call_on_fit_task_end, copy_result)
 
     def _call(self, hooks, copy_result=None):
-        """Call a hook of all callbacks, and return what they say."""
+        """Call a hook of all callbacks, and return its value."""
 
         def attributes():
             with working_numpy_state():
-                # BaseEstimator._from_reconstruction_attributes gives each to setattr; as one, a name that is
-                # not there goes, too
+                # BaseEstimator._from_reconstruction_attributes calls setattr for each; one __dict__ also
+                # removes names that are missing
                 return {"__dict__": vars(self._fitted_copy(copy_result()))}
 
         with self._users_numpy_state():
@@ -114,7 +114,7 @@ class WatchedFit:
 def begin_fit(
     estimator, samples: dict[str, Callable], fitted_copy: Callable, *, task_name: str, n_epochs: int
 ) -> UnwatchedFit | WatchedFit:
-    """Begin the task of a fit, if there are callbacks.
+    """Begin the task of a fit if there are callbacks.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Data-dependent initialization: parameters that the training data set before training."""
+"""Data-dependent initialization: parameters that are set from the training data before training."""
 
 from collections.abc import Iterator, Mapping, Set
 from math import prod, sqrt
@@ -23,32 +23,31 @@ def initialize_from_data(
     seed: int,
     pool,
 ) -> None:
-    """Let the training data set what they are to set before training, layer by layer.
+    """Initialize parameters from the training data, layer by layer.
 
-    Layers with several inputs, which containers use to join their branches, are not asked.
+    Layers with several inputs, with which containers join their branches, are left out.
 
     Parameters
     ----------
     network : Network
         With initial parameters; those of layers with ``init_from_data`` are updated in place.
     data : TrainingData
-        Their augmentation is not applied.
+        Used without augmentation.
     unit_variance : bool
-        Whether to scale the weights of each layer, too, so that its results have a variance of one over a
-        minibatch. Weights whose scaled values would not be finite stay as they are, as do those of results
-        that do not vary.
+        Whether to scale the weights of each layer, too, to give its output a variance of one over a
+        minibatch. Weights stay unchanged if the output does not vary or a scaled weight is not finite.
     given : set of str
-        Layers whose parameters stay as they are.
+        Layers whose parameters stay unchanged.
     batch_size : int
-        Largest number of samples of this minibatch, which each of these layers costs a pass of.
+        Largest number of samples in this minibatch. Each scaled layer needs a forward pass of it.
     seed : int
-        Chooses the minibatch, and what random layers draw.
+        Seed of the choice of the minibatch and of the draws of random layers.
     pool : WorkerPool
 
     Raises
     ------
     ValueError
-        If the data are of no use to a layer; the message names it.
+        If a layer refuses the data; the message names the layer.
 
     References
     ----------
@@ -78,7 +77,7 @@ def divide_weights(params: Mapping[str, np.ndarray], names: tuple[str, ...], div
 
 
 class Results:
-    """The results of a node for training samples, as in training without augmentation.
+    """The outputs of a node for training samples, in training mode without augmentation.
 
     Parameters
     ----------
@@ -99,13 +98,13 @@ class Results:
         self._executor = Executor(self.network, pool, training=True, seed=seed)
 
     def of(self, rows: np.ndarray) -> np.ndarray:
-        """Return the results for some samples as a minibatch, flat: an array of shape (n, n_values)."""
+        """Return the outputs for a minibatch of samples, flat, shape (n, n_values)."""
         weights = None if self.weights is None else self.weights[rows]
         out = np.empty((len(rows), prod(self.shape)), self.network.dtype)
         return self._executor.results(Batch(len(rows), self._reader(rows), weights=weights), out)
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
-        """Yield results in the layout of layers, and sample weights, for some samples after the other."""
+        """Yield outputs in the layout of layers, with sample weights, for consecutive groups of samples."""
         n_samples, values = len(self.images), prod(self.shape)
         n_rows = max(1, self._chunk_bytes // (values * self.network.dtype.itemsize))
         for start in range(0, n_samples, n_rows):
@@ -117,7 +116,7 @@ class Results:
 
 
 def variance(values: np.ndarray, weights: np.ndarray) -> float:
-    """Return the variance of all values of samples by their weights.
+    """Return the variance of all values, each with the weight of its sample.
 
     Examples
     --------

@@ -28,55 +28,56 @@ from skcnn.training.state import Objective, TrainingState
 from skcnn.training.time_limit import TimeLimit
 
 TIMED_SAMPLES = 1_000
-"""How many samples training leaves time for, to give an average running statistics; they may be more. About a
-thousand are enough, by the second reference of :func:`skcnn.training.recalibration.make_averaged_network`."""
+"""Number of samples that training reserves time for, to compute the running statistics of an average; with
+more time, more are used. About a thousand are enough, according to the second reference of
+:func:`skcnn.training.recalibration.make_averaged_network`."""
 
 
 class Mode(Enum):
-    """Which call it is, and whether it begins with initial weights."""
+    """Kind of a call, which decides whether training starts from initial weights."""
 
     FIT = "fit"
-    WARM_FIT = "fit that goes on"
+    WARM_FIT = "fit with a warm start"
     FIRST_CHUNK = "first partial_fit"
-    CHUNK = "partial_fit that goes on"
+    CHUNK = "later partial_fit"
 
     @property
     def is_fresh(self) -> bool:
-        """Whether training begins with initial weights."""
+        """Whether training starts from initial weights."""
         return self in (Mode.FIT, Mode.FIRST_CHUNK)
 
     @property
     def is_partial(self) -> bool:
-        """Whether it is a call of ``partial_fit``."""
+        """Whether the call is one of ``partial_fit``."""
         return self in (Mode.FIRST_CHUNK, Mode.CHUNK)
 
 
 class Outcome(Enum):
     """How training ended, which decides which weights stay.
 
-    With early stopping, those of the best epoch stay in any case.
+    With early stopping, the weights of the best epoch always stay.
     """
 
     COMPLETE = "complete"
     """The last weights stay, or their average."""
 
     DIVERGED = "diverged"
-    """Those of the last good epoch stay; if none was complete in a call that goes on, those before it."""
+    """The weights of the last good epoch stay; without one, the weights from before the call."""
 
     INTERRUPTED = "interrupted"
-    """The weights of the last complete step stay: to average them would take time."""
+    """The weights of the last complete step stay, not their average, which would take time."""
 
 
 class Result(NamedTuple):
-    """What a fit leaves behind, which shares nothing with the training.
+    """What a fit leaves behind; it shares no memory with the training.
 
     Attributes
     ----------
     model : Model
     state : TrainingState
-        From which training can go on.
+        What training needs to continue.
     history : History
-        Of this call and those before.
+        Of this call and all earlier ones.
     """
 
     model: Model
@@ -84,13 +85,13 @@ class Result(NamedTuple):
     history: History
 
     def copy(self) -> "Result":
-        """Return a copy whose parameters and state may change without the other's."""
+        """Return a copy with parameters and a state of its own."""
         return Result(self.model.replace(network=self.model.network.copy()), self.state.copy(), self.history)
 
 
 @dataclass
 class Fit:
-    """One call of ``fit`` or ``partial_fit``, and all that lives as long.
+    """One call of ``fit`` or ``partial_fit``, with everything that lives only during the call.
 
     Attributes
     ----------
@@ -103,23 +104,23 @@ class Fit:
     state : TrainingState
         Updated in place.
     history : History
-        Of the calls before.
+        Of earlier calls.
     watch : UnwatchedFit or WatchedFit
-        Tells the callbacks.
+        Informs the callbacks.
     previous : Model or None
-        The model of the calls before, None where training begins with initial weights.
+        The model of earlier calls; None if training starts from initial weights.
     unit_variance : bool
-        Whether initial weights are scaled by the data.
+        Whether the data scale the initial weights.
     given : frozenset of str
-        Layers whose initial weights are given, so that the data do not change them.
+        Layers with given initial weights, which the data do not change.
     deadline : float
-        Value of ``time.perf_counter`` at which it is to end.
+        Value of ``time.perf_counter`` at which the fit must end.
     verbose : bool
         Whether to print a line for each epoch.
     outcome : Outcome or None
         None until training has ended.
     divergence : str or None
-        What happened where training diverged.
+        If training diverged, what happened.
     result : Result or None
         None until training has ended.
     """
@@ -149,16 +150,16 @@ class Fit:
 
     @property
     def has_progressed(self) -> bool:
-        """Whether a step is complete."""
+        """Whether this call has completed a step."""
         return self.state.step > self._first_step
 
     def run(self) -> None:
-        """Train until there is a reason to end; set outcome and result.
+        """Train until an end criterion holds; set outcome and result.
 
         Raises
         ------
         KeyboardInterrupt
-            On Ctrl-C. Outcome and result are set, unless it comes twice.
+            On Ctrl-C. Outcome and result are set, except after a second Ctrl-C.
         """
         self._monitor = Monitor(self.objective, self.state, limit=self._limit, verbose=self.verbose)
         with worker_pool() as self._pool:
@@ -170,7 +171,7 @@ class Fit:
             self.watch.end_epochs()
 
     def _train(self) -> Outcome:
-        """Train until there is a reason to end, and return how it ended."""
+        """Train until an end criterion holds, and return how training ended."""
         try:
             self._start()
             self._minimize()
@@ -180,18 +181,18 @@ class Fit:
         return Outcome.COMPLETE
 
     def _end(self, outcome: Outcome) -> None:
-        """Set outcome and result, of the network and the state that were trained."""
+        """Set outcome and result from the trained network and state."""
         self.outcome = outcome
         self.result = self._make_result(self.model.network, self.state)
 
     def copy_result(self) -> Result:
-        """Return what stays if training ends now."""
+        """Return the result that the fit has if training ends now."""
         return self._make_result(self.model.network.copy(), self.state.copy())
 
     def _make_result(self, network: Network, state: TrainingState) -> Result:
-        """Return what stays, in a network and a state to write into."""
+        """Return the result; network and state are overwritten and become its parts."""
         if self.objective.averaging and state.trained is None:
-            state.trained = network.vector.copy()  # training goes on from the last weights
+            state.trained = network.vector.copy()  # training continues from the last weights
         history = self.history.extend(self._monitor, state.n_samples_seen)
         if self.outcome is Outcome.DIVERGED and self.previous is not None and not self.has_progressed:
             return Result(self.previous, state, history)
@@ -199,7 +200,7 @@ class Fit:
         return Result(self.model.replace(network=network), state, history)
 
     def _choose_network(self):
-        """Return the network whose weights stay, early stopping left out."""
+        """Return the network whose weights stay without early stopping."""
         if self.outcome is Outcome.INTERRUPTED:
             return self.model.network
         if self.outcome is Outcome.DIVERGED:
@@ -209,12 +210,12 @@ class Fit:
         return self._last or self._average()
 
     def _average(self, n_samples: int | None = None) -> Network:
-        """Return the network to predict with, of averaged weights if that is wanted.
+        """Return the network for prediction, with averaged weights if the objective has an average.
 
-        About ``n_samples`` give it running statistics, all if None, or as many as time allows. In a further
-        ``partial_fit`` they may be too few for statistics of their own, so those before the call are carried
-        on. A DivergenceError is raised if the average, unlike the weights that it is of, does not give finite
-        scores.
+        Its running statistics come from about ``n_samples`` samples (None: all), or as many as time allows.
+        A later ``partial_fit`` may have too few samples for statistics of its own, and updates those from
+        before the call. A DivergenceError is raised if the average gives scores that are not finite, although
+        the weights themselves do not.
         """
         if self.objective.averaging is None:
             return self.model.network
@@ -239,7 +240,7 @@ class Fit:
         return averaged
 
     def _limit_of_time(self):
-        """Return the limit with what has to follow training."""
+        """Return the time limit, with the work that must follow training."""
         has_statistics = self.objective.averaging is not None and self.model.network.buffers()
         return TimeLimit(
             self.deadline,
@@ -248,13 +249,13 @@ class Fit:
         )
 
     def _order_of_averaging(self):
-        """Return an order of the samples, for sorted ones would make minibatches of one class; else None."""
+        """Return a random order of the samples, as sorted ones give minibatches of one class; else None."""
         if self.objective.averaging is None or not self.objective.shuffle:
             return None
         return RandomStreams(self.state.seed).generator("shuffle", 0, 1).permutation(len(self.data.images))
 
     def _start(self):
-        """Let the data set initial parameters, or score the weights of an earlier call."""
+        """Initialize parameters from the data, or score the weights of an earlier call."""
         network = self.model.network
         if self.mode.is_fresh:
             initialize_from_data(
@@ -271,7 +272,7 @@ class Fit:
         self.watch.begin_epoch(self.copy_result)
 
     def _minimize(self):
-        """Let the solver work until an epoch is the last one."""
+        """Run the solver until the last epoch."""
         problem = self.model.network, self.data, self.state, self.objective
         if self.objective.optimizer is None:
             minimize_lbfgs(*problem, pool=self._pool, goes_on=self._end_epoch)
@@ -281,12 +282,12 @@ class Fit:
             try:
                 goes_on = self._end_epoch(record)
             except DivergenceError as error:
-                epochs.throw(error)  # which takes network and state back
+                epochs.throw(error)  # the generator restores network and state
             if not goes_on:
                 break
 
     def _end_epoch(self, record: dict) -> bool:
-        """Validate, keep the record, and return whether there is to be another epoch; if not, average."""
+        """Validate, keep the record, and return whether another epoch follows; if not, average."""
         scored = None
         if self.validation is not None:
             scored = self._average(n_samples=VALIDATED_SAMPLES)

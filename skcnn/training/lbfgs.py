@@ -24,11 +24,11 @@ from skcnn.training.state import Objective, TrainingState
 from skcnn.user_warnings import warn_user
 
 HISTORY = 20
-"""Steps that the curvature is estimated from. With the usual ten, rounding errors grow faster: what separates
-weights from repetitions was a thousand times larger after twenty iterations."""
+"""Number of steps from which the curvature is estimated. With the usual ten, rounding errors grow faster:
+after twenty iterations, sample weights and repeated samples differed a thousand times more."""
 
 INTENDED = (1, 99)
-"""Status of scipy at the last iteration that was asked for, and where the callback ended the search."""
+"""Status codes of scipy for a search that reached ``maxiter``, and for one that the callback ended."""
 
 
 def minimize_lbfgs(
@@ -40,9 +40,9 @@ def minimize_lbfgs(
     pool,
     goes_on: Callable[[dict], bool],
 ) -> None:
-    """Train a network by L-BFGS until it has converged or enough is enough.
+    """Train a network by L-BFGS until it converges or ``goes_on`` returns False.
 
-    The samples are one minibatch, so batch statistics are those of all samples. After each iteration the
+    All samples are one minibatch, so batch statistics are those of all samples. After each iteration the
     network holds the iterate with its exact statistics.
 
     Parameters
@@ -55,15 +55,15 @@ def minimize_lbfgs(
     objective : Objective
     pool : WorkerPool
     goes_on : callable
-        Called with the record of each iteration, like that of an epoch in
-        :func:`skcnn.training.loop.train_epochs`; false ends the search.
+        Called with a record of each iteration, like the record of an epoch in
+        :func:`skcnn.training.loop.train_epochs`. If it returns False, the search ends.
 
     Raises
     ------
     ValueError
-        If a layer draws random numbers, so that the loss is not a function of the weights.
+        If a layer draws random numbers; the loss is then no function of the weights.
     DivergenceError
-        If the loss at the start is not finite, or the weights that an iteration leads to.
+        If the loss at the start or the weights after an iteration are not finite.
 
     References
     ----------
@@ -103,7 +103,7 @@ def minimize_lbfgs(
         if result.status not in INTENDED and largest > objective.tol:
             warn_user(
                 f"L-BFGS ended after {search.n_iterations} iterations because it found no smaller loss, "
-                f"though a component of the gradient is {largest:.1e}, larger than tol={objective.tol}: "
+                f"although a component of the gradient is {largest:.1e}, larger than tol={objective.tol}: "
                 f"rounding errors of {network.dtype} may be as large, or the loss has a kink there",
                 ConvergenceWarning,
             )
@@ -112,7 +112,7 @@ def minimize_lbfgs(
 
 
 class FullBatch:
-    """The loss of all samples as a function of the weights, and what is kept of the search for its minimum.
+    """The loss of all samples as a function of the weights, and the progress of the search for its minimum.
 
     Parameters
     ----------
@@ -165,14 +165,14 @@ class FullBatch:
         Raises
         ------
         DivergenceError
-            If the loss at the start, its gradient or a running statistic is not finite; or the weights
-            themselves, which the search gives where squares of the gradient overflow.
+            If the loss at the start, its gradient or a running statistic is not finite. If the weights are
+            not finite; the search tries such weights when squares of the gradient overflow.
         """
         if not np.isfinite(weights).all():
-            raise DivergenceError(f"a weight ceased to be finite in iteration {self._state.epoch + 1}")
+            raise DivergenceError(f"a weight is no longer finite in iteration {self._state.epoch + 1}")
         network = self._network
         np.copyto(network.vector, weights, casting="same_kind")
-        network.set_buffers(self._blank)  # running statistics that start at zero become those of the samples
+        network.set_buffers(self._blank)  # from zero, running statistics become those of the samples
         with hold_interrupts():
             loss = self._executor.gradients(self._batch, self._objective.loss)
             gradient = self._executor.reduce()
@@ -190,17 +190,17 @@ class FullBatch:
         return self._evaluated[1:]
 
     def _turn_back(self, weights):
-        """Return a loss and a gradient that make the line search take a quarter of its step.
+        """Return a loss and a gradient that make the line search try a quarter of its step.
 
-        From the iterate that it comes from, they go on along the step as a parabola does whose minimum is
-        there; a quarter of a quarter is not nil, however many steps fail. Where another step from the same
-        iterate has succeeded before, the line search takes that into account.
+        They are those of a parabola along the step, from the last iterate, with its minimum at a quarter of
+        the step. The step stays positive, however often it is reduced. If an earlier step from the same
+        iterate succeeded, the line search also takes that step into account.
         """
         start, loss, gradient = self._iterate
         return loss + gradient @ (start - weights), -3 * gradient
 
     def end_iteration(self, loss: float) -> None:
-        """Accept the iterate that the network holds, and end the search where that is enough."""
+        """Accept the iterate that the network holds, and end the search if ``goes_on`` returns False."""
         self.accepted = self._network.snapshot()
         self._iterate = self._evaluated
         self.n_iterations += 1
@@ -217,14 +217,14 @@ class FullBatch:
         }
         try:
             goes_on = self._goes_on(record)
-        except StopIteration as error:  # which would end the search without a word
+        except StopIteration as error:  # scipy would end the search silently
             raise RuntimeError("a scorer or callback raised StopIteration") from error
         self._start_time = time.perf_counter()  # validation is not counted
         if not goes_on:
             raise StopIteration
 
     def keep_start(self) -> None:
-        """Accept the start, with the running statistics that it lacked, as if an iteration had led there."""
+        """Accept the start, with its running statistics, as the result of an iteration."""
         snapshot, loss = self._start
         self._network.restore(snapshot)
         with suppress(StopIteration):

@@ -22,12 +22,12 @@ from skcnn.training.state import Objective, TrainingState
 from skcnn.training.time_limit import TimeLimit
 
 FAR = 0.1
-"""How far a weight has moved from where scores were finite when it is tried whether they still are. Whole
-layers of such changes make scores grow by some orders of magnitude, not by the 38 of float32."""
+"""Change of a weight since scores were last known to be finite, above which the scores are checked again.
+Changes of this size in whole layers raise scores by some orders of magnitude, not by the 38 of float32."""
 
 
 class DivergenceError(ArithmeticError):
-    """The loss or the weights ceased to be finite."""
+    """The loss, the scores or the weights are no longer finite."""
 
 
 def train_epochs(
@@ -39,9 +39,9 @@ def train_epochs(
     pool,
     limit: TimeLimit,
 ) -> Generator[dict]:
-    """Train a network epoch by epoch, without end.
+    """Train a network epoch by epoch, endlessly.
 
-    Where the network holds an average of weights, training goes on from the weights in the state.
+    If the network holds averaged weights, training continues from the weights in the state.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ def train_epochs(
     objective : Objective
     pool : WorkerPool
     limit : TimeLimit
-        May end the epoch early, with the minibatch under way.
+        May end the epoch early, after the current minibatch.
 
     Yields
     ------
@@ -64,9 +64,9 @@ def train_epochs(
     Raises
     ------
     DivergenceError
-        If a loss, weight or running statistic is not finite, or the scores at the end of an epoch; or if it
-        is thrown in there. Network and state are back at the last start of an epoch from which the loss was
-        finite.
+        If a loss, weight or running statistic is not finite, or the scores at the end of an epoch are not, or
+        if the caller throws the error into the generator. Network and state are then restored from the last
+        epoch start at which the loss was finite.
     """
     prepare_state(network, state, objective)
     executor = Executor(network, pool, training=True, seed=state.seed)
@@ -97,7 +97,7 @@ def train_epochs(
                 break
         with checkpoint.restore_on_divergence():
             if not has_finite_scores(network, data, rows, pool, near=checkpoint.weights):
-                raise DivergenceError(f"the scores ceased to be finite at step {state.step}")
+                raise DivergenceError(f"the scores are no longer finite at step {state.step}")
             state.epoch += 1
             if averaging and averaging.takes_epoch(state.epoch - first_epoch, objective.n_epochs):
                 averaging.update(state.slots["average"], network.vector, state.n_averaged)
@@ -112,7 +112,7 @@ def train_epochs(
 
 
 def prepare_state(network: Network, state: TrainingState, objective: Objective) -> None:
-    """Give the state the slots of the optimizer and of the average, and the network its trained weights."""
+    """Create missing slots of the optimizer and the average, and give the network its trained weights."""
     optimizer, averaging = objective.optimizer, objective.averaging
     state.change_solver(optimizer.slot_kind)
     if averaging is None or averaging.has_horizon:
@@ -123,7 +123,7 @@ def prepare_state(network: Network, state: TrainingState, objective: Objective) 
 
 
 def order_of_epoch(data: TrainingData, state: TrainingState, shuffle: bool) -> np.ndarray:
-    """Return the order in which an epoch takes the samples."""
+    """Return the order of the samples in an epoch."""
     n_samples = len(data.images)
     if not shuffle:
         return np.arange(n_samples)
@@ -131,7 +131,7 @@ def order_of_epoch(data: TrainingData, state: TrainingState, shuffle: bool) -> n
 
 
 def resume(network: Network, state: TrainingState) -> None:
-    """Give a network that holds an average the weights that training goes on from."""
+    """If a network holds averaged weights, replace them by those from which training continues."""
     if state.trained is not None:
         np.copyto(network.vector, state.trained)
         state.trained = None
@@ -140,7 +140,7 @@ def resume(network: Network, state: TrainingState) -> None:
 def loss_and_gradient(
     executor: Executor, data: TrainingData, rows: np.ndarray, state: TrainingState, objective: Objective
 ) -> tuple[float, np.ndarray]:
-    """Return the loss of a minibatch and its gradient, penalty included, in memory of the executor.
+    """Return the loss of a minibatch and its gradient, penalty included; the executor owns the gradient.
 
     Raises
     ------
@@ -193,7 +193,7 @@ def update(
     executor.pool.run(update_section, network.factors_of_sections(objective.factors, size))
     network.set_buffers(executor.buffers)
     if not has_finite_parameters(network):
-        raise DivergenceError(f"a weight or running statistic ceased to be finite at step {state.step + 1}")
+        raise DivergenceError(f"a weight or running statistic is no longer finite at step {state.step + 1}")
     state.step += 1
     state.n_updates += 1
     if averaging and averaging.each_step:
@@ -203,7 +203,7 @@ def update(
 def make_batch(
     data: TrainingData, rows: np.ndarray, network: Network, objective: Objective, *, number: int, epoch: int
 ) -> Batch:
-    """Return some samples as a minibatch of an epoch, whose loss is the mean over them."""
+    """Return some samples as a minibatch of an epoch; its loss is the mean over these samples."""
 
     def targets_of(samples):
         return dense_targets(
@@ -229,13 +229,12 @@ def make_batch(
 
 
 class Checkpoint:
-    """The weights and the state to go back to when training diverges.
+    """A copy of the weights and the state, to restore when training diverges.
 
     Parameters
     ----------
     network : Network
     state : TrainingState
-        Copied, together with the weights, as they are now.
     """
 
     def __init__(self, network: Network, state: TrainingState):
@@ -244,11 +243,11 @@ class Checkpoint:
 
     @property
     def weights(self) -> np.ndarray:
-        """The vector of the weights."""
+        """The saved vector of weights."""
         return self._snapshot[0]
 
     def save(self) -> None:
-        """Save what network and state hold now, in the memory of what was saved before."""
+        """Save network and state again, in the same memory."""
         vector, buffers = self._snapshot
         np.copyto(vector, self._network.vector)
         for where, value in self._network.buffers().items():
@@ -260,7 +259,7 @@ class Checkpoint:
 
     @contextmanager
     def restore_on_divergence(self):
-        """Go back if training diverges within the with statement."""
+        """Restore network and state if training diverges within the with statement."""
         try:
             yield
         except DivergenceError:
@@ -280,10 +279,10 @@ def has_finite_scores(
         With finite parameters.
     data : TrainingData
     rows : ndarray of int
-        Samples to try it with.
+        Samples for the check.
     pool : WorkerPool
     near : ndarray of shape (n_params,)
-        Weights that give finite scores: if the network's are near, nothing is tried.
+        Weights that give finite scores; the check is skipped if the weights of the network are close to them.
     """
     if all(np.abs(network.vector[section] - near[section]).max() <= FAR for section in sections(near.size)):
         return True
@@ -293,7 +292,7 @@ def has_finite_scores(
 
 
 def add_penalty(network: Network, gradient: np.ndarray, objective: Objective) -> float:
-    """Add the gradient of ``alpha / 2 * sum(weight ** 2)`` and return it; frozen weights are left out."""
+    """Return the penalty ``alpha / 2 * sum(weight ** 2)`` without frozen weights, and add its gradient."""
     alpha, squares = objective.alpha, 0.0
     if alpha == 0:
         return 0.0
@@ -307,7 +306,7 @@ def add_penalty(network: Network, gradient: np.ndarray, objective: Objective) ->
 
 
 def clip_norm(gradient: np.ndarray, largest: float) -> None:
-    """Scale a gradient down, in place, so that its Euclidean norm is at most ``largest``."""
+    """Scale a gradient in place to a Euclidean norm of at most ``largest``."""
     norm = math.sqrt(
         sum(
             float(np.square(gradient[section], dtype=np.float64).sum()) for section in sections(gradient.size)
@@ -329,7 +328,7 @@ def has_finite_parameters(network: Network) -> bool:
 
 @contextmanager
 def hold_interrupts():
-    """Hold back an interrupt from the keyboard until a with statement ends, so that a step is complete."""
+    """Delay Ctrl-C until the with statement ends, to complete a step."""
     handler = signal.getsignal(signal.SIGINT)
     if threading.current_thread() is not threading.main_thread() or not callable(handler):
         yield

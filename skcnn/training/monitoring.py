@@ -25,14 +25,14 @@ from skcnn.training.time_limit import TimeLimit
 
 
 class Progress:
-    """Keeps the best value of a quantity and says when it has stopped to improve.
+    """Keeps the best value of a quantity, and tells when it has stopped improving.
 
     Parameters
     ----------
     tol : float
-        Improvement that counts.
+        Smallest change that counts as an improvement.
     patience : int or inf
-        Epochs without improvement after which training has stopped to improve.
+        Epochs in a row that may pass without improvement.
 
     Attributes
     ----------
@@ -47,7 +47,7 @@ class Progress:
         self._n_stale = 0
 
     def update(self, value: float) -> bool:
-        """Take a new value, larger is better, and return whether it is the best so far."""
+        """Take a new value (larger is better), and return whether it is the best so far."""
         self._n_stale = 0 if value >= self.best + self.tol else self._n_stale + 1
         is_best = value > self.best
         if is_best:
@@ -65,7 +65,7 @@ class Progress:
 
 
 class Monitor:
-    """Keeps the records of a training, and says when to end.
+    """Keeps the records of training, and decides when it ends.
 
     Parameters
     ----------
@@ -80,11 +80,11 @@ class Monitor:
     batch_losses : list of float
         Of all minibatches.
     records : list of dict
-        One an epoch; its step counts the minibatches of this monitor's epochs.
+        One for each epoch; "step" counts the minibatches since the monitor started.
     best : object or None
         Snapshot of the network with the best score.
     best_score : float or None
-        Its score.
+        The best score.
     """
 
     def __init__(self, objective: Objective, state: TrainingState, *, limit: TimeLimit, verbose: bool):
@@ -99,19 +99,19 @@ class Monitor:
         self._n_digits = len(str(state.epoch + objective.n_epochs))
 
     def begin(self, network: Network, score: float) -> None:
-        """Take the score of the weights of an earlier call, which may turn out to be the best."""
+        """Start with the weights of an earlier call as the best so far."""
         self.best = network.snapshot()
         self.best_score = self._progress.best = score
 
     def goes_on(self, record: dict, scored: Network | None = None) -> bool:
-        """Take the record of an epoch and return whether there is to be another one.
+        """Take the record of an epoch, and return whether another epoch follows.
 
         Parameters
         ----------
         record : dict
-            As :func:`skcnn.training.loop.train_epochs` yields it; with "validation_score" if there is one.
+            As :func:`skcnn.training.loop.train_epochs` yields it; with validation, also "validation_score".
         scored : Network or None
-            The network with this score.
+            The network that has this score.
         """
         quality = -record["loss"] if scored is None else record["validation_score"]
         self.batch_losses += record.pop("batch_losses")
@@ -130,7 +130,7 @@ class Monitor:
         return len(self.records) < self._objective.n_epochs and not self._limit.ends_training()
 
     def take_back(self) -> None:
-        """Forget the last epoch, whose weights have turned out to be of no use."""
+        """Remove the records of the last epoch, if its weights prove useless."""
         self.records.pop()
         del self.batch_losses[self.records[-1]["step"] if self.records else 0 :]
 
@@ -138,19 +138,19 @@ class Monitor:
 @register_dataclass
 @dataclass(frozen=True)
 class History:
-    """The course of training since the weights were initial, over all calls.
+    """The course of training since the initial weights, over all calls.
 
     Attributes
     ----------
     mean_weight : float
-        Mean of sample weight times class weight, by which the weights of the last ``fit`` are divided, and
-        those of calls of ``partial_fit`` after it.
+        Mean of sample weight times class weight in the last ``fit``. Weights are divided by it, in later
+        calls of ``partial_fit``, too.
     objective : str
-        What decides whether losses can be compared.
+        Losses of two calls can be compared if these strings are equal.
     init_report : dict or None
-        What initial weights were taken over from elsewhere, None where none were asked for.
+        Which initial weights came from ``init``; None without ``init``.
     history, loss_curve, batch_losses, validation_scores, best_validation_score, best_loss, loss, n_iter, t
-        As the attributes of :class:`skcnn.ConvNetClassifier` of these names with an underscore.
+        As the attributes of :class:`skcnn.ConvNetClassifier` with these names and an underscore.
     """
 
     mean_weight: float
@@ -167,13 +167,13 @@ class History:
     t: int = 0
 
     def with_aim(self, mean_weight: float, objective: str) -> "History":
-        """Return a history for the next call, without a best loss where losses are other ones now."""
+        """Return a history for the next call, without a best loss if the objective has changed."""
         best_loss = self.best_loss if self.objective == objective else None
         return replace(self, mean_weight=mean_weight, objective=objective, best_loss=best_loss)
 
     def extend(self, monitor: Monitor, n_samples_seen: int) -> "History":
-        """Return a history that goes on with the records of a monitor, in lists of its own."""
-        n_before = len(self.batch_losses)  # without those of an epoch that was broken off
+        """Return a history with the records of a monitor appended; all lists are new."""
+        n_before = len(self.batch_losses)  # unfinished epochs do not count
         records = [record | {"step": n_before + record["step"]} for record in monitor.records]
         losses = [record["loss"] for record in monitor.records]
         scores = [record["validation_score"] for record in monitor.records if "validation_score" in record]
@@ -190,7 +190,7 @@ class History:
         if scores:
             best = (
                 max(scores) if monitor.best_score is None else monitor.best_score
-            )  # maybe of weights before
+            )  # may belong to the weights of an earlier call
             return replace(
                 extended,
                 validation_scores=[*(self.validation_scores or []), *scores],
@@ -204,14 +204,14 @@ class History:
 
 
 def line_of(record: dict, n_digits: int = 4) -> str:
-    """Return a line that shows a record; those of records with the same keys are aligned.
+    """Return a record as a line of text; lines of records with the same keys are aligned.
 
     Parameters
     ----------
     record : dict
         As in ``history_``.
     n_digits : int, default=4
-        Digits of the largest number of an epoch.
+        Digits of the largest epoch number.
 
     Examples
     --------
@@ -226,7 +226,7 @@ def line_of(record: dict, n_digits: int = 4) -> str:
 
 
 def column(number: float) -> str:
-    """Return a number of any size in eleven characters, with three digits at least that tell something.
+    """Return a number of any size in eleven characters, with at least three significant digits.
 
     Examples
     --------
@@ -237,12 +237,12 @@ def column(number: float) -> str:
 
 
 class ModelWithScores(Model):
-    """A model that has given scores for whatever images it is asked about.
+    """A model that gives fixed scores for all images.
 
     Parameters
     ----------
     model : Model
-        All other attributes.
+        Gives all other attributes.
     scores : ndarray of shape (n_samples, n_outputs)
     """
 
@@ -251,7 +251,7 @@ class ModelWithScores(Model):
         self._scores = scores
 
     def scores(self, X, changes=()):
-        """Return the given scores."""
+        """Return the fixed scores."""
         return self._scores
 
 
@@ -261,12 +261,12 @@ class Validation:
     Parameters
     ----------
     estimator : estimator
-        Scorers get a copy of it, with a model whose network is the one to score.
+        Scorers get a copy of it, with the network to score.
     model : Model
     samples : Samples
     class_weight : ndarray of shape (n_classes,)
     label_smoothing : float
-        As that of the training loss.
+        As for the training loss.
 
     Attributes
     ----------
@@ -275,8 +275,8 @@ class Validation:
     Raises
     ------
     ValueError
-        If the scorer needs probabilities and the loss gives none, or if it is one of scikit-learn and has no
-        number even for a model that is right about all samples. Others are not called before training.
+        If the scorer needs probabilities and the loss gives none, or if a scorer of scikit-learn fails even
+        for a model that predicts all samples right. Other scorers are not tried before training.
     """
 
     def __init__(
@@ -288,11 +288,11 @@ class Validation:
         self._data = samples.training_data(model.format, class_weight, mean_weight)
         self.n_samples = len(samples)
         self._label_smoothing = label_smoothing
-        self._users_numpy_state = current_numpy_state()  # which scorers see, not that of training
+        self._users_numpy_state = current_numpy_state()  # for scorers, in place of the state of training
         if self._scoring is None:
             return
         self._scorer = check_scoring(estimator, scoring=self._scoring)
-        # scikit-learn's scorers say what they call; any other raises an error of its own
+        # only scikit-learn's scorers tell which method they call
         method = response_method(self._scorer)
         if method == "predict_proba" and not model.loss.gives_probabilities:
             raise ValueError(
@@ -305,12 +305,12 @@ class Validation:
             self._rehearse()
 
     def score(self, network: Network, pool) -> float:
-        """Return the score of the model with this network, the larger the better.
+        """Return the score of the model with this network; larger is better.
 
         Raises
         ------
         ValueError
-            If the scorer gives no number.
+            If the scorer does not return a number.
         DivergenceError
             If the loss is not finite.
         """
@@ -319,7 +319,7 @@ class Validation:
         return self._score_of(self._model.replace(network=network))
 
     def _score_of(self, model):
-        """Return what the scorer says of a model; a ValueError if it is no number."""
+        """Return the score of a model; raise a ValueError if it is not a number."""
         probe = copy.copy(self._estimator)
         probe.model_ = model
         with self._users_numpy_state():
@@ -332,13 +332,13 @@ class Validation:
         return float(score)
 
     def _rehearse(self):
-        """Raise a ValueError if the scorer fails even for a model that is right about all samples."""
+        """Raise a ValueError if the scorer fails even for a model that predicts all samples right."""
         codes, classes = self._data.codes, self._model.classes
         try:
-            with warnings.catch_warnings():  # of such a model they say nothing to the user
+            with warnings.catch_warnings():  # warnings about this model do not concern the user
                 warnings.simplefilter("ignore")
                 self._score_of(ModelWithScores(self._model, np.eye(len(classes))[codes]))
-        except Exception as error:  # whatever it is, it would end training after the first epoch
+        except Exception as error:  # any error would end training after the first epoch
             missing = np.delete(classes, codes).tolist()
             others = f" and {len(missing) - 1} others" if len(missing) > 1 else ""
             lacking = f", which lack class {missing[0]!r}{others}" if missing else ""
@@ -348,12 +348,12 @@ class Validation:
             ) from error
 
     def _weights_for_scorer(self, samples):
-        """Return the weights as a keyword, where they were given and the scorer takes them."""
+        """Return ``sample_weight`` as a keyword, if the user gave weights and the scorer accepts them."""
         if not samples.given_weights:
             return {}
         try:
             parameters = signature(metric(self._scorer)).parameters.values()
-        except ValueError:  # a builtin function has none
+        except ValueError:  # a builtin function has no signature
             return {}
         takes_weights = any(
             parameter.name == "sample_weight" or parameter.kind == parameter.VAR_KEYWORD
@@ -365,8 +365,8 @@ class Validation:
         with np.errstate(over="ignore"):
             if not np.isfinite(weights.sum()):
                 raise ValueError(
-                    f"the sum of sample_weight is not finite, which scoring={self._scoring!r} takes of the "
-                    "validation samples: divide the weights by their largest"
+                    "the sum of sample_weight over the validation samples is not finite, but "
+                    f"scoring={self._scoring!r} needs it: divide the weights by the largest"
                 )
         return {"sample_weight": weights}
 

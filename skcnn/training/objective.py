@@ -1,4 +1,4 @@
-"""From hyperparameters to what training minimises, and how."""
+"""From hyperparameters to the objective of training."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -24,7 +24,7 @@ def make_objective(
     n_epochs: int | None,
     factors: Mapping[str, float],
 ) -> Objective:
-    """Return what hyperparameters ask to minimise, and how.
+    """Return the objective that the hyperparameters define.
 
     Parameters
     ----------
@@ -33,18 +33,18 @@ def make_objective(
     loss : Loss
     label_smoothing : float
     dtype : numpy.dtype
-        Type of the weights.
+        The dtype of the weights.
     n_samples : int
         Number of training samples.
     n_epochs : int or None
-        None: what the hyperparameters say.
+        None: from the hyperparameters.
     factors : mapping of str to float
         Factors of the learning rate by layer.
 
     Raises
     ------
     ValueError
-        If ``epsilon`` is zero in the type of the weights.
+        If ``epsilon`` is zero in the dtype of the weights.
     """
     n_epochs = choose_n_epochs(params, n_samples) if n_epochs is None else n_epochs
     objective = Objective(
@@ -76,12 +76,12 @@ def make_objective(
 
 
 def check_solver(params: Mapping[str, Any], *, has_augmentation: bool) -> None:
-    """Raise a ValueError for hyperparameters that do not go together with the solver."""
+    """Raise a ValueError for hyperparameters that the solver cannot use."""
     solver, alpha, rate = params["solver"], choose_alpha(params), params["learning_rate_init"]
     if solver == "lbfgs" and has_augmentation:
         raise ValueError(
-            f"augmentation={params['augmentation']!r} changes images from epoch to epoch, which "
-            "solver='lbfgs' cannot follow: set augmentation=None or choose another solver"
+            f"augmentation={params['augmentation']!r} changes images from epoch to epoch, but "
+            "solver='lbfgs' needs the same images: set augmentation=None or choose another solver"
         )
     if solver == "adamw" and rate * alpha >= 1:
         raise ValueError(
@@ -92,21 +92,21 @@ def check_solver(params: Mapping[str, Any], *, has_augmentation: bool) -> None:
 
 
 def check_has_no_horizon(learning_rate: str, averaging: str | None) -> None:
-    """Raise a ValueError for a schedule or an average that must know how many epochs are to come."""
+    """Raise a ValueError for a schedule or an average that needs the number of epochs in advance."""
     if SCHEDULES[learning_rate].has_horizon:
         raise ValueError(
-            f"learning_rate={learning_rate!r} is not supported by partial_fit, which does not know how many "
-            "epochs are to come: choose 'constant' or 'step', or call fit"
+            f"learning_rate={learning_rate!r} is not supported by partial_fit, which does not know the "
+            "number of epochs in advance: choose 'constant' or 'step', or call fit"
         )
     if averaging is not None and AVERAGING[averaging].has_horizon:
         raise ValueError(
-            f"averaging={averaging!r} is not supported by partial_fit, which does not know how many "
-            "epochs are to come: choose 'ema', or call fit"
+            f"averaging={averaging!r} is not supported by partial_fit, which does not know the number of "
+            "epochs in advance: choose 'ema', or call fit"
         )
 
 
 def check_factors(factors: Mapping[str, float] | None, solver: str) -> None:
-    """Raise a ValueError unless factors of the learning rate are numbers that a solver can use."""
+    """Raise a ValueError unless all factors of the learning rate are numbers that the solver can use."""
     for key, factor in (factors or {}).items():
         if not isinstance(key, str) or not FiniteInterval(with_zero=True).is_satisfied_by(factor):
             raise ValueError(
@@ -115,32 +115,32 @@ def check_factors(factors: Mapping[str, float] | None, solver: str) -> None:
         if solver == "lbfgs" and factor not in (0, 1):
             raise ValueError(
                 f"learning_rate_factors[{key!r}]={factor}, but solver='lbfgs' has no learning rate: "
-                "it takes 0, which freezes, and 1"
+                "expected 0, which freezes the layer, or 1"
             )
 
 
 def make(component: Any, params: Mapping[str, Any], *arguments, **options):
-    """Return an object of a class with the hyperparameters that it names."""
+    """Return an instance of a class, with the hyperparameters that the class lists."""
     own = {name: params[name] for name in component.hyperparameters}
     return component(*arguments, **options, **own)
 
 
 def choose_alpha(params: Mapping[str, Any]) -> float:
-    """Return how strongly weights decay, a function of the parameter and the solver alone."""
+    """Return the weight decay, which depends only on the parameter and the solver."""
     if params["alpha"] == "auto":
         return 0.5 if params["solver"] == "adamw" else 1e-4
     return float(params["alpha"])
 
 
 def choose_batch_size(params: Mapping[str, Any], n_samples: int) -> int:
-    """Return the samples of a minibatch, a function of the parameter and the number of samples alone."""
+    """Return the size of a minibatch, which depends only on the parameter and the number of samples."""
     if params["batch_size"] == "auto":
         return min(64, n_samples) if n_samples <= 10_000 else 128
     return min(params["batch_size"], n_samples)
 
 
 def choose_n_epochs(params: Mapping[str, Any], n_samples: int) -> int:
-    """Return the largest number of epochs, a function of the parameter and the number of samples alone."""
+    """Return the largest number of epochs, from the parameter and the number of samples only."""
     if params["max_iter"] is None:
         return min(max(10, -(-200_000 // n_samples)), 50)
     return params["max_iter"]

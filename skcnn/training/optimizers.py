@@ -1,8 +1,8 @@
 """Optimizers: in-place updates of a section of the parameters.
 
-An optimizer holds hyperparameters; its slots, arrays of the shape of the parameters that are zero
-before the first step, belong to the training state and are passed in. Hyperparameters have the names that
-the estimator gives them and are python floats, for numpy's would turn float32 into float64.
+An optimizer holds hyperparameters only. Its slots, arrays with one number for each parameter, zero before
+the first step, belong to the training state and are passed in. Hyperparameters have the same names as in
+the estimator. They are python floats, because numpy's would turn float32 into float64.
 """
 
 import math
@@ -23,15 +23,15 @@ class Optimizer(ABC):
     """Names of the slots."""
 
     decay_rates: tuple[str, ...] = ()
-    """Names of the hyperparameters that the scale of the slots depends on."""
+    """Names of the hyperparameters that set the scale of the slots."""
 
     decouples_decay = False
-    """Whether ``alpha`` shrinks the weights directly, in proportion to the learning rate, instead of adding
-    its penalty to the loss."""
+    """Whether ``alpha`` shrinks the weights directly, in proportion to the learning rate, and adds no penalty
+    to the loss."""
 
     @property
     def slot_kind(self) -> str:
-        """What the slots hold; those of another kind are no start for this optimizer."""
+        """A name for the contents of the slots; the optimizer cannot continue from slots of another kind."""
         rates = [f"{name}={getattr(self, name)}" for name in self.decay_rates]
         return " ".join([type(self).__name__, *rates])
 
@@ -63,7 +63,7 @@ class SGD(Optimizer):
     momentum : float, default=0.9
         Share of the velocity that a step keeps, in [0, 1).
     nesterovs_momentum : bool, default=True
-        Whether to look ahead by one step.
+        Whether to use Nesterov's momentum, which looks ahead by one step.
 
     Notes
     -----
@@ -106,7 +106,7 @@ class SGD(Optimizer):
 
 
 class Adagrad(Optimizer):
-    r"""Learning rates that fall with the squared gradients that a weight has seen.
+    r"""Adagrad: the learning rate of a weight falls with the sum of its squared gradients.
 
     Parameters
     ----------
@@ -147,7 +147,7 @@ class Adagrad(Optimizer):
 
 
 class RMSProp(Optimizer):
-    r"""Gradients divided by a running root mean square.
+    r"""RMSProp: gradients divided by their running root mean square.
 
     Parameters
     ----------
@@ -272,8 +272,8 @@ class AdamW(Adam):
 
     Notes
     -----
-    Each step first shrinks the weights that decay, :math:`w \leftarrow (1 - \eta \alpha) w`, and then
-    is that of :class:`Adam`; ``alpha`` adds nothing to the loss. Slots are those of Adam.
+    Each step first shrinks the weights that decay, :math:`w \leftarrow (1 - \eta \alpha) w`, and then takes a
+    step of :class:`Adam`; ``alpha`` adds nothing to the loss. Slots are those of Adam.
 
     References
     ----------
@@ -343,11 +343,11 @@ class NAdam(Adam):
         return self.beta_1 * (1 - 0.5 * 0.96 ** (step / 250))
 
     def _momentum_product(self, step):
-        r"""Return the product of the momenta up to a step without a loop over steps.
+        r"""Return the product of the momenta up to a step, without a loop over steps.
 
-        The logarithm of :math:`\prod_{i \le t} (1 - q^i / 2)` is
-        :math:`-\sum_k 2^{-k} q^k (1 - q^{k t}) / (k (1 - q^k))`, by the series of the logarithm; sixty terms
-        leave less than the rounding error.
+        By the series of the logarithm, that of :math:`\prod_{i \le t} (1 - q^i / 2)` is
+        :math:`-\sum_k 2^{-k} q^k (1 - q^{k t}) / (k (1 - q^k))`. With sixty terms, the error is smaller than
+        rounding.
         """
         k = np.arange(1, 61)
         logarithm = math.log(0.96) / 250  # of q
@@ -363,4 +363,4 @@ OPTIMIZERS: dict[str, type[Optimizer]] = {
     "rmsprop": RMSProp,
     "adagrad": Adagrad,
 }
-"""Optimizers by the names that the ``solver`` parameter takes."""
+"""Optimizers by their names in the ``solver`` parameter."""

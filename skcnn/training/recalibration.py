@@ -1,4 +1,4 @@
-"""Recalibration: an average of weights gets running statistics of its own."""
+"""Recalibration: running statistics for averaged weights."""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -13,10 +13,10 @@ from skcnn.training.state import Objective, TrainingState
 from skcnn.training.time_limit import TimeLimit
 
 FEWEST_MINIBATCHES = 2
-"""How many minibatches give running statistics, however short time is."""
+"""Smallest number of minibatches for running statistics, even without time left."""
 
 VALIDATED_SAMPLES = 10_000
-"""About how many samples give the running statistics of an average that is validated after an epoch."""
+"""Approximate number of samples for the running statistics of an average in a validation."""
 
 
 def make_averaged_network(
@@ -31,26 +31,26 @@ def make_averaged_network(
     statistics: dict | None = None,
     limit: TimeLimit | None = None,
 ) -> Network:
-    """Return a network with the average of the weights and running statistics that belong to it.
+    """Return a network with the averaged weights, and running statistics computed for them.
 
     Parameters
     ----------
     network : Network
-        Returned itself where there is no average yet.
+        Returned itself if there is no average yet.
     data : TrainingData
         The training samples.
     state : TrainingState
     objective : Objective
     pool : WorkerPool
     order : ndarray of shape (n_samples,), default=None
-        Order in which the samples make up minibatches; None: as they come.
+        Order of the samples when they are split into minibatches. None: the order of the data.
     n_samples : int, default=None
-        About how many of them to take, in minibatches at even distances. None: all.
+        Approximate number of samples to use, in evenly spaced minibatches. None: all.
     statistics : dict of (str, str) to ndarray, default=None
-        Running statistics to go on from, as training does, where these samples are not all there are. None:
-        the statistics of the minibatches are averaged.
+        Running statistics to update, as in training, if these samples are only a part of the stream. None:
+        average the statistics of the minibatches.
     limit : TimeLimit, default=None
-        May end the statistics early. None: they have the time they take.
+        May end the statistics early. None: no limit.
 
     References
     ----------
@@ -84,7 +84,7 @@ def make_averaged_network(
 
 
 def take_until_limit(minibatches: Iterable[np.ndarray], limit: TimeLimit | None) -> Iterator[np.ndarray]:
-    """Yield minibatches until time is up, the first few in any case."""
+    """Yield minibatches until time is up, but at least ``FEWEST_MINIBATCHES``."""
     for index, rows in enumerate(minibatches):
         if index >= FEWEST_MINIBATCHES and limit is not None and limit.ends_statistics():
             return
@@ -92,7 +92,7 @@ def take_until_limit(minibatches: Iterable[np.ndarray], limit: TimeLimit | None)
 
 
 def choose_evenly(minibatches: list[np.ndarray], n_samples: int | None) -> list[np.ndarray]:
-    """Return minibatches of about so many samples at even distances, from the first to the last."""
+    """Return evenly spaced minibatches, from the first to the last, with about ``n_samples`` samples."""
     n_wanted = len(minibatches) if n_samples is None else -(-n_samples // len(minibatches[0]))
     n_chosen = max(FEWEST_MINIBATCHES, n_wanted)
     if len(minibatches) <= n_chosen:
@@ -101,7 +101,7 @@ def choose_evenly(minibatches: list[np.ndarray], n_samples: int | None) -> list[
 
 
 def average_statistics(executor: Executor, batches: Iterable[tuple[Batch, float]]) -> None:
-    """Give a network the average of the statistics of minibatches, by the weight of each; counts add up."""
+    """Give a network the weighted average of the statistics of minibatches; counts are summed."""
     network = executor.network
     blank = {where: np.zeros_like(value) for where, value in network.buffers().items()}
     counted = {
@@ -111,7 +111,7 @@ def average_statistics(executor: Executor, batches: Iterable[tuple[Batch, float]
     weights = []
     for batch, weight in batches:
         weights.append(weight)
-        network.set_buffers(blank)  # running statistics that start at zero become those of the minibatch
+        network.set_buffers(blank)  # from zero, running statistics become those of the minibatch
         latest = executor.statistics(batch)
         sums = {
             where: total + (latest[where] if where in counted else weight * latest[where])

@@ -6,23 +6,22 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 SMALLEST_RATE = 1e-6
-"""An adaptive learning rate that has come down to this is not lowered any more."""
+"""The adaptive schedule does not lower learning rates at or below this value."""
 
 
 @dataclass(frozen=True)
 class Position:
-    """Where training stands before a step.
+    """The progress of training before a step.
 
     Attributes
     ----------
     step : int
-        Steps that are complete: since the call of ``fit`` for a schedule with a horizon, else since the
-        beginning of training.
+        Number of complete steps: in this call of ``fit`` for a schedule with a horizon, else over all calls.
     steps_per_epoch : int
     n_samples_seen : int
-        Samples that were trained on before the epoch, repetitions included.
+        Number of samples seen in training before the epoch, repetitions included.
     n_plateaus : int
-        How often training had stopped to improve and went on.
+        How often training has stopped improving and continued with a lower learning rate.
     """
 
     step: int
@@ -32,16 +31,16 @@ class Position:
 
 
 class Schedule(ABC):
-    """Base class of learning rates.
+    """Base class of learning rate schedules.
 
     Parameters
     ----------
     initial : float
-        The rate that ``learning_rate_init`` gives.
+        The parameter ``learning_rate_init``.
     n_epochs : int
         Epochs of the call of ``fit``, the horizon.
     warmup : float, default=0.0
-        Epochs over which the rate first rises linearly up to ``initial``.
+        Number of epochs over which the rate first rises linearly to ``initial``.
 
     References
     ----------
@@ -53,7 +52,7 @@ class Schedule(ABC):
     """Names of further parameters of the constructor, as the estimator calls them."""
 
     has_horizon = False
-    """Whether the rate depends on how many epochs are still to come."""
+    """Whether the rate depends on the number of remaining epochs."""
 
     def __init__(self, initial: float, *, n_epochs: int, warmup: float = 0.0):
         self.initial = initial
@@ -63,7 +62,7 @@ class Schedule(ABC):
             raise ValueError(f"warmup={warmup} must be less than the {n_epochs} epochs that max_iter allows")
 
     def rate(self, position: Position) -> float:
-        """Return the learning rate of a step, a python float: numpy's would turn float32 into float64."""
+        """Return the learning rate of a step as a python float; numpy's would turn float32 into float64."""
         n_warmup = round(min(self.warmup * position.steps_per_epoch, sys.maxsize))
         if position.step < n_warmup:
             return float(self.initial * (position.step + 1) / n_warmup)
@@ -72,10 +71,10 @@ class Schedule(ABC):
 
     @abstractmethod
     def rate_after_warmup(self, position: Position, step: int, n_steps: int) -> float:
-        """Return the learning rate of a step, counted and out of how many after the warm-up."""
+        """Return the learning rate of a step; ``step`` and ``n_steps`` count from the end of the warm-up."""
 
     def goes_on_after_plateau(self, rate: float) -> bool:
-        """Whether training goes on when it has stopped to improve at this learning rate."""
+        """Whether training continues after it has stopped improving at this learning rate."""
         return False
 
 
@@ -99,8 +98,8 @@ class InverseScalingRate(Schedule):
 
     Notes
     -----
-    As in scikit-learn's MLPClassifier, ``initial / (t + 1) ** 0.5``, renewed after each epoch. A sample
-    counts once, whatever its weight.
+    As in scikit-learn's MLPClassifier: ``initial / (t + 1) ** 0.5``, updated after each epoch. Each sample
+    counts once, regardless of its weight.
 
     Examples
     --------
@@ -114,11 +113,11 @@ class InverseScalingRate(Schedule):
 
 
 class AdaptiveRate(Schedule):
-    """The initial learning rate, divided by five whenever training stops to improve.
+    """The initial learning rate, divided by five whenever training stops improving.
 
     Notes
     -----
-    As in scikit-learn's MLPClassifier; training ends at the first plateau with a rate of at most 1e-6.
+    As in scikit-learn's MLPClassifier. Training ends at the first plateau with a rate of at most 1e-6.
 
     Examples
     --------
@@ -142,9 +141,9 @@ class StepRate(Schedule):
     initial, n_epochs, warmup
         As for :class:`Schedule`.
     step_size : int, default=10
-        Epochs between two changes, those of the warm-up counted.
+        Epochs between two changes; epochs of the warm-up count.
     step_factor : float, default=0.1
-        What the rate is multiplied by.
+        Factor of the rate at each change.
 
     Notes
     -----
@@ -175,7 +174,7 @@ class StepRate(Schedule):
 
 
 class CosineRate(Schedule):
-    r"""From the initial learning rate down to zero along half a cosine.
+    r"""Falls from the initial learning rate to zero along half a cosine.
 
     Notes
     -----
@@ -199,12 +198,12 @@ class CosineRate(Schedule):
 
 
 class OneCycleRate(Schedule):
-    """Up from a 25th of the initial learning rate, and down to a 10,000th of that, along half cosines.
+    """Rises from a 25th of the initial learning rate, then falls to a 250,000th of it, along half cosines.
 
     Notes
     -----
-    The initial learning rate is the largest one, reached after 30 % of the steps, as in PyTorch's
-    ``OneCycleLR``. Momentum stays as it is.
+    The initial learning rate is the largest one. As in PyTorch's ``OneCycleLR``, it is reached after 30 % of
+    the steps; here momentum stays constant.
 
     References
     ----------
@@ -251,4 +250,4 @@ SCHEDULES = {
     "cosine": CosineRate,
     "one_cycle": OneCycleRate,
 }
-"""Schedules by the names that the ``learning_rate`` parameter takes."""
+"""Schedules by their names in the ``learning_rate`` parameter."""

@@ -1,4 +1,4 @@
-"""What training is to reach, and what it must know to go on where it stopped."""
+"""The objective of training, and the state from which training continues."""
 
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -15,28 +15,28 @@ from skcnn.training.weight_averaging import Averaging
 @register_dataclass
 @dataclass
 class TrainingState:
-    """What training must know to go on where it stopped, beside the network.
+    """What training needs, besides the network, to continue where it stopped.
 
     Attributes
     ----------
     seed : int
-        Seed of all random draws of the training.
+        Seed of all random draws of training.
     epoch, step : int
-        Epochs and minibatches that are complete.
+        Numbers of complete epochs and minibatches.
     n_samples_seen : int
-        Samples that were trained on, repetitions included.
+        Number of samples seen in training, repetitions included.
     n_plateaus : int
-        How often training had stopped to improve and went on.
+        How often training has stopped improving and continued with a lower learning rate.
     n_averaged : int
-        How many weights the average counts as taken of.
+        Number of weight vectors that count as averaged.
     solver : str
-        The optimizer that the slots belong to, with its hyperparameters.
+        The optimizer of the slots, with its decay rates.
     n_updates : int
-        Steps that it has taken.
+        Number of steps of this optimizer.
     slots : dict of str to ndarray of shape (n_params,)
         Arrays of the optimizer and, with averaging, "average".
     trained : ndarray of shape (n_params,) or None
-        While the network holds an average, the weights that training goes on from.
+        The weights from which training continues, while the network holds their average.
     """
 
     seed: int
@@ -51,18 +51,18 @@ class TrainingState:
     trained: np.ndarray | None = None
 
     def change_solver(self, solver: str) -> None:
-        """Forget the slots of another optimizer; with other decay rates they would have another scale."""
+        """Drop the slots of another optimizer; other decay rates count, too, as they change the scale."""
         if self.solver != solver:
             self.solver, self.n_updates = solver, 0
             self.slots = {name: slot for name, slot in self.slots.items() if name == "average"}
 
     def forget_average(self) -> None:
-        """Let the next average begin anew."""
+        """Drop the average; the next one starts anew."""
         self.n_averaged = 0
         self.slots.pop("average", None)
 
     def copy(self) -> "TrainingState":
-        """Return a copy that shares nothing."""
+        """Return a copy that shares no memory."""
         slots = {name: slot.copy() for name, slot in self.slots.items()}
         return replace(self, slots=slots, trained=None if self.trained is None else self.trained.copy())
 
@@ -80,24 +80,24 @@ class Objective:
     n_epochs : int
         Largest number of epochs.
     optimizer : Optimizer or None
-        None for full-batch training.
+        None: L-BFGS on all samples at once.
     schedule : Schedule or None
     clip_norm : float or None
-        Largest norm of the gradient; longer ones are scaled down to it.
+        Largest norm of the gradient; a larger gradient is scaled down to it.
     averaging : Averaging or None
     batch_size : int
-        Largest number of samples of a minibatch. The minibatches of an epoch are of equal size, give or take
-        one sample, for a small last one would weigh too much.
+        Largest number of samples in a minibatch. The minibatches of an epoch differ in size by at most one
+        sample, as a small last one would have too much weight.
     shuffle : bool
         Whether to draw a new order of the samples each epoch.
     tol : float
-        Improvement of the loss, or of the score, that counts; for full-batch training also the largest
-        component of the gradient at which it has converged.
+        Smallest change of the loss, or of the score, that counts as an improvement. L-BFGS also converges
+        when no component of the gradient is larger.
     patience : int or inf
-        Epochs without improvement after which training has stopped to improve.
+        Epochs in a row that may pass without improvement.
     factors : dict of str to float
-        Factors of the learning rate by layer, 1 for those that are not there. A layer of factor 0 is frozen:
-        its weights do not change, and its batch normalization uses running statistics.
+        Factors of the learning rate by layer; the default is 1. A layer of factor 0 is frozen: its weights do
+        not change, and its batch normalization uses running statistics.
     """
 
     loss: Loss

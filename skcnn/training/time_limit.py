@@ -1,19 +1,19 @@
-"""Until when a fit is to end, and what there is still to do when training ends."""
+"""The time limit of a fit, which reserves time for the work after training."""
 
 import time
 
 
 class TimeLimit:
-    """The time by which a fit is to end, which what follows training needs some of.
+    """The deadline of a fit, and the work that must be done before it, after training.
 
     Parameters
     ----------
     deadline : float
         Value of ``time.perf_counter``.
     n_validated : int, default=0
-        Samples that a validation passes forward.
+        Number of samples in the forward pass of a validation.
     n_averaged : int, default=0
-        Samples that are to give an average of weights its running statistics, at least.
+        Smallest number of samples for the running statistics of averaged weights.
     """
 
     def __init__(self, deadline: float, *, n_validated: int = 0, n_averaged: int = 0):
@@ -22,15 +22,15 @@ class TimeLimit:
         self._forward_seconds = 0.0
 
     def measure(self, seconds: float, n_samples: int) -> None:
-        """Take note of how long training on some samples took; a pass forward takes about a third of it."""
+        """Record how long training on some samples took; a forward pass takes about a third of it."""
         self._forward_seconds = seconds / (3 * n_samples)
 
     def ends_training(self) -> bool:
-        """Whether the time left is what validation and the average need."""
+        """Whether the time left is only enough for validation and the average."""
         return self._is_used_up_by(self._n_validated + self._n_averaged)
 
     def ends_statistics(self) -> bool:
-        """Whether the time left is what validation needs."""
+        """Whether the time left is only enough for validation."""
         return self._is_used_up_by(self._n_validated)
 
     def _is_used_up_by(self, n_samples):

@@ -1,4 +1,4 @@
-"""Averages of the weights along the course of training, which often predict better than the last weights."""
+"""Averages of the weights over the course of training, which often predict better than the last weights."""
 
 from abc import ABC, abstractmethod
 
@@ -12,21 +12,21 @@ class Averaging(ABC):
     """Names of the parameters of the constructor, as the estimator calls them."""
 
     has_horizon = False
-    """Whether the average depends on how many epochs are still to come."""
+    """Whether the average depends on the number of remaining epochs."""
 
     each_step = False
-    """Whether the weights of every step are taken in, rather than those at the end of epochs."""
+    """Whether to average the weights of every step, not those at the end of epochs."""
 
     def takes_epoch(self, epoch: int, n_epochs: int) -> bool:
-        """Whether the weights at the end of this epoch, of so many, counted from 1, are taken in."""
+        """Whether to average the weights at the end of this epoch (from 1 to ``n_epochs``)."""
         return False
 
     @abstractmethod
     def share(self, n_averaged: int) -> float:
-        """Return the share of new weights in the average of so many and the new ones."""
+        """Return the share of new weights in their average with ``n_averaged`` earlier ones."""
 
     def update(self, average: np.ndarray, weights: np.ndarray, n_averaged: int) -> None:
-        """Take weights into the average of so many earlier ones, in place.
+        """Add weights to the average of ``n_averaged`` earlier ones, in place.
 
         Parameters
         ----------
@@ -54,12 +54,12 @@ class ExponentialAverage(Averaging):
     Notes
     -----
     :math:`a \leftarrow d a + (1 - d) w` with :math:`d = \min(\text{decay}, (1 + n) / (10 + n))` after
-    :math:`n` steps, so that the first weights are soon forgotten.
+    :math:`n` steps: the average soon forgets the first weights.
 
     References
     ----------
     Szegedy, Vanhoucke, Ioffe, Shlens and Wojna (2016), "Rethinking the Inception architecture for computer
-    vision", CVPR, section 8; the growing decay is that of TensorFlow's ``ExponentialMovingAverage``.
+    vision", CVPR, section 8; the growing decay is from TensorFlow's ``ExponentialMovingAverage``.
 
     Examples
     --------
@@ -83,12 +83,12 @@ class ExponentialAverage(Averaging):
 
 
 class StochasticWeightAverage(Averaging):
-    """Equal average of the weights at the end of the last epochs.
+    """Plain average of the weights at the end of each of the last epochs.
 
     Parameters
     ----------
     averaging_start : float, default=0.75
-        Share of the epochs before the first one whose weights are taken in, in [0, 1).
+        Share of the epochs after which averaging starts, in [0, 1).
 
     References
     ----------
@@ -119,4 +119,4 @@ class StochasticWeightAverage(Averaging):
 
 
 AVERAGING = {"ema": ExponentialAverage, "swa": StochasticWeightAverage}
-"""Averages by the names that the ``averaging`` parameter takes."""
+"""Averages by their names in the ``averaging`` parameter."""

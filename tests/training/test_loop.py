@@ -554,7 +554,7 @@ def test_weights_whose_scores_overflow_are_divergence_at_the_end_of_an_epoch():
     data = make_data(5, dtype=np.float32)
     data.images.X[:] = 0.5
     before, state = bits_of(network), TrainingState(seed=7)
-    with pytest.raises(DivergenceError, match="^the scores ceased to be finite at step 1$"):
+    with pytest.raises(DivergenceError, match="^the scores .* at step 1$"):
         train(network, data, objective(loss=SpoiltLoss(overshoot), schedule=constant(1.0)), 1, state)
     assert bits_of(network) == before
     assert (state.epoch, state.step) == (0, 0)
