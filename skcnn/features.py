@@ -1,4 +1,4 @@
-"""The results of a layer as features for other estimators."""
+"""The outputs of a layer as features for other estimators."""
 
 from copy import deepcopy
 from math import prod
@@ -26,18 +26,18 @@ from skcnn.pipelines import check_network, feature_node, layer_features, unwrap
 
 @register
 class ConvNetFeatures(MetaEstimatorMixin, TransformerMixin, BaseEstimator):
-    """The results of a layer of a network as features.
+    """The outputs of a layer of a network as features.
 
     Parameters
     ----------
     estimator : ConvNetClassifier, Pipeline that ends with one, or a search over such
-        The network. ``fit`` trains a clone of it, unless ``prefit``. A trained one in a Pipeline that is
-        cloned stays trained inside :class:`sklearn.frozen.FrozenEstimator`.
+        The network. ``fit`` trains a clone of it, unless ``prefit``. To keep a network trained when a
+        Pipeline is cloned, wrap it in :class:`sklearn.frozen.FrozenEstimator`.
     layer : str, default=None
-        Name of the layer. Its activation, if it brings one along, is part of it. None: the one before
-        the output layer.
+        Name of the layer; an ``activation`` of the layer is part of it. None: the layer before the output
+        layer.
     prefit : bool, default=False
-        Whether to take a copy of the estimator as it is, fitted.
+        Whether the estimator is fitted; ``fit`` then takes a copy of it and trains nothing.
 
     Attributes
     ----------
@@ -46,7 +46,7 @@ class ConvNetFeatures(MetaEstimatorMixin, TransformerMixin, BaseEstimator):
     n_features_in_ : int
         Features of X.
     feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of features, defined where X has names that are all strings.
+        Names of features, defined if X has names and all are strings.
 
     See Also
     --------
@@ -78,16 +78,17 @@ class ConvNetFeatures(MetaEstimatorMixin, TransformerMixin, BaseEstimator):
 
     @fit_context(prefer_skip_nested_validation=False)  # the estimator validates its own parameters
     def fit(self, X, y=None, **fit_params):
-        """Train a clone of the network; with ``prefit``, only look whether the layer exists.
+        """Train a clone of the network; with ``prefit``, only check that the layer exists.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, ...)
             Images, as the estimator takes them.
         y : array-like of shape (n_samples,), default=None
-            Class labels; needed unless the network is trained already.
+            Class labels; not needed for a trained network.
         **fit_params : dict
-            For ``fit`` of the estimator, such as ``sample_weight``; routed if metadata routing is enabled.
+            Passed to ``fit`` of the estimator, such as ``sample_weight``; routed if metadata routing is
+            enabled.
 
         Returns
         -------
@@ -98,9 +99,9 @@ class ConvNetFeatures(MetaEstimatorMixin, TransformerMixin, BaseEstimator):
         NotFittedError
             With ``prefit``, if the estimator is not fitted.
         TypeError
-            If the estimator is no network.
+            If the estimator is not a network.
         ValueError
-            If the layer does not exist, the network cannot be trained, or there are ``fit_params`` with
+            If the layer does not exist, the network cannot be trained, or ``fit_params`` are given with
             ``prefit``.
         """
         check_network(self.estimator)
@@ -108,7 +109,7 @@ class ConvNetFeatures(MetaEstimatorMixin, TransformerMixin, BaseEstimator):
             check_planned_layer(self.estimator, self.layer, X)
         if self.prefit and fit_params:
             raise ValueError(
-                f"prefit=True trains nothing that could use {sorted(fit_params)}: leave them out"
+                f"with prefit=True nothing is trained, so fit takes no fit_params, got {sorted(fit_params)}"
             )
         trained = deepcopy(self.estimator) if self.prefit else self._train(X, y, fit_params)
         feature_node(unwrap(trained)[1].model_, self.layer)
@@ -122,37 +123,37 @@ class ConvNetFeatures(MetaEstimatorMixin, TransformerMixin, BaseEstimator):
         return clone(self.estimator).fit(X, y, **fit_params)
 
     def transform(self, X):
-        """Return the results of the layer.
+        """Return the outputs of the layer.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, ...)
-            Images, as the estimator takes them. Arrays and memory maps are read some images at a time, but
-            for what the steps of a Pipeline make of them.
+            Images, as the estimator takes them. Arrays and memory maps are read batch by batch; the other
+            steps of a Pipeline transform them as a whole.
 
         Returns
         -------
-        features : ndarray of shape (n_samples, n_features_out), of the dtype computed in
-            Images of a layer are flattened, channels last.
+        features : ndarray of shape (n_samples, n_features_out), in the compute dtype
+            Outputs that are images are flattened, channels last.
 
         Raises
         ------
         NotFittedError
             Before ``fit``.
         ValueError
-            If X is not made of such images, or so large that a result is not finite.
+            If X has images of another shape, or values so large that an output is not finite.
         """
         check_is_fitted(self, "estimator_")
         return layer_features(self.estimator_, self.layer, X)
 
     def get_feature_names_out(self, input_features=None):
-        """Return names: that of the layer with the number of the feature, or row, column and channel.
+        """Return names of features: the layer and the index, or the row, column and channel.
 
         Parameters
         ----------
         input_features : array-like of str, default=None
-            Names of the features of X, which must be those that ``fit`` was given; of a column of images, its
-            name. They do not show in the result.
+            Names of the features of X, only checked: they must be the same as in ``fit``. A column of images
+            has one name.
 
         Returns
         -------
@@ -163,12 +164,12 @@ class ConvNetFeatures(MetaEstimatorMixin, TransformerMixin, BaseEstimator):
         NotFittedError
             Before ``fit``.
         ValueError
-            If ``input_features`` are other ones.
+            If ``input_features`` differ from those in ``fit``.
         """
         check_is_fitted(self, "estimator_")
         known = getattr(self, "feature_names_in_", input_features)
         is_column = np.size(input_features) == 1 and np.array_equal(known, input_features)
-        if not is_column:  # of images, which has one name for all features
+        if not is_column:  # a column of images has one name for all features
             check_feature_names_in(self, input_features, generate_names=False)
         model = unwrap(self.estimator_)[1].model_
         index = feature_node(model, self.layer)
@@ -183,7 +184,7 @@ class ConvNetFeatures(MetaEstimatorMixin, TransformerMixin, BaseEstimator):
 
     @property
     def n_features_in_(self):
-        """Features of X."""
+        """Number of features of X."""
         check_is_fitted(self, "estimator_")
         return self.estimator_.n_features_in_
 
@@ -194,7 +195,7 @@ class ConvNetFeatures(MetaEstimatorMixin, TransformerMixin, BaseEstimator):
         return self.estimator_.feature_names_in_
 
     def get_metadata_routing(self):
-        """Return the routing of metadata: that for ``fit`` goes to ``fit`` of the estimator.
+        """Return the routing of metadata: ``fit`` passes it to ``fit`` of the estimator.
 
         Returns
         -------
@@ -214,10 +215,10 @@ class ConvNetFeatures(MetaEstimatorMixin, TransformerMixin, BaseEstimator):
 
 
 def check_planned_layer(estimator, layer: str, X) -> None:
-    """Raise a ValueError if a network will have no layer of this name, where its layers are known already.
+    """Raise a ValueError before training if the network will have no layer of this name.
 
-    After the steps of a Pipeline they are known if ``image_shape`` is set. A search may change them, so it
-    is left to training, and so is what is wrong with X.
+    In a Pipeline, the layers are known in advance only if ``image_shape`` is set. In a search, they may
+    change. In these cases, and if X is invalid, the check is left to training.
     """
     network = estimator
     while isinstance(network, Pipeline):
@@ -226,7 +227,7 @@ def check_planned_layer(estimator, layer: str, X) -> None:
         return
     try:
         shape = np.shape(stack_images(X)) if network is estimator else None
-    except ValueError:  # no images, or of several shapes
+    except ValueError:  # no images, or images of several shapes
         return
     if shape is None or (2 <= len(shape) <= 4 and 0 not in shape[1:]):
         graph = plan_graph(network, shape)

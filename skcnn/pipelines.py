@@ -1,4 +1,4 @@
-"""The input of a pipeline, and what its transformers make of it for the network."""
+"""The input of a pipeline, and the input of its network after the transformers."""
 
 from dataclasses import replace
 from functools import cached_property
@@ -23,18 +23,18 @@ def unwrap(estimator) -> tuple[list, BaseConvNet]:
     Parameters
     ----------
     estimator : ConvNetClassifier, Pipeline that ends with one, or a search over such
-        Fitted. Whether transformers are is left to them to find out.
+        Fitted. Transformers are not checked.
 
     Returns
     -------
     transformers : list of (str, estimator)
-        Without those of "passthrough"; of a Pipeline among them, its steps.
+        Without "passthrough"; an inner Pipeline is replaced by its steps.
     classifier : BaseConvNet
 
     Raises
     ------
     TypeError
-        If the estimator is another one.
+        If the estimator is of another kind.
     NotFittedError
         If the search or the network is not fitted.
 
@@ -63,20 +63,20 @@ def unwrap(estimator) -> tuple[list, BaseConvNet]:
 
 
 def check_network(estimator) -> None:
-    """Raise a TypeError unless an estimator, fitted or not, is or may become what :func:`unwrap` takes."""
+    """Raise a TypeError for an estimator that :func:`unwrap` would not accept even after ``fit``."""
     inside = estimator
     while isinstance(inside, Pipeline | FrozenEstimator):
         inside = inside.steps[-1][1] if isinstance(inside, Pipeline) else inside.estimator
     is_search = hasattr(inside, "param_grid") or hasattr(inside, "param_distributions")
     if not is_search and not isinstance(inside, BaseConvNet):
         raise TypeError(
-            "estimator must be a ConvNetClassifier, a Pipeline that ends with one or a search over these, "
+            "estimator must be a ConvNetClassifier, a Pipeline that ends with one, or a search over such, "
             f"got {estimator!r}"
         )
 
 
 def transformers_of(steps: list) -> list:
-    """Return the transformers of a pipeline's steps with their names, of inner pipelines one by one."""
+    """Return the transformers among a pipeline's steps by name, with the steps of inner pipelines."""
     found = []
     for name, transformer in steps:
         if transformer is None or transformer == "passthrough":
@@ -89,13 +89,13 @@ def transformers_of(steps: list) -> list:
 
 
 def layer_features(estimator, layer: str | None, X) -> np.ndarray:
-    """Return the results of a layer of a fitted network for images, each flat, shape (n_samples, n_features).
+    """Return the outputs of a layer of a fitted network, flattened, shape (n_samples, n_features).
 
     Parameters
     ----------
     estimator : ConvNetClassifier, Pipeline that ends with one, or a search over such
     layer : str or None
-        None: the one before the output layer.
+        None: the layer before the output layer.
     X : array-like of shape (n_samples, ...)
         Images, as the estimator takes them.
     """
@@ -107,13 +107,13 @@ def layer_features(estimator, layer: str | None, X) -> np.ndarray:
 
 
 def feature_node(model: Model, layer: str | None) -> int:
-    """Return the node whose results are the features of a layer; None is the one before the output layer."""
+    """Return the node that computes the features of a layer; None is the layer before the output layer."""
     graph = model.graph
     return penultimate_node(graph) if layer is None else result_node(graph, layer)
 
 
 class PipelineInput:
-    """Images in the input space of an estimator, and what the transformers before its network make of them.
+    """Images as an estimator takes them, and as its network gets them after the transformers.
 
     Parameters
     ----------
@@ -122,9 +122,9 @@ class PipelineInput:
     X : array-like of shape (n, ...), DataFrame or sparse array
         Images, as the estimator takes them.
     image_shape : tuple of int, default=None
-        Stored shape of one image of X; see :func:`stored_format`.
+        Stored shape of one image of X, as for :func:`stored_format`.
     data_format : {"channels_last", "channels_first"}, default=None
-        Layout of the images of X; see :func:`stored_format`.
+        Layout of the images of X, as for :func:`stored_format`.
 
     Attributes
     ----------
@@ -132,12 +132,12 @@ class PipelineInput:
     classifier : BaseConvNet
     model : Model
     network_input : ndarray of shape (n, ...)
-        What reaches the network.
+        The images after the transformers.
 
     Raises
     ------
     ValueError
-        If ``image_shape`` or ``data_format`` is invalid, or the classifier does not take what reaches it.
+        If ``image_shape`` or ``data_format`` is invalid, or the transformers return no input for the network.
     """
 
     def __init__(self, estimator, X, *, image_shape=None, data_format=None):
@@ -150,12 +150,12 @@ class PipelineInput:
 
     @classmethod
     def of_one(cls, estimator, X, *, image_shape=None, data_format=None) -> "PipelineInput":
-        """Return one image, or a batch of one, as the input of an estimator.
+        """Return a PipelineInput of one image, given alone or as a batch of one.
 
         Raises
         ------
         ValueError
-            If X holds several images, none, or is ragged, or ``image_shape`` or ``data_format`` is invalid.
+            If X holds no or several images or is ragged, or ``image_shape`` or ``data_format`` is invalid.
         """
         check_stored(image_shape, data_format)
         stored = {"image_shape": image_shape, "data_format": data_format}
@@ -164,7 +164,7 @@ class PipelineInput:
             layouts = [(prod(image_shape),), tuple(image_shape)]
         X = X if has_columns(X) else stack_images(X)
         shape = np.shape(X)
-        is_image = shape in layouts and len(shape) != 2  # a row of pixels is the same as a flat image
+        is_image = shape in layouts and len(shape) != 2  # an image of one row equals a flat image
         if len(shape) > 1 and shape[0] == 1 and not is_image:
             return cls(estimator, X, **stored)
         if has_columns(X) or issparse(X) or (shape not in layouts and shape[1:] in layouts):
@@ -172,8 +172,8 @@ class PipelineInput:
         return cls(estimator, np.asarray(X)[np.newaxis], **stored)
 
     @cached_property
-    def X(self):  # noqa: N802, the field's name for arrays
-        """The images as an array of shape (n, ...), in which values may be missing before transformers.
+    def X(self):  # noqa: N802, the usual name of the input
+        """The images as an array of shape (n, ...); before transformers, it may hold missing values.
 
         Raises
         ------
@@ -186,12 +186,12 @@ class PipelineInput:
 
     @cached_property
     def image_format(self) -> ImageFormat:
-        """How the images of X are stored.
+        """The format of the images of X.
 
         Raises
         ------
         ValueError
-            If X does not fit ``image_shape``, or nothing says where the channels of its rows are.
+            If X does not fit ``image_shape``, or its rows hold colour images without ``data_format``.
         """
         if not self.transformers and self._stored == (None, None):
             return self.model.format
@@ -203,7 +203,7 @@ class PipelineInput:
         return images.transpose(0, 2, 3, 1) if self.image_format.channels_first else images
 
     def forward(self, images: np.ndarray) -> np.ndarray:
-        """Return what reaches the network of other images in the layout of X."""
+        """Return other images in the layout of X after the transformers."""
         if has_columns(self._given):
             names = self._given.columns
             is_row = images[0].size == len(names)
@@ -212,7 +212,7 @@ class PipelineInput:
         return self._transform(images)
 
     def invert(self, network_input: np.ndarray) -> np.ndarray:
-        """Return the images in the layout of X that the transformers make these of.
+        """Invert the transformers: return images in the layout of X.
 
         Raises
         ------
@@ -220,26 +220,26 @@ class PipelineInput:
             If a transformer cannot be inverted; the message names it.
         """
         for name, transformer in reversed(self.transformers):
-            has_func = getattr(transformer, "func", None) is not None  # as a FunctionTransformer has
+            has_func = getattr(transformer, "func", None) is not None  # a FunctionTransformer
             has_no_inverse = has_func and getattr(transformer, "inverse_func", transformer) is None
             if has_no_inverse or not hasattr(transformer, "inverse_transform"):
                 shown = " ".join(repr(transformer).split())
                 raise ValueError(
-                    f"step {name!r}, {shown}, cannot be inverted, so there is no mean image before it: "
+                    f"step {name!r}, {shown}, cannot be inverted, so the mean image before it is unknown: "
                     "give baseline"
                 )
             network_input = np.asarray(transformer.inverse_transform(network_input))
         return network_input.reshape(len(network_input), *self.X.shape[1:])
 
     def _transform(self, X):
-        """Return what reaches the network of images as the estimator takes them."""
+        """Return images after the transformers, as input of the network."""
         for _, transformer in self.transformers:
             X = transformer.transform(X)
         return check_images(self.classifier, X, format=self.model.format)
 
 
 def check_stored(image_shape, data_format) -> None:
-    """Raise a ValueError unless shape and layout of stored images are valid; see :func:`stored_format`."""
+    """Raise a ValueError unless ``image_shape`` and ``data_format`` are valid or None."""
     check_image_shape(image_shape)
     if data_format is not None and not (
         isinstance(data_format, str) and data_format in ("channels_last", "channels_first")
@@ -250,30 +250,30 @@ def check_stored(image_shape, data_format) -> None:
 
 
 def has_columns(X) -> bool:
-    """Return whether X is a DataFrame, which transformers may look into by the names of its columns."""
+    """Return whether X is a DataFrame; transformers may select its columns by name."""
     return hasattr(X, "columns")
 
 
 def stored_format(shape: tuple[int, ...], format: ImageFormat, image_shape, data_format) -> ImageFormat:
-    """Return how images are stored before the transformers of a network.
+    """Return the format of images before the transformers of a network.
 
     Parameters
     ----------
     shape : tuple of int
         Shape of X.
     format : ImageFormat
-        That of the network.
+        Format of the network.
     image_shape : tuple of int or None
-        Stored shape of one image. None: that of X itself; rows have the shape of the images of the network
-        where these have as many values, and else that which ``fit`` takes them for.
+        Stored shape of one image. None: the shape of X without its first axis. Rows with as many values as an
+        image of the network have its shape; for other rows, the shape is guessed as in ``fit``.
     data_format : {"channels_last", "channels_first"} or None
-        None: of three axes, the last or the first has the channels, whichever alone has a length of 1, 3 or
-        as many as the images of the network have channels; else as the images of the network.
+        None: if only the first or only the last of three axes has a length of 1, 3 or the number of channels
+        of the network, it is the channel axis; else the layout is that of the network.
 
     Raises
     ------
     ValueError
-        If X does not fit ``image_shape``, or is made of rows of coloured images without ``data_format``.
+        If X does not fit ``image_shape``, or its rows hold colour images without ``data_format``.
 
     Examples
     --------
@@ -293,7 +293,7 @@ def stored_format(shape: tuple[int, ...], format: ImageFormat, image_shape, data
         format = replace(format, image_shape=image_shape)
     if data_format is None and len(stored) != 3 and format.image_shape[-1] > 1:
         raise ValueError(
-            "nothing says whether the channels of the rows of X come first or last before transformers: give "
+            "the channels of the rows of X may come first or last before the transformers: give "
             "data_format='channels_first' or data_format='channels_last'"
         )
     return format
