@@ -1,4 +1,4 @@
-"""Pictures of networks and of what they see, in the manner of scikit-learn's displays."""
+"""Displays of networks and their predictions, in the style of scikit-learn's displays."""
 
 from skcnn.inspection.curves import TrainingCurveDisplay
 from skcnn.inspection.embedding import EmbeddingDisplay

@@ -1,4 +1,4 @@
-"""Curves of losses and scores in the course of training."""
+"""A display of losses and scores over the course of training."""
 
 from typing import NamedTuple
 
@@ -14,18 +14,18 @@ X_AXES = {"epoch": "epoch", "step": "minibatch"}
 
 
 class Curve(NamedTuple):
-    """What an estimator recorded in training.
+    """The training record of an estimator.
 
     Attributes
     ----------
     steps : ndarray of shape (n_epochs,)
-        Minibatches since the start of training at the end of each epoch.
+        Number of minibatches until the end of each epoch.
     loss : ndarray of shape (n_epochs,)
     batch_losses : ndarray of shape (n_steps,)
     validation_score : ndarray of shape (n_epochs,), or None
-        nan for epochs without.
+        nan for epochs without validation.
     scoring : str
-        What the score is.
+        Name of the score.
     """
 
     steps: np.ndarray
@@ -36,7 +36,7 @@ class Curve(NamedTuple):
 
 
 def curve_of(estimator) -> Curve:
-    """Return the curve of a fitted ConvNetClassifier, Pipeline or search; see :func:`unwrap`."""
+    """Return the curve of a fitted ConvNetClassifier, Pipeline or search."""
     _, classifier = unwrap(estimator)
     records, scoring = classifier.history_, classifier.scoring
     scores = np.array([record.get("validation_score", np.nan) for record in records])
@@ -50,20 +50,20 @@ def curve_of(estimator) -> Curve:
 
 
 class TrainingCurveDisplay:
-    """Loss, and validation score if there is one, in the course of training.
+    """Loss and, if there is one, validation score over the course of training.
 
-    Make it with :meth:`from_estimator` or :meth:`from_search`.
+    Create it with :meth:`from_estimator` or :meth:`from_search`.
 
     Parameters
     ----------
     curves : dict of str to Curve
-        By the names of the legend.
+        By the names in the legend.
 
     Attributes
     ----------
     figure_ : matplotlib Figure
     axes_ : ndarray of Axes
-        One for losses and, if there are validation scores, one for these.
+        One for the losses and, if there are any, one for the validation scores.
     lines_ : dict of (str, str) to matplotlib Line2D
         By name and quantity: "loss", "validation_score" and, over steps, "batch_losses".
 
@@ -84,16 +84,16 @@ class TrainingCurveDisplay:
 
     @classmethod
     def from_estimator(cls, estimator, *, x="epoch", axes=None):
-        """Draw the curves of fitted estimators.
+        """Draw the curves of one or several fitted estimators.
 
         Parameters
         ----------
         estimator : estimator, or dict of str to estimator
-            Fitted: a ConvNetClassifier, a Pipeline that ends with one or a search over these, of which the
-            best is drawn; or several by their names.
+            Fitted: a ConvNetClassifier, a Pipeline that ends with one, or a search over such, which shows its
+            best estimator; or a dict of several, by the names in the legend.
         x : {"epoch", "step"}, default="epoch"
-            What to draw over. Steps show the loss of each minibatch, too, and the mean over an epoch in its
-            middle.
+            Unit of the horizontal axis. "step" also shows the loss of each minibatch, and draws the mean of
+            an epoch at its middle.
         axes : sequence of matplotlib Axes, default=None
             For the losses and, if there are any, the validation scores. None: in a new figure.
 
@@ -104,13 +104,13 @@ class TrainingCurveDisplay:
         Raises
         ------
         ImportError
-            Without matplotlib.
+            If matplotlib is not installed.
         NotFittedError
             If an estimator is not fitted.
         TypeError
-            If an estimator is another one, or ``axes`` are something else.
+            If an estimator or one of ``axes`` is of another kind.
         ValueError
-            If ``x`` is another value, the number of axes is not that of the quantities, or there is no
+            If ``x`` has another value, the number of axes does not match the quantities, or there is no
             estimator.
         """
         check_plot(cls, x, axes)
@@ -121,7 +121,7 @@ class TrainingCurveDisplay:
 
     @classmethod
     def from_search(cls, search, X, y, *, x="epoch", axes=None, **fit_params):
-        """Train every candidate of a search on samples, for searches keep none, and draw the curves.
+        """Train every candidate of a search again, as searches do not keep them, and draw the curves.
 
         Parameters
         ----------
@@ -130,9 +130,9 @@ class TrainingCurveDisplay:
         X : array-like of shape (n_samples, ...)
         y : array-like of shape (n_samples,)
         x, axes
-            As in :meth:`from_estimator`, where the errors are, too.
+            As in :meth:`from_estimator`, which also lists the errors.
         **fit_params : dict
-            For ``fit`` of each candidate, such as ``sample_weight``.
+            Passed to ``fit`` of each candidate, such as ``sample_weight``.
 
         Returns
         -------
@@ -150,7 +150,7 @@ class TrainingCurveDisplay:
         return cls.from_estimator(fitted, x=x, axes=axes)
 
     def plot(self, *, x="epoch", axes=None):
-        """Draw the curves; see :meth:`from_estimator`.
+        """Draw the curves, with parameters as in :meth:`from_estimator`.
 
         Parameters
         ----------
@@ -181,7 +181,7 @@ class TrainingCurveDisplay:
         return self
 
     def _labels(self):
-        """Return the labels of what there is to draw, by quantity."""
+        """Return the axis label of each quantity to draw."""
         kinds = {curve.scoring for curve in self.curves.values() if curve.validation_score is not None}
         if not kinds:
             return {"loss": "loss"}
@@ -189,7 +189,7 @@ class TrainingCurveDisplay:
         return {"loss": "loss", "validation_score": f"validation score{of_kind}"}
 
     def _new_axes(self, n_axes):
-        """Return axes of a new figure with a place for the legend, where one is needed."""
+        """Return axes of a new figure, with space for a legend if there are several curves."""
         plt = import_pyplot(type(self).__name__)
         width, height = 5 * n_axes, 3.5
         if len(self.curves) > 1:
@@ -214,21 +214,21 @@ class TrainingCurveDisplay:
         for axis, quantity in zip(self.axes_, quantities, strict=True):
             values = getattr(curve, quantity)
             if values is not None:
-                marker = "o" if len(values) == 1 else ""  # a line of one point cannot be seen
+                marker = "o" if len(values) == 1 else ""  # a line of one point is invisible
                 (self.lines_[name, quantity],) = axis.plot(
                     places[quantity], values, marker=marker, color=color, label=name
                 )
 
 
 def name_of(params: dict, estimator) -> str:
-    """Return what a candidate of a search is called, without the name of the last step of a Pipeline."""
+    """Return the name of a candidate of a search: its parameters, without the prefix of a Pipeline step."""
     prefix = f"{estimator.steps[-1][0]}__" if isinstance(estimator, Pipeline) else ""
     shown = {name.removeprefix(prefix): " ".join(str(value).split()) for name, value in params.items()}
     return ", ".join(f"{name}={value}" for name, value in shown.items())
 
 
 def check_plot(display: type, x, axes) -> None:
-    """Raise an ImportError without matplotlib, or what is wrong with what to draw over and where."""
+    """Raise an ImportError without matplotlib, a ValueError for ``x`` or a TypeError for ``axes``."""
     import_pyplot(display.__name__)
     if not isinstance(x, str) or x not in X_AXES:
         raise ValueError(f"x must be one of {list(X_AXES)}, got {x!r}")

@@ -1,4 +1,4 @@
-"""Pictures of samples in the space of a layer."""
+"""A display of samples in the feature space of a layer."""
 
 import numpy as np
 from sklearn.base import clone
@@ -8,19 +8,19 @@ from skcnn.inspection.plotting import as_labels, check_drawable, distinct_colors
 from skcnn.pipelines import layer_features
 
 LEGEND_ROWS = 20
-"""Labels in a column of the legend."""
+"""Largest number of labels in a column of the legend."""
 
 
 class EmbeddingDisplay:
-    """Samples as points in two dimensions, the projected features of a layer, in colours by their labels.
+    """Samples as points: the features of a layer, projected to two dimensions, coloured by label.
 
-    Make it with :meth:`from_estimator`.
+    Create it with :meth:`from_estimator`.
 
     Parameters
     ----------
     embedding : ndarray of shape (n_samples, 2)
     labels : ndarray of shape (n_samples,) or None
-        None: all in one colour.
+        None: all points have one colour.
 
     Attributes
     ----------
@@ -55,12 +55,12 @@ class EmbeddingDisplay:
         X : array-like of shape (n_samples, ...)
             Images, as the estimator takes them.
         y : array-like of shape (n_samples,), default=None
-            Labels, which choose the colours.
+            Labels, for the colours.
         layer : str, default=None
-            Name of the layer. None: the one before the output layer.
+            Name of the layer. None: the layer before the output layer.
         reducer : transformer, default=None
-            Makes two dimensions of the features by ``fit_transform`` of a clone, such as
-            ``sklearn.manifold.TSNE()``. None: the first two principal components.
+            Projects the features to two dimensions, such as ``sklearn.manifold.TSNE()``; ``fit_transform`` of
+            a clone is called. None: the first two principal components.
         ax : matplotlib Axes, default=None
             Where to draw. None: in a new figure.
 
@@ -71,15 +71,14 @@ class EmbeddingDisplay:
         Raises
         ------
         ImportError
-            Without matplotlib.
+            If matplotlib is not installed.
         NotFittedError
             If the estimator is not fitted.
         TypeError
-            If it is another one, or the reducer or ``ax`` is something else.
+            If the estimator, the reducer or ``ax`` is of another kind.
         ValueError
-            If the layer does not exist, y has another length or labels that are missing or of several types,
-            there are fewer than two images or features, or
-            the reducer does not give two dimensions.
+            If the layer does not exist, y has another length, missing labels or labels of several types,
+            there are fewer than two images or features, or the reducer does not give two dimensions.
         """
         import_pyplot(cls.__name__)
         check_drawable(ax, "Axes", "ax")
@@ -88,8 +87,8 @@ class EmbeddingDisplay:
         labels = None if y is None else as_labels(y, len(features))
         if min(features.shape) < 2:
             raise ValueError(
-                "X must hold two images and layer give two features at least, got features of shape "
-                f"{features.shape}"
+                "X must hold at least two images, and layer must give at least two features, got features of "
+                f"shape {features.shape}"
             )
         reducer = PCA(2, random_state=0) if reducer is None else clone(reducer)
         embedding = np.asarray(reducer.fit_transform(features))
@@ -98,7 +97,7 @@ class EmbeddingDisplay:
         return cls(embedding, labels).plot(ax=ax)
 
     def plot(self, *, ax=None):
-        """Draw the points; see :meth:`from_estimator`.
+        """Draw the points, with parameters as in :meth:`from_estimator`.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""Pictures of what each layer makes of an image."""
+"""A display of the outputs of each layer for an image."""
 
 import numpy as np
 
@@ -15,9 +15,9 @@ from skcnn.pipelines import PipelineInput
 
 
 class FeatureMapDisplay:
-    """An image, and the maps that the layers of a network make of it, a row each.
+    """An image, and the feature maps of each layer of a network in a row.
 
-    Make it with :meth:`from_estimator`.
+    Create it with :meth:`from_estimator`.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ class FeatureMapDisplay:
     ----------
     figure_ : matplotlib Figure
     axes_ : dict of str to ndarray of Axes
-        By the name of the layer; "input" is that of the image.
+        By the name of the layer; the key of the image is "input".
     images_ : dict of str to list of matplotlib AxesImage
 
     Examples
@@ -52,7 +52,7 @@ class FeatureMapDisplay:
     def from_estimator(
         cls, estimator, X, *, layers=None, n_maps=8, image_shape=None, data_format=None, fig=None
     ):
-        """Draw the maps of an image.
+        """Draw the feature maps of an image.
 
         Parameters
         ----------
@@ -61,15 +61,15 @@ class FeatureMapDisplay:
         X : array-like
             One image, or a batch of one image, as the estimator takes them.
         layers : str or sequence of str, default=None
-            Names of layers whose results are images. None: all.
+            Names of layers whose outputs are images. None: all such layers.
         n_maps : int, default=8
-            Largest number of maps of a layer to draw, the first ones.
+            Largest number of maps to draw for each layer.
         image_shape : tuple of int, default=None
-            Stored shape of one image of X; see :func:`saliency_maps`.
+            Stored shape of one image of X, as for :func:`saliency_maps`.
         data_format : {"channels_last", "channels_first"}, default=None
-            Layout of the images of X; see :func:`saliency_maps`.
+            Layout of the images of X, as for :func:`saliency_maps`.
         fig : matplotlib Figure, default=None
-            Where to draw. None: in a new one.
+            Where to draw. None: in a new figure.
 
         Returns
         -------
@@ -78,14 +78,15 @@ class FeatureMapDisplay:
         Raises
         ------
         ImportError
-            Without matplotlib.
+            If matplotlib is not installed.
         NotFittedError
             If the estimator is not fitted.
         TypeError
-            If it is another one, X is sparse, or ``fig`` is something else.
+            If the estimator or ``fig`` is of another kind, or X is sparse.
         ValueError
-            If X is not one image, ``layers`` are no names, a layer does not exist, it or all of them give
-            vectors, a result is not finite, or X does not fit ``image_shape`` or needs ``data_format``.
+            If X is not one image, ``layers`` are not names, a layer does not exist, the output of a layer (or
+            of all layers) is a vector or not finite, or X does not fit ``image_shape`` or needs
+            ``data_format``.
         """
         import_pyplot(cls.__name__)
         check_count(n_maps, "n_maps")
@@ -94,7 +95,7 @@ class FeatureMapDisplay:
         graph = pipeline_input.model.graph
         layers = image_layers(graph) if layers is None else as_names(layers, "layers")
         if not layers:
-            raise ValueError("the network has no layers whose results are images")
+            raise ValueError("the network has no layers whose outputs are images")
         indices = {name: image_node(graph, name, parameter="layers") for name in layers}
         maps = {
             name: pipeline_input.model.results(pipeline_input.network_input, index)[0]
@@ -103,7 +104,7 @@ class FeatureMapDisplay:
         return cls(pipeline_input.as_images(pipeline_input.X)[0], maps).plot(n_maps=n_maps, fig=fig)
 
     def plot(self, *, n_maps=8, fig=None):
-        """Draw the maps; see :meth:`from_estimator`.
+        """Draw the maps, with parameters as in :meth:`from_estimator`.
 
         Parameters
         ----------

@@ -9,16 +9,16 @@ from skcnn.pipelines import unwrap
 
 
 class FilterDisplay:
-    """The filters of a convolution before and after training, as images of one scale about zero.
+    """The filters of a convolution before and after training, as images with a common scale around zero.
 
-    Of three channels, a filter is drawn in colour; of any other number, as the mean over channels.
+    Filters of three channels are drawn in colour, all others as the mean over channels.
 
-    Make it with :meth:`from_estimator`.
+    Create it with :meth:`from_estimator`.
 
     Parameters
     ----------
     filters : dict of str to ndarray of shape (h, w, c, f)
-        By when they were there: "before training" and "after training", or one of these.
+        The keys are "before training" and "after training", or one of these.
 
     Attributes
     ----------
@@ -53,11 +53,11 @@ class FilterDisplay:
         layer : str, default=None
             Name of a convolution. None: the first one.
         initial : bool, default=True
-            Whether to draw the filters that training began with, too. Their random numbers are drawn again.
+            Whether to draw the initial filters, too. They are drawn again from the same random numbers.
         n_columns : int, default=None
-            Filters in a row. None: as near to a square as it gets.
+            Number of filters in a row. None: the grid is as square as possible.
         fig : matplotlib Figure, default=None
-            Where to draw. None: in a new one.
+            Where to draw. None: in a new figure.
 
         Returns
         -------
@@ -66,14 +66,14 @@ class FilterDisplay:
         Raises
         ------
         ImportError
-            Without matplotlib.
+            If matplotlib is not installed.
         NotFittedError
             If the estimator is not fitted.
         TypeError
-            If it is another one, or ``fig`` is something else.
+            If the estimator or ``fig`` is of another kind.
         ValueError
-            If there is no convolution of this name, ``initial`` is no bool, or the filters that training
-            began with depended on the training data, by ``init_scaling``.
+            If there is no convolution of this name, ``initial`` is not a bool, or the initial filters depend
+            on the training data, because of ``init_scaling``.
         """
         import_pyplot(cls.__name__)
         check_drawable(fig, "Figure", "fig")
@@ -87,7 +87,7 @@ class FilterDisplay:
         return cls(filters).plot(n_columns=n_columns, fig=fig)
 
     def plot(self, *, n_columns=None, fig=None):
-        """Draw the filters; see :meth:`from_estimator`.
+        """Draw the filters, with parameters as in :meth:`from_estimator`.
 
         Parameters
         ----------
@@ -119,7 +119,7 @@ class FilterDisplay:
 
 
 def find_convolution(classifier, layer: str | None):
-    """Return the node of a convolution of a network; of the first one for None."""
+    """Return the node of a convolution of a network; None is the first one."""
     nodes = {node.name: node for node in classifier.network_.nodes if isinstance(node.layer, Convolution)}
     if not nodes:
         raise ValueError("the network has no convolution")
@@ -129,20 +129,20 @@ def find_convolution(classifier, layer: str | None):
 
 
 def initial_network(classifier, node) -> Network:
-    """Return a network with the filters that a convolution began training with."""
+    """Return a network with the initial filters of a convolution."""
     network = classifier.network_
     if node.name not in network.trained:
         return network
     if classifier.init_scaling is not None:
         raise ValueError(
-            "initial=True cannot show filters that were scaled with the training data, by "
-            f"init_scaling={classifier.init_scaling!r}: set initial=False"
+            "initial=True cannot show the initial filters, because "
+            f"init_scaling={classifier.init_scaling!r} scaled them with the training data: set initial=False"
         )
     return init_network(network.nodes, dtype=network.dtype, seed=classifier.model_.seed)
 
 
 def filters_of(network: Network, node) -> np.ndarray:
-    """Return the filters of a convolution, shape (h, w, c, f); those of each channel have one channel."""
+    """Return the filters of a convolution, shape (h, w, c, f); depthwise filters have one channel."""
     weight = np.array(network.params[node.name]["weight"])
     if isinstance(node.layer, DepthwiseConv2D):
         return weight.reshape(*weight.shape[:2], 1, -1)

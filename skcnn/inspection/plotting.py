@@ -1,4 +1,4 @@
-"""What the displays share: matplotlib when it is needed, grids of axes, and arrays as pictures."""
+"""Functions that the displays share: import of matplotlib, grids of axes, and arrays as pictures."""
 
 import math
 from collections.abc import Sequence
@@ -36,7 +36,7 @@ def check_count(value, name: str) -> None:
 
 
 def check_drawable(what, kind: str, name: str, *, optional: bool = True) -> None:
-    """Raise a TypeError unless something is of a kind of matplotlib's, "Figure" or "Axes", or may be None."""
+    """Raise a TypeError unless an object is a matplotlib "Figure" or "Axes", or None if ``optional``."""
     import_pyplot("a picture")
     from matplotlib.axes import Axes
     from matplotlib.figure import FigureBase
@@ -46,7 +46,7 @@ def check_drawable(what, kind: str, name: str, *, optional: bool = True) -> None
 
 
 def is_sequence(value) -> bool:
-    """Whether a value is a list, a tuple, a vector or the like, and no text."""
+    """Whether a value is a list, a tuple, a vector or the like, but not a string."""
     is_list = isinstance(value, Sequence) or getattr(value, "ndim", 0) == 1
     return is_list and not isinstance(value, str)
 
@@ -57,11 +57,11 @@ def as_names(value, name: str) -> list[str]:
     Raises
     ------
     ValueError
-        If it is neither, or empty.
+        If the value is neither, or is empty.
     """
     names = [value] if isinstance(value, str) else value
     if not is_sequence(names) or len(names) == 0:
-        raise ValueError(f"{name} must be a name, or a sequence of at least one, got {value!r}")
+        raise ValueError(f"{name} must be a name, or a sequence of at least one name, got {value!r}")
     return list(names)
 
 
@@ -71,19 +71,19 @@ def as_labels(y, n_images: int) -> np.ndarray:
     Raises
     ------
     ValueError
-        If there is not one for each image, one is missing, or they are of several types.
+        If their number is not that of the images, a label is missing, or there are several types.
     """
     labels = np.asarray(y)
     if labels.shape != (n_images,):
         raise ValueError(f"y must have a label for each of {n_images} images, got shape {labels.shape}")
     kinds = kinds_of(labels)
     if len(kinds) > 1 or {"NoneType", "nan"} & set(kinds):
-        raise ValueError(f"y must hold labels of one type, none of them missing, got {' and '.join(kinds)}")
+        raise ValueError(f"y must hold labels of one type, without missing ones, got {' and '.join(kinds)}")
     return labels
 
 
 def kinds_of(labels: np.ndarray) -> list[str]:
-    """Return of which types labels are; all numbers are of one, but for what is not a number.
+    """Return the types of labels; all numbers count as one type, except nan.
 
     Examples
     --------
@@ -100,7 +100,7 @@ def kinds_of(labels: np.ndarray) -> list[str]:
 
 
 def distinct_colors(n_colors: int) -> list[tuple[float, ...]]:
-    """Return colours that are told apart as well as so many can be.
+    """Return colours that are as easy to tell apart as their number allows.
 
     Examples
     --------
@@ -115,7 +115,7 @@ def distinct_colors(n_colors: int) -> list[tuple[float, ...]]:
 
 
 def tick_integers(axis) -> None:
-    """Let an axis of Axes have ticks at integers only."""
+    """Set the ticks of an axis at integers only."""
     import_pyplot("a picture")
     from matplotlib.ticker import MaxNLocator
 
@@ -123,7 +123,7 @@ def tick_integers(axis) -> None:
 
 
 def grid_shape(n_axes: int, n_columns: int | None) -> tuple[int, int]:
-    """Return rows and columns for axes; without a number of columns, as near to a square as it gets.
+    """Return the number of rows and columns for axes; without ``n_columns``, as square as possible.
 
     Examples
     --------
@@ -137,7 +137,7 @@ def grid_shape(n_axes: int, n_columns: int | None) -> tuple[int, int]:
 
 
 def grid_of_axes(fig, n_axes: int, n_columns: int | None) -> np.ndarray:
-    """Return axes of a figure in rows and columns, without ticks, for images.
+    """Return a grid of axes of a figure for images, without ticks.
 
     Parameters
     ----------
@@ -157,13 +157,12 @@ def grid_of_axes(fig, n_axes: int, n_columns: int | None) -> np.ndarray:
 
 
 def as_picture(image: np.ndarray, smallest: float, largest: float) -> np.ndarray:
-    """Return an image as ``imshow`` takes it: grey, or red, green and blue, from 0 to 1.
+    """Return an image for ``imshow``: grey or RGB, from 0 to 1.
 
     Parameters
     ----------
     image : ndarray of shape (h, w, c)
-        Of three channels in colour; of any other number, the mean over channels in grey. Missing values count
-        as the largest.
+        Three channels are shown in colour, any other number as their mean in grey. Missing values become 1.
     smallest, largest : float
         Values that become 0 and 1.
 
@@ -192,7 +191,7 @@ def draw_image(axis, image: np.ndarray, limits: tuple[float, float], **options):
 
 
 def limits_of(images: np.ndarray) -> tuple[float, float]:
-    """Return the values to draw black and white: 0 and 255 of bytes, 0 and 1 of shares, else the range.
+    """Return the values for black and white: 0 and 255 for uint8, 0 and 1 if all lie between, else the range.
 
     Examples
     --------

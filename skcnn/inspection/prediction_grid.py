@@ -1,4 +1,4 @@
-"""Pictures of images with what is predicted of them."""
+"""A display of images with their predictions."""
 
 from collections.abc import Mapping
 
@@ -22,23 +22,22 @@ from skcnn.pipelines import PipelineInput
 class PredictionGridDisplay:
     """Images with their true and predicted labels, the most confident mistakes first.
 
-    After the mistakes come the other images, the least confident first. Titles of mistakes are red.
+    The other images follow, the least confident first. Titles of mistakes are red.
 
-    Make it with :meth:`from_estimator`.
+    Create it with :meth:`from_estimator`.
 
     Parameters
     ----------
     images : ndarray of shape (n, h, w, c)
-        In the order in which they are drawn.
+        In drawing order.
     y_true, y_pred : ndarray of shape (n,)
         Labels.
     confidences : ndarray of shape (n,)
-        Probabilities of the predicted labels; with a hinge loss, what their scores are above the second
-        largest.
+        Probabilities of the predicted labels; with a hinge loss, their scores minus the second largest.
     indices : ndarray of shape (n,)
-        Places of the images in X.
+        Indices of the images in X.
     class_names : dict, default=None
-        What to write for each label. None: the label.
+        Text for each label. None: the labels themselves.
 
     Attributes
     ----------
@@ -80,7 +79,7 @@ class PredictionGridDisplay:
         data_format=None,
         fig=None,
     ):
-        """Predict and draw.
+        """Predict the labels of images and draw them.
 
         Parameters
         ----------
@@ -93,15 +92,15 @@ class PredictionGridDisplay:
         n_images : int, default=25
             Largest number of images to draw.
         n_columns : int, default=None
-            Images in a row. None: as near to a square as it gets.
+            Number of images in a row. None: the grid is as square as possible.
         class_names : dict or sequence of str, default=None
-            What to write for each label; a sequence in the order of ``classes_``. None: the label.
+            Text for each label; a sequence is in the order of ``classes_``. None: the labels themselves.
         image_shape : tuple of int, default=None
-            Stored shape of one image of X; see :func:`saliency_maps`.
+            Stored shape of one image of X, as for :func:`saliency_maps`.
         data_format : {"channels_last", "channels_first"}, default=None
-            Layout of the images of X; see :func:`saliency_maps`.
+            Layout of the images of X, as for :func:`saliency_maps`.
         fig : matplotlib Figure, default=None
-            Where to draw. None: in a new one.
+            Where to draw. None: in a new figure.
 
         Returns
         -------
@@ -110,15 +109,15 @@ class PredictionGridDisplay:
         Raises
         ------
         ImportError
-            Without matplotlib.
+            If matplotlib is not installed.
         NotFittedError
             If the estimator is not fitted.
         TypeError
-            If it is another one, X is sparse, or ``fig`` is something else.
+            If the estimator or ``fig`` is of another kind, or X is sparse.
         ValueError
-            If X and y do not have the same length, labels are missing or not of the type of the classes,
-            ``n_images`` is not positive, ``class_names`` are not as many as the classes or for other labels,
-            or X does not fit ``image_shape`` or needs ``data_format``.
+            If X and y differ in length, labels are missing or not of the type of the classes, ``n_images`` is
+            not positive, ``class_names`` do not match the classes, or X does not fit ``image_shape`` or needs
+            ``data_format``.
         """
         import_pyplot(cls.__name__)
         check_count(n_images, "n_images")
@@ -137,7 +136,7 @@ class PredictionGridDisplay:
         return display.plot(n_columns=n_columns, fig=fig)
 
     def plot(self, *, n_columns=None, fig=None):
-        """Draw the images; see :meth:`from_estimator`.
+        """Draw the images, with parameters as in :meth:`from_estimator`.
 
         Parameters
         ----------
@@ -170,7 +169,7 @@ class PredictionGridDisplay:
 
 
 def names_by_label(class_names, classes: np.ndarray, y: np.ndarray) -> dict:
-    """Return what to write for labels, given as a dict, in the order of the classes, or not at all.
+    """Return a dict of the text for each label; ``class_names`` may be a dict, a sequence or None.
 
     Examples
     --------
@@ -193,7 +192,7 @@ def names_by_label(class_names, classes: np.ndarray, y: np.ndarray) -> dict:
 
 
 def confident_predictions(estimator):
-    """Return a function that gives the predicted classes, as numbers, and how sure the estimator is."""
+    """Return a function of X that returns the predicted classes, as codes, and the confidences."""
 
     def by_probability(X):
         probabilities = estimator.predict_proba(X)

@@ -1,4 +1,4 @@
-"""Which pixels a score depends on."""
+"""Saliency maps: which pixels a score depends on."""
 
 from numbers import Integral, Real
 
@@ -24,7 +24,7 @@ def gradient_times_input(pipeline_input, X, coefficients, options):
 
 
 def integrated_gradients(pipeline_input, X, coefficients, options):
-    """Return the mean gradient on the way from the baseline to the image, times the way, as X."""
+    """Return the mean gradient from the baseline to the image, times their difference, in the layout of X."""
     gradients = ScoreGradients(pipeline_input.model)
     start = baseline_images(pipeline_input, X, options["baseline"])
     way = X - start
@@ -48,7 +48,7 @@ def smooth_grad(pipeline_input, X, coefficients, options):
 
 
 def occlusion(pipeline_input, X, coefficients, options):
-    """Return the fall of the score with a patch covered, mean over all that cover a pixel, (n, h, w)."""
+    """Return how much the score falls when a pixel is covered, as mean over its patches, (n, h, w)."""
     height, width, _ = image_shape = pipeline_input.image_format.image_shape
     size, strides = patches(image_shape, options["patch_size"], options["strides"])
     cover = pipeline_input.as_images(baseline_images(pipeline_input, X, options["baseline"]))
@@ -66,7 +66,7 @@ def occlusion(pipeline_input, X, coefficients, options):
 
 
 def grad_cam(pipeline_input, X, coefficients, options):
-    """Return the maps of a layer, weighted by their mean gradients, where positive, (n, h, w)."""
+    """Return the positive part of the sum of a layer's maps, weighted by mean gradients, (n, h, w)."""
     layer = options["layer"]
     graph = pipeline_input.model.graph
     index = last_convolved_node(graph) if layer is None else image_node(graph, layer)
@@ -90,7 +90,7 @@ METHODS = {
 }
 
 PIXEL_METHODS = ("occlusion", "grad_cam")
-"""Methods whose maps have one value for a pixel, whatever the channels and the layout of X."""
+"""Methods whose maps have one value for each pixel, for any channels and layout of X."""
 
 
 @validate_params(
@@ -122,11 +122,11 @@ def saliency_maps(
     image_shape=None,
     data_format=None,
 ):
-    r"""Show which values of images the score of a class depends on.
+    r"""Compute how the score of a class depends on the values of images.
 
-    The score :math:`s` is that before softmax. Test-time augmentation is left out. In a pipeline with
-    transformers before the network, "occlusion" covers the images that the pipeline takes and runs them
-    forward through all steps. The other methods explain the network itself, by what reaches it:
+    The score :math:`s` is the one before softmax, without test-time augmentation. In a pipeline with
+    transformers before the network, "occlusion" covers the images that the pipeline takes and passes them
+    through all steps. The other methods need the network and its own input:
     ``saliency_maps(pipeline[-1], pipeline[:-1].transform(X))``.
 
     Parameters
@@ -138,52 +138,51 @@ def saliency_maps(
     method : str, default="gradient"
         One of the table below.
     target : label or array-like of shape (n_samples,), default=None
-        Class whose score is explained, for all or each of the images. None: the predicted one.
+        Class whose score is explained, one for all images or one for each. None: the predicted class.
     layer : str, default=None
-        Layer that "grad_cam" looks at, one whose results are images and that all after it read through.
-        None: the last one that convolves to more than one pixel, with the normalization, the activation or
-        the sum after it; of one on a branch, what joins the branches.
+        Layer for "grad_cam". Its outputs must be images, and all paths to the scores must pass through it.
+        None: the last convolution with an output of more than one pixel, including the normalization,
+        activation or sum after it; for a convolution on a branch, the layer that joins the branches.
     baseline : float or array-like in the layout of an image of X, default=None
-        Image where "integrated_gradients" starts, and which "occlusion" covers with. None: the mean of the
-        training images that ``input_scaling`` subtracts, else zero, as the network gets it, which
-        transformers must be able to invert. Before transformers, for images of integers it is rounded.
+        Image from which "integrated_gradients" starts, and with which "occlusion" covers. None: the mean
+        image that ``input_scaling`` subtracts, or zero without scaling; transformers must be able to invert
+        it. If the images before transformers are integers, the baseline is rounded.
     n_steps : int, default=50
-        Gradients that "integrated_gradients" takes the mean of.
+        Number of gradients that "integrated_gradients" averages.
     n_samples : int, default=25
-        Noisy images of "smooth_grad".
+        Number of noisy images for "smooth_grad".
     noise : float, default=0.15
-        Deviation of their noise, as a share of the range of values of the image.
+        Standard deviation of their noise, as a share of the range of values of the image.
     patch_size : int or pair of int, default=None
-        Height and width that "occlusion" covers. None: a quarter of the longer side.
+        Height and width of the patch that "occlusion" covers. None: a quarter of the longer side.
     strides : int or pair of int, default=None
-        Pixels from one patch to the next, at most their size. None: half of it.
+        Pixels from one patch to the next, at most the patch size. None: half of it.
     random_state : int, RandomState instance or None, default=None
         Seed of the noise.
     image_shape : tuple of int, default=None
-        Stored shape of one image of X, as the parameter of ConvNetClassifier, before transformers; without
-        these the network knows it. None: that of X itself; rows have the shape of the images of the network
-        where these have as many values, and else that which ``fit`` takes them for.
+        Stored shape of one image of X before transformers, as for ConvNetClassifier; not needed without
+        transformers. None: the shape of X without its first axis. Rows with as many values as an image of the
+        network have its shape; for other rows, the shape is guessed as in ``fit``.
     data_format : {"channels_last", "channels_first"}, default=None
-        Layout of the images of X before transformers; without these the network knows it. None: of stored
-        images of three axes, the one with 1, 3 or as many channels as the images of the network. Rows of
-        coloured images need it; grey images do not.
+        Layout of the images of X before transformers; not needed without transformers. None: in images of
+        three axes, an axis of length 1, 3 or the network's number of channels shows the layout. Rows of
+        colour images need this parameter; grey images do not.
 
     Returns
     -------
     maps : ndarray of the shape of X, or of shape (n_samples, h, w) for "occlusion" and "grad_cam"
-        Of the dtype that the network computes in.
+        In the compute dtype of the network.
 
     Raises
     ------
     NotFittedError
         If the estimator is not fitted.
     TypeError
-        If the estimator is another one, or X is sparse.
+        If the estimator is of another kind, or X is sparse.
     ValueError
-        If there are transformers and the method is not "occlusion", a transformer cannot be inverted, which
-        the message names, and there is no ``baseline``, a label or layer does not exist, a parameter is
-        invalid, a score is not finite, or "occlusion" does not know the pixels of X: then give
-        ``image_shape`` or ``data_format``.
+        If there are transformers and the method is not "occlusion". If there is no ``baseline`` and a
+        transformer cannot be inverted; the message names it. If a label or layer does not exist, a parameter
+        is invalid, or a score is not finite. If "occlusion" needs ``image_shape`` or ``data_format``.
 
     Notes
     -----
@@ -191,7 +190,7 @@ def saliency_maps(
     "gradient"             :math:`\nabla s(x)`, Simonyan et al. (2014)
     "gradient_times_input" :math:`x \odot \nabla s(x)`, Shrikumar et al. (2016)
     "integrated_gradients" :math:`(x - b) \odot \int_0^1 \nabla s(b + t (x - b)) \, dt` by the midpoint
-                           rule, Sundararajan et al. (2017); the map adds up to about :math:`s(x) - s(b)`
+                           rule, Sundararajan et al. (2017); the map sums to about :math:`s(x) - s(b)`
     "smooth_grad"          mean of :math:`\nabla s(x + \epsilon)`, Smilkov et al. (2017)
     "occlusion"            :math:`s(x) - s(x')` with a patch of :math:`x'` covered, Zeiler and Fergus (2014)
     "grad_cam"             :math:`\max(0, \sum_k A_k \, \overline{\partial s / \partial A_k})` of the maps
@@ -223,7 +222,7 @@ def saliency_maps(
     pipeline_input = PipelineInput(estimator, X, image_shape=image_shape, data_format=data_format)
     if pipeline_input.transformers and method != "occlusion":
         raise ValueError(
-            f"method={method!r} explains what reaches the network after the transformers "
+            f"method={method!r} cannot explain images before the transformers "
             f"{[name for name, _ in pipeline_input.transformers]}: call saliency_maps(pipeline[-1], "
             "pipeline[:-1].transform(X)), where pipeline is the best_estimator_ of a search, or use "
             "method='occlusion'"
@@ -231,7 +230,7 @@ def saliency_maps(
     check_options(pipeline_input, layer, baseline, patch_size, strides)
     target = estimator.predict(X) if target is None else target
     coefficients = np.eye(pipeline_input.model.network.n_outputs)[target_codes(pipeline_input, target)]
-    pipeline_input.model.scores(pipeline_input.network_input)  # raises a ValueError if one is not finite
+    pipeline_input.model.scores(pipeline_input.network_input)  # raises a ValueError unless all are finite
     options = {
         "layer": layer,
         "baseline": baseline,
@@ -243,7 +242,7 @@ def saliency_maps(
         "random_state": random_state,
     }
     images = pipeline_input.X
-    if not pipeline_input.transformers and images.dtype.kind != "f":  # transformers may look at the dtype
+    if not pipeline_input.transformers and images.dtype.kind != "f":  # transformers may depend on the dtype
         images = images.astype(np.float64)
     return METHODS[method](pipeline_input, images, coefficients, options).astype(
         pipeline_input.model.network.dtype
@@ -251,12 +250,12 @@ def saliency_maps(
 
 
 def target_codes(pipeline_input: PipelineInput, target) -> np.ndarray:
-    """Return the column of the score to explain of each image."""
+    """Return the index of the score to explain for each image."""
     labels = np.asarray(target)
     n_images = len(pipeline_input.network_input)
     if labels.ndim and labels.shape != (n_images,):
         raise ValueError(
-            f"target must be a label or one for each of {n_images} images, got an array of shape "
+            f"target must be a label, or one for each of {n_images} images, got an array of shape "
             f"{labels.shape}"
         )
     classes = pipeline_input.model.classes.tolist()
@@ -268,7 +267,7 @@ def target_codes(pipeline_input: PipelineInput, target) -> np.ndarray:
 
 
 def check_options(pipeline_input: PipelineInput, layer, baseline, patch_size, strides) -> None:
-    """Raise a ValueError unless options are valid, those of other methods, too; None is valid for all."""
+    """Raise a ValueError unless all options are valid, for any method; None is always valid."""
     if layer is not None:
         image_node(pipeline_input.model.graph, layer)
     if patch_size is not None:
@@ -291,15 +290,13 @@ def check_baseline(pipeline_input: PipelineInput, baseline) -> None:
     fits = values.ndim <= X.ndim and all(size in (1, length) for size, length in sizes)
     if values.dtype.kind not in "buif" or not fits:
         raise ValueError(f"{expected}, got {kind_of(values)}")
-    may_miss = (
-        pipeline_input.transformers and X.dtype.kind == "f"
-    )  # a transformer may fill in what is missing
+    may_miss = pipeline_input.transformers and X.dtype.kind == "f"  # a transformer may impute missing values
     if np.isinf(values).any() or (np.isnan(values).any() and not may_miss):
         raise ValueError(f"baseline must be finite where X is of dtype {X.dtype}, got {baseline!r}")
 
 
 def baseline_images(pipeline_input: PipelineInput, X: np.ndarray, baseline) -> np.ndarray:
-    """Return the baseline in the layout and dtype of X, one for each image; for integers it is rounded."""
+    """Return the baseline for each image, in the layout and dtype of X, rounded for integers."""
     if baseline is None:
         baseline = pipeline_input.invert(mean_image(pipeline_input))
     images = np.broadcast_to(np.asarray(baseline, np.float64), X.shape)
@@ -310,7 +307,7 @@ def baseline_images(pipeline_input: PipelineInput, X: np.ndarray, baseline) -> n
 
 
 def mean_image(pipeline_input: PipelineInput) -> np.ndarray:
-    """Return a batch of one, what the network takes for a mean image, or zero without scaling."""
+    """Return the mean image of the scaling of the network, or zero without scaling, as a batch of one."""
     format = pipeline_input.model.format
     image = np.zeros(format.image_shape)
     if format.mean is not None:
@@ -321,7 +318,7 @@ def mean_image(pipeline_input: PipelineInput) -> np.ndarray:
 
 
 def patches(image_shape, patch_size, strides) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Return height and width of patches, within those of the image, and the pixels between two.
+    """Return height and width of patches, at most those of the image, and the strides.
 
     Examples
     --------
@@ -342,7 +339,7 @@ def patches(image_shape, patch_size, strides) -> tuple[tuple[int, int], tuple[in
 
 
 def patch_starts(length: int, size: int, stride: int) -> list[int]:
-    """Return where patches start that cover a side to its end.
+    """Return the starts of patches along an axis; the last patch reaches the end.
 
     Examples
     --------
@@ -354,7 +351,7 @@ def patch_starts(length: int, size: int, stride: int) -> list[int]:
 
 
 def interpolation(small: int, large: int) -> np.ndarray:
-    """Return the matrix of linear interpolation from one length to another, centers of pixels in place.
+    """Return the matrix of linear interpolation from one length to another, between centers of pixels.
 
     Examples
     --------

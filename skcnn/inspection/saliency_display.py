@@ -1,4 +1,4 @@
-"""Pictures of which pixels a score depends on."""
+"""A display of the pixels that a score depends on."""
 
 import numpy as np
 
@@ -16,27 +16,27 @@ from skcnn.pipelines import PipelineInput
 
 
 class SaliencyDisplay:
-    """Images in a row, and under each the maps of one or several methods.
+    """Images in a row, and below each image its maps by one or several methods.
 
-    Maps of both signs are red where the score rises with a pixel and blue where it falls; those of "grad_cam"
-    glow over the image in grey. Each map has a scale of its own.
+    Signed maps are red where the score rises with a pixel and blue where it falls; maps of "grad_cam" are
+    drawn over the grey image. Each map has a scale of its own.
 
-    Make it with :meth:`from_estimator`.
+    Create it with :meth:`from_estimator`.
 
     Parameters
     ----------
     images : ndarray of shape (n, h, w, c)
     maps : dict of str to ndarray of shape (n, h, w)
-        By method, added up over channels.
+        By method, summed over channels.
     targets : ndarray of shape (n,)
-        Class that is explained, the title of each image.
+        The class whose score is explained, used as title of each image.
 
     Attributes
     ----------
     figure_ : matplotlib Figure
     axes_ : ndarray of Axes of shape (1 + n_methods, n)
     images_ : dict of str to list of matplotlib AxesImage
-        By method; "input" are the images.
+        By method; the key of the images is "input".
 
     Examples
     --------
@@ -77,17 +77,17 @@ class SaliencyDisplay:
         X : array-like of shape (n_samples, ...)
             Images, as the estimator takes them.
         method : str or sequence of str, default="gradient"
-            See :func:`saliency_maps`; "all" are all of them. Through transformers, "occlusion" alone works.
+            One or more methods of :func:`saliency_maps`, or "all". With transformers, only "occlusion" works.
         target : label or array-like of shape (n_samples,), default=None
-            Class whose score is explained. None: the predicted one.
+            Class whose score is explained. None: the predicted class.
         image_shape : tuple of int, default=None
-            Stored shape of one image of X; see :func:`saliency_maps`.
+            Stored shape of one image of X, as for :func:`saliency_maps`.
         data_format : {"channels_last", "channels_first"}, default=None
-            Layout of the images of X; see :func:`saliency_maps`.
+            Layout of the images of X, as for :func:`saliency_maps`.
         fig : matplotlib Figure, default=None
-            Where to draw. None: in a new one.
+            Where to draw. None: in a new figure.
         **options
-            Of :func:`saliency_maps`, which lists the errors, too.
+            Further parameters of :func:`saliency_maps`, which also lists further errors.
 
         Returns
         -------
@@ -96,11 +96,11 @@ class SaliencyDisplay:
         Raises
         ------
         ImportError
-            Without matplotlib.
+            If matplotlib is not installed.
         TypeError
-            If ``fig`` is something else.
+            If ``fig`` is of another kind.
         ValueError
-            If ``method`` is no name, or X does not fit ``image_shape`` or needs ``data_format``.
+            If ``method`` is not a name, or X does not fit ``image_shape`` or needs ``data_format``.
         """
         import_pyplot(cls.__name__)
         check_drawable(fig, "Figure", "fig")
@@ -116,7 +116,7 @@ class SaliencyDisplay:
         return cls(pipeline_input.as_images(pipeline_input.X), maps, targets).plot(fig=fig)
 
     def plot(self, *, fig=None):
-        """Draw images and maps; see :meth:`from_estimator`.
+        """Draw images and maps, with parameters as in :meth:`from_estimator`.
 
         Parameters
         ----------
@@ -152,13 +152,13 @@ class SaliencyDisplay:
 
 
 def draw_signed(axis, values: np.ndarray):
-    """Draw a map of both signs with zero in the middle of the colours, and return the artist."""
+    """Draw a signed map with zero in the middle of the colour scale, and return the artist."""
     largest = float(np.abs(values).max()) or 1.0
     return axis.imshow(values, cmap="RdBu_r", vmin=-largest, vmax=largest)
 
 
 def draw_heat(axis, values: np.ndarray, picture: np.ndarray):
-    """Draw a map over a grey picture, the more opaque the larger its values, and return the artist."""
+    """Draw a map over a grey picture, more opaque for larger values, and return the artist."""
     axis.imshow(picture, cmap="gray", vmin=0, vmax=1)
     largest = float(values.max()) or 1.0
     return axis.imshow(values, cmap="inferno", vmin=0, vmax=largest, alpha=0.75 * values / largest)
