@@ -70,9 +70,9 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         fewer blocks; no pooling gives two. Signals (images of one row or column) get one block more:
         (64, 64, 128), (64, 64, 128, 128) and so on.
     kernel_size : int or pair of int, default=3
-        Height and width of the filters, in pixels. Convolutions pad the images and so keep their size. Where
-        a filter is so large that some of its weights would only meet padding, it is made smaller: along an
-        axis of one pixel, it has one pixel.
+        Height and width of the filters, in pixels. Convolutions pad the images and so keep their size.
+        Filters so large that some weights would only meet padding are made smaller: along an axis of one
+        pixel, they have one pixel.
     pool_size : int or pair of int, default=2
         Height and width of the pooling windows, in pixels. An axis smaller than the window is not pooled.
     pooling : {"max", "average"} or None, default="max"
@@ -94,8 +94,8 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         rows of s * s features then count as square grey images, never as colour images; rows of any other
         number f of features count as signals of shape ``(1, f, 1)``, with a warning from 64 features on.
     data_format : {"channels_last", "channels_first"}, default="channels_last"
-        Where the channels of a stored image are. ``fit`` warns if ``image_shape`` is not given and X looks
-        like the other format.
+        Where the channels of a stored image are. ``fit`` warns if ``image_shape`` is not given and X seems to
+        have the other layout.
     input_scaling : {"standardize"}, (mean, deviation) or None, default="standardize"
         "standardize": subtract the mean of each channel of the training data and divide by its standard
         deviation; this is done in float64 if the dtype of X has more digits than ``dtype``. A pair of
@@ -136,8 +136,8 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
     label_smoothing : float, default=0.0
         Share s of each target that is spread evenly over all K classes, in [0, 1). The loss of a sample is
         then the mean of the losses of the classes, weighted by their shares. The probabilities become
-        underconfident: that of a certain class tends to 1 - s + s / K. The hinge losses ignore this
-        parameter, because their targets are margins.
+        underconfident: for a class beyond doubt, the probability tends to 1 - s + s / K. The hinge losses
+        ignore this parameter, because their targets are margins.
     class_weight : dict, "balanced" or None, default=None
         Factors of the loss by class. "balanced": inversely proportional to the total weight of each class.
     solver : {"adamw", "adam", "nadam", "rmsprop", "adagrad", "sgd", "lbfgs"}, default="adamw"
@@ -163,9 +163,9 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         Initial learning rate; with "one_cycle", the largest. The default suits "adamw" with averaged weights,
         which tolerates large steps; without averaging, 1e-3 is usual.
     learning_rate_factors : mapping of str to float or None, default=None
-        Factors of the learning rate, by the names of layers or by their beginnings; the longest matching key
-        counts. 0 freezes a layer: its weights stay, its batch normalization uses running statistics, and it
-        needs no backward pass unless a layer before it is trainable.
+        Factors of the learning rate by layer. A key is the name of a layer or the beginning of names; the
+        longest matching key counts. 0 freezes a layer: its weights stay, its batch normalization uses running
+        statistics, and it needs no backward pass unless a layer before it is trainable.
     warmup : float, default=0.0
         Number of epochs over which the learning rate first rises to the initial one.
     step_size : int, default=10
@@ -185,8 +185,8 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
     averaging : {"ema", "swa"} or None, default="ema"
         Average of the weights, used for prediction. "ema": exponential moving average over steps. "swa":
         plain average of the weights at the end of each of the last epochs; ``partial_fit`` refuses it. The
-        average gets running statistics of batch normalization of its own, from a pass over the training
-        data; each validation takes about 10,000 samples for them, and fewer if ``max_time`` is short.
+        running statistics of batch normalization are computed anew for the average, by a pass over the
+        training data or, before a validation, over about 10,000 samples, and fewer if ``max_time`` is short.
         ``partial_fit`` updates them from call to call.
     averaging_decay : float, default=0.999
         Share of the average that a step of "ema" keeps, in [0, 1); the first steps keep less.
@@ -207,8 +207,8 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         data are those given to ``fit``, or are split off from the training data.
     validation_fraction : float, default=0.1
         Share of the training data to split off, in (0, 1), stratified by class; each class of at least two
-        samples is in both parts. If there are too few samples for a split, training goes without early
-        stopping, with a warning.
+        samples is in both parts. If there are too few samples for a split, ``fit`` warns and trains without
+        early stopping.
     scoring : str, callable or None, default=None
         Validation score. None: the negative loss, weighted by sample and class weights; else the name of a
         scorer such as "accuracy", or a callable ``scorer(estimator, X, y)``. Scorers of scikit-learn, also
@@ -218,10 +218,9 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
     max_time : float or None, default=None
         Time limit of a call of ``fit`` or ``partial_fit``, in seconds. Training ends with the current
         minibatch, early enough for a validation and for the running statistics of the average: from about
-        1,000 samples, or as many as the time allows. The limit cuts short none of these: what comes before
-        training (``input_scaling``, initialization from the data), one minibatch, one iteration of "lbfgs",
-        one validation, and two minibatches of running statistics. Results then depend on the speed of the
-        machine.
+        1,000 samples, or as many as the time allows. A call always completes the work before training
+        (``input_scaling``, initialization from the data), a minibatch, an iteration of "lbfgs", a validation,
+        and two minibatches of running statistics. Results then depend on the speed of the machine.
     warm_start : bool, default=False
         Whether ``fit`` continues with the network, optimizer and random draws of the last call.
     random_state : int, RandomState instance or None, default=None
@@ -250,11 +249,12 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
     network_ : Network
         The layers with their weights: ``network_.params["conv1"]["weight"]``.
     n_params_ : int
-        Number of trainable weights.
+        Number of weights, including frozen ones, without running statistics.
     loss_ : float
         Loss of the last epoch, penalty included (not with "adamw"); nan if no epoch was completed.
     best_loss_ : float or None
-        Smallest loss of an epoch since the loss last changed; None if the last call had early stopping.
+        Smallest loss of an epoch since the parameters of the loss last changed; None if the last call had
+        early stopping.
     loss_curve_ : list of float
         Loss of each epoch.
     batch_losses_ : list of float
@@ -295,8 +295,8 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
     stopping, it has the best weights so far. Training ends if a callback returns True at the end of an epoch.
     An error in a callback leaves the estimator unchanged.
 
-    ``sample_weight`` equals repetition: exactly if an epoch is one minibatch and ``max_iter`` is the same,
-    otherwise in expectation. Samples of weight zero are dropped first.
+    ``sample_weight`` has the same effect as repeated samples: exactly if an epoch is one minibatch and
+    ``max_iter`` is the same, otherwise in expectation. Samples of weight zero are dropped first.
 
     References
     ----------
@@ -574,7 +574,7 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
 
     @available_if(gives_probabilities)
     def predict_log_proba(self, X):
-        """Predict logarithms of class probabilities, finite where probabilities underflow.
+        """Predict logarithms of class probabilities, which stay finite if the probabilities underflow.
 
         Not available with a hinge loss.
 

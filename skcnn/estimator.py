@@ -395,7 +395,7 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
         return self._scale_format(samples, format, mean_weight)
 
     def _take_over_weights(self, model):
-        """Give a model the weights of ``init``, and return a report of which were taken."""
+        """Give a model the weights of ``init``, and return the report for ``init_report_``."""
         if not isinstance(self.init, FrozenEstimator):
             return take_over(model.network, self.init)
         known = self.init.estimator.model_

@@ -31,7 +31,7 @@ class UnwatchedFit:
         """Do nothing."""
 
     def end_epoch(self, goes_on: bool, copy_result: Callable) -> bool:
-        """Return whether training goes on, as it would without callbacks."""
+        """Return ``goes_on`` unchanged."""
         return goes_on
 
     def end_epochs(self) -> None:

@@ -120,7 +120,7 @@ class Fit:
     outcome : Outcome or None
         None until training has ended.
     divergence : str or None
-        If training diverged, what happened.
+        Why training diverged, None if it did not.
     result : Result or None
         None until training has ended.
     """

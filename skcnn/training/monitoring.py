@@ -1,4 +1,4 @@
-"""What happens after each epoch: validation, records, and whether training goes on."""
+"""What happens after each epoch: validation, records, and whether training continues."""
 
 import copy
 import math
@@ -188,9 +188,8 @@ class History:
             t=n_samples_seen,
         )
         if scores:
-            best = (
-                max(scores) if monitor.best_score is None else monitor.best_score
-            )  # may belong to the weights of an earlier call
+            # the best score may belong to the weights of an earlier call
+            best = max(scores) if monitor.best_score is None else monitor.best_score
             return replace(
                 extended,
                 validation_scores=[*(self.validation_scores or []), *scores],
