@@ -43,8 +43,10 @@ def register(cls: type, pack: Callable[[Any], dict] | None = None, unpack=None) 
     """
     if pack is not None or cls.__module__.partition(".")[0] == __package__:
         entry = Entry(cls, pack or pack_estimator, unpack or _unpacker_of(cls))
-        if REGISTRY.setdefault(cls.__name__, entry).cls is not cls:
-            raise ValueError(f"two classes have the name {cls.__name__}")
+        known = REGISTRY.get(cls.__name__, entry).cls
+        if known.__module__ != cls.__module__:
+            raise ValueError(f"{cls.__module__} and {known.__module__} both define {cls.__name__}")
+        REGISTRY[cls.__name__] = entry  # replaces the class of a module that is reloaded
     return cls
 
 

@@ -1,5 +1,6 @@
 """Tests of values in files: what JSON and arrays say comes back exactly, and nothing else is made."""
 
+import importlib
 import json
 import math
 from decimal import Decimal
@@ -10,7 +11,7 @@ import pytest
 
 import skcnn
 from skcnn import Conv2D, Dense, RandomShift, ReLU, Residual
-from skcnn.encoding import REGISTRY, Decoder, Encoder
+from skcnn.encoding import REGISTRY, Decoder, Encoder, register
 from skcnn.layers.base import Layer
 from skcnn.tensor_file import FileError
 
@@ -173,3 +174,14 @@ def test_layers_of_the_package_say_their_shapes():
         and entry.cls.param_shapes is Layer.param_shapes
     ]
     assert silent == []
+
+
+def test_a_module_can_be_reloaded_but_names_are_unique():
+    module = importlib.import_module("skcnn.layers.rescale")
+    original = module.Rescale
+    try:
+        assert REGISTRY["Rescale"].cls is importlib.reload(module).Rescale is not original
+    finally:
+        module.Rescale = register(original)
+    with pytest.raises(ValueError, match="Rescale"):
+        register(type("Rescale", (), {"__module__": "skcnn.other"}))
