@@ -180,7 +180,7 @@ def test_a_module_can_be_reloaded_but_names_are_unique():
     module = importlib.import_module("skcnn.layers.rescale")
     original = module.Rescale
     try:
-        assert REGISTRY["Rescale"].cls is importlib.reload(module).Rescale is not original
+        assert importlib.reload(module).Rescale is REGISTRY["Rescale"].cls is not original
     finally:
         module.Rescale = register(original)
     with pytest.raises(ValueError, match="Rescale"):
