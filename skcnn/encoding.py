@@ -1,8 +1,9 @@
 """Converts objects of this package to JSON and arrays and back, with a registry of classes."""
 
 import math
-from collections.abc import Callable, Mapping
-from inspect import signature
+import re
+from collections.abc import Callable, Mapping, Set
+from inspect import getattr_static, signature
 from types import UnionType
 from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
 
@@ -10,6 +11,7 @@ import numpy as np
 from sklearn import config_context
 from sklearn.base import BaseEstimator
 
+from skcnn.fitted_attributes import ReadFrom
 from skcnn.tensor_file import NAMES_OF_DTYPES, FileError
 
 
@@ -60,15 +62,22 @@ def pack_estimator(estimator: BaseEstimator) -> dict:
 
 
 def _unpacker_of(cls: type) -> Callable[[dict], Any]:
-    """Return a function that calls a class with the hyperparameters and sets all other attributes."""
+    """Return a function that calls a class with the hyperparameters and sets all other attributes.
+
+    Layers and augmentations of this package have no others, and no attribute hides what its class defines.
+    """
+    is_ours = cls.__module__.partition(".")[0] == __package__
 
     def unpack(plain: dict):
         names = signature(cls).parameters
         made = cls(**{name: value for name, value in plain.items() if name in names})
         others = {name: value for name, value in plain.items() if name not in names}
         requests = others.pop(ROUTING, {})
-        if any(name.startswith("__") for name in others):
-            raise ValueError(f"a {cls.__name__} has the attributes {[*others]}")
+        for name in others:
+            defined = getattr_static(cls, name, None)
+            hides = defined is not None and not isinstance(defined, ReadFrom)
+            if name.startswith("__") or hides or (is_ours and not hasattr(cls, "fit")):
+                raise ValueError(f"{name!r} is no attribute of a {cls.__name__}")
         vars(made).update(others)
         with config_context(enable_metadata_routing=True):
             for method, of_method in requests.items():
@@ -113,6 +122,13 @@ def is_number(value, kinds) -> bool:
     return isinstance(value, kinds) and not isinstance(value, bool)
 
 
+def plain_dtype(text: str) -> np.dtype:
+    """Return the dtype of a str such as "<f8"; raise a ValueError for text that means no plain dtype."""
+    if not re.fullmatch(r"[<>|=][biufUSMm]\d{1,9}(\[\d{0,9}\w{1,2}\])?", text):
+        raise ValueError(f"{text!r} is no dtype that a file can hold")
+    return np.dtype(text)
+
+
 def is_plain(dtype: np.dtype) -> bool:
     """Whether JSON can hold the values of a dtype."""
     return dtype.kind in "bU" or dtype.newbyteorder("<") in NAMES_OF_DTYPES
@@ -131,6 +147,11 @@ def raw_dtype(dtype: np.dtype) -> np.dtype | None:
 class Encoder:
     """Turns values into JSON, which refers to arrays by name.
 
+    Parameters
+    ----------
+    left_out : set of str, default=()
+        Attributes of objects that are left out.
+
     Attributes
     ----------
     tensors : dict of str to ndarray
@@ -147,8 +168,10 @@ class Encoder:
     (1, np.float32(0.1))
     """
 
-    def __init__(self):
+    def __init__(self, left_out: Set[str] = frozenset()):
         self.tensors: dict[str, np.ndarray] = {}
+        self._left_out = left_out
+        self._custom: dict[str, type] = {}
 
     def encode(self, value, path: str):
         """Return a value as JSON.
@@ -175,13 +198,13 @@ class Encoder:
             return self._encode_all(value, path)
         if kind is tuple:
             return {"tuple": self._encode_all(value, path)}
-        if kind is dict:
+        if isinstance(value, Mapping):
             if all(type(key) is str for key in value):
                 return {"dict": self._encode_entries(value, path)}
             return {"items": [self._encode_all(pair, f"{path}/{pair[0]}") for pair in value.items()]}
         if isinstance(value, np.generic) and is_plain(value.dtype):
             return {"scalar": value.dtype.str, "value": self.encode(value.item(), path)}
-        if kind is np.ndarray:
+        if isinstance(value, np.ndarray):
             return self._encode_array(value, path)
         return self._encode_object(value, path)
 
@@ -199,6 +222,8 @@ class Encoder:
         raw = raw_dtype(array.dtype)
         if raw is None:
             raise TypeError(f"{path} has the dtype {array.dtype}, which a file cannot hold")
+        while path in self.tensors:
+            path += "'"  # keys of a mapping that are different, but print alike
         little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
         n_items = array.dtype.itemsize // raw.itemsize
         self.tensors[path] = (
@@ -214,9 +239,12 @@ class Encoder:
             isinstance(value, entry.cls) for entry in REGISTRY.values()
         ):
             key, pack = "custom", pack_estimator
+            if self._custom.setdefault(cls.__name__, cls) is not cls:
+                raise TypeError(f"{path} is a {cls.__name__}, but not of the class of this name found before")
         else:
             raise TypeError(f"{path} is a {cls.__module__}.{cls.__qualname__}, which a file cannot hold")
-        return {key: cls.__name__, "holds": self._encode_entries(pack(value), path)}
+        entries = {name: entry for name, entry in pack(value).items() if name not in self._left_out}
+        return {key: cls.__name__, "holds": self._encode_entries(entries, path)}
 
 
 class Decoder:
@@ -236,7 +264,7 @@ class Decoder:
 
     def __init__(self, tensors: Mapping[str, np.ndarray], custom=()):
         self.made: list = []
-        self._tensors = tensors
+        self._tensors = dict(tensors)
         self._custom = dict(custom)
 
     def decode(self, json):
@@ -260,14 +288,14 @@ class Decoder:
                 return {key: self.decode(entry) for key, entry in entries.items()}
             case [("items", list(pairs))]:
                 return dict(self.decode(pairs))
-            case [("scalar", str(text)), ("value", value)] if is_plain(np.dtype(text)):
-                return np.dtype(text).type(self.decode(value))
+            case [("scalar", str(text)), ("value", value)] if is_plain(plain_dtype(text)):
+                return plain_dtype(text).type(self.decode(value))
             case [("objects", list(shape)), ("values", list(entries))]:
                 return np.fromiter(self.decode(entries), object, len(entries)).reshape(shape)
             case [("array", str(text)), ("shape", list(shape)), ("tensor", str(name))] if (
                 name in self._tensors
             ):
-                return self._array(np.dtype(text), shape, self._tensors[name])
+                return self._array(plain_dtype(text), shape, self._tensors.pop(name))
             case [("object", str(name)), ("holds", dict(entries))] if name in REGISTRY:
                 return self._make(REGISTRY[name].unpack, entries)
             case [("custom", str(name)), ("holds", dict(entries))] if name in self._custom:
@@ -284,4 +312,4 @@ class Decoder:
         if raw_dtype(dtype) != raw.dtype:
             raise FileError(f"it holds an array of {raw.dtype}, expected the stored form of {dtype}")
         little = raw.reshape(-1).view(dtype.newbyteorder("<")).reshape(shape)
-        return little.astype(dtype, copy=False)
+        return little.astype(dtype)  # a copy, which does not keep the whole file in memory

@@ -387,11 +387,13 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
         if self.input_scaling is None:
             return format
         if not isinstance(self.input_scaling, str):
-            return fixed_scaling(format, self.input_scaling)
+            return fixed_scaling(format, self.input_scaling, samples.X.dtype)
         if isinstance(self.init, FrozenEstimator):
             known = self.init.estimator.model_.format
-            if known.mean is not None and len(known.mean) == format.image_shape[-1]:
-                return replace(format, mean=known.mean, deviation=known.deviation)
+            if known.mean is None:
+                return format
+            if len(known.mean) == format.image_shape[-1]:
+                return fixed_scaling(format, (known.mean, known.deviation), samples.X.dtype)
         return self._scale_format(samples, format, mean_weight)
 
     def _take_over_weights(self, model):

@@ -115,15 +115,18 @@ def _bytes_of(array: np.ndarray) -> memoryview:
 
 def _replace_file(path: str, pieces) -> None:
     """Write pieces to a new file in the same folder, and replace the old one by it."""
-    folder, name = os.path.split(path)
-    temporary = os.path.join(folder, f".{name}.{secrets.token_hex(8)}.tmp")
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise OSError(f"{path} is not a regular file")
+    temporary = os.path.join(os.path.dirname(path), f".{secrets.token_hex(8)}.tmp")
+    is_new = not os.path.exists(path)
     try:
-        with open(temporary, "xb") as file:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+        with open(os.open(temporary, flags, 0o666 if is_new else 0o600), "wb") as file:
             for piece in pieces:
                 file.write(piece)
             file.flush()
             os.fsync(file.fileno())
-        if os.path.exists(path):
+        if not is_new:
             shutil.copymode(path, temporary)
         os.replace(temporary, path)
     except BaseException:
@@ -244,7 +247,10 @@ def _arrays_of(header: dict, data: np.ndarray) -> dict[str, np.ndarray]:
     tensors = {}
     for name, entry in header.items():
         start, stop = entry["data_offsets"]
-        array = data[start:stop].view(DTYPES[entry["dtype"]]).reshape(entry["shape"])
+        try:
+            array = data[start:stop].view(DTYPES[entry["dtype"]]).reshape(entry["shape"])
+        except (OverflowError, ValueError):  # no elements along one axis, and too many along another
+            raise FileError(f"tensor {name!r} has the shape {entry['shape']}") from None
         if entry["dtype"] == "BOOL":
             array = array.view(np.uint8) != 0  # bytes other than 0 and 1 count as true
         if entry["dtype"] == "BF16":  # the first half of a float32

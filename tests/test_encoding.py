@@ -5,6 +5,7 @@ import json
 import math
 from decimal import Decimal
 from functools import partial
+from types import MappingProxyType
 
 import numpy as np
 import pytest
@@ -44,6 +45,7 @@ VALUES = {
     "array of bytes": np.array([b"a", b"b\xff"]),
     "days": np.array(["2026-11-30", "NaT"], "datetime64[D]"),
     "objects": np.array(["a", None, 1, (1, 2)], object),
+    "keys that print alike": {1: np.zeros(2), "1": np.ones(2), "a/b": np.ones(1), "a": {"b": np.zeros(1)}},
     "layer": Residual([Conv2D(3, strides=(1, 2)), ("relu", ReLU()), "passthrough"], activation="gelu"),
     "augmentation": RandomShift(2, fill=0.0),
 }
@@ -102,6 +104,18 @@ def test_a_class_of_ones_own_never_stands_in_for_one_of_the_package():
         through_json(other(3))
 
 
+def test_mappings_and_memory_maps_become_plain():
+    mapped = np.zeros(3).view(np.memmap)
+    assert_same(through_json(MappingProxyType({"a": 1.0})), {"a": 1.0})
+    assert_same(through_json(mapped), np.zeros(3))
+
+
+def test_two_classes_of_one_name_are_not_mixed():
+    other = type("Own", (Dense,), {"__init__": lambda self, units: Dense.__init__(self, units)})
+    with pytest.raises(TypeError, match="layers/2.*Own"):
+        Encoder().encode([Own(1), other(1)], "layers")
+
+
 UNFIT = {
     "function": len,
     "lambda": lambda: None,
@@ -134,6 +148,11 @@ HOSTILE = {
     "builtin": {"object": "eval", "holds": {"source": "1"}},
     "base class": {"object": "Layer", "holds": {}},
     "private class": {"object": "JoiningLayer", "holds": {}},
+    "an attribute of a layer": {"object": "Dense", "holds": {"units": 1, "note": 2}},
+    "a method": {"object": "ConvNetClassifier", "holds": {"predict": 1}},
+    "constraints": {"object": "ConvNetClassifier", "holds": {"_parameter_constraints": {"dict": {}}}},
+    "a tensor twice": [{"array": "<f8", "shape": [2], "tensor": "a"}] * 2,
+    "a dtype to parse": {"scalar": "(1,2", "value": 1},
     "unknown parameter": {"object": "Dense", "holds": {"units": 1, "__class__": "Conv2D"}},
     "missing parameter": {"object": "Dense", "holds": {}},
     "holds a list": {"object": "Dense", "holds": [1]},

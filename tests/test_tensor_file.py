@@ -148,6 +148,8 @@ HOSTILE = {
     "a negative size": file_of({"a": described(shape=[-1, -1])}, b"1234"),
     "a size of 2**60": file_of({"a": described(shape=[2**60])}, b"1234"),
     "offsets of 2**60": file_of({"a": described("U8", [2**60], [0, 2**60])}, b"1234"),
+    "no elements by 2**70": file_of({"a": described("U8", [0, 2**70], [0, 0])}),
+    "no elements by 2**63": file_of({"a": described("F64", [0, 2**63 - 1], [0, 0])}),
     "33 axes": file_of({"a": described(shape=[1] * 33)}, b"1234"),
     "one offset": file_of({"a": described(offsets=[4])}, b"1234"),
     "offsets turned round": file_of({"a": described("U8", [0], [4, 0])}, b"1234"),
@@ -222,6 +224,14 @@ def test_a_process_that_is_killed_leaves_the_old_file(written):
     """
     assert run_script(script, written).strip() == "-9"
     assert written.read_bytes() == before
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no pipes by name")
+def test_what_is_no_file_is_not_replaced(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="pipe"):
+        write_tensors(tmp_path / "pipe", TENSORS, {})
+    assert os.listdir(tmp_path) == ["pipe"]
 
 
 def test_a_link_stays_a_link_and_permissions_stay(written, tmp_path):

@@ -1,5 +1,7 @@
 """Tests of networks that start with weights of others, and of learning rates by layer."""
 
+import pickle
+
 import numpy as np
 import pytest
 from sklearn.base import clone
@@ -43,12 +45,14 @@ def layers_of(names):
 # Learning rates by layer
 
 
+@pytest.mark.parametrize("frozen", [FRONT, {"norm1": 0, "block": 0, "output": 0}], ids=["front", "others"])
 @pytest.mark.parametrize("averaging", ["ema", "swa", None])
 @pytest.mark.parametrize("solver", ["adamw", "sgd", "lbfgs"])
-def test_frozen_layers_keep_their_bits(solver, averaging, source):
+def test_frozen_layers_keep_their_bits(solver, averaging, frozen, source):
     params = {"solver": solver, "averaging": averaging, "alpha": 0.1, "clip_norm": 0.5, "averaging_start": 0}
-    net = make_net(init=FrozenEstimator(source), learning_rate_factors=FRONT, **params).fit(X, Y)
-    assert layers_of(changed_weights(net, source)) == {"dense", "dense_prelu", "output"}
+    net = make_net(init=FrozenEstimator(source), learning_rate_factors=frozen, **params).fit(X, Y)
+    trained = {"dense", "dense_prelu", "output"} if frozen is FRONT else {"conv1", "dense", "dense_prelu"}
+    assert layers_of(changed_weights(net, source)) == trained
     assert net.n_params_ == source.n_params_
 
 
@@ -63,8 +67,34 @@ def test_frozen_layers_stay_frozen_over_calls_and_thaw(source):
 
 def test_the_longest_key_counts_and_names_stand_for_all_within():
     net = make_net(learning_rate_factors={"": 0.0, "de": 0.5, "block": 2, "block__conv2d_1": 0.25}).fit(X, Y)
-    frozen = {name for name in layers_of(net.get_weights()) if name in net.network_.frozen}
-    assert frozen == {"conv1", "norm1", "output"}
+    start = make_net(learning_rate_factors={"": 0.0, "de": 1e-30}, alpha=0).fit(X, Y)
+    changed = layers_of(changed_weights(net, start))
+    assert changed == {"dense", "dense_prelu", "block__conv2d_1", "block__batchnorm_1"}
+
+
+@pytest.mark.parametrize("averaging", ["ema", None])
+@pytest.mark.parametrize("solver", ["adamw", "lbfgs"])
+def test_layers_that_are_frozen_later_keep_what_predictions_have_seen(solver, averaging):
+    """The weights that training would go on from are others than their average."""
+    net = make_net(warm_start=True).fit(X, Y)
+    before = net.get_weights()
+    net.set_params(learning_rate_factors=FRONT, solver=solver, averaging=averaging).fit(X, Y)
+    changed = {name for name, value in net.get_weights().items() if (value != before[name]).any()}
+    assert layers_of(changed) == {"dense", "dense_prelu", "output"}
+
+
+def test_a_stream_that_was_frozen_goes_on_like_its_pickle():
+    net = make_net(learning_rate_factors=FRONT)
+    net.partial_fit(X, Y, classes=[0, 1, 2]).partial_fit(X[:9], Y[:9])
+    copied = pickle.loads(pickle.dumps(net))
+    for each in (net, copied):
+        each.set_params(learning_rate_factors=None).partial_fit(X[9:], Y[9:])
+    assert changed_weights(copied, net) == set()
+
+
+def test_steps_that_would_turn_weights_round_are_refused():
+    with pytest.raises(ValueError, match="learning_rate_factors up to 100"):
+        make_net(learning_rate_factors={"conv1": 100}, alpha=1.0).fit(X, Y)
 
 
 @pytest.mark.parametrize("factor", [0.25, 3])
@@ -102,7 +132,7 @@ def test_weights_equal_repetition_with_frozen_layers(source):
     [
         ({"conv1": np.inf}, "'conv1': inf"),
         ({"convv1": 1.0}, "'convv1'.*'conv1'"),
-        ({"": 0}, "nothing to train"),
+        ({"": 0}, "freezes all"),
     ],
 )
 def test_factors_that_make_no_sense_are_refused(factors, message):

@@ -192,9 +192,7 @@ def standardize(
         is_finite = np.isfinite(deviation + mean**2).all()
     if not is_finite:
         raise ValueError("X has values whose squares are not finite in float64: they cannot be standardized")
-    dtype = format.dtype
-    if not np.can_cast(source.X.dtype, dtype):
-        dtype = np.dtype(np.float64)
+    dtype = scaling_dtype(source.X.dtype, format.dtype)
     if source.format.mean is not None:
         dtype = max(dtype, source.format.mean.dtype)
     rounding = np.maximum(np.finfo(dtype).eps * np.abs(mean), np.finfo(dtype).tiny)
@@ -207,7 +205,12 @@ def standardize(
     )
 
 
-def fixed_scaling(format: ImageFormat, scaling) -> ImageFormat:
+def scaling_dtype(X_dtype: np.dtype, dtype: np.dtype) -> np.dtype:
+    """Return the dtype to scale images in: float64 if the compute dtype would lose digits of them."""
+    return dtype if np.can_cast(X_dtype, dtype) else np.dtype(np.float64)
+
+
+def fixed_scaling(format: ImageFormat, scaling, X_dtype: np.dtype) -> ImageFormat:
     """Return a format with the given means and deviations of the channels.
 
     Parameters
@@ -215,6 +218,8 @@ def fixed_scaling(format: ImageFormat, scaling) -> ImageFormat:
     format : ImageFormat
     scaling : (mean, deviation)
         Each is a number, or one for each channel.
+    X_dtype : numpy.dtype
+        Of the images.
 
     Raises
     ------
@@ -224,13 +229,13 @@ def fixed_scaling(format: ImageFormat, scaling) -> ImageFormat:
     Examples
     --------
     >>> format = ImageFormat((32, 32, 3), False, np.dtype("float32"))
-    >>> fixed_scaling(format, ((0.485, 0.456, 0.406), 0.25)).deviation
+    >>> fixed_scaling(format, ((0.485, 0.456, 0.406), 0.25), np.dtype("uint8")).deviation
     array([0.25, 0.25, 0.25], dtype=float32)
     """
-    channels = format.image_shape[-1]
+    channels, dtype = format.image_shape[-1], scaling_dtype(X_dtype, format.dtype)
     try:
         mean, deviation = (
-            np.broadcast_to(np.asarray(part, np.float64), channels).astype(format.dtype) for part in scaling
+            np.broadcast_to(np.asarray(part, np.float64), channels).astype(dtype) for part in scaling
         )
         is_valid = np.isfinite(mean).all() and np.isfinite(deviation).all() and (deviation > 0).all()
     except (TypeError, ValueError):

@@ -1,5 +1,6 @@
 """Saves an estimator to one file and loads it without executing anything from the file."""
 
+import copy
 import json
 from collections.abc import Iterable, Mapping
 from inspect import signature
@@ -8,12 +9,13 @@ import numpy as np
 from sklearn.frozen import FrozenEstimator
 
 import skcnn.network.packing  # noqa: F401  registers Model
+from skcnn._sklearn import CALLBACK_ATTRIBUTES
 from skcnn.encoding import Decoder, Encoder, pack_estimator, register
 from skcnn.estimator import BaseConvNet
 from skcnn.features import ConvNetFeatures
 from skcnn.network.model import Model
+from skcnn.pipelines import unwrap
 from skcnn.tensor_file import FileError, parse_json, read_tensors, write_tensors
-from skcnn.training.callbacks import copy_without_callbacks
 from skcnn.training.monitoring import History
 from skcnn.training.state import TrainingState
 from skcnn.versions import versions
@@ -92,20 +94,18 @@ def save(estimator, path, *, training_state: bool = False, drop: Iterable[str] =
             f"estimator must be a ConvNetClassifier or ConvNetFeatures, got a {type(estimator).__name__}; "
             "use skops.io.dump for Pipelines and searches"
         )
-    saved = copy_without_callbacks(estimator)
+    saved = copy.copy(estimator)
     if training_state and "_training_state" not in vars(saved):
         raise ValueError(
             "training_state=True, but the estimator has none: partial_fit keeps it, and fit with "
             "warm_start=True"
         )
-    if not training_state:
-        vars(saved).pop("_training_state", None)
     defaults = signature(type(saved)).parameters
-    for name in drop:
+    for name in (drop,) if isinstance(drop, str) else drop:
         if name not in defaults or defaults[name].default is defaults[name].empty:
             raise ValueError(f"drop={name!r} is no hyperparameter with a default of {type(saved).__name__}")
         setattr(saved, name, defaults[name].default)
-    encoder = Encoder()
+    encoder = Encoder({*CALLBACK_ATTRIBUTES, *(() if training_state else ("_training_state",))})
     plain = encoder.encode(saved, "")
     metadata = {
         "format": FORMAT,
@@ -115,7 +115,7 @@ def save(estimator, path, *, training_state: bool = False, drop: Iterable[str] =
     write_tensors(path, encoder.tensors, metadata)
 
 
-def load(path, *, custom: Mapping[str, type] | Iterable = ()):
+def load(path, *, custom: Mapping[str, type] | None = None):
     """Read an estimator that :func:`save` has written.
 
     Nothing in the file is executed. Only classes of this package and those in ``custom`` are instantiated.
@@ -124,7 +124,7 @@ def load(path, *, custom: Mapping[str, type] | Iterable = ()):
     Parameters
     ----------
     path : str or path-like
-    custom : mapping of str to type, default=()
+    custom : mapping of str to type, default=None
         Your own classes of layers, augmentations and estimators in the file, by name. Their constructors
         are called.
 
@@ -149,7 +149,7 @@ def load(path, *, custom: Mapping[str, type] | Iterable = ()):
     found = metadata.get("format")
     if found != FORMAT:
         raise FileError(f"{path}: its format is {found!r}, expected {FORMAT!r}")
-    decoder = Decoder(tensors, custom)
+    decoder = Decoder(tensors, custom or {})
     try:
         estimator = decoder.decode(parse_json(metadata["estimator"]))
         if not isinstance(estimator, BaseConvNet | ConvNetFeatures):
@@ -157,6 +157,8 @@ def load(path, *, custom: Mapping[str, type] | Iterable = ()):
         for made in decoder.made:
             if isinstance(made, BaseConvNet):
                 check_attributes(made)
+            elif isinstance(made, ConvNetFeatures) and "estimator_" in vars(made):
+                unwrap(made.estimator_)
     except MALFORMED as error:
         raise FileError(f"{path}: {error if isinstance(error, ValueError) else repr(error)}") from error
     return estimator

@@ -240,6 +240,11 @@ class Executor:
 
         if others:
             self.pool.run(add, sections(first.size, self.pool.cut.section))
+        if self.network.frozen:
+            for layer, gradients in self.network.views_of(first).items():
+                if layer in self.network.frozen:
+                    for gradient in gradients.values():
+                        gradient.fill(0)
         return first
 
     def predict(self, batch: Batch, out: np.ndarray) -> np.ndarray:

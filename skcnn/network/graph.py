@@ -103,6 +103,7 @@ class Graph:
     def __init__(self, input_shape: Shape):
         self.nodes = [Node("input", None, (), (), tuple(input_shape))]
         self.ends, self.spans = {}, {}
+        self._names = {"input"}
 
     def shape(self, node: int) -> Shape:
         """Return the shape of the result of a node."""
@@ -117,7 +118,7 @@ class Graph:
             If the layer does not fit the shapes of its inputs, makes images from vectors or declares
             something invalid, or if the name is taken.
         """
-        if any(node.name == name for node in self.nodes):
+        if name in self._names:
             raise ValueError(
                 f"layer names must be unique, got {name!r} twice (an activation is named after its layer)"
             )
@@ -131,6 +132,7 @@ class Graph:
                 "images must come from images"
             )
         self.nodes.append(Node(name, layer, sources, shapes, output_shape))
+        self._names.add(name)
         return len(self.nodes) - 1
 
     def connect(self, name: str, block: Block, source: int) -> int:

@@ -46,8 +46,8 @@ class Network:
         Parameters by layer name and parameter name. Those with a gradient are views of ``vector``: write
         into them, ``params["conv1"]["weight"][...] = 0``, because they cannot be replaced.
     frozen : frozenset of str
-        Names of layers that training does not change, including their running statistics. Set by the fit
-        that trains the network, and not pickled.
+        Names of layers that training does not change, including their running statistics. Set while
+        a fit trains the network.
     prediction_setup : PredictionSetup or None
         The setup of the last prediction, which :func:`skcnn.network.setup.prediction_setup` reuses. Neither
         copied nor pickled.

@@ -57,11 +57,12 @@ def unpack_format(plain: dict) -> ImageFormat:
     check_image_shape(format.image_shape)
     channels = format.image_shape[-1]
     shapes = {"mean": (channels,), "deviation": (channels,), "moments": (3, channels)}
-    given = {name: getattr(format, name) for name in shapes}
     if format.mean is None and format.deviation is None and format.moments is None:
         return format
     for name, shape in shapes.items():
-        value = given[name]
+        value = getattr(format, name)
+        if name == "moments" and value is None:  # a scaling that does not follow further images
+            continue
         if not isinstance(value, np.ndarray) or value.shape != shape or value.dtype.kind != "f":
             raise ValueError(f"format has no {name} of shape {shape}")
     return format

@@ -30,8 +30,10 @@ def check_weight(value, key: str, like: np.ndarray, *, what: str) -> np.ndarray:
         raise ValueError(
             f"{what}[{key!r}] must be numbers of shape {like.shape}, got {array.dtype} of shape {array.shape}"
         )
+    with np.errstate(over="ignore"):
+        array = array.astype(like.dtype)
     if not np.isfinite(array).all():
-        raise ValueError(f"{what}[{key!r}] has values that are not finite")
+        raise ValueError(f"{what}[{key!r}] has values that are not finite in {like.dtype}")
     return array
 
 
@@ -50,8 +52,7 @@ def with_weights(network: Network, weights: Mapping[str, np.ndarray]) -> Network
     params: dict = {layer: dict(values) for layer, values in network.params.items()}
     for key, value in weights.items():
         layer, _, name = key.rpartition("/")
-        array = check_weight(value, key, own[key], what="weights")
-        params[layer][name] = array.astype(own[key].dtype)
+        params[layer][name] = check_weight(value, key, own[key], what="weights")
     return network_with(network.nodes, params, network.dtype)
 
 
@@ -89,7 +90,7 @@ def take_over(
         elif np.shape(weights[key]) != value.shape:
             report["other shape"].append(key)
         else:
-            np.copyto(value, check_weight(weights[key], key, value, what="init"), casting="same_kind")
+            np.copyto(value, check_weight(weights[key], key, value, what="init"))
             report["taken"].append(key)
     if not report["taken"]:
         raise ValueError(

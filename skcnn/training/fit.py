@@ -20,6 +20,7 @@ from skcnn.training.loop import (
     DivergenceError,
     has_finite_parameters,
     has_finite_scores,
+    hold_frozen,
     train_epochs,
 )
 from skcnn.training.monitoring import History, Monitor, Validation
@@ -197,6 +198,7 @@ class Fit:
         if self.outcome is Outcome.DIVERGED and self.previous is not None and not self.has_progressed:
             return Result(self.previous, state, history)
         network.restore(self._monitor.best or self._choose_network().snapshot())
+        network.frozen = frozenset()  # the next call decides anew
         return Result(self.model.replace(network=network), state, history)
 
     def _choose_network(self):
@@ -267,8 +269,10 @@ class Fit:
                 seed=self.state.seed,
                 pool=self._pool,
             )
-        elif self.validation is not None and self.history.validation_scores is not None:
-            self._monitor.begin(network, self.validation.score(network, self._pool))
+        else:
+            hold_frozen(network, self.state)
+            if self.validation is not None and self.history.validation_scores is not None:
+                self._monitor.begin(network, self.validation.score(network, self._pool))
         self.watch.begin_epoch(self.copy_result)
 
     def _minimize(self):

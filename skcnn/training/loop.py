@@ -130,6 +130,17 @@ def order_of_epoch(data: TrainingData, state: TrainingState, shuffle: bool) -> n
     return RandomStreams(state.seed).generator("shuffle", state.epoch).permutation(n_samples)
 
 
+def hold_frozen(network: Network, state: TrainingState) -> None:
+    """Let frozen layers keep the weights of the network, averaged or not, when training continues."""
+    views = network.views_of(network.vector)
+    for array in (state.trained, state.slots.get("average")):
+        if network.frozen and array is not None:
+            for layer, own in network.views_of(array).items():
+                if layer in network.frozen:
+                    for name, value in own.items():
+                        np.copyto(value, views[layer][name])
+
+
 def resume(network: Network, state: TrainingState) -> None:
     """If a network holds averaged weights, replace them by those from which training continues."""
     if state.trained is not None:

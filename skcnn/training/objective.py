@@ -78,17 +78,20 @@ def make_objective(
 def check_solver(params: Mapping[str, Any], *, has_augmentation: bool) -> None:
     """Raise a ValueError for hyperparameters that the solver cannot use."""
     solver, alpha, rate = params["solver"], choose_alpha(params), params["learning_rate_init"]
+    factors = params["learning_rate_factors"]
+    check_factors(factors, solver)
+    largest = max([1.0, *(factors or {}).values()])
     if solver == "lbfgs" and has_augmentation:
         raise ValueError(
             f"augmentation={params['augmentation']!r} changes images from epoch to epoch, but "
             "solver='lbfgs' needs the same images: set augmentation=None or choose another solver"
         )
-    if solver == "adamw" and rate * alpha >= 1:
+    if solver == "adamw" and largest * rate * alpha >= 1:
         raise ValueError(
             "solver='adamw' multiplies weights by 1 - learning_rate_init * alpha, which must be positive, "
             f"got learning_rate_init={rate} and alpha={alpha}"
+            + (f", with learning_rate_factors up to {largest}" if largest > 1 else "")
         )
-    check_factors(params["learning_rate_factors"], solver)
 
 
 def check_has_no_horizon(learning_rate: str, averaging: str | None) -> None:

@@ -162,6 +162,27 @@ def test_features_come_back(path):
         assert type(loaded.estimator) is type(estimator)
 
 
+@pytest.mark.parametrize("scaling", ["standardize", None, (1.0, 2.0), ((0, 1), (2, 3))], ids=repr)
+@pytest.mark.parametrize("transfers", [False, True], ids=["anew", "with init"])
+def test_every_scaling_comes_back(scaling, transfers, path):
+    images, y = make_images()
+    source = fitted_classifier(input_scaling=scaling)
+    saved = make_classifier(init=FrozenEstimator(source)).fit(images, y) if transfers else source
+    loaded = through_file(saved, path)
+    np.testing.assert_array_equal(loaded.predict_proba(images), saved.predict_proba(images))
+    if transfers:
+        np.testing.assert_array_equal(loaded.init.estimator.classes_, source.classes_)
+
+
+def test_a_nested_network_is_without_its_training_state(path):
+    images, _ = make_images()
+    net = fitted_classifier(warm_start=True)
+    features = ConvNetFeatures(net, prefit=True).fit(images)
+    loaded = through_file(features, path)
+    assert not hasattr(loaded.estimator_, "_training_state")
+    assert hasattr(net, "_training_state")
+
+
 def test_pipelines_are_left_to_others(path):
     with pytest.raises(TypeError, match="Pipeline.*skops"):
         save(make_pipeline(StandardScaler(), make_classifier()), path)
@@ -349,6 +370,7 @@ WRONG_JSON = {
         image_shape={"tuple": [2**40] * 3}
     ),
     "dunder attribute": lambda plain: plain["holds"].update(__class__="a"),
+    "an attribute that hides a method": lambda plain: plain["holds"].update(predict_proba=1),
     "names of features": lambda plain: plain["holds"].update(feature_names_in_=["a"]),
     "a layer alone": lambda plain: plain.update(model_of(plain)["layers"][0]["tuple"][1]),
 }

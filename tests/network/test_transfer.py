@@ -148,6 +148,7 @@ def test_a_copy_has_other_weights():
         ("layer1/kernel", np.zeros((3, 3, 2, 3))),
         ("layer5/bias", np.zeros(4)),
         ("layer5/bias", [0, np.nan, 0]),
+        ("layer5/bias", [0, 10**400, 0]),
         ("layer5/bias", ["a", "b", "c"]),
         ("layer5/bias", np.zeros(3, complex)),
     ],
