@@ -313,11 +313,13 @@ OTHER_VALUES = {
     "image_shape": (6, 8),
     "data_format": "channels_first",
     "input_scaling": None,
+    "init": {},
     "dtype": "float32",
     "augmentation": "auto",
     "loss": "hinge",
     "class_weight": {0: 5.0},
     "solver": "lbfgs",
+    "learning_rate_factors": {"": 7.0},
     "averaging": "ema",
     "scoring": "accuracy",
 }
