@@ -1,6 +1,4 @@
-"""Named layers from hyperparameters, and well-known architectures."""
-
-from numbers import Real
+"""From hyperparameters to named layers, and from these to a network that ends in scores."""
 
 import numpy as np
 from sklearn.base import clone
@@ -11,14 +9,11 @@ from skcnn.layers import (
     Conv2D,
     Dense,
     Dropout,
-    GlobalAvgPool2D,
     MaxPool2D,
-    ReLU,
-    Residual,
     Softmax,
 )
 from skcnn.layers.activation import as_activation
-from skcnn.layers.base import Activation, Shape, as_pair, as_size, is_integer
+from skcnn.layers.base import Shape, as_pair, is_integer
 from skcnn.layers.containers import with_flatten
 from skcnn.layers.naming import NamedBlocks, check_layers, is_passthrough, name_layers
 from skcnn.network.graph import Graph, Node
@@ -75,17 +70,17 @@ def compact_layers(
     kernel, window = as_pair(kernel_size, "kernel_size"), as_pair(pool_size, "pool_size")
     if isinstance(conv_layer_sizes, str):  # "auto"
         conv_layer_sizes = auto_conv_layer_sizes(input_shape, (1, 1) if pooling is None else window)
-    for number, filters in enumerate(_sizes(conv_layer_sizes, "conv_layer_sizes"), start=1):
+    for number, filters in enumerate(as_sizes(conv_layer_sizes, "conv_layer_sizes"), start=1):
         reached = tuple(
             min(length, 2 * size - 1) for length, size in zip(kernel, (height, width), strict=True)
         )
         size = kernel_size if is_integer(kernel_size) and reached == kernel else reached
         if normalization is None:
-            layers.append((f"conv{number}", Conv2D(filters, size, activation=_copy_of(activation))))
+            layers.append((f"conv{number}", Conv2D(filters, size, activation=copy_of(activation))))
         else:
             layers.append((f"conv{number}", Conv2D(filters, size, use_bias=False)))
             layers.append((f"norm{number}", NORMALIZATION[normalization]()))
-            layer = as_activation(_copy_of(activation))
+            layer = as_activation(copy_of(activation))
             if layer is not None:
                 layers.append((f"activation{number}", layer))
         fitting = tuple(
@@ -94,9 +89,9 @@ def compact_layers(
         if pooling is not None and fitting != (1, 1):
             layers.append((f"pool{number}", POOLING[pooling](fitting)))
             height, width = height // fitting[0], width // fitting[1]
-    hidden = _sizes(hidden_layer_sizes, "hidden_layer_sizes")
+    hidden = as_sizes(hidden_layer_sizes, "hidden_layer_sizes")
     for number, units in enumerate(hidden, start=1):
-        layers.append((f"dense{number}", Dense(units, activation=_copy_of(activation))))
+        layers.append((f"dense{number}", Dense(units, activation=copy_of(activation))))
         if dropout > 0:
             layers.append((f"dropout{number}", Dropout(dropout)))
     return layers
@@ -146,12 +141,13 @@ def n_poolings(length: int, window: int) -> int:
     return count
 
 
-def _copy_of(activation):
+def copy_of(activation):
     """Return a copy of an activation, since blocks must not share one layer; names pass unchanged."""
     return clone(activation, safe=False)
 
 
-def _sizes(sizes, name):
+def as_sizes(sizes, name):
+    """Return sizes as a tuple; raise a ValueError unless they are positive integers."""
     values = sizes.tolist() if isinstance(sizes, np.ndarray) else sizes
     values = tuple(values) if isinstance(values, tuple | list) else (values,)
     if not all(is_integer(size) and size >= 1 for size in values):
@@ -235,193 +231,3 @@ def _check_end(graph, source):
             f"layer {node.name!r}: a softmax at the end is redundant, since the estimator adds the output "
             "layer and its softmax; leave it out"
         )
-
-
-def teaching_network(filters: int = 32, units: int = 500) -> NamedBlocks:
-    """Return the classic teaching network: one convolution of 7x7 pixels, and one hidden layer.
-
-    Parameters
-    ----------
-    filters : int, default=32
-    units : int, default=500
-        Units of the hidden layer.
-
-    Returns
-    -------
-    layers : list of (str, Block)
-        For images of at least 2x2 pixels.
-
-    Raises
-    ------
-    ValueError
-        If filters or units are not integers >= 1.
-
-    References
-    ----------
-    Li, Karpathy and Johnson (2016), "CS231n: convolutional neural networks for visual recognition",
-    assignment 2, "ThreeLayerConvNet".
-
-    Examples
-    --------
-    >>> from skcnn import ConvNetClassifier
-    >>> from skcnn.architecture import teaching_network
-    >>> clf = ConvNetClassifier(teaching_network(filters=16)).set_params(conv1__kernel_size=5)
-    >>> [name for name, _ in clf.layers]
-    ['conv1', 'relu1', 'pool1', 'dense1', 'relu2']
-    """
-    return [
-        ("conv1", Conv2D(as_size(filters, "filters"), 7)),
-        ("relu1", ReLU()),
-        ("pool1", MaxPool2D(2)),
-        ("dense1", Dense(as_size(units, "units"))),
-        ("relu2", ReLU()),
-    ]
-
-
-def lenet5(activation: str | Activation | None = "tanh") -> NamedBlocks:
-    """Return LeNet-5, the classic network for handwritten digits.
-
-    Parameters
-    ----------
-    activation : str, layer or None, default="tanh"
-        The activation after each layer: its name, or a layer, which is copied for each.
-
-    Returns
-    -------
-    layers : list of (str, Block)
-        For images of at least 12x12 pixels. The first convolution pads, so 28x28 pixels here correspond to
-        the paper's 32x32.
-
-    Raises
-    ------
-    ValueError
-        If the activation is unknown.
-
-    Notes
-    -----
-    A simplified version. In the paper, pooling has trainable factors, biases and an activation of its own,
-    the activation is a scaled tanh, the filters of the second convolution see only some of the channels, and
-    the output layer computes radial basis functions.
-
-    References
-    ----------
-    LeCun, Bottou, Bengio and Haffner (1998), "Gradient-based learning applied to document recognition",
-    Proceedings of the IEEE, section II.B.
-
-    Examples
-    --------
-    >>> from skcnn.architecture import lenet5
-    >>> from skcnn.network.graph import compile_nodes
-    >>> compile_nodes(lenet5()[:4], (28, 28, 1))[-1].output_shape
-    (5, 5, 16)
-    """
-    as_activation(activation)  # raises an error here rather than in fit
-    return [
-        ("conv1", Conv2D(6, 5, activation=_copy_of(activation))),
-        ("pool1", AvgPool2D(2)),
-        ("conv2", Conv2D(16, 5, padding="valid", activation=_copy_of(activation))),
-        ("pool2", AvgPool2D(2)),
-        ("dense1", Dense(120, activation=_copy_of(activation))),
-        ("dense2", Dense(84, activation=_copy_of(activation))),
-    ]
-
-
-def small_vgg(
-    filters: tuple[int, ...] = (32, 64, 128), convolutions: int = 2, units: int = 256, dropout: float = 0.0
-) -> NamedBlocks:
-    """Return a small VGG network: blocks of 3x3 convolutions, with pooling at the end of each.
-
-    Parameters
-    ----------
-    filters : tuple of int, default=(32, 64, 128)
-        Filters of the convolutions of each block.
-    convolutions : int, default=2
-        Convolutions per block, each with batch normalization and ReLU after it.
-    units : int, default=256
-        Units of the hidden layer after the blocks.
-    dropout : float, default=0.0
-        Share of these units that training drops, in [0, 1).
-
-    Returns
-    -------
-    layers : list of (str, Block)
-        For images of at least ``2 ** len(filters)`` pixels in height and width.
-
-    Raises
-    ------
-    ValueError
-        If a size is not an integer >= 1, or dropout is not in [0, 1).
-
-    References
-    ----------
-    Simonyan and Zisserman (2015), "Very deep convolutional networks for large-scale image recognition",
-    ICLR.
-    Ioffe and Szegedy (2015), "Batch normalization", ICML, not part of the original network.
-
-    Examples
-    --------
-    >>> from skcnn.architecture import small_vgg
-    >>> [name for name, _ in small_vgg(filters=(16,), convolutions=1)]
-    ['conv1_1', 'norm1_1', 'relu1_1', 'pool1', 'dense1']
-    """
-    if not isinstance(dropout, Real) or isinstance(dropout, bool | np.bool_) or not 0 <= dropout < 1:
-        raise ValueError(f"dropout must be a number in [0, 1), got {dropout!r}")
-    layers = []
-    for block, count in enumerate(_sizes(filters, "filters"), start=1):
-        for number in range(1, as_size(convolutions, "convolutions") + 1):
-            layers += [
-                (f"conv{block}_{number}", Conv2D(count, use_bias=False)),
-                (f"norm{block}_{number}", BatchNorm()),
-                (f"relu{block}_{number}", ReLU()),
-            ]
-        layers.append((f"pool{block}", MaxPool2D(2)))
-    layers.append(("dense1", Dense(as_size(units, "units"), activation="relu")))
-    return [*layers, ("dropout1", Dropout(dropout))] if dropout else layers
-
-
-def small_resnet(filters: tuple[int, ...] = (16, 32, 64), blocks: int = 1) -> NamedBlocks:
-    """Return a small residual network of ``2 * len(filters) * blocks + 2`` layers, the output included.
-
-    Parameters
-    ----------
-    filters : tuple of int, default=(16, 32, 64)
-        Filters of the convolutions of each stage. Each stage but the first halves height and width.
-    blocks : int, default=1
-        Residual blocks per stage. 3 blocks and the default filters give the paper's network of 20 layers.
-
-    Returns
-    -------
-    layers : list of (str, Block)
-
-    Raises
-    ------
-    ValueError
-        If filters or blocks are not integers >= 1, or ``filters`` is empty.
-
-    References
-    ----------
-    He, Zhang, Ren and Sun (2016), "Deep residual learning for image recognition", CVPR, section 4.2, with
-    projections where shapes differ (option B).
-
-    Examples
-    --------
-    >>> from skcnn.architecture import small_resnet
-    >>> [name for name, _ in small_resnet(filters=(16, 32), blocks=2)]
-    ['conv1', 'norm1', 'relu1', 'res1_1', 'res1_2', 'res2_1', 'res2_2', 'pool']
-    """
-    filters = _sizes(filters, "filters")
-    if not filters:
-        raise ValueError("filters must hold at least one number, got ()")
-    layers = [("conv1", Conv2D(filters[0], use_bias=False)), ("norm1", BatchNorm()), ("relu1", ReLU())]
-    for stage, count in enumerate(filters, start=1):
-        for number in range(1, as_size(blocks, "blocks") + 1):
-            strides = 2 if stage > 1 and number == 1 else 1
-            branch = [
-                ("conv1", Conv2D(count, strides=strides, use_bias=False)),
-                ("norm1", BatchNorm()),
-                ("relu1", ReLU()),
-                ("conv2", Conv2D(count, use_bias=False)),
-                ("norm2", BatchNorm()),
-            ]
-            layers.append((f"res{stage}_{number}", Residual(branch, activation="relu")))
-    return [*layers, ("pool", GlobalAvgPool2D())]
