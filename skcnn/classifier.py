@@ -521,7 +521,8 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         if mode.is_fresh and classes is None:
             raise ValueError("classes must be passed on the first call to partial_fit")
         if classes is not None:
-            classes = check_classes(check_labels(classes, None, name="classes"), type(self).__name__)
+            labels = check_labels(classes, None, name="classes", are_classes=True)
+            classes = check_classes(labels, type(self).__name__)
             if not mode.is_fresh and not np.array_equal(classes, self.classes_):
                 raise ValueError(f"classes={classes} is not the same as on the first call: {self.classes_}")
         return self._fit(X, y, sample_weight, mode, classes=classes)

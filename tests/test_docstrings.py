@@ -9,7 +9,16 @@ from importlib import import_module
 import pytest
 
 import skcnn
-from skcnn.architecture import lenet5, small_resnet, small_vgg, teaching_network
+from skcnn.architecture import (
+    from_torchvision,
+    lenet5,
+    mobilenet_v2,
+    resnet18,
+    small_resnet,
+    small_vgg,
+    teaching_network,
+    vgg11_bn,
+)
 from skcnn.network.losses import LOSSES
 from skcnn.training.lbfgs import minimize_lbfgs
 from skcnn.training.optimizers import OPTIMIZERS
@@ -18,7 +27,16 @@ from skcnn.training.weight_averaging import AVERAGING
 
 LAYERS = [getattr(skcnn.layers, name) for name in skcnn.layers.__all__]
 LAYERS = [layer for layer in LAYERS if not inspect.isabstract(layer)]
-STACKS = [lenet5, small_resnet, small_vgg, teaching_network]
+STACKS = [
+    from_torchvision,
+    lenet5,
+    mobilenet_v2,
+    resnet18,
+    small_resnet,
+    small_vgg,
+    teaching_network,
+    vgg11_bn,
+]
 PIECES = [*LAYERS, *LOSSES.values(), *OPTIMIZERS.values(), *SCHEDULES.values(), *AVERAGING.values(), *STACKS]
 
 WITHOUT_SOURCE = {"Flatten", "Sequential", "ConstantRate", "InverseScalingRate", "AdaptiveRate"}

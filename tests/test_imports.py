@@ -39,7 +39,7 @@ EXTRAS = {
     "tests": "test",
     "tests/browser": "browser",
     "tests/files": "files",
-    "tests/parity": "bench",
+    "tests/parity": "parity",
     "examples": "examples",
     "examples/benchmarks": "bench",
 }

@@ -8,6 +8,7 @@ from skcnn.architecture.hyperparameters import (
     complete_layers,
     explicit_layers,
 )
+from skcnn.architecture.torchvision import from_torchvision, mobilenet_v2, resnet18, vgg11_bn
 
 __all__ = [
     "NORMALIZATION",
@@ -15,8 +16,12 @@ __all__ = [
     "compact_layers",
     "complete_layers",
     "explicit_layers",
+    "from_torchvision",
     "lenet5",
+    "mobilenet_v2",
+    "resnet18",
     "small_resnet",
     "small_vgg",
     "teaching_network",
+    "vgg11_bn",
 ]

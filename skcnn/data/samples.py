@@ -29,7 +29,7 @@ USUAL_SAMPLES = 64
 NO_WEIGHT = "{} is zero for every sample: at least one must be positive"
 
 
-def check_labels(y, n_samples: int | None, *, name: str = "y") -> np.ndarray:
+def check_labels(y, n_samples: int | None, *, name: str = "y", are_classes: bool = False) -> np.ndarray:
     """Return labels as a vector.
 
     Parameters
@@ -38,7 +38,9 @@ def check_labels(y, n_samples: int | None, *, name: str = "y") -> np.ndarray:
     n_samples : int or None
         Expected length; None for any.
     name : str
-        Name for messages.
+        Named in messages.
+    are_classes : bool, default=False
+        Whether they are a list of classes: that many differ is then no sign of a regression.
 
     Returns
     -------
@@ -64,7 +66,7 @@ def check_labels(y, n_samples: int | None, *, name: str = "y") -> np.ndarray:
             f"targets are not supported; if {name} is one-hot, use {name}.argmax(axis=1)."
         )
     labels = column_or_1d(labels, warn=True)
-    _check_kind(labels, name)
+    _check_kind(np.repeat(labels, 2) if are_classes else labels, name)
     return labels
 
 

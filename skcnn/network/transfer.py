@@ -4,6 +4,7 @@ from collections.abc import Mapping, Set
 
 import numpy as np
 
+from skcnn.layers.base import Shape
 from skcnn.network.network import Network, network_with
 
 
@@ -12,29 +13,29 @@ def weights_by_name(network: Network) -> dict[str, np.ndarray]:
     return {f"{layer}/{name}": value for layer, own in network.params.items() for name, value in own.items()}
 
 
-def check_weight(value, key: str, like: np.ndarray, *, what: str) -> np.ndarray:
-    """Return a weight as an array; raise a ValueError unless it can replace another one.
+def check_weight(value, key: str, shape: Shape, dtype, *, what: str) -> np.ndarray:
+    """Return a weight as an array of a dtype; raise a ValueError unless it can stand for another one.
 
     Parameters
     ----------
     value : array-like
     key : str
         Its name, "layer/parameter".
-    like : ndarray
-        The weight to replace.
+    shape, dtype : tuple of int, numpy.dtype
+        Of the weight that it stands for.
     what : str
         Name of the mapping in messages.
     """
     array = np.asarray(value)
-    if array.shape != like.shape or array.dtype.kind not in "fiu":
+    if array.shape != shape or array.dtype.kind not in "fiu":
         raise ValueError(
-            f"{what}[{key!r}] must be numbers of shape {like.shape}, got {array.dtype} of shape {array.shape}"
+            f"{what}[{key!r}] must be numbers of shape {shape}, got {array.dtype} of shape {array.shape}"
         )
     with np.errstate(over="ignore"):
-        array = array.astype(like.dtype)
-    if not np.isfinite(array).all():
-        raise ValueError(f"{what}[{key!r}] has values that are not finite in {like.dtype}")
-    return array
+        cast = array.astype(dtype)
+    if not np.isfinite(cast).all():
+        raise ValueError(f"{what}[{key!r}] has values that are not finite in {cast.dtype}")
+    return cast
 
 
 def with_weights(network: Network, weights: Mapping[str, np.ndarray]) -> Network:
@@ -52,7 +53,7 @@ def with_weights(network: Network, weights: Mapping[str, np.ndarray]) -> Network
     params: dict = {layer: dict(values) for layer, values in network.params.items()}
     for key, value in weights.items():
         layer, _, name = key.rpartition("/")
-        params[layer][name] = check_weight(value, key, own[key], what="weights")
+        params[layer][name] = check_weight(value, key, own[key].shape, own[key].dtype, what="weights")
     return network_with(network.nodes, params, network.dtype)
 
 
@@ -90,7 +91,7 @@ def take_over(
         elif np.shape(weights[key]) != value.shape:
             report["other shape"].append(key)
         else:
-            np.copyto(value, check_weight(weights[key], key, value, what="init"))
+            np.copyto(value, check_weight(weights[key], key, value.shape, value.dtype, what="init"))
             report["taken"].append(key)
     if not report["taken"]:
         raise ValueError(

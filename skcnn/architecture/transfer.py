@@ -1,0 +1,148 @@
+"""Weights of other libraries for a stack of layers."""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from skcnn.architecture.hyperparameters import complete_layers
+from skcnn.layers.base import Shape
+from skcnn.layers.naming import NamedBlocks
+from skcnn.network.foreign_weights import (
+    Arrays,
+    Layout,
+    Pairs,
+    convert_weights,
+    names_with_parameters,
+    pair_in_order,
+)
+from skcnn.tensor_file import read_tensors
+
+COUNT = "num_batches_tracked"
+"""What PyTorch's batch normalization counts, which files may have or not."""
+
+
+def weights_for(
+    layers: NamedBlocks,
+    image_shape: Shape,
+    layout: Layout,
+    modules: Mapping[str, Arrays],
+    pair: Callable[[Mapping[str, Arrays], Sequence[str]], Pairs],
+) -> dict[str, np.ndarray]:
+    """Return parameters of modules as those of the layers of a stack, which gets an output layer.
+
+    Parameters
+    ----------
+    layers : list of (str, Block)
+        Without the output layer.
+    image_shape : (int, int, int)
+    layout : Layout
+    modules : mapping of str to mapping of str to ndarray
+    pair : callable
+        Returns pairs of a module and a layer, of the modules and the names of the layers with parameters,
+        the output layer at the end.
+
+    Raises
+    ------
+    ValueError
+        If a layer does not fit, or weights do not.
+    """
+    _, nodes = complete_layers(layers, image_shape, 1)
+    pairs = pair(modules, names_with_parameters(nodes))
+    head = {layer: module for module, layer in pairs}.get("output")
+    if head is not None:
+        _, nodes = complete_layers(layers, image_shape, layout.count_outputs(modules[head]))
+    return convert_weights(layout, nodes, modules, pairs)
+
+
+def read_state_dict(source) -> tuple[dict[str, dict[str, np.ndarray]], bool]:
+    """Return the arrays of a state dict of PyTorch by module and parameter, counts of minibatches left out.
+
+    Also return whether they stand in alphabetical order, and no longer in the one that PyTorch gave them. A
+    safetensors file is always taken for one in that order.
+
+    Parameters
+    ----------
+    source : mapping of str to array-like, str or path-like
+        The state dict, or a safetensors file of it.
+
+    Raises
+    ------
+    OSError
+        If there is no such file.
+    TypeError
+        If it is neither.
+    ValueError
+        If the file is no safetensors file, or what the mapping holds are no arrays by name.
+    """
+    if isinstance(source, str | os.PathLike):
+        tensors, _ = read_tensors(source, has_digest=False)
+        source = {key: tensors[key] for key in sorted(tensors)}
+    if not isinstance(source, Mapping):
+        raise TypeError(
+            f"state_dict must be a mapping of arrays or the path of a safetensors file, got {type(source)}"
+        )
+    modules: dict[str, dict[str, np.ndarray]] = {}
+    keys = []
+    for key, value in source.items():
+        if not isinstance(key, str):
+            raise ValueError(f"state_dict has the key {key!r}, expected names")
+        module, _, name = key.rpartition(".")
+        if name != COUNT:
+            modules.setdefault(module, {})[name] = as_numbers(value, key)
+            keys.append(key)
+    return modules, keys == sorted(keys)
+
+
+def as_numbers(value, key: str) -> np.ndarray:
+    """Return an entry of a state dict as an array; raise a ValueError unless it is one of real numbers."""
+    try:
+        array = np.asarray(value)
+    except (TypeError, ValueError, RuntimeError) as error:  # as PyTorch raises for what numpy has not
+        raise ValueError(f"state_dict[{key!r}] is no array: {str(error).splitlines()[0]}") from error
+    if array.dtype.kind not in "fiub":
+        raise ValueError(f"state_dict[{key!r}] must be an array of real numbers, got {type(value).__name__}")
+    return array
+
+
+def pair_modules(modules: Mapping[str, Arrays], layers: Sequence[str], *, is_alphabetical: bool) -> Pairs:
+    """Pair modules of PyTorch with layers: by names where all layers have those of modules, else in order.
+
+    Where modules are in alphabetical order, numbers in their names must tell the one that PyTorch had.
+    """
+    of_layers = {module.replace(".", "__"): module for module in modules}
+    if len(layers) > 1 and of_layers.keys() >= set(layers[:-1]):
+        named = [(of_layers[layer], layer) for layer in layers[:-1]]
+        taken = {module for module, _ in named}
+        return [*named, *pair_in_order([name for name in modules if name not in taken], layers[-1:])]
+    return pair_in_order(order_by_numbers(modules) if is_alphabetical else list(modules), layers)
+
+
+def order_by_numbers(modules: Mapping[str, Arrays]) -> list[str]:
+    """Return names of modules in the order of the numbers in them.
+
+    Raises
+    ------
+    ValueError
+        If modules side by side have other names than numbers.
+
+    Examples
+    --------
+    >>> order_by_numbers({"features.0": {}, "features.10": {}, "features.3": {}})
+    ['features.0', 'features.3', 'features.10']
+    """
+    children: dict[tuple[str, ...], set[str]] = {}
+    for name in modules:
+        parts = name.split(".")
+        for depth, part in enumerate(parts):
+            children.setdefault(tuple(parts[:depth]), set()).add(part)
+    for parent, found in children.items():
+        if len(found) > 1 and not all(map(str.isdecimal, found)):
+            within = f" within {'.'.join(parent)!r}" if parent else ""
+            raise ValueError(
+                f"the state dict is in alphabetical order, as in safetensors files, and {sorted(found)}"
+                f"{within} do not tell the order of the modules: give names, which module is which layer"
+            )
+    return sorted(
+        modules, key=lambda name: [int(part) if part.isdecimal() else 0 for part in name.split(".")]
+    )
