@@ -893,3 +893,10 @@ def test_an_interrupt_during_a_diverging_step_leaves_finite_weights():
         net.fit(X, Y)
     assert Breaking.calls == 5
     assert np.isfinite(net.network_.vector).all()
+
+
+def test_many_classes_of_a_stream_are_no_sign_of_a_regression():
+    """Each class comes once in the list, which scikit-learn warns of in labels of samples."""
+    X, y = make_images(24)
+    net = make_classifier().partial_fit(X, y, classes=range(30))
+    assert len(net.classes_) == 30

@@ -35,6 +35,7 @@ DISTRIBUTIONS = {"sklearn": "scikit-learn", "PIL": "pillow", "mlflow": "mlflow-s
 """Names to install of the packages that are imported by another one."""
 
 EXTRAS = {
+    "skcnn/files/keras.py": "keras",
     "skcnn/inspection/plotting.py": "plot",
     "tests": "test",
     "tests/browser": "browser",
@@ -151,7 +152,9 @@ def test_only_what_is_declared_is_imported(folder):
 
 
 def test_all_that_is_declared_is_imported():
-    assert set.union(*map(others_in, MODULES.values())) == declared(PROJECT["dependencies"] + ["skcnn[plot]"])
+    assert set.union(*map(others_in, MODULES.values())) == declared(
+        PROJECT["dependencies"] + ["skcnn[plot]", "skcnn[keras]"]
+    )
 
 
 def test_packages_of_extras_are_found():
@@ -222,4 +225,4 @@ def test_importing_the_package_loads_nothing_that_is_optional_and_changes_no_sta
     """Nothing but what scikit-learn loads by itself, which looks for pandas."""
     loaded = set(run_script(IMPORTING).split())
     assert "skcnn" in loaded
-    assert not loaded & {"matplotlib", "pandas", "torch", "onnx", "pytest", "IPython"}
+    assert not loaded & {"matplotlib", "pandas", "torch", "onnx", "h5py", "pytest", "IPython"}

@@ -1,5 +1,7 @@
 """Networks as torchvision builds them, with the names that its weights have."""
 
+from functools import partial
+
 import numpy as np
 
 from skcnn.architecture.transfer import read_state_dict, weights_for
@@ -251,10 +253,4 @@ def from_torchvision(state_dict) -> dict[str, np.ndarray]:
         else module.replace("downsample", "projection").replace(".", "__")
         for module in modules
     }
-    return weights_for(
-        STACKS[output](),
-        IMAGE_SHAPE,
-        TorchLayout(),
-        modules,
-        lambda modules, layers: pair_by_names(names, modules, layers),
-    )
+    return weights_for(STACKS[output](), IMAGE_SHAPE, TorchLayout(), modules, partial(pair_by_names, names))

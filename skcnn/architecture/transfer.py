@@ -9,13 +9,14 @@ from skcnn.architecture.hyperparameters import complete_layers
 from skcnn.layers.base import Shape
 from skcnn.layers.naming import NamedBlocks
 from skcnn.network.foreign_weights import (
-    Arrays,
     Layout,
+    Modules,
     Pairs,
     convert_weights,
-    names_with_parameters,
+    own_shapes,
     pair_in_order,
 )
+from skcnn.network.graph import Node
 from skcnn.tensor_file import read_tensors
 
 COUNT = "num_batches_tracked"
@@ -26,8 +27,8 @@ def weights_for(
     layers: NamedBlocks,
     image_shape: Shape,
     layout: Layout,
-    modules: Mapping[str, Arrays],
-    pair: Callable[[Mapping[str, Arrays], Sequence[str]], Pairs],
+    modules: Modules,
+    pair: Callable[[Modules, Sequence[Node]], Pairs],
 ) -> dict[str, np.ndarray]:
     """Return parameters of modules as those of the layers of a stack, which gets an output layer.
 
@@ -39,8 +40,8 @@ def weights_for(
     layout : Layout
     modules : mapping of str to mapping of str to ndarray
     pair : callable
-        Returns pairs of a module and a layer, of the modules and the names of the layers with parameters,
-        the output layer at the end.
+        Returns pairs of a module and a layer, of the modules and the nodes with parameters, the output layer
+        at the end.
 
     Raises
     ------
@@ -48,7 +49,7 @@ def weights_for(
         If a layer does not fit, or weights do not.
     """
     _, nodes = complete_layers(layers, image_shape, 1)
-    pairs = pair(modules, names_with_parameters(nodes))
+    pairs = pair(modules, [node for node in nodes[1:] if own_shapes(node)])
     head = {layer: module for module, layer in pairs}.get("output")
     if head is not None:
         _, nodes = complete_layers(layers, image_shape, layout.count_outputs(modules[head]))
@@ -105,11 +106,12 @@ def as_numbers(value, key: str) -> np.ndarray:
     return array
 
 
-def pair_modules(modules: Mapping[str, Arrays], layers: Sequence[str], *, is_alphabetical: bool) -> Pairs:
+def pair_modules(modules: Modules, nodes: Sequence[Node], *, is_alphabetical: bool) -> Pairs:
     """Pair modules of PyTorch with layers: by names where all layers have those of modules, else in order.
 
     Where modules are in alphabetical order, numbers in their names must tell the one that PyTorch had.
     """
+    layers = [node.name for node in nodes]
     of_layers = {module.replace(".", "__"): module for module in modules}
     if len(layers) > 1 and of_layers.keys() >= set(layers[:-1]):
         named = [(of_layers[layer], layer) for layer in layers[:-1]]
@@ -118,7 +120,7 @@ def pair_modules(modules: Mapping[str, Arrays], layers: Sequence[str], *, is_alp
     return pair_in_order(order_by_numbers(modules) if is_alphabetical else list(modules), layers)
 
 
-def order_by_numbers(modules: Mapping[str, Arrays]) -> list[str]:
+def order_by_numbers(modules: Modules) -> list[str]:
     """Return names of modules in the order of the numbers in them.
 
     Raises

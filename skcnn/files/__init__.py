@@ -2,6 +2,7 @@
 
 from skcnn.encoding import REGISTRY
 from skcnn.files.estimators import load, save
+from skcnn.files.keras import weights_from_keras
 from skcnn.files.weights import classifier_from_weights, weights_from_torch
 from skcnn.tensor_file import FileError
 
@@ -12,4 +13,12 @@ SKOPS_TYPES: list[str] = sorted(
 )
 """The types of skcnn in fitted estimators, for ``skops.io.load(path, trusted=SKOPS_TYPES)``."""
 
-__all__ = ["SKOPS_TYPES", "FileError", "classifier_from_weights", "load", "save", "weights_from_torch"]
+__all__ = [
+    "SKOPS_TYPES",
+    "FileError",
+    "classifier_from_weights",
+    "load",
+    "save",
+    "weights_from_keras",
+    "weights_from_torch",
+]

@@ -147,6 +147,8 @@ def classifier_from_weights(
 
     Raises
     ------
+    TypeError
+        If ``weights`` is no mapping.
     ValueError
         If a parameter is invalid, or weights are missing, of no layer, of another shape or not finite; the
         message lists all that are.
@@ -172,6 +174,8 @@ def classifier_from_weights(
         data_format=data_format,
     )
     check_hyperparameters(classifier)
+    if not isinstance(weights, Mapping):
+        raise TypeError(f"weights must be a mapping of arrays by name, got {type(weights)}")
     labels = check_labels(classes, None, name="classes", are_classes=True)
     sorted_classes = check_classes(labels, type(classifier).__name__)
     if len(sorted_classes) < len(labels):

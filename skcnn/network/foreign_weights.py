@@ -15,6 +15,8 @@ from skcnn.network.graph import Node
 
 Arrays = Mapping[str, np.ndarray]
 
+Modules = Mapping[str, Arrays]
+
 Pairs = Sequence[tuple[str | None, str | None]]
 """Names of modules and of the layers that get their parameters, None where there is none."""
 
@@ -116,11 +118,6 @@ def own_shapes(node: Node) -> dict[str, Shape]:
     return {name: tuple(shape) for name, shape in shapes.items() if name not in node.layer.count_params}
 
 
-def names_with_parameters(nodes: Sequence[Node]) -> list[str]:
-    """Return the names of the nodes that have parameters, in order."""
-    return [node.name for node in nodes[1:] if own_shapes(node)]
-
-
 def pair_in_order(modules: Sequence[str], layers: Sequence[str]) -> list[tuple[str | None, str | None]]:
     """Pair modules with layers in their order, of which the last, the output layer, may have none.
 
@@ -132,14 +129,23 @@ def pair_in_order(modules: Sequence[str], layers: Sequence[str]) -> list[tuple[s
     return list(zip_longest(modules, layers[:-1] if len(modules) == len(layers) - 1 else layers))
 
 
-def pair_by_names(names: Mapping[str, str], modules: Mapping[str, Any], layers: Sequence[str]):
+def pair_by_names(names: Mapping[str, str], modules: Modules, nodes: Sequence[Node]) -> Pairs:
     """Pair modules with layers as a mapping says, and layers that it leaves out, but for the last, with none.
+
+    Parameters
+    ----------
+    names : mapping of str to str
+        Layers by modules.
+    modules : mapping of str to mapping of str to ndarray
+    nodes : sequence of Node
+        Those that have parameters, the output layer at the end.
 
     Raises
     ------
     ValueError
         If there is no such module or layer, or a layer comes twice.
     """
+    layers = [node.name for node in nodes]
     wrong = [f"there is no module {module!r} with parameters" for module in names if module not in modules]
     wrong += [
         f"{module!r}: there is no layer {layer!r} with parameters"
@@ -153,7 +159,7 @@ def pair_by_names(names: Mapping[str, str], modules: Mapping[str, Any], layers: 
 
 
 def convert_weights(
-    layout: Layout, nodes: Sequence[Node], modules: Mapping[str, Arrays], pairs: Pairs
+    layout: Layout, nodes: Sequence[Node], modules: Modules, pairs: Pairs
 ) -> dict[str, np.ndarray]:
     """Return the parameters of modules of another library as those of the nodes of a network.
 
