@@ -74,7 +74,7 @@ def read_state_dict(source) -> tuple[dict[str, dict[str, np.ndarray]], bool]:
     TypeError
         If it is neither.
     ValueError
-        If the file is no safetensors file, or what the mapping holds are no arrays by name.
+        If the file is no safetensors file, or what the mapping holds are no arrays by name, or it is empty.
     """
     if isinstance(source, str | os.PathLike):
         tensors, _ = read_tensors(source, has_digest=False)
@@ -92,6 +92,8 @@ def read_state_dict(source) -> tuple[dict[str, dict[str, np.ndarray]], bool]:
         if name != COUNT:
             modules.setdefault(module, {})[name] = as_numbers(value, key)
             keys.append(key)
+    if not modules:
+        raise ValueError("state_dict holds no arrays")
     return modules, keys == sorted(keys)
 
 

@@ -72,6 +72,8 @@ def weights_from_keras(
         If h5py is not installed.
     OSError
         If there is no such file.
+    TypeError
+        If ``names`` is no mapping.
     ValueError
         If layers are invalid, or anything does not fit: the message lists all parameters and layers that do
         not, with their shapes. If there are models within the model and no ``names``.

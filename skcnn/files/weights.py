@@ -55,7 +55,7 @@ def weights_from_torch(
     OSError
         If there is no such file.
     TypeError
-        If ``state_dict`` is neither a mapping nor a path.
+        If ``state_dict`` is neither a mapping nor a path, or ``names`` is no mapping.
     ValueError
         If layers are invalid, or anything does not fit: the message lists all parameters, modules and layers
         that do not, with their shapes. If the order of modules is not known: safetensors files are in

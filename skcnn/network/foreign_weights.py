@@ -142,9 +142,13 @@ def pair_by_names(names: Mapping[str, str], modules: Modules, nodes: Sequence[No
 
     Raises
     ------
+    TypeError
+        If ``names`` is no mapping.
     ValueError
         If there is no such module or layer, or a layer comes twice.
     """
+    if not isinstance(names, Mapping):
+        raise TypeError(f"names must be a mapping of modules to layers, got {type(names)}")
     layers = [node.name for node in nodes]
     wrong = [f"there is no module {module!r} with parameters" for module in names if module not in modules]
     wrong += [

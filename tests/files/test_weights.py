@@ -12,6 +12,7 @@ from skcnn import (
     BatchNorm,
     Conv2D,
     ConvNetClassifier,
+    ConvNetFeatures,
     Dense,
     Flatten,
     GlobalAvgPool2D,
@@ -216,6 +217,12 @@ def test_features_that_stand_in_another_order_must_not_be_mixed():
 def test_other_sources_are_refused(tmp_path):
     with pytest.raises(TypeError, match="state_dict must be a mapping"):
         weights_from_torch([1, 2], LAYERS, SHAPE)
+    with pytest.raises(ValueError, match="state_dict holds no arrays"):
+        weights_from_torch({}, [], SHAPE)
+    with pytest.raises(TypeError, match="names must be a mapping"):
+        weights_from_torch(state_dict(), LAYERS, SHAPE, names=list(NAMES))
+    with pytest.raises(TypeError, match="weights must be a mapping"):
+        classifier_from_weights([], [1, 2], range(3), SHAPE)
     with pytest.raises(FileNotFoundError):
         weights_from_torch(tmp_path / "missing", LAYERS, SHAPE)
     (tmp_path / "pickle.pth").write_bytes(b"PK\3\4" + bytes(100))
@@ -308,6 +315,12 @@ def test_a_classifier_of_weights_is_a_start_for_others(made):
     ).fit(X, Y + 5)
     assert tuned.init_report_["new"] == ["output/weight", "output/bias"]
     assert_array_equal(tuned.get_weights()["conv1/weight"], made.get_weights()["conv1/weight"])
+
+
+def test_the_features_of_a_classifier_of_weights_are_those_before_the_output(made):
+    features = ConvNetFeatures(made, prefit=True).fit(X).transform(X)
+    scores = features @ made.get_weights()["output/weight"] + made.get_weights()["output/bias"]
+    np.testing.assert_allclose(scores, made.decision_function(X), rtol=1e-4)
 
 
 def test_classes_are_sorted_and_their_scores_with_them(made):
