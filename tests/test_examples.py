@@ -273,6 +273,21 @@ def test_overfitting_needs_two_images_for_the_smaller_part(run, capsys):
     assert "--samples must be 20 at least" in capsys.readouterr().err
 
 
+def test_fine_tuning_tries_each_recipe(draw):
+    lines = draw("fine_tuning.py --folder . --samples 30 --epochs 1 --sizes 2 4 --draws 1", assert_is_a_chart)
+    recipes = "from nothing all layers others slowly frozen convolutions output layer alone"
+    header, *rows = lines.splitlines()[1:4]
+    assert header.split() == f"images of each class {recipes}".split()
+    assert [(row.split()[0], len(row.split())) for row in rows] == [("2", 6), ("4", 6)]
+
+
+def test_few_images_of_each_class_are_drawn():
+    y = np.repeat([3, 5, 9], 10)
+    chosen = functions_of("fine_tuning.py")["few_of_each"](y, 4, generator(0))
+    assert len(set(chosen)) == 12
+    assert np.bincount(y[chosen]).tolist() == [0, 0, 0, 4, 0, 4, 0, 0, 0, 4]
+
+
 def test_preprocessing_on_each_kind_of_pixels(draw):
     printed = draw("preprocessing.py --samples 20 --epochs 1 --seeds 2", darkened=0.25)
     names = ["raw", "/ 255", "mean", "mean and deviation", "local equalization", "grey"]
