@@ -37,7 +37,14 @@ def cut_work(monkeypatch):
     return lambda cut: monkeypatch.setattr(WorkerPool, "default_cut", cut)
 
 
-NEEDED_BY_DOCTESTS = {"Display.from_": "matplotlib", "distinct_colors": "matplotlib", "pandas": "pandas"}
+NEEDED_BY_DOCTESTS = {
+    "Display.from_": "matplotlib",
+    "distinct_colors": "matplotlib",
+    "pandas": "pandas",
+    "GraphBuilder": "onnx",
+    "to_onnx": "onnx",
+    "skl2onnx": "skl2onnx",
+}
 """Words in examples, and the package of an extra that examples with them need."""
 
 

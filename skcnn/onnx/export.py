@@ -1,0 +1,206 @@
+"""A fitted estimator as an ONNX model."""
+
+from importlib.util import find_spec
+from math import prod
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from skcnn.data.arrays import check_images
+from skcnn.data.augmenter import changes_of_views
+from skcnn.features import ConvNetFeatures
+from skcnn.network.model import Model
+from skcnn.onnx.graph import GraphBuilder, import_onnx
+from skcnn.onnx.network import OPSET, add_prediction, add_scores, as_labels, check_opset
+from skcnn.pipelines import feature_node, unwrap
+from skcnn.user_warnings import warn_user
+from skcnn.versions import __version__
+
+N_CHECKED = 64
+"""How many images are computed by both, at most."""
+
+TOLERANCE = 1e-3
+"""Of probabilities, and of scores and features by their largest one: far more than rounding in float32."""
+
+
+def to_onnx(estimator, X=None, *, opset=OPSET):
+    """Return a fitted estimator as an ONNX model.
+
+    The model takes any number of images, in the layout and dtype of ``X``, and scales them by itself.
+
+    Parameters
+    ----------
+    estimator : ConvNetClassifier or ConvNetFeatures
+        Fitted. A Pipeline of nothing else, or a search over such, will do; for one with other steps see
+        :func:`register`.
+    X : array-like of shape (n_samples, ...), default=None
+        Images as the model will get them: flat rows, (n, h, w) of one channel, or of four axes; of booleans,
+        integers, or numbers of at most double precision. Where onnxruntime is installed, the results of the
+        model for the first 64 of them are compared with those of the estimator. None: the model takes images
+        of four axes in float32, channels where ``data_format`` has them.
+    opset : int, default=18
+        Version of the operators of ONNX, at least 18.
+
+    Returns
+    -------
+    model : onnx.ModelProto
+        With the input "X". Of a classifier, the outputs are "label" of shape (n_samples,), integers as int64,
+        and "probabilities" of shape (n_samples, n_classes), float32. With a hinge loss, they are "label" and
+        "scores" of that shape: what ``decision_function`` returns, and of two classes minus that, too, in the
+        first column. Of features, the output is "features" of shape (n_samples, n_features).
+
+    Raises
+    ------
+    ImportError
+        If onnx is not installed.
+    NotFittedError
+        If the estimator is not fitted.
+    TypeError
+        If the estimator is no network.
+    ValueError
+        If there are transformers before the network, a layer has no converter (see :func:`register_layer`),
+        ``tta`` has other augmentations than :class:`~skcnn.RandomFlip`, the classes are of a dtype that ONNX
+        has not, X does not fit, or the results of the model are other ones.
+
+    Warns
+    -----
+    UserWarning
+        If the network computes in float64: the model does in float32, for onnxruntime has no convolution in
+        double precision.
+
+    See Also
+    --------
+    register : Pipelines, by skl2onnx.
+    register_layer : Layers of your own.
+
+    Notes
+    -----
+    Batch normalization is folded into convolutions, and ``tta`` computes all views in one pass. Unlike
+    ``predict``, a model does not refuse infinity and NaN.
+
+    References
+    ----------
+    ONNX operators, https://onnx.ai/onnx/operators/
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from skcnn import ConvNetClassifier
+    >>> from skcnn.onnx import to_onnx
+    >>> X, y = load_digits(return_X_y=True)
+    >>> X = X.astype("uint8")
+    >>> clf = ConvNetClassifier(max_iter=1, random_state=0).fit(X, y)
+    >>> model = to_onnx(clf, X)
+    >>> [output.name for output in model.graph.output]
+    ['label', 'probabilities']
+    """
+    onnx = import_onnx("to_onnx")
+    check_opset(opset, "opset")
+    if isinstance(estimator, ConvNetFeatures):
+        check_is_fitted(estimator, "estimator_")
+        classifier = network_of(estimator.estimator_)
+    else:
+        classifier = network_of(estimator)
+    format = classifier.model_.format
+    shape, dtype = format.stored_shape, np.dtype(np.float32)
+    if X is not None:
+        X = check_images(classifier, X, format=format)
+        X = X.astype(X.dtype.newbyteorder("="), copy=False)
+        shape, dtype = X.shape[1:], X.dtype
+        if dtype.kind == "f" and dtype.itemsize > 8:
+            raise ValueError(f"X of dtype {dtype} does not exist in ONNX: convert it to float64")
+    graph = GraphBuilder()
+    if isinstance(estimator, ConvNetFeatures):
+        outputs = write_features(graph, "X", classifier.model_, estimator.layer, output="features")
+    else:
+        outputs = _write_classifier(graph, classifier)
+    helper = onnx.helper
+    infos = [
+        helper.make_tensor_value_info(name, graph.element_type(dtype), ["N", *shape])
+        for name, dtype, shape in [("X", dtype, shape), *outputs]
+    ]
+    opsets = [helper.make_opsetid("", opset)]
+    model = helper.make_model(
+        helper.make_graph(graph.nodes, "skcnn", infos[:1], infos[1:], graph.initializers),
+        opset_imports=opsets,
+        ir_version=helper.find_min_ir_version_for(opsets),
+        producer_name="skcnn",
+        producer_version=__version__,
+    )
+    if X is not None and find_spec("onnxruntime") is not None:
+        _check_results(model, estimator, X[:N_CHECKED])
+    return model
+
+
+def network_of(estimator):
+    """Return the classifier of an estimator that has nothing before it."""
+    transformers, classifier = unwrap(estimator)
+    if transformers:
+        raise ValueError(
+            f"steps {[name for name, _ in transformers]} come before the network: after "
+            "skcnn.onnx.register(), skl2onnx.to_onnx(pipeline, X) exports all of them"
+        )
+    return classifier
+
+
+def warn_of_float64(model: Model) -> None:
+    """Warn where a network computes in float64, in which ONNX models do not."""
+    if model.network.dtype == np.float64:
+        warn_user(
+            "the network computes in float64, its ONNX model in float32, since onnxruntime has no "
+            "convolution in double precision: results differ by rounding. dtype='float32' trains a network "
+            "that computes as its model does"
+        )
+
+
+def _write_classifier(graph, classifier):
+    """Add a classifier, and return names, dtypes and shapes of its results."""
+    model = classifier.model_
+    warn_of_float64(model)
+    labels, has_probabilities = as_labels(model.classes), model.loss.gives_probabilities
+    name = "probabilities" if has_probabilities else "scores"
+    scores = add_scores(graph, "X", model.network, model.format, changes_of_views(classifier.tta))
+    add_prediction(graph, scores, labels, has_probabilities, outputs=("label", name))
+    return [("label", labels.dtype, ()), (name, np.float32, (len(labels),))]
+
+
+def write_features(graph: GraphBuilder, X: str, model: Model, layer: str | None, *, output: str) -> list:
+    """Add the results of a layer, flattened, and return name, dtype and shape of the one result.
+
+    Parameters
+    ----------
+    graph : GraphBuilder
+    X : str
+        Name of the images.
+    model : Model
+    layer : str or None
+        None: the one before the output layer.
+    output : str
+        Name of the result.
+    """
+    warn_of_float64(model)
+    index = feature_node(model, layer)
+    features = add_scores(graph, X, model.network.up_to(index), model.format, ())
+    graph.scope = "output"
+    graph.add("Identity", features, output=output)
+    return [(output, np.float32, (prod(model.network.nodes[index].output_shape),))]
+
+
+def _check_results(onnx_model, estimator, X):
+    """Raise a ValueError if onnxruntime computes something else than the estimator."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(onnx_model.SerializeToString(), providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    results = dict(zip(names, session.run(None, {"X": X}), strict=True))
+    name, found = list(results.items())[-1]
+    method = {"features": "transform", "probabilities": "predict_proba", "scores": "decision_function"}[name]
+    expected = getattr(estimator, method)(X)
+    if expected.ndim == 1:
+        expected = np.stack([-expected, expected], axis=1)
+    difference = float(np.abs(found - expected).max())
+    if not difference <= TOLERANCE * max(1.0, float(np.abs(expected).max())):
+        raise ValueError(
+            f"in onnxruntime, {name} of X differ from those of the estimator by up to {difference:.3g}: if "
+            "there are layers of your own, look at their converters"
+        )

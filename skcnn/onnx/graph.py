@@ -1,0 +1,129 @@
+"""A graph of ONNX operators while it is built: nodes and constants, each under a name of its own."""
+
+from collections import Counter
+
+import numpy as np
+
+DTYPES = {"f": np.float32, "i": np.int64}
+"""What constants become, by the kind of their dtype."""
+
+
+def import_onnx(what: str):
+    """Return the package onnx, which something needs.
+
+    Raises
+    ------
+    ImportError
+        If it is not installed; the message says how to install it.
+    """
+    try:
+        import onnx
+    except ImportError as error:
+        raise ImportError(f'{what} needs onnx: python -m pip install "skcnn[onnx]"') from error
+    return onnx
+
+
+class GraphBuilder:
+    """Collects the nodes and constants of an ONNX graph.
+
+    Parameters
+    ----------
+    prefix : str, default=""
+        What all names begin with, so that several networks fit into one graph.
+
+    Attributes
+    ----------
+    scope : str
+        What names begin with after the prefix: the name of the layer whose nodes are added.
+    nodes : list of onnx.NodeProto
+    initializers : list of onnx.TensorProto
+
+    Examples
+    --------
+    >>> graph = GraphBuilder()
+    >>> graph.scope = "twice"
+    >>> graph.add("Mul", "X", 2.0)
+    'twice/Mul'
+    >>> [list(node.input) for node in graph.nodes]
+    [['X', 'twice/Mul/1']]
+    """
+
+    def __init__(self, prefix: str = ""):
+        self._onnx = import_onnx("GraphBuilder")
+        self._prefix, self._counts = prefix, Counter()
+        self.scope = "input"
+        self.nodes, self.initializers = [], []
+
+    def add(self, operator: str, *inputs, output: str | None = None, **attributes) -> str:
+        """Add a node and return the name of its result.
+
+        Parameters
+        ----------
+        operator : str
+            Name of the ONNX operator, such as "Conv".
+        *inputs : str or array-like
+            Names of results; or constants, of which numbers with a point become float32 and integers int64.
+        output : str, default=None
+            Name of the result; None makes one up.
+        **attributes : dict
+            Those of the operator.
+
+        Returns
+        -------
+        name : str
+
+        Raises
+        ------
+        ValueError
+            If a constant is too large for float32.
+        """
+        name = self._unique(operator)
+        names = [
+            value if isinstance(value, str) else self.constant(value, f"{name}/{position}")
+            for position, value in enumerate(inputs)
+        ]
+        result = name if output is None else output
+        self.nodes.append(self._onnx.helper.make_node(operator, names, [result], name=name, **attributes))
+        return result
+
+    def constant(self, value, name: str | None = None, *, dtype=None) -> str:
+        """Add a constant and return its name.
+
+        Parameters
+        ----------
+        value : array-like
+        name : str, default=None
+            None makes one up.
+        dtype : numpy.dtype, default=None
+            None: float32 for numbers with a point, int64 for integers, else that of the value.
+
+        Returns
+        -------
+        name : str
+
+        Raises
+        ------
+        ValueError
+            If a number is too large for the dtype.
+        """
+        name = name or self._unique("constant")
+        array = np.asarray(value)
+        with np.errstate(over="ignore"):
+            cast = array.astype(dtype or DTYPES.get(array.dtype.kind, array.dtype))
+        if array.dtype.kind == "f" and (np.isinf(cast) & np.isfinite(array)).any():
+            raise ValueError(f"a constant of it is too large for {cast.dtype}, which ONNX models compute in")
+        self.initializers.append(self._onnx.numpy_helper.from_array(np.ascontiguousarray(cast), name))
+        return name
+
+    def cast(self, X: str, dtype) -> str:
+        """Add a change to a dtype of numpy and return the name of the result."""
+        return self.add("Cast", X, to=self.element_type(dtype))
+
+    def element_type(self, dtype) -> int:
+        """Return the number by which ONNX calls a dtype of numpy."""
+        return self._onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+
+    def _unique(self, kind):
+        name = f"{self._prefix}{self.scope}/{kind}"
+        self._counts[name] += 1
+        return name if self._counts[name] == 1 else f"{name}_{self._counts[name]}"

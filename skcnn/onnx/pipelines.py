@@ -1,0 +1,134 @@
+"""Networks as steps of pipelines that skl2onnx exports."""
+
+import numpy as np
+
+from skcnn.classifier import ConvNetClassifier
+from skcnn.data.augmenter import changes_of_views
+from skcnn.features import ConvNetFeatures
+from skcnn.onnx.export import network_of, warn_of_float64, write_features
+from skcnn.onnx.graph import GraphBuilder
+from skcnn.onnx.network import add_prediction, add_scores, as_labels, check_opset
+
+OPTIONS = {
+    "zipmap": [True, False, "columns"],
+    "nocl": [True, False],
+    "output_class_labels": [False, True],
+    "raw_scores": [True, False],
+}
+"""Those that skl2onnx has for other classifiers, too."""
+
+
+def register(classifier=ConvNetClassifier):
+    """Let skl2onnx export pipelines with networks: classifiers, and :class:`~skcnn.ConvNetFeatures`.
+
+    Then ``skl2onnx.to_onnx(pipeline, X)`` works, with the options "zipmap", "nocl", "output_class_labels" and
+    "raw_scores". As of other classifiers there, labels that are booleans or floating-point numbers come out
+    as int64, and the second output is called "probabilities" also where it has scores: those of a hinge loss,
+    or where "raw_scores" asks for them, as calibration does.
+
+    Parameters
+    ----------
+    classifier : type, default=ConvNetClassifier
+        This class, or one derived from it, which skl2onnx does not take for the same.
+
+    Raises
+    ------
+    ImportError
+        If skl2onnx is not installed.
+
+    See Also
+    --------
+    to_onnx : A network alone, without skl2onnx.
+
+    References
+    ----------
+    skl2onnx, https://onnx.ai/sklearn-onnx/
+
+    Examples
+    --------
+    >>> import skl2onnx
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import MinMaxScaler
+    >>> import skcnn.onnx
+    >>> X, y = load_digits(return_X_y=True)
+    >>> clf = skcnn.ConvNetClassifier(max_iter=1, dtype="float32", random_state=0)
+    >>> pipeline = make_pipeline(MinMaxScaler(), clf).fit(X, y)
+    >>> skcnn.onnx.register()
+    >>> model = skl2onnx.to_onnx(pipeline, X[:1].astype("float32"), options={"zipmap": False})
+    >>> [output.name for output in model.graph.output]
+    ['label', 'probabilities']
+    """
+    try:
+        from skl2onnx import update_registered_converter
+    except ImportError as error:
+        raise ImportError('register needs skl2onnx: python -m pip install skl2onnx "skcnn[onnx]"') from error
+    update_registered_converter(
+        classifier, f"Skcnn{classifier.__name__}", _set_classifier_types, _convert_classifier, options=OPTIONS
+    )
+    update_registered_converter(
+        ConvNetFeatures, "SkcnnConvNetFeatures", _set_feature_types, _convert_features
+    )
+
+
+def _set_classifier_types(operator):
+    from skl2onnx.common.data_types import FloatTensorType, Int64TensorType, StringTensorType
+
+    labels, n_rows = _labels_of(operator.scope_inst, operator), operator.inputs[0].get_first_dimension()
+    tensor_type = StringTensorType if labels.dtype == object else Int64TensorType
+    operator.outputs[0].type = tensor_type([n_rows])
+    operator.outputs[1].type = FloatTensorType([n_rows, len(labels)])
+
+
+def _labels_of(scope, operator):
+    """Return the classes that skl2onnx has for the labels: str or int64."""
+    from skl2onnx.common.utils_classifier import get_label_classes
+
+    labels = as_labels(get_label_classes(scope, operator.raw_operator))
+    return labels if labels.dtype == object else labels.astype(np.int64)
+
+
+def _convert_classifier(scope, operator, container):
+    classifier, X = operator.raw_operator, operator.inputs[0].full_name
+    model, labels = classifier.model_, _labels_of(scope, operator)
+    wants_scores = container.get_options(classifier, {"raw_scores": False})["raw_scores"]
+    has_probabilities = model.loss.gives_probabilities and not wants_scores
+    warn_of_float64(model)
+    graph = _begin(scope, container)
+    scores = add_scores(graph, X, model.network, model.format, changes_of_views(classifier.tta))
+    names = [output.full_name for output in operator.outputs]
+    add_prediction(graph, scores, labels, has_probabilities, outputs=names)
+    _end(graph, container)
+
+
+def _set_feature_types(operator):
+    from skl2onnx.common.data_types import FloatTensorType
+
+    n_rows, n_features = operator.inputs[0].get_first_dimension(), operator.raw_operator._n_features_out
+    operator.outputs[0].type = FloatTensorType([n_rows, n_features])
+
+
+def _convert_features(scope, operator, container):
+    features = operator.raw_operator
+    graph = _begin(scope, container)
+    write_features(
+        graph,
+        operator.inputs[0].full_name,
+        network_of(features.estimator_).model_,
+        features.layer,
+        output=operator.outputs[0].full_name,
+    )
+    _end(graph, container)
+
+
+def _begin(scope, container):
+    """Return an empty graph whose names are those of no other operator."""
+    check_opset(container.target_opset_onnx, "target_opset")
+    return GraphBuilder(f"{scope.get_unique_variable_name('skcnn')}/")
+
+
+def _end(graph, container):
+    """Hand over what was added to a graph."""
+    container.nodes.extend(graph.nodes)
+    container.initializers.extend(graph.initializers)
+    container.node_domain_version_pair_sets.add(("", container.target_opset_onnx))

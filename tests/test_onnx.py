@@ -1,0 +1,356 @@
+"""Tests of exports to ONNX: what users give, layers of their own, what is refused, and skl2onnx.
+
+That onnxruntime computes the same for all layers is tested in parity/test_onnx.py.
+"""
+
+import inspect
+import sys
+
+import numpy as np
+import pytest
+from extras import package
+from sklearn.base import clone
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.ensemble import StackingClassifier
+from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MinMaxScaler, StandardScaler
+from small_classifiers import PassingLayer, fitted_classifier, make_classifier, make_images
+
+import skcnn.layers
+from skcnn import BatchNorm, Conv2D, ConvNetClassifier, ConvNetFeatures, Dense, RandomFlip, RandomShift
+from skcnn.layers import Container, Layer
+from skcnn.layers.base import JoiningLayer
+from skcnn.layers.normalization import ChannelAffine
+from skcnn.onnx import register, register_layer, to_onnx
+from skcnn.onnx.layers import CONVERTERS
+
+IMAGES, CODES = make_images()
+IMAGES = IMAGES.astype(np.float32)
+ROWS = IMAGES.reshape(len(IMAGES), -1)
+
+
+@pytest.fixture
+def export():
+    """Return the function, or skip the test."""
+    package("onnx")
+    return to_onnx
+
+
+def fitted(layers=None, *, X=IMAGES, y=CODES, **params):
+    return fitted_classifier(layers, X=X, y=y, **({"dtype": "float32"} | params))
+
+
+def run(model, X):
+    """Return the outputs of a model by name."""
+    session = package("onnxruntime").InferenceSession(model.SerializeToString())
+    names = [output.name for output in session.get_outputs()]
+    return dict(zip(names, session.run(None, {"X": X}), strict=True))
+
+
+def test_a_missing_extra_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(ImportError, match=r'to_onnx needs onnx: .*"skcnn\[onnx\]"'):
+        to_onnx(make_classifier())
+    monkeypatch.setitem(sys.modules, "skl2onnx", None)
+    with pytest.raises(ImportError, match=r"register needs skl2onnx: .*pip install skl2onnx"):
+        register()
+
+
+# The model
+
+
+@pytest.mark.parametrize("n_rows", [1, 2, len(IMAGES)])
+def test_any_number_of_rows(export, n_rows):
+    clf = fitted([Conv2D(3), BatchNorm()], tta="flip")
+    results = run(export(clf), IMAGES[:n_rows])
+    assert list(results) == ["label", "probabilities"]
+    np.testing.assert_allclose(results["probabilities"], clf.predict_proba(IMAGES[:n_rows]), atol=1e-5)
+
+
+def test_without_images_the_layout_is_that_of_data_format(export):
+    X = IMAGES.transpose(0, 3, 1, 2)
+    clf = fitted(X=X, data_format="channels_first", image_shape=X.shape[1:])
+    model = export(clf)
+    (image,) = model.graph.input
+    shape = [axis.dim_param or axis.dim_value for axis in image.type.tensor_type.shape.dim]
+    assert (image.name, shape) == ("X", ["N", 2, 6, 5])
+    np.testing.assert_allclose(run(model, X)["probabilities"], clf.predict_proba(X), atol=1e-5)
+
+
+@pytest.mark.parametrize("opset", [18, 19, 20, 21, 22])
+def test_opsets(export, opset):
+    checker, clf = package("onnx.checker"), fitted()
+    model = export(clf, IMAGES, opset=opset)
+    checker.check_model(model, full_check=True)
+    assert [(entry.domain, entry.version) for entry in model.opset_import] == [("", opset)]
+    assert model.producer_version == skcnn.__version__
+
+
+def test_an_old_opset_is_refused(export):
+    with pytest.raises(ValueError, match="opset must be at least 18, got 17"):
+        export(fitted(), opset=17)
+
+
+@pytest.mark.parametrize("X", [IMAGES.astype(">f8"), IMAGES.tolist(), np.round(IMAGES).astype("int16")])
+def test_images_as_users_have_them(export, X):
+    clf = fitted()
+    array = np.asarray(X)
+    results = run(export(clf, X), array.astype(array.dtype.newbyteorder("=")))
+    np.testing.assert_allclose(results["probabilities"], clf.predict_proba(X), atol=1e-5)
+
+
+def test_digits_beyond_float32_are_scaled_in_float64(export):
+    X = np.round(IMAGES).astype(np.int64) + 2**30
+    clf = fitted(X=X)
+    np.testing.assert_allclose(run(export(clf, X), X)["probabilities"], clf.predict_proba(X), atol=1e-5)
+
+
+def test_a_network_in_float64_is_exported_in_float32(export):
+    clf = fitted(dtype="float64")
+    with pytest.warns(UserWarning, match="float64") as caught:
+        model = export(clf, IMAGES)
+    assert caught[0].filename == __file__
+    np.testing.assert_allclose(run(model, IMAGES)["probabilities"], clf.predict_proba(IMAGES), atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:the network computes in float64")
+def test_weights_too_large_for_float32_are_refused(export):
+    clf = fitted([Dense(3)], dtype="float64")
+    clf.network_.params["dense_1"]["weight"][0, 0] = 1e60
+    with pytest.raises(ValueError, match="layer 'dense_1'.*float32"):
+        export(clf)
+
+
+@pytest.mark.parametrize("loss", ["hinge", "squared_hinge"])
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_scores_of_a_hinge_loss_are_those_of_decision_function(export, loss, n_classes):
+    clf = fitted(y=CODES % n_classes, loss=loss)
+    results = run(export(clf, IMAGES), IMAGES)
+    expected = clf.decision_function(IMAGES)
+    found = results["scores"] if n_classes == 3 else results["scores"][:, 1]
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+    np.testing.assert_array_equal(results["label"], clf.predict(IMAGES))
+
+
+def test_labels_without_a_dtype_in_onnx_are_refused(export):
+    clf = fitted(y=CODES.astype(np.uint64) + np.uint64(2**63))
+    with pytest.raises(ValueError, match="classes_ of dtype uint64"):
+        export(clf)
+
+
+@pytest.mark.parametrize("layer", ["conv1", "pool1", None])
+def test_features(export, layer):
+    features = ConvNetFeatures(fitted(), layer, prefit=True).fit(IMAGES)
+    results = run(export(features, IMAGES), IMAGES)
+    assert list(results) == ["features"]
+    np.testing.assert_allclose(results["features"], features.transform(IMAGES), atol=1e-5)
+
+
+@pytest.mark.parametrize("wrap", [make_pipeline, lambda clf: GridSearchCV(clf, {"alpha": [0.1]}, cv=2)])
+def test_wrapped_networks(export, wrap):
+    estimator = wrap(make_classifier(dtype="float32")).fit(IMAGES, CODES)
+    results = run(export(estimator, IMAGES), IMAGES)
+    np.testing.assert_allclose(results["probabilities"], estimator.predict_proba(IMAGES), atol=1e-5)
+
+
+# What is refused
+
+
+def test_no_fitted_network(export):
+    with pytest.raises(NotFittedError):
+        export(make_classifier())
+    with pytest.raises(NotFittedError):
+        export(ConvNetFeatures(make_classifier()))
+    with pytest.raises(TypeError, match="LogisticRegression"):
+        export(LogisticRegression())
+
+
+def test_transformers_before_the_network_are_named(export):
+    pipeline = make_pipeline(StandardScaler(), make_classifier()).fit(ROWS, CODES)
+    with pytest.raises(ValueError, match="'standardscaler'.*register.*skl2onnx"):
+        export(pipeline)
+
+
+@pytest.mark.parametrize("tta", [[RandomShift(1)], [RandomFlip(), RandomShift(2)]])
+def test_other_views_are_named(export, tta):
+    with pytest.raises(ValueError, match=r"tta has RandomShift\(.*tta='flip'"):
+        export(fitted(tta=tta))
+
+
+def test_images_that_do_not_fit(export):
+    with pytest.raises(ValueError, match="features"):
+        export(fitted(), IMAGES[:, 1:])
+
+
+# Layers of one's own
+
+
+class Doubled(PassingLayer):
+    def forward(self, params, X, unit, *, training, out):
+        return np.multiply(X, 2, out=out)
+
+
+class OtherConv2D(Conv2D):
+    pass
+
+
+@pytest.fixture
+def registered(monkeypatch):
+    """Take back what a test registers."""
+    monkeypatch.setattr("skcnn.onnx.layers.CONVERTERS", CONVERTERS)
+    before = dict(CONVERTERS)
+    yield
+    CONVERTERS.clear()
+    CONVERTERS.update(before)
+
+
+@pytest.mark.parametrize("layer", [Doubled(), OtherConv2D(2)])
+def test_a_layer_without_converter_is_named(export, layer):
+    name = type(layer).__name__
+    with pytest.raises(ValueError, match=rf"layer '{name.lower()}_1'.*register_layer\({name}"):
+        export(fitted([layer]))
+
+
+@pytest.mark.parametrize("layers", [[Doubled()], [Dense(4), Doubled()]], ids=["images", "vectors"])
+def test_a_layer_of_ones_own(export, registered, layers):
+    register_layer(Doubled, lambda graph, layer, params, X, input_shape: graph.add("Mul", X, 2.0))
+    clf = fitted(layers)
+    np.testing.assert_allclose(
+        run(export(clf, IMAGES), IMAGES)["probabilities"], clf.predict_proba(IMAGES), atol=1e-5
+    )
+
+
+def test_a_derived_layer_may_be_registered_as_its_base(export, registered):
+    register_layer(OtherConv2D, CONVERTERS[Conv2D])
+    export(fitted([OtherConv2D(2)]), IMAGES)
+
+
+def test_a_wrong_converter_shows_where_there_are_images(export, registered):
+    package("onnxruntime")
+    register_layer(Doubled, lambda graph, layer, params, X, input_shape: graph.add("Mul", X, 3.0))
+    clf = fitted([Doubled()])
+    export(clf)
+    with pytest.raises(ValueError, match="probabilities of X differ"):
+        export(clf, IMAGES)
+
+
+def test_a_converter_that_returns_nothing_is_named(export, registered):
+    register_layer(Doubled, lambda graph, layer, params, X, input_shape: None)
+    with pytest.raises(ValueError, match="layer 'doubled_1'.*got None"):
+        export(fitted([Doubled()]))
+
+
+@pytest.mark.parametrize("cls", [Doubled(), int, "Conv2D", Layer])
+def test_only_classes_of_layers_are_registered(cls):
+    with pytest.raises(TypeError, match="cls must be"):
+        register_layer(cls, print)
+
+
+def test_only_functions_are_registered():
+    with pytest.raises(TypeError, match="function must be.*'Neg'"):
+        register_layer(Doubled, "Neg")
+
+
+def test_every_layer_has_a_converter():
+    modules = [module for name, module in sys.modules.items() if name.startswith("skcnn.layers.")]
+    kinds = {
+        kind
+        for module in modules
+        for _, kind in inspect.getmembers(module, inspect.isclass)
+        if issubclass(kind, Layer | JoiningLayer) and not inspect.isabstract(kind)
+    }
+    assert Dense in kinds and not any(issubclass(kind, Container) for kind in kinds)
+    assert kinds - set(CONVERTERS) == {ChannelAffine}  # which only training has
+
+
+# Pipelines
+
+
+@pytest.fixture
+def export_pipeline():
+    """Return what skl2onnx computes for rows, the last output as an array."""
+    skl2onnx = package("skl2onnx")
+    register()
+
+    def export(estimator, X, **options):
+        model = skl2onnx.to_onnx(estimator, X[:1], options={ConvNetClassifier: options} if options else None)
+        return list(run(model, X).values())
+
+    return export
+
+
+def pipeline_of(**params):
+    return make_pipeline(MinMaxScaler(), make_classifier(dtype="float32", image_shape=(6, 5, 2), **params))
+
+
+NAMES = np.array(["a", "b", "c"])
+
+
+@pytest.mark.parametrize("y", [CODES, NAMES[CODES], CODES == 1, CODES.astype(float)], ids=lambda y: y.dtype)
+def test_pipelines_with_every_kind_of_labels(export_pipeline, y):
+    pipeline = pipeline_of().fit(ROWS, y)
+    labels, probabilities = export_pipeline(pipeline, ROWS, zipmap=False)
+    np.testing.assert_allclose(probabilities, pipeline.predict_proba(ROWS), atol=1e-5)
+    np.testing.assert_array_equal(labels, pipeline.predict(ROWS))
+
+
+def test_options_of_skl2onnx(export_pipeline):
+    pipeline = pipeline_of().fit(ROWS, NAMES[CODES])
+    expected = pipeline.predict_proba(ROWS)
+    _, by_name = export_pipeline(pipeline, ROWS, zipmap=True)
+    np.testing.assert_allclose([[row[name] for name in NAMES] for row in by_name], expected, atol=1e-5)
+    _, *columns = export_pipeline(pipeline, ROWS, zipmap="columns")
+    np.testing.assert_allclose(np.stack(columns, axis=1), expected, atol=1e-5)
+    codes, _ = export_pipeline(pipeline, ROWS, zipmap=False, nocl=True)
+    np.testing.assert_array_equal(NAMES[codes], pipeline.predict(ROWS))
+    *_, classes = export_pipeline(pipeline, ROWS, zipmap=False, output_class_labels=True)
+    np.testing.assert_array_equal(classes, NAMES)
+    _, scores = export_pipeline(pipeline, ROWS, zipmap=False, raw_scores=True)
+    np.testing.assert_allclose(scores, pipeline.decision_function(ROWS), rtol=1e-5, atol=1e-5)
+
+
+def test_other_dtypes_than_float32(export_pipeline):
+    for X in (ROWS.astype(float), np.round(ROWS).astype(np.int64)):
+        pipeline = pipeline_of().fit(X, CODES)
+        _, probabilities = export_pipeline(pipeline, X, zipmap=False)
+        np.testing.assert_allclose(probabilities, pipeline.predict_proba(X), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "combine",
+    [
+        lambda net: make_pipeline(ConvNetFeatures(net), LogisticRegression()),
+        lambda net: StackingClassifier([("a", net), ("b", clone(net).set_params(activation="relu"))], cv=2),
+        lambda net: CalibratedClassifierCV(net, cv=2),
+    ],
+    ids=["features", "stacking", "calibration"],
+)
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_networks_in_other_estimators(export_pipeline, combine, n_classes):
+    net = make_classifier(dtype="float32", image_shape=(6, 5, 2))
+    estimator = combine(net).fit(ROWS, CODES % n_classes)
+    probabilities = export_pipeline(estimator, ROWS)[-1]
+    probabilities = [list(row.values()) for row in probabilities]
+    np.testing.assert_allclose(probabilities, estimator.predict_proba(ROWS), atol=1e-5)
+
+
+def test_an_old_target_is_refused():
+    skl2onnx = package("skl2onnx")
+    register()
+    with pytest.raises(ValueError, match="target_opset must be at least 18, got 15"):
+        skl2onnx.to_onnx(pipeline_of().fit(ROWS, CODES), ROWS[:1], target_opset=15)
+
+
+def test_derived_classifiers_are_registered_by_themselves(export_pipeline):
+    class Net(ConvNetClassifier):
+        pass
+
+    register(Net)
+    pipeline = make_pipeline(MinMaxScaler(), Net(max_iter=1, dtype="float32")).fit(ROWS, CODES)
+    by_name = export_pipeline(pipeline, ROWS)[-1]
+    np.testing.assert_allclose(
+        [list(row.values()) for row in by_name], pipeline.predict_proba(ROWS), atol=1e-5
+    )
