@@ -273,6 +273,17 @@ def test_overfitting_needs_two_images_for_the_smaller_part(run, capsys):
     assert "--samples must be 20 at least" in capsys.readouterr().err
 
 
+def test_export_onnx_compares_models(run):
+    package("onnx")
+    package("onnxruntime")
+    printed = run("export_onnx.py --folder . --epochs 2 --repeats 1 --output network.onnx")
+    *_, saved, exported, quantized = printed.splitlines()
+    accuracies = [line.split()[-3] for line in (saved, exported, quantized)]
+    assert accuracies[0] == accuracies[1]
+    assert quantized.startswith("ONNX, int8")
+    assert Path("network_int8.onnx").stat().st_size < 0.4 * Path("network.onnx").stat().st_size
+
+
 def test_fine_tuning_tries_each_recipe(draw):
     lines = draw("fine_tuning.py --folder . --samples 30 --epochs 1 --sizes 2 4 --draws 1", assert_is_a_chart)
     recipes = "from nothing all layers others slowly frozen convolutions output layer alone"

@@ -43,8 +43,10 @@ EXTRAS = {
     "tests/files": "files",
     "tests/parity": "parity",
     "tests/parity/test_onnx.py": "files",
+    "tests/test_examples.py": "files",
     "tests/test_onnx.py": "files",
     "examples": "examples",
+    "examples/export_onnx.py": "files",
     "examples/benchmarks": "bench",
 }
 """What imports more than the dependencies, and the extra that brings it, beside those of its folders."""

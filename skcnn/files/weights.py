@@ -206,7 +206,7 @@ def format_of(classifier: ConvNetClassifier) -> ImageFormat:
         raise ValueError(
             f"input_scaling must be None or (mean, deviation), for there are no data, got {scaling!r}"
         )
-    return format if scaling is None else fixed_scaling(format, scaling)
+    return format if scaling is None else fixed_scaling(format, scaling, dtype)
 
 
 def check_all_weights(

@@ -7,10 +7,11 @@ import numpy as np
 
 from skcnn.augmentation import Augmentation, RandomFlip
 from skcnn.data.images import ImageFormat
+from skcnn.layers.base import is_integer
 from skcnn.network.graph import Node
 from skcnn.network.network import Network
 from skcnn.network.rewriting import fold
-from skcnn.onnx.graph import GraphBuilder
+from skcnn.onnx.graph import GraphBuilder, import_onnx
 from skcnn.onnx.layers import CONVERTERS
 
 OPSET = 18
@@ -20,10 +21,14 @@ LAST = np.iinfo(np.int64).min
 """Where a slice that goes backwards ends."""
 
 
-def check_opset(opset: int, parameter: str) -> None:
-    """Raise a ValueError if a version of the operators of ONNX is too old."""
-    if opset < OPSET:
-        raise ValueError(f"{parameter} must be at least {OPSET}, got {opset!r}")
+def check_opset(opset, parameter: str) -> None:
+    """Raise a ValueError unless a version of the operators of ONNX is new enough, and known to onnx."""
+    newest = import_onnx("to_onnx").defs.onnx_opset_version()
+    if not is_integer(opset) or not OPSET <= opset <= newest:
+        raise ValueError(
+            f"{parameter} must be an int from {OPSET} to {newest}, the newest that the onnx installed knows, "
+            f"got {opset!r}"
+        )
 
 
 def add_scores(
