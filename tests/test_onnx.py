@@ -29,6 +29,7 @@ from skcnn import (
     ConvNetClassifier,
     ConvNetFeatures,
     Dense,
+    Flatten,
     GroupNorm,
     HardSwish,
     LayerNorm,
@@ -40,6 +41,7 @@ from skcnn import (
     PReLU,
     RandomFlip,
     RandomShift,
+    Rescale,
     Softmax,
     ZeroPad2D,
 )
@@ -211,6 +213,24 @@ def test_activations_of_huge_and_of_tiny_numbers(export, activation):
     clf = fitted(layers, X=np.tile(X / 1e38, (3, 1, 1, 1)), y=[0, 1, 0], input_scaling=None)
     features = ConvNetFeatures(clf, "avgpool2d_1", prefit=True).fit(X)
     np.testing.assert_allclose(run(export(features), X)["features"], features.transform(X), 1e-6, 1e-6)
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        [Flatten(), LocalResponseNorm(2, alpha=1.0)],
+        [LocalResponseNorm(4, alpha=1.0)],
+        [MaxPool2D(2, padding=2, dilation=3)],
+        [MaxPool2D(2, padding=((1, 3), 0), dilation=(3, 1), ceil_mode=True)],
+        [Rescale(0.0), GroupNorm(1, epsilon=1e-60)],
+    ],
+    ids=repr,
+)
+def test_corners_of_layers(export, layers):
+    """Windows of neighbours that lean to one side, padding as large as a kernel, an epsilon below float32."""
+    clf = fitted(layers)
+    results = run(export(clf, IMAGES), IMAGES)
+    np.testing.assert_allclose(results["probabilities"], clf.predict_proba(IMAGES), atol=1e-5)
 
 
 # What is refused
