@@ -104,8 +104,8 @@ def _convert_classifier(scope, operator, container):
 def _set_feature_types(operator):
     from skl2onnx.common.data_types import FloatTensorType
 
-    n_rows, n_features = operator.inputs[0].get_first_dimension(), operator.raw_operator._n_features_out
-    operator.outputs[0].type = FloatTensorType([n_rows, n_features])
+    n_rows, names = operator.inputs[0].get_first_dimension(), operator.raw_operator.get_feature_names_out()
+    operator.outputs[0].type = FloatTensorType([n_rows, len(names)])
 
 
 def _convert_features(scope, operator, container):
