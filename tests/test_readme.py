@@ -145,6 +145,8 @@ def test_top_level_holds_nothing_else():
     """But for what is built, and what examples write to where they are run."""
     expected = {"skcnn", "tests", "examples", "pyproject.toml", "README.md", "LICENSE"}
     built = {"build", "dist", "mutants", "skcnn.egg-info"}
-    written = {path.name for kind in ("png", "gif", "joblib", "onnx", "skcnn") for path in ROOT.glob(f"*.{kind}")}
+    written = {
+        path.name for kind in ("png", "gif", "joblib", "onnx", "skcnn") for path in ROOT.glob(f"*.{kind}")
+    }
     found = {path.name for path in ROOT.iterdir() if not path.name.startswith(".")}
     assert found - built - written == expected
