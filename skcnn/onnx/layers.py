@@ -86,13 +86,13 @@ def register_layer(cls: type[Layer], function: Callable) -> None:
     >>> import numpy as np
     >>> from skcnn import Layer
     >>> from skcnn.onnx import register_layer
-    >>> class Negative(Layer):
+    >>> class Opposite(Layer):
     ...     def forward(self, params, X, unit, *, training, out):
     ...         return np.negative(X, out=out)
     ...
     ...     def backward(self, params, dY, unit, *, need_dX, out):
     ...         return np.negative(dY, out=out)
-    >>> register_layer(Negative, lambda graph, layer, params, X, input_shape: graph.add("Neg", X))
+    >>> register_layer(Opposite, lambda graph, layer, params, X, input_shape: graph.add("Neg", X))
     """
     if not (isclass(cls) and issubclass(cls, Layer)) or isabstract(cls):
         raise TypeError(f"cls must be a class of layers, derived from skcnn.Layer, got {cls!r}")

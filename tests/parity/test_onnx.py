@@ -4,26 +4,22 @@ import numpy as np
 import pytest
 from extras import package
 from parity.drawing import (
-    batch_norms,
+    activations,
     convolutions,
-    dense_layers,
     depthwise_convolutions,
-    dropouts,
     group_norms,
     hypothesis,
-    layer_norms,
-    local_response_norms,
+    images_and_vectors,
     on_both,
     on_images,
     one_of,
     options,
+    paddings,
     patch_whitenings,
     pools,
-    rescales,
     sizes,
-    spatial_dropouts,
     st,
-    zero_paddings,
+    vectors,
 )
 from parity.drawing_containers import parallels, residuals, sequentials, stacks
 
@@ -34,12 +30,17 @@ from skcnn.layers import (
     GELU,
     SELU,
     AvgPool2D,
+    BatchNorm,
+    Dense,
+    Dropout,
     Flatten,
     GlobalAvgPool2D,
     GlobalMaxPool2D,
     HardSigmoid,
     HardSwish,
+    LayerNorm,
     LeakyReLU,
+    LocalResponseNorm,
     MaxPool2D,
     Mish,
     PReLU,
@@ -51,7 +52,9 @@ from skcnn.layers import (
     Softmax,
     Softplus,
     Softsign,
+    SpatialDropout2D,
     Tanh,
+    ZeroPad2D,
 )
 from skcnn.onnx import to_onnx
 
@@ -83,13 +86,27 @@ KINDS = {
     "maximum": pools(MaxPool2D),
     "average": pools(AvgPool2D, count_include_pad=st.booleans()),
     "global": on_images(one_of(st.builds(GlobalAvgPool2D), st.builds(GlobalMaxPool2D))),
-    "batch norm": batch_norms(),
-    "layer norm": layer_norms(),
+    "batch norm": on_both(st.builds(BatchNorm, options(0.0, 0.5, 0.9), epsilon=options(1e-5, 0.1))),
+    "layer norm": st.tuples(
+        st.builds(LayerNorm, epsilon=options(1e-5, 0.1)), images_and_vectors(sizes(6, 2))
+    ),
     "group norm": group_norms(),
-    "local response norm": local_response_norms(),
-    "dense": dense_layers(),
-    "zero padding": zero_paddings(),
-    "passed on or scaled": one_of(rescales(), dropouts(), spatial_dropouts()),
+    "local response norm": on_both(
+        st.builds(
+            LocalResponseNorm, sizes(6), alpha=st.floats(0, 0.5), beta=st.floats(0, 1.5), k=st.floats(0.5, 3)
+        )
+    ),
+    "dense": st.tuples(
+        st.builds(Dense, sizes(6), activation=activations(), use_bias=st.booleans()), vectors()
+    ),
+    "zero padding": on_images(
+        st.builds(ZeroPad2D, paddings((4, 4)).filter(lambda value: not isinstance(value, str)))
+    ),
+    "passed on or scaled": one_of(
+        on_both(st.builds(Rescale, st.floats(-3, 3))),
+        on_both(st.builds(Dropout, options(0, 0.5))),
+        on_images(st.builds(SpatialDropout2D, options(0, 0.5))),
+    ),
     "plain activation": on_both(one_of(*map(st.builds, PLAIN))),
     "activation with parameters": on_both(
         one_of(
