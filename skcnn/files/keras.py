@@ -67,7 +67,7 @@ def weights_from_keras(
     Raises
     ------
     FileError
-        If the file is damaged, or no such file.
+        If the file is damaged, or is not a file that Keras has written.
     ImportError
         If h5py is not installed.
     OSError
@@ -110,7 +110,7 @@ def read_keras(path) -> tuple[dict[str, dict[str, np.ndarray]], dict[str, str]]:
     Raises
     ------
     FileError
-        If the file is damaged, or no such file.
+        If the file is damaged, or is not a file that Keras has written.
     ImportError
         If h5py is not installed.
     OSError
