@@ -18,7 +18,7 @@ from benchmark_scripts import (
 )
 from extras import package
 from idx_files import write_cifar10_file, write_idx_files
-from joblib import parallel_config
+from joblib import parallel_backend
 
 from skcnn import ConvNetClassifier
 
@@ -50,7 +50,7 @@ def run_here(monkeypatch, capsys):
 
     def run(name, *arguments):
         monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
-        with parallel_config(backend="threading"):
+        with parallel_backend("threading"):
             runpy.run_path(str(BENCHMARKS / name), run_name="__main__")
         return capsys.readouterr().out
 

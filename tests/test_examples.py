@@ -43,7 +43,7 @@ def run(monkeypatch, capsys):
     def run(command):
         name, *options = command.split()
         monkeypatch.setattr(sys, "argv", [name, *options])
-        with joblib.parallel_config(backend="threading"):  # which needs no processes to start
+        with joblib.parallel_backend("threading"):  # which needs no processes to start
             runpy.run_path(str(EXAMPLES / name), run_name="__main__")
         return capsys.readouterr().out
 
