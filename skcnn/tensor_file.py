@@ -138,7 +138,8 @@ def read_tensors(path, *, has_digest: bool) -> tuple[dict[str, np.ndarray], dict
     """Return the arrays of a file by name, and its metadata.
 
     Nothing in the file is executed. The arrays take no more memory than the file has bytes, and BF16
-    arrays twice as much.
+    arrays twice as much. JSON of nothing but empty lists takes 27 times the memory of its text, which is of
+    at most 100 MB.
 
     Parameters
     ----------

@@ -21,7 +21,8 @@ from skcnn.training.state import TrainingState
 from skcnn.versions import versions
 
 FORMAT = "skcnn 1"
-"""Format in the metadata of a file. A change that older versions cannot read increases the number."""
+"""Format in the metadata of a file. The number increases with each change that older versions cannot read or
+would read wrongly, such as a new hyperparameter."""
 
 MALFORMED = (
     ArithmeticError,

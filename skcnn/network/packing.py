@@ -55,6 +55,8 @@ def unpack_format(plain: dict) -> ImageFormat:
         raise ValueError(f"format has dtype={plain['dtype']!r}, expected 'float32' or 'float64'")
     format = ImageFormat(**(plain | {"dtype": np.dtype(plain["dtype"])}))
     check_image_shape(format.image_shape)
+    if len(format.image_shape) != 3 or not isinstance(format.channels_first, bool):
+        raise ValueError("format needs three numbers as image_shape, and a bool as channels_first")
     channels = format.image_shape[-1]
     shapes = {"mean": (channels,), "deviation": (channels,), "moments": (3, channels)}
     if format.mean is None and format.deviation is None and format.moments is None:

@@ -369,6 +369,10 @@ WRONG_JSON = {
     "another shape": lambda plain: model_of(plain)["format"]["dict"].update(
         image_shape={"tuple": [2**40] * 3}
     ),
+    "a shape of two numbers": lambda plain: model_of(plain)["format"]["dict"].update(
+        image_shape={"tuple": [6, 10]}
+    ),
+    "channels first of text": lambda plain: model_of(plain)["format"]["dict"].update(channels_first="no"),
     "dunder attribute": lambda plain: plain["holds"].update(__class__="a"),
     "an attribute that hides a method": lambda plain: plain["holds"].update(predict_proba=1),
     "names of features": lambda plain: plain["holds"].update(feature_names_in_=["a"]),
