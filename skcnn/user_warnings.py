@@ -3,7 +3,10 @@
 import sys
 import warnings
 
-BETWEEN = {"skcnn", "sklearn", "scipy", "joblib", "pickle", "threading", "multiprocessing", "concurrent"}
+BETWEEN = {
+    *("skcnn", "sklearn", "scipy", "joblib", "skl2onnx"),
+    *("pickle", "threading", "multiprocessing", "concurrent"),
+}
 """Packages whose functions may be called between the user's line and the cause of a warning."""
 
 

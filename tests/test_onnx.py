@@ -8,7 +8,7 @@ import sys
 
 import numpy as np
 import pytest
-from extras import data_frame, package
+from extras import build, data_frame, package
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.ensemble import StackingClassifier
@@ -361,7 +361,8 @@ def export_pipeline():
 
 
 def pipeline_of(**params):
-    return make_pipeline(MinMaxScaler(), make_classifier(dtype="float32", image_shape=(6, 5, 2), **params))
+    params = {"dtype": "float32", "image_shape": (6, 5, 2)} | params
+    return make_pipeline(MinMaxScaler(), make_classifier(**params))
 
 
 NAMES = np.array(["a", "b", "c"])
@@ -420,6 +421,38 @@ def test_an_old_target_is_refused():
     register()
     with pytest.raises(ValueError, match="target_opset must be .* from 18 .*got 15"):
         skl2onnx.to_onnx(pipeline_of().fit(ROWS, CODES), ROWS[:1], target_opset=15)
+
+
+@pytest.mark.parametrize(
+    "X",
+    [
+        ROWS[:, :50],
+        ROWS.reshape(-1, 5, 6, 2),
+        IMAGES.transpose(0, 3, 1, 2),
+        lambda: data_frame(ROWS).add_prefix("pixel"),
+    ],
+    ids=["width", "size", "channels first", "columns"],
+)
+def test_images_that_do_not_fit_a_pipeline(export_pipeline, X):
+    net, X = fitted(), build(X)
+    message = "X has 50 features|wrong layout|takes one array of images, got 60 inputs"
+    for estimator in (net, ConvNetFeatures(net, prefit=True).fit(IMAGES)):
+        with pytest.raises(ValueError, match=message):
+            export_pipeline(estimator, X)
+
+
+@pytest.mark.parametrize("cls", [LogisticRegression, ConvNetFeatures, make_classifier(), "ConvNetClassifier"])
+def test_only_classifiers_that_are_networks_are_registered(cls):
+    package("skl2onnx")
+    with pytest.raises(TypeError, match="classifier must be ConvNetClassifier or derived from it"):
+        register(cls)
+
+
+def test_a_pipeline_in_float64_warns_at_the_line_that_exports_it(export_pipeline):
+    pipeline = pipeline_of(dtype="float64").fit(ROWS, CODES)
+    with pytest.warns(UserWarning, match="float64") as caught:
+        export_pipeline(pipeline, ROWS)
+    assert caught[0].filename == __file__
 
 
 def test_derived_classifiers_are_registered_by_themselves(export_pipeline):

@@ -1,10 +1,14 @@
 """Networks as steps of pipelines that skl2onnx exports."""
 
+from inspect import isclass
+
 import numpy as np
 
 from skcnn.classifier import ConvNetClassifier
 from skcnn.data.augmenter import changes_of_views
+from skcnn.data.images import check_image_layout
 from skcnn.features import ConvNetFeatures
+from skcnn.layers.base import is_integer
 from skcnn.onnx.export import network_of, warn_of_float64, write_features
 from skcnn.onnx.graph import GraphBuilder
 from skcnn.onnx.network import add_prediction, add_scores, as_labels, check_opset
@@ -24,7 +28,8 @@ def register(classifier=ConvNetClassifier):
     Then ``skl2onnx.to_onnx(pipeline, X)`` works, with the options "zipmap", "nocl", "output_class_labels" and
     "raw_scores". As of other classifiers there, labels that are booleans or floating-point numbers come out
     as int64, and the second output is called "probabilities" also where it has scores: those of a hinge loss,
-    or where "raw_scores" asks for them, as calibration does.
+    or where "raw_scores" asks for them, as calibration does. "output_class_labels" needs labels that are
+    int32, int64 or str.
 
     Parameters
     ----------
@@ -35,6 +40,8 @@ def register(classifier=ConvNetClassifier):
     ------
     ImportError
         If skl2onnx is not installed.
+    TypeError
+        If ``classifier`` is another class, or none.
 
     See Also
     --------
@@ -59,6 +66,8 @@ def register(classifier=ConvNetClassifier):
     >>> [output.name for output in model.graph.output]
     ['label', 'probabilities']
     """
+    if not (isclass(classifier) and issubclass(classifier, ConvNetClassifier)):
+        raise TypeError(f"classifier must be ConvNetClassifier or derived from it, got {classifier!r}")
     try:
         from skl2onnx import update_registered_converter
     except ImportError as error:
@@ -74,10 +83,23 @@ def register(classifier=ConvNetClassifier):
 def _set_classifier_types(operator):
     from skl2onnx.common.data_types import FloatTensorType, Int64TensorType, StringTensorType
 
+    _check_input(operator, operator.raw_operator)
     labels, n_rows = _labels_of(operator.scope_inst, operator), operator.inputs[0].get_first_dimension()
     tensor_type = StringTensorType if labels.dtype == object else Int64TensorType
     operator.outputs[0].type = tensor_type([n_rows])
     operator.outputs[1].type = FloatTensorType([n_rows, len(labels)])
+
+
+def _check_input(operator, classifier):
+    """Raise a ValueError unless the input is one array in a layout that the network takes."""
+    n_inputs, shape = len(operator.inputs), tuple(operator.inputs[0].type.shape)
+    if n_inputs != 1:
+        raise ValueError(
+            f"{type(classifier).__name__} takes one array of images, got {n_inputs} inputs, such as the "
+            "columns of a DataFrame: export it with X.to_numpy()"
+        )
+    if len(shape) > 1 and all(map(is_integer, shape[1:])):  # else skl2onnx knows no better
+        check_image_layout(shape, classifier.model_.format, estimator=classifier)
 
 
 def _labels_of(scope, operator):
@@ -104,6 +126,7 @@ def _convert_classifier(scope, operator, container):
 def _set_feature_types(operator):
     from skl2onnx.common.data_types import FloatTensorType
 
+    _check_input(operator, network_of(operator.raw_operator.estimator_))
     n_rows, names = operator.inputs[0].get_first_dimension(), operator.raw_operator.get_feature_names_out()
     operator.outputs[0].type = FloatTensorType([n_rows, len(names)])
 
