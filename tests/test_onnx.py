@@ -5,6 +5,7 @@ That onnxruntime computes the same for all layers is tested in parity/test_onnx.
 
 import inspect
 import sys
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -276,13 +277,10 @@ class OtherConv2D(Conv2D):
 
 
 @pytest.fixture
-def registered(monkeypatch):
+def registered():
     """Take back what a test registers."""
-    monkeypatch.setattr("skcnn.onnx.layers.CONVERTERS", CONVERTERS)
-    before = dict(CONVERTERS)
-    yield
-    CONVERTERS.clear()
-    CONVERTERS.update(before)
+    with mock.patch.dict(CONVERTERS):
+        yield
 
 
 @pytest.mark.parametrize("layer", [Doubled(), OtherConv2D(2)])
@@ -315,10 +313,24 @@ def test_a_wrong_converter_shows_where_there_are_images(export, registered):
         export(clf, IMAGES)
 
 
-def test_a_converter_that_returns_nothing_is_named(export, registered):
-    register_layer(Doubled, lambda graph, layer, params, X, input_shape: None)
-    with pytest.raises(ValueError, match="layer 'doubled_1'.*got None"):
-        export(fitted([Doubled()]))
+MISTAKES = {
+    "no result": (lambda graph, X: None, "got None"),
+    "unknown result": (lambda graph, X: "nowhere", "nowhere"),
+    "unknown input": (lambda graph, X: graph.add("Neg", "nowhere"), "nowhere"),
+    "unknown operator": (lambda graph, X: graph.add("Negate", X), "Negate"),
+    "unknown attribute": (lambda graph, X: graph.add("Elu", X, alfa=1.0), "alfa"),
+    "two dtypes": (lambda graph, X: graph.add("Mul", X, 2), "Mul.*int64"),
+    "other dtype": (lambda graph, X: graph.add("IsNaN", X), "IsNaN"),
+    "other shape": (lambda graph, X: graph.add("ReduceMean", X, [1]), "ReduceMean.*shape"),
+}
+
+
+@pytest.mark.parametrize(("convert", "message"), MISTAKES.values(), ids=MISTAKES)
+def test_a_converter_that_writes_no_valid_onnx_is_named(export, registered, convert, message):
+    register_layer(Doubled, lambda graph, layer, params, X, input_shape: convert(graph, X))
+    for layers in ([Conv2D(2), ("mine", Doubled()), Conv2D(2)], [("mine", Doubled())]):
+        with pytest.raises(ValueError, match=rf"(?s)layer 'mine', Doubled\(\): .*{message}"):
+            export(fitted(layers))
 
 
 @pytest.mark.parametrize("cls", [Doubled(), int, "Conv2D", Layer])

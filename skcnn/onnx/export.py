@@ -10,11 +10,10 @@ from skcnn.data.arrays import check_images
 from skcnn.data.augmenter import changes_of_views
 from skcnn.features import ConvNetFeatures
 from skcnn.network.model import Model
-from skcnn.onnx.graph import GraphBuilder, import_onnx
-from skcnn.onnx.network import OPSET, add_prediction, add_scores, as_labels, check_opset
+from skcnn.onnx.graph import OPSET, GraphBuilder, check_opset
+from skcnn.onnx.network import add_prediction, add_scores, as_labels
 from skcnn.pipelines import feature_node, unwrap
 from skcnn.user_warnings import warn_user
-from skcnn.versions import __version__
 
 N_CHECKED = 64
 """How many images are computed by both, at most."""
@@ -58,9 +57,10 @@ def to_onnx(estimator, X=None, *, opset=OPSET):
     TypeError
         If the estimator is no network.
     ValueError
-        If there are transformers before the network, a layer has no converter (see :func:`register_layer`),
-        ``tta`` has other augmentations than :class:`~skcnn.RandomFlip`, the classes are of a dtype that ONNX
-        has not, X does not fit, or the results of the model are other ones.
+        If there are transformers before the network, a layer has no converter, or one that writes no valid
+        ONNX or a result of another shape (see :func:`register_layer`), ``tta`` has other augmentations than
+        :class:`~skcnn.RandomFlip`, the classes are of a dtype that ONNX has not, X does not fit, or the
+        results of the model are other ones.
 
     Warns
     -----
@@ -94,13 +94,12 @@ def to_onnx(estimator, X=None, *, opset=OPSET):
     >>> [output.name for output in model.graph.output]
     ['label', 'probabilities']
     """
-    onnx = import_onnx("to_onnx")
     check_opset(opset, "opset")
-    if isinstance(estimator, ConvNetFeatures):
-        check_is_fitted(estimator, "estimator_")
-        classifier = network_of(estimator.estimator_)
-    else:
-        classifier = network_of(estimator)
+    features = estimator if isinstance(estimator, ConvNetFeatures) else None
+    if features is not None:
+        check_is_fitted(features, "estimator_")
+        estimator = features.estimator_
+    classifier = network_of(estimator)
     format = classifier.model_.format
     shape, dtype = format.stored_shape, np.dtype(np.float32)
     if X is not None:
@@ -109,27 +108,15 @@ def to_onnx(estimator, X=None, *, opset=OPSET):
         shape, dtype = X.shape[1:], X.dtype
         if dtype.kind == "f" and dtype.itemsize > 8:
             raise ValueError(f"X of dtype {dtype} does not exist in ONNX: convert it to float64")
-    graph = GraphBuilder()
-    if isinstance(estimator, ConvNetFeatures):
-        outputs = write_features(graph, "X", classifier.model_, estimator.layer, output="features")
-    else:
+    graph = GraphBuilder(opset=opset)
+    if features is None:
         outputs = _write_classifier(graph, classifier)
-    helper = onnx.helper
-    infos = [
-        helper.make_tensor_value_info(name, graph.element_type(dtype), ["N", *shape])
-        for name, dtype, shape in [("X", dtype, shape), *outputs]
-    ]
-    opsets = [helper.make_opsetid("", opset)]
-    model = helper.make_model(
-        helper.make_graph(graph.nodes, "skcnn", infos[:1], infos[1:], graph.initializers),
-        opset_imports=opsets,
-        ir_version=helper.find_min_ir_version_for(opsets),
-        producer_name="skcnn",
-        producer_version=__version__,
-    )
+    else:
+        outputs = write_features(graph, "X", classifier.model_, features.layer, output="features")
+    model = graph.make_model([("X", dtype, shape)], outputs)
     if X is not None and find_spec("onnxruntime") is not None:
         X = X[:N_CHECKED]
-        _check_results(model, _expected_results(estimator, classifier, X), X)
+        _check_results(model, _expected_results(classifier, features, X), X)
     return model
 
 
@@ -183,7 +170,7 @@ def write_features(graph: GraphBuilder, X: str, model: Model, layer: str | None,
     warn_of_float64(model)
     index = feature_node(model, layer)
     features = add_scores(graph, X, model.network.up_to(index), model.format, ())
-    graph.scope = "output"
+    graph.begin("output")
     graph.add("Identity", features, output=output)
     return [(output, np.float32, (prod(model.network.nodes[index].output_shape),))]
 
@@ -203,11 +190,11 @@ def _check_results(onnx_model, expected, X):
         )
 
 
-def _expected_results(estimator, classifier, X):
-    """Return what the last result of a model should be."""
+def _expected_results(classifier, features, X):
+    """Return what the last result of a model should be; ``features`` are None for the classifier itself."""
     model = classifier.model_
-    if isinstance(estimator, ConvNetFeatures):
-        return model.results(X, feature_node(model, estimator.layer)).reshape(len(X), -1)
+    if features is not None:
+        return model.results(X, feature_node(model, features.layer)).reshape(len(X), -1)
     scores = model.scores(X, changes_of_views(classifier.tta))
     if model.loss.gives_probabilities:
         return model.loss.probabilities(scores)

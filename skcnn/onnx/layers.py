@@ -63,7 +63,8 @@ def register_layer(cls: type[Layer], function: Callable) -> None:
     function : callable
         ``function(graph, layer, params, X, input_shape)`` returns the name of the result, a str.
         ``graph.add(operator, *inputs, **attributes)`` adds an operator and returns the name of its result;
-        inputs are names, or numbers and arrays, which become constants. ``layer`` has the hyperparameters,
+        inputs are names, or numbers and arrays, which become constants: integers become int64, so give
+        hyperparameters that may be ints as ``float(layer.factor)``. ``layer`` has the hyperparameters,
         ``params`` the arrays of parameters by name, ``X`` is the name of the input, and ``input_shape`` its
         shape for one sample, ``(h, w, c)`` or ``(f,)``. In ONNX, images are of shape ``(n, c, h, w)``, and
         vectors ``(n, f)``, all in float32.
@@ -75,7 +76,8 @@ def register_layer(cls: type[Layer], function: Callable) -> None:
 
     See Also
     --------
-    to_onnx : With images, it compares what the model and the network compute.
+    to_onnx : It checks the operators of each layer; with images, it compares what the model and the network
+        compute.
 
     References
     ----------

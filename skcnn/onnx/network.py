@@ -7,28 +7,14 @@ import numpy as np
 
 from skcnn.augmentation import Augmentation, RandomFlip
 from skcnn.data.images import ImageFormat
-from skcnn.layers.base import is_integer
 from skcnn.network.graph import Node
 from skcnn.network.network import Network
 from skcnn.network.rewriting import fold
-from skcnn.onnx.graph import GraphBuilder, import_onnx
+from skcnn.onnx.graph import GraphBuilder
 from skcnn.onnx.layers import CONVERTERS
-
-OPSET = 18
-"""The first version of the operators of ONNX that has all of those needed."""
 
 LAST = np.iinfo(np.int64).min
 """Where a slice that goes backwards ends."""
-
-
-def check_opset(opset, parameter: str) -> None:
-    """Raise a ValueError unless a version of the operators of ONNX is new enough, and known to onnx."""
-    newest = import_onnx("to_onnx").defs.onnx_opset_version()
-    if not is_integer(opset) or not OPSET <= opset <= newest:
-        raise ValueError(
-            f"{parameter} must be an int from {OPSET} to {newest}, the newest that the onnx installed knows, "
-            f"got {opset!r}"
-        )
 
 
 def add_scores(
@@ -56,14 +42,14 @@ def add_scores(
     if len(views) == 1:
         return _add_nodes(graph, views[0], network)
     scores = _add_nodes(graph, graph.add("Concat", *views, axis=0), network)
-    graph.scope = "views"
+    graph.begin("views")
     scores = graph.add("Reshape", scores, [len(views), -1, network.n_outputs])
     return graph.add("ReduceMean", scores, [0], keepdims=0)
 
 
 def _add_images(graph, X, format):
     """Add what :meth:`skcnn.data.images.ImageSource.read` does; images are then (n, c, h, w)."""
-    graph.scope = "input"
+    graph.begin("input")
     X = graph.add("Reshape", X, [0, *format.stored_shape])
     if not format.channels_first:
         X = graph.add("Transpose", X, perm=[0, 3, 1, 2])
@@ -83,7 +69,7 @@ def _add_views(graph, X, changes):
                 f"tta has {change!r}, which is not exported to ONNX: RandomFlip alone is. "
                 "set_params(tta=None), or tta='flip', changes that without training anew"
             )
-    graph.scope = "views"
+    graph.begin("views")
     names = []
     for view in product(*(change.views() for change in changes)):
         name = X
@@ -102,7 +88,7 @@ def _add_nodes(graph, X, network):
     nodes, params = fold(network.nodes, network.params)
     results = [X]
     for node in nodes[1:]:
-        graph.scope = node.name
+        graph.begin(node.name)
         inputs = tuple(results[source] for source in node.inputs)
         with node.name_errors():
             results.append(_add_node(graph, node, params.get(node.name, {}), inputs))
@@ -124,7 +110,14 @@ def _add_node(graph, node: Node, params, inputs):
         raise ValueError(
             f"the converter of {kind.__name__} must return the name of its result, a str, got {result!r}"
         )
+    shapes = dict(zip(inputs, node.input_shapes, strict=True))  # of each input once, which onnx wants
+    graph.check_part([_describe(*input) for input in shapes.items()], [_describe(result, node.output_shape)])
     return result
+
+
+def _describe(name, shape):
+    """Return the name, dtype and shape that a result of the network has in ONNX, channels first."""
+    return name, np.float32, (shape[-1], *shape[:-1])
 
 
 def add_prediction(
@@ -145,7 +138,7 @@ def add_prediction(
     outputs : (str, str)
         Names of the two results.
     """
-    graph.scope = "output"
+    graph.begin("output")
     best = graph.add("ArgMax", scores, axis=1, keepdims=0)
     graph.add("Gather", graph.constant(labels, dtype=labels.dtype), best, output=outputs[0])
     if has_probabilities:

@@ -10,8 +10,8 @@ from skcnn.data.images import check_image_layout
 from skcnn.features import ConvNetFeatures
 from skcnn.layers.base import is_integer
 from skcnn.onnx.export import network_of, warn_of_float64, write_features
-from skcnn.onnx.graph import GraphBuilder
-from skcnn.onnx.network import add_prediction, add_scores, as_labels, check_opset
+from skcnn.onnx.graph import GraphBuilder, check_opset
+from skcnn.onnx.network import add_prediction, add_scores, as_labels
 
 OPTIONS = {
     "zipmap": [True, False, "columns"],
@@ -146,8 +146,9 @@ def _convert_features(scope, operator, container):
 
 def _begin(scope, container):
     """Return an empty graph whose names are those of no other operator."""
-    check_opset(container.target_opset_onnx, "target_opset")
-    return GraphBuilder(f"{scope.get_unique_variable_name('skcnn')}/")
+    opset = container.target_opset_onnx
+    check_opset(opset, "target_opset")
+    return GraphBuilder(f"{scope.get_unique_variable_name('skcnn')}/", opset)
 
 
 def _end(graph, container):
