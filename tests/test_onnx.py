@@ -90,7 +90,7 @@ def test_a_missing_extra_is_named(monkeypatch):
 
 @pytest.mark.parametrize("n_rows", [1, 2, len(IMAGES), 0])
 def test_any_number_of_rows(export, n_rows):
-    clf = fitted([Conv2D(3), BatchNorm()], tta="flip")
+    clf = fitted([Conv2D(4), BatchNorm(), GroupNorm(2)], tta="flip")
     results = run(export(clf), IMAGES[:n_rows])
     assert list(results) == ["label", "probabilities"]
     assert len(results["label"]) == n_rows

@@ -274,7 +274,8 @@ def convert_layer_norm(graph, layer, params, X, input_shape):
 def convert_group_norm(graph, layer, params, X, input_shape):
     """Convert GroupNorm, over all that belongs to a group."""
     *image_size, channels = input_shape
-    X = normalize(graph, graph.add("Reshape", X, [0, int(layer.groups), -1]), 2, layer.epsilon)
+    shape = [0, int(layer.groups), layer.count_normalized_together(input_shape)]  # -1 needs rows
+    X = normalize(graph, graph.add("Reshape", X, shape), 2, layer.epsilon)
     return scale_and_shift(graph, params, graph.add("Reshape", X, [0, channels, *image_size]), input_shape)
 
 
