@@ -51,6 +51,7 @@ from skcnn.layers.activation import ACTIVATIONS
 from skcnn.layers.base import JoiningLayer
 from skcnn.layers.normalization import ChannelAffine
 from skcnn.onnx import register, register_layer, to_onnx
+from skcnn.onnx.graph import GraphBuilder
 from skcnn.onnx.layers import CONVERTERS
 
 IMAGES, CODES = make_images()
@@ -331,6 +332,19 @@ def test_a_converter_that_writes_no_valid_onnx_is_named(export, registered, conv
     for layers in ([Conv2D(2), ("mine", Doubled()), Conv2D(2)], [("mine", Doubled())]):
         with pytest.raises(ValueError, match=rf"(?s)layer 'mine', Doubled\(\): .*{message}"):
             export(fitted(layers))
+
+
+def test_a_constant_becomes_int64_or_float32(export):
+    graph = GraphBuilder()
+    for value in (2, np.uint8(2), np.int16(2), 2.0, np.float16(2)):
+        graph.constant(value)
+    onnx = package("onnx")
+    found = [onnx.numpy_helper.to_array(constant) for constant in graph.initializers]
+    assert [array.dtype for array in found] == [np.int64] * 3 + [np.float32] * 2
+    assert found == [2] * 5
+    for value, dtype in ((2**63, "int64"), (1e300, "float32")):
+        with pytest.raises(ValueError, match=f"too large for {dtype}"):
+            graph.constant(value)
 
 
 @pytest.mark.parametrize("cls", [Doubled(), int, "Conv2D", Layer])

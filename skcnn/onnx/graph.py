@@ -11,7 +11,7 @@ from skcnn.versions import __version__
 OPSET = 18
 """The first version of the operators of ONNX that has all of those needed."""
 
-DTYPES = {"f": np.float32, "i": np.int64}
+DTYPES = {"f": np.float32, "i": np.int64, "u": np.int64}
 """What constants become, by the kind of their dtype."""
 
 
@@ -131,8 +131,12 @@ class GraphBuilder:
         array = np.asarray(value)
         with np.errstate(over="ignore"):
             cast = array.astype(dtype or DTYPES.get(array.dtype.kind, array.dtype))
-        if array.dtype.kind == "f" and (np.isinf(cast) & np.isfinite(array)).any():
-            raise ValueError(f"a constant of it is too large for {cast.dtype}, which ONNX models compute in")
+        if array.dtype.kind in "fu":
+            is_lost = np.isinf(cast) & np.isfinite(array) | (cast < 0) & (array > 0)
+            if is_lost.any():
+                raise ValueError(
+                    f"a constant of it is too large for {cast.dtype}, which ONNX models compute in"
+                )
         self.initializers.append(self._onnx.numpy_helper.from_array(np.ascontiguousarray(cast), name))
         return name
 
