@@ -171,6 +171,15 @@ def test_weights_too_large_for_float32_are_refused(export):
         export(clf)
 
 
+@pytest.mark.filterwarnings("ignore:the network computes in float64")
+def test_images_with_more_digits_than_float32_are_refused(export):
+    package("onnxruntime")
+    X = IMAGES.astype(float) + 1e8
+    clf = fitted([BatchNorm(), Conv2D(3)], X=X, dtype="float64", input_scaling=None)
+    with pytest.raises(ValueError, match="X differ.*more digits than float32.*input_scaling"):
+        export(clf, X)
+
+
 @pytest.mark.parametrize("loss", ["hinge", "squared_hinge"])
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_scores_of_a_hinge_loss_are_those_of_decision_function(export, loss, n_classes):

@@ -19,7 +19,9 @@ N_CHECKED = 64
 """How many images are computed by both, at most."""
 
 TOLERANCE = 1e-3
-"""Of probabilities, and of scores and features by their largest one: far more than rounding in float32."""
+"""Largest accepted difference: of probabilities, or of scores and features as a share of the largest of them.
+
+Rounding in float32 makes far smaller ones."""
 
 
 def to_onnx(estimator, X=None, *, opset=OPSET):
@@ -34,9 +36,10 @@ def to_onnx(estimator, X=None, *, opset=OPSET):
         :func:`register`.
     X : array-like of shape (n_samples, ...), default=None
         Images as the model will get them: flat rows, (n, h, w) of one channel, or of four axes; of booleans,
-        integers, or numbers of at most double precision. Where onnxruntime is installed, the results of the
-        model for the first 64 of them are compared with those of the estimator. None: the model takes images
-        of four axes in float32, channels where ``data_format`` has them.
+        integers, or numbers of at most double precision. Where onnxruntime is installed, the probabilities,
+        scores or features that the model gives for the first 64 of them are compared with those of the
+        estimator. None: the model takes images of four axes in float32, channels where ``data_format`` has
+        them.
     opset : int, default=18
         Version of the operators of ONNX, at least 18, and at most the newest that onnx knows.
 
@@ -60,7 +63,8 @@ def to_onnx(estimator, X=None, *, opset=OPSET):
         If there are transformers before the network, a layer has no converter, or one that writes no valid
         ONNX or a result of another shape (see :func:`register_layer`), ``tta`` has other augmentations than
         :class:`~skcnn.RandomFlip`, the classes are of a dtype that ONNX has not, X does not fit, or the
-        results of the model are other ones.
+        model gives other probabilities, scores or features: because of a converter, or where X needs more
+        digits than float32 has.
 
     Warns
     -----
@@ -186,7 +190,8 @@ def _check_results(onnx_model, expected, X):
     if not difference <= TOLERANCE * max(1.0, float(np.abs(expected).max())):
         raise ValueError(
             f"in onnxruntime, {name} of X differ from those of the estimator by up to {difference:.3g}: if "
-            "there are layers of your own, look at their converters"
+            "there are layers of your own, look at their converters; if not, X needs more digits than "
+            "float32 has, so scale it before, or by input_scaling"
         )
 
 
