@@ -277,7 +277,8 @@ def test_export_onnx_compares_models(run):
     package("onnx")
     package("onnxruntime")
     printed = run("export_onnx.py --folder . --epochs 2 --repeats 1 --output network.onnx")
-    *_, saved, exported, quantized = printed.splitlines()
+    *_, header, saved, exported, quantized = printed.splitlines()
+    assert header.endswith("ms for 20 images")
     accuracies = [line.split()[-3] for line in (saved, exported, quantized)]
     assert accuracies[0] == accuracies[1]
     assert quantized.startswith("ONNX, int8")
