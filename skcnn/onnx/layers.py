@@ -139,9 +139,9 @@ def pass_on(graph, layer, params, X, input_shape):
 
 
 def pads_of(windows: Windows) -> list[int]:
-    """Return pixels before (height, width) and after, as many as the windows reach beyond the image.
+    """Return the padding that the windows use: top, left, bottom, right.
 
-    With these, counts rounded down are those of the windows, whatever rounding the layer asks for.
+    ONNX, which rounds down, then counts as many windows as the layer does, also in ``ceil_mode``.
     """
     axes = zip(
         windows.image_size,
@@ -194,7 +194,8 @@ def convert_max_pool(graph, layer, params, X, input_shape):
 
 def convert_average_pool(graph, layer, params, X, input_shape):
     """Convert AvgPool2D; with padding or dilation, to a convolution with ones and a map of factors."""
-    windows, pads = layer.windows(input_shape[:2]), pads_of(layer.windows(input_shape[:2]))
+    windows = layer.windows(input_shape[:2])
+    pads = pads_of(windows)
     geometry = {"kernel_shape": windows.size, "strides": windows.strides, "pads": pads}
     if windows.dilation == (1, 1) and not any(pads):
         return graph.add("AveragePool", X, **geometry)
@@ -244,8 +245,8 @@ def convert_concatenate(graph, layer, params, X, input_shape):
 def convert_batch_norm(graph, layer, params, X, input_shape):
     """Convert BatchNorm in the order of its own prediction, which loses no digits of large means."""
     factor, _ = layer.factor_and_offset(params)
-    steps = (("Sub", params["running_mean"]), ("Mul", factor), ("Add", params["shift"]))
-    for name, values in steps:
+    operations = (("Sub", params["running_mean"]), ("Mul", factor), ("Add", params["shift"]))
+    for name, values in operations:
         X = graph.add(name, X, by_channel(values, input_shape))
     return X
 
