@@ -46,7 +46,7 @@ from skcnn import (
     Softmax,
     ZeroPad2D,
 )
-from skcnn.layers import Container, Layer
+from skcnn.layers import Layer
 from skcnn.layers.activation import ACTIVATIONS
 from skcnn.layers.base import JoiningLayer
 from skcnn.layers.normalization import ChannelAffine
@@ -91,7 +91,8 @@ def test_a_missing_extra_is_named(monkeypatch):
 
 @pytest.mark.parametrize("n_rows", [1, 2, len(IMAGES), 0])
 def test_any_number_of_rows(export, n_rows):
-    clf = fitted([Conv2D(4), BatchNorm(), GroupNorm(2)], tta="flip")
+    flips = [RandomFlip(), RandomFlip(horizontal=False, vertical=True)]
+    clf = fitted([Conv2D(4), BatchNorm(), GroupNorm(2)], tta=flips)
     results = run(export(clf), IMAGES[:n_rows])
     assert list(results) == ["label", "probabilities"]
     assert len(results["label"]) == n_rows
@@ -134,9 +135,13 @@ def test_other_opsets_are_refused(export, opset):
         export(fitted(), opset=opset)
 
 
-@pytest.mark.parametrize("X", [IMAGES.astype(">f8"), IMAGES.tolist(), np.round(IMAGES).astype("int16")])
+@pytest.mark.parametrize(
+    "X",
+    [IMAGES.astype(">f8"), IMAGES.tolist(), np.round(IMAGES).astype("int16"), IMAGES[..., 0]],
+    ids=["big-endian", "list", "integers", "three axes"],
+)
 def test_images_as_users_have_them(export, X):
-    clf = fitted()
+    clf = fitted(X=X)
     array = np.asarray(X)
     results = run(export(clf, X), array.astype(array.dtype.newbyteorder("=")))
     np.testing.assert_allclose(results["probabilities"], clf.predict_proba(X), atol=1e-5)
@@ -226,6 +231,13 @@ def test_activations_of_huge_and_of_tiny_numbers(export, activation):
     np.testing.assert_allclose(run(export(features), X)["features"], features.transform(X), 1e-6, 1e-6)
 
 
+def test_layers_may_have_the_names_of_other_results(export):
+    names = ["a", "a/Mul", "a/Mul/1", "a b", "ä", "X", "label", "probabilities", "views", "input/Reshape"]
+    clf = fitted([(name, GELU()) for name in names], tta="flip")
+    results = run(export(clf, IMAGES), IMAGES)
+    np.testing.assert_allclose(results["probabilities"], clf.predict_proba(IMAGES), atol=1e-5)
+
+
 @pytest.mark.parametrize(
     "layers",
     [
@@ -282,6 +294,20 @@ class Doubled(PassingLayer):
         return np.multiply(X, 2, out=out)
 
 
+class Shifted(PassingLayer):
+    constant_params = ("shift",)
+
+    def init_params(self, input_shape, *, activation, dtype, rng):
+        return {"shift": np.arange(1, 1 + input_shape[-1], dtype=dtype)}
+
+    def forward(self, params, X, unit, *, training, out):
+        return np.add(X, params["shift"], out=out)
+
+
+def convert_shifted(graph, layer, params, X, input_shape):
+    return graph.add("Add", X, params["shift"].reshape(-1, *[1] * (len(input_shape) - 1)))
+
+
 class OtherConv2D(Conv2D):
     pass
 
@@ -300,10 +326,11 @@ def test_a_layer_without_converter_is_named(export, layer):
         export(fitted([layer]))
 
 
-@pytest.mark.parametrize("layers", [[Doubled()], [Dense(4), Doubled()]], ids=["images", "vectors"])
-def test_a_layer_of_ones_own(export, registered, layers):
+@pytest.mark.parametrize("first", [Conv2D(4), Dense(4)])
+def test_layers_of_ones_own(export, registered, first):
     register_layer(Doubled, lambda graph, layer, params, X, input_shape: graph.add("Mul", X, 2.0))
-    clf = fitted(layers)
+    register_layer(Shifted, convert_shifted)
+    clf = fitted([first, Doubled(), Shifted()])
     np.testing.assert_allclose(
         run(export(clf, IMAGES), IMAGES)["probabilities"], clf.predict_proba(IMAGES), atol=1e-5
     )
@@ -314,13 +341,15 @@ def test_a_derived_layer_may_be_registered_as_its_base(export, registered):
     export(fitted([OtherConv2D(2)]), IMAGES)
 
 
-def test_a_wrong_converter_shows_where_there_are_images(export, registered):
+def test_a_wrong_converter_shows_where_there_are_images_and_onnxruntime(export, registered, monkeypatch):
     package("onnxruntime")
     register_layer(Doubled, lambda graph, layer, params, X, input_shape: graph.add("Mul", X, 3.0))
     clf = fitted([Doubled()])
     export(clf)
     with pytest.raises(ValueError, match="probabilities of X differ"):
         export(clf, IMAGES)
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    export(clf, IMAGES)
 
 
 MISTAKES = {
@@ -329,6 +358,7 @@ MISTAKES = {
     "unknown input": (lambda graph, X: graph.add("Neg", "nowhere"), "nowhere"),
     "unknown operator": (lambda graph, X: graph.add("Negate", X), "Negate"),
     "unknown attribute": (lambda graph, X: graph.add("Elu", X, alfa=1.0), "alfa"),
+    "channels last": (lambda graph, X: graph.add("Mul", X, [1.0, 2.0]), "Mul.*dimensions"),
     "two dtypes": (lambda graph, X: graph.add("Mul", X, 2), "Mul.*int64"),
     "other dtype": (lambda graph, X: graph.add("IsNaN", X), "IsNaN"),
     "other shape": (lambda graph, X: graph.add("ReduceMean", X, [1]), "ReduceMean.*shape"),
@@ -375,7 +405,6 @@ def test_every_layer_has_a_converter():
         for _, kind in inspect.getmembers(module, inspect.isclass)
         if issubclass(kind, Layer | JoiningLayer) and not inspect.isabstract(kind)
     }
-    assert Dense in kinds and not any(issubclass(kind, Container) for kind in kinds)
     assert kinds - set(CONVERTERS) == {ChannelAffine}  # which only training has
 
 
@@ -424,6 +453,24 @@ def test_options_of_skl2onnx(export_pipeline):
     np.testing.assert_array_equal(classes, NAMES)
     _, scores = export_pipeline(pipeline, ROWS, zipmap=False, raw_scores=True)
     np.testing.assert_allclose(scores, pipeline.decision_function(ROWS), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("X", "params"),
+    [
+        (IMAGES, {}),
+        (IMAGES.clip(0).astype(np.uint8), {}),
+        (ROWS, {"tta": "flip"}),
+        (ROWS, {"loss": "hinge"}),
+    ],
+    ids=["four axes", "bytes", "views", "hinge"],
+)
+def test_networks_without_a_pipeline(export_pipeline, X, params):
+    clf = fitted(X=X, image_shape=(6, 5, 2), **params)
+    labels, scores = export_pipeline(clf, X, zipmap=False)
+    expected = clf.decision_function(X) if "loss" in params else clf.predict_proba(X)
+    np.testing.assert_allclose(scores, expected, rtol=1e-5, atol=1e-5)
+    np.testing.assert_array_equal(labels, clf.predict(X))
 
 
 def test_other_dtypes_than_float32(export_pipeline):
