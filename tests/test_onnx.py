@@ -12,7 +12,7 @@ import pytest
 from extras import build, data_frame, package
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
-from sklearn.ensemble import StackingClassifier
+from sklearn.ensemble import StackingClassifier, VotingClassifier
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
@@ -485,9 +485,10 @@ def test_other_dtypes_than_float32(export_pipeline):
     [
         lambda net: make_pipeline(ConvNetFeatures(net), LogisticRegression()),
         lambda net: StackingClassifier([("a", net), ("b", clone(net).set_params(activation="relu"))], cv=2),
+        lambda net: VotingClassifier([("a", net), ("b", net)], voting="soft", flatten_transform=False),
         lambda net: CalibratedClassifierCV(net, cv=2),
     ],
-    ids=["features", "stacking", "calibration"],
+    ids=["features", "stacking", "voting", "calibration"],
 )
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_networks_in_other_estimators(export_pipeline, combine, n_classes):
