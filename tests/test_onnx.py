@@ -526,7 +526,6 @@ def test_images_that_do_not_fit_a_pipeline(export_pipeline, X):
 
 @pytest.mark.parametrize("cls", [LogisticRegression, ConvNetFeatures, make_classifier(), "ConvNetClassifier"])
 def test_only_classifiers_that_are_networks_are_registered(cls):
-    package("skl2onnx")
     with pytest.raises(TypeError, match="classifier must be ConvNetClassifier or derived from it"):
         register(cls)
 

@@ -111,7 +111,9 @@ def _add_node(graph, node: Node, params, inputs):
             f"the converter of {kind.__name__} must return the name of its result, a str, got {result!r}"
         )
     shapes = dict(zip(inputs, node.input_shapes, strict=True))  # of each input once, which onnx wants
-    graph.check_part([_describe(*input) for input in shapes.items()], [_describe(result, node.output_shape)])
+    graph.check_part(
+        [_describe(name, shape) for name, shape in shapes.items()], [_describe(result, node.output_shape)]
+    )
     return result
 
 
