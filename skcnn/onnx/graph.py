@@ -96,7 +96,7 @@ class GraphBuilder:
         Raises
         ------
         ValueError
-            If a constant is too large for float32.
+            If a constant is too large for float32 or int64.
         """
         name = self._unique(operator)
         names = [
