@@ -165,7 +165,8 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
     learning_rate_factors : mapping of str to float or None, default=None
         Factors of the learning rate by layer. A key is the name of a layer or the beginning of names; the
         longest matching key counts. 0 freezes a layer: its weights stay, its batch normalization uses running
-        statistics, and it needs no backward pass unless a layer before it is trainable.
+        statistics, and it needs no backward pass unless a layer before it is trainable. If other layers are
+        frozen than in the last call, the optimizer starts anew.
     warmup : float, default=0.0
         Number of epochs over which the learning rate first rises to the initial one.
     step_size : int, default=10

@@ -1,5 +1,6 @@
 """Tests of networks that start with weights of others, and of learning rates by layer."""
 
+import copy
 import pickle
 
 import numpy as np
@@ -63,6 +64,25 @@ def test_frozen_layers_stay_frozen_over_calls_and_thaw(source):
     assert "conv1" not in layers_of(changed_weights(net, source))
     net.set_params(learning_rate_factors={"": 0.1}).fit(X, Y)
     assert layers_of(changed_weights(net, source)) == layers_of(source.get_weights())
+
+
+@pytest.mark.parametrize("solver", ["adam", "adamw", "nadam"])
+def test_the_first_step_of_thawed_layers_is_no_larger_than_that_of_a_new_optimizer(solver, source):
+    params = {"solver": solver, "averaging": None, "alpha": 0, "warm_start": True, "max_iter": 60}
+    net = make_net(init=FrozenEstimator(source), learning_rate_factors=FRONT, **params).fit(X, Y)
+    before, steps = net.get_weights()["conv1/weight"], []
+    for each in (net, copy.deepcopy(net).set_weights(net.get_weights())):
+        each.set_params(learning_rate_factors=None, max_iter=1, batch_size=len(X)).fit(X, Y)
+        steps.append(np.abs(each.get_weights()["conv1/weight"] - before).max())
+    assert 0 < steps[0] <= 1.01 * steps[1]
+
+
+@pytest.mark.parametrize("solver", ["adamw", "sgd"])
+def test_training_goes_on_bit_for_bit_while_the_same_layers_are_frozen(solver, source):
+    params = {"init": FrozenEstimator(source), "learning_rate_factors": FRONT, "solver": solver}
+    once = make_net(**params, averaging=None, max_iter=4).fit(X, Y)
+    twice = make_net(**params, averaging=None, warm_start=True).fit(X, Y).fit(X, Y)
+    assert changed_weights(twice, once) == set()
 
 
 def test_the_longest_key_counts_and_names_stand_for_all_within():

@@ -114,7 +114,8 @@ def train_epochs(
 def prepare_state(network: Network, state: TrainingState, objective: Objective) -> None:
     """Create missing slots of the optimizer and the average, and give the network its trained weights."""
     optimizer, averaging = objective.optimizer, objective.averaging
-    state.change_solver(optimizer.slot_kind)
+    frozen = "".join(f" -{name}" for name in sorted(network.frozen))
+    state.change_solver(optimizer.slot_kind + frozen)
     if averaging is None or averaging.has_horizon:
         state.forget_average()
     for name in (*optimizer.slot_names, *(("average",) if averaging else ())):

@@ -30,7 +30,7 @@ class TrainingState:
     n_averaged : int
         Number of weight vectors that count as averaged.
     solver : str
-        The optimizer of the slots, with its decay rates.
+        The optimizer of the slots, with its decay rates and the frozen layers.
     n_updates : int
         Number of steps of this optimizer.
     slots : dict of str to ndarray of shape (n_params,)
@@ -51,7 +51,11 @@ class TrainingState:
     trained: np.ndarray | None = None
 
     def change_solver(self, solver: str) -> None:
-        """Drop the slots of another optimizer; other decay rates count, too, as they change the scale."""
+        """Drop the slots of another optimizer.
+
+        Other decay rates count, too, as they change the scale, and other frozen layers, whose slots know no
+        gradients: steps after ``n_updates`` would be many times too large.
+        """
         if self.solver != solver:
             self.solver, self.n_updates = solver, 0
             self.slots = {name: slot for name, slot in self.slots.items() if name == "average"}
