@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from itertools import groupby
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from skcnn.network.foreign_weights import (
     convert_weights,
     own_shapes,
     pair_in_order,
+    raise_misfits,
 )
 from skcnn.network.graph import Node
 from skcnn.tensor_file import read_tensors
@@ -59,8 +61,8 @@ def weights_for(
 def read_state_dict(source) -> tuple[dict[str, dict[str, np.ndarray]], bool]:
     """Return the arrays of a state dict of PyTorch by module and parameter, counts of minibatches left out.
 
-    Also return whether they stand in alphabetical order, and no longer in the one that PyTorch gave them. A
-    safetensors file is always taken for one in that order.
+    Also return whether they stand in the order that PyTorch gave them. They do not in alphabetical order, nor
+    where parameters of a module do not stand together. A safetensors file is never taken for one in order.
 
     Parameters
     ----------
@@ -94,7 +96,8 @@ def read_state_dict(source) -> tuple[dict[str, dict[str, np.ndarray]], bool]:
             keys.append(key)
     if not modules:
         raise ValueError("state_dict holds no arrays")
-    return modules, keys == sorted(keys)
+    n_runs = sum(1 for _ in groupby(keys, key=lambda key: key.rpartition(".")[0]))
+    return modules, n_runs == len(modules) and keys != sorted(keys)
 
 
 def as_numbers(value, key: str) -> np.ndarray:
@@ -108,10 +111,15 @@ def as_numbers(value, key: str) -> np.ndarray:
     return array
 
 
-def pair_modules(modules: Modules, nodes: Sequence[Node], *, is_alphabetical: bool) -> Pairs:
+def pair_modules(modules: Modules, nodes: Sequence[Node], *, is_in_order: bool) -> Pairs:
     """Pair modules of PyTorch with layers: by names where all layers have those of modules, else in order.
 
-    Where modules are in alphabetical order, numbers in their names must tell the one that PyTorch had.
+    Where modules are not in the order that PyTorch gave them, numbers in their names must tell it.
+
+    Raises
+    ------
+    ValueError
+        If they do not tell it, or a module would become another layer than the one of its name.
     """
     layers = [node.name for node in nodes]
     of_layers = {module.replace(".", "__"): module for module in modules}
@@ -119,7 +127,15 @@ def pair_modules(modules: Modules, nodes: Sequence[Node], *, is_alphabetical: bo
         named = [(of_layers[layer], layer) for layer in layers[:-1]]
         taken = {module for module, _ in named}
         return [*named, *pair_in_order([name for name in modules if name not in taken], layers[-1:])]
-    return pair_in_order(order_by_numbers(modules) if is_alphabetical else list(modules), layers)
+    pairs = pair_in_order(list(modules) if is_in_order else order_by_numbers(modules), layers)
+    own = {module: layer for layer, module in of_layers.items() if layer in layers}
+    crossed = [
+        f"{module!r} would become {layer!r}, although there is a layer {own[module]!r}"
+        for module, layer in pairs
+        if own.get(module, layer) != layer
+    ]
+    raise_misfits("names of modules contradict their order: give names", crossed)
+    return pairs
 
 
 def order_by_numbers(modules: Modules) -> list[str]:
@@ -144,8 +160,8 @@ def order_by_numbers(modules: Modules) -> list[str]:
         if len(found) > 1 and not all(map(str.isdecimal, found)):
             within = f" within {'.'.join(parent)!r}" if parent else ""
             raise ValueError(
-                f"the state dict is in alphabetical order, as in safetensors files, and {sorted(found)}"
-                f"{within} do not tell the order of the modules: give names, which module is which layer"
+                "the state dict is not in the order of its modules, as in safetensors files, and "
+                f"{sorted(found)}{within} do not tell it: give names, which module is which layer"
             )
     return sorted(
         modules, key=lambda name: [int(part) if part.isdecimal() else 0 for part in name.split(".")]

@@ -38,10 +38,12 @@ def weights_from_torch(
     names : mapping of str to str, default=None
         Which module becomes which layer, such as ``{"features.0": "conv1", "classifier": "output"}``, by the
         names in ``get_weights``. It must give every layer but "output" a module; modules that it leaves out
-        are left out. None: modules and layers of equal names belong together, with "__" for the dots, if
-        every layer has a module; the module left over is the output layer. Else they belong together in
-        their order, the one of ``state_dict()``, and of one module more than layers the last is the output
-        layer.
+        are left out. None:
+
+        - if every layer has a module of its name, with "__" for the dots, these belong together, and the
+          module left over is the output layer;
+        - else they belong together in their order, that of ``state_dict()``, or that of the numbers in names
+          if a file has lost it; of one module more than layers the last is the output layer.
 
     Returns
     -------
@@ -58,8 +60,8 @@ def weights_from_torch(
         If ``state_dict`` is neither a mapping nor a path, or ``names`` is no mapping.
     ValueError
         If layers are invalid, or anything does not fit: the message lists all parameters, modules and layers
-        that do not, with their shapes. If the order of modules is not known: safetensors files are in
-        alphabetical order, so without ``names`` either names must be equal or numbers must tell the order.
+        that do not, with their shapes. If the order of modules is not known, as in safetensors files, and
+        neither equal names nor numbers tell it, or if it contradicts names: give ``names``.
 
     See Also
     --------
@@ -88,12 +90,8 @@ def weights_from_torch(
     >>> {name: value.shape for name, value in weights.items()}
     {'conv1/weight': (5, 5, 3, 4), 'conv1/bias': (4,), 'output/weight': (4, 10), 'output/bias': (10,)}
     """
-    modules, is_alphabetical = read_state_dict(state_dict)
-    pair = (
-        partial(pair_modules, is_alphabetical=is_alphabetical)
-        if names is None
-        else partial(pair_by_names, names)
-    )
+    modules, is_in_order = read_state_dict(state_dict)
+    pair = partial(pair_modules, is_in_order=is_in_order) if names is None else partial(pair_by_names, names)
     return weights_for(named_layers(layers), height_width_channels(image_shape), TorchLayout(), modules, pair)
 
 

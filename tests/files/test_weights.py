@@ -136,10 +136,10 @@ def test_weights_are_copies():
             ],
         ),
         (
-            {"features__0__bias": None, "features__1__extra": (2, 1)},
+            {"features__0__bias": None, "last__extra": (2, 1)},
             [
                 r"features.0.bias is missing, expected shape \(3,\) for conv1/bias",
-                r"features.1.extra of shape \(2, 1\): layer 'norm1' has no such parameter",
+                r"last.extra of shape \(2, 1\): layer 'output' has no such parameter",
             ],
         ),
         (
@@ -201,10 +201,53 @@ def test_an_alphabetical_order_is_not_taken_for_that_of_modules(tmp_path):
     write_tensors(tmp_path / "file", source, {})
     alphabetical = dict(sorted(source.items()))
     for unordered in (tmp_path / "file", alphabetical):
-        with pytest.raises(ValueError, match=r"\['classifier', 'features', 'last'\] do not tell the order"):
+        with pytest.raises(ValueError, match=r"\['classifier', 'features', 'last'\] do not tell it"):
             weights_from_torch(unordered, LAYERS, SHAPE)
         expected = weights_from_torch(source, LAYERS, SHAPE)
         assert_same(weights_from_torch(unordered, LAYERS, SHAPE, names=NAMES), expected)
+
+
+def convolutions(*names):
+    """Return a state dict of convolutions of one shape and an output layer, whose values tell them apart."""
+    source = {}
+    for number, name in enumerate(names):
+        source |= {f"{name}.weight": np.full((2, 2, 1, 1), float(number)), f"{name}.bias": np.zeros(2)}
+    return source | {"fc.weight": np.zeros((3, 60)), "fc.bias": np.zeros(3)}
+
+
+@pytest.mark.parametrize(
+    ("modules", "layers", "crossed"),
+    [
+        (["b", "a", "c"], ["a", "b", "conv"], ["'b' would become 'a'", "'a' would become 'b'"]),
+        (["stem", "conv1"], ["conv1", "conv2"], ["'conv1' would become 'conv2'"]),
+        (["0", "block.a"], ["block__a", "last"], ["'block.a' would become 'last'"]),
+    ],
+)
+def test_an_order_that_contradicts_names_is_refused(modules, layers, crossed):
+    stack = [
+        ("block", Residual([("a", Conv2D(2, 1))])) if name == "block__a" else (name, Conv2D(2, 1))
+        for name in layers
+    ]
+    for message in ["give names", *crossed]:
+        with pytest.raises(ValueError, match=message):
+            weights_from_torch(convolutions(*modules), stack, SHAPE)
+    names = dict(zip(modules, layers, strict=False)) | {"fc": "output"}
+    weights = weights_from_torch(convolutions(*modules), stack, SHAPE, names=names)
+    assert_array_equal(weights[f"{layers[1]}/weight"], 1)
+
+
+@pytest.mark.parametrize("is_numbered", [True, False])
+def test_an_order_by_dtype_is_not_taken_for_that_of_modules(is_numbered):
+    """Some writers of safetensors files sort by size first: keys of a module do not stand together."""
+    modules = [str(number) if is_numbered else f"conv{number}" for number in range(12)]
+    source = {key.replace("fc", "12"): value for key, value in convolutions(*modules).items()}
+    by_dtype = dict(sorted(source.items(), key=lambda entry: (entry[0].endswith("bias"), entry[0])))
+    stack = [Conv2D(2, 1) for _ in modules]
+    if is_numbered:
+        assert_same(weights_from_torch(by_dtype, stack, SHAPE), weights_from_torch(source, stack, SHAPE))
+    else:
+        with pytest.raises(ValueError, match=r"'conv9'\] do not tell it"):
+            weights_from_torch(by_dtype, stack, SHAPE)
 
 
 def test_features_that_stand_in_another_order_must_not_be_mixed():
