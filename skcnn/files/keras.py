@@ -30,8 +30,8 @@ KINDS = {
 MEMBER = "model.weights.h5"
 """The file of weights in a ``.keras`` archive."""
 
-PLACES = ("layers/", "_layer_checkpoint_dependencies/")
-"""Where files hold layers, those of Keras 3 and those of Keras 2.12 and later."""
+PLACE = "layers/"
+"""Where files hold layers."""
 
 MALFORMED = (OSError, RuntimeError, LookupError, TypeError, ValueError)
 """What h5py raises for files that are damaged."""
@@ -45,8 +45,8 @@ def weights_from_keras(
     Parameters
     ----------
     path : str or path-like
-        A file of ``model.save_weights("name.weights.h5")`` or ``model.save("name.keras")``, of a model of
-        the class Sequential or Functional. h5py reads it: ``python -m pip install "skcnn[keras]"``.
+        A file of ``model.save_weights("name.weights.h5")`` or ``model.save("name.keras")`` in Keras 3, of a
+        model of the class Sequential or Functional. h5py reads it: ``python -m pip install "skcnn[keras]"``.
     layers : list or tuple
         The stack as in :class:`~skcnn.ConvNetClassifier`, without the output layer.
     image_shape : tuple of two or three int
@@ -147,12 +147,11 @@ def layers_of(file) -> tuple[dict[str, dict[str, np.ndarray]], dict[str, str]]:
 
     def visit(key, entry):
         name, _, number = key.rpartition("/vars/")
-        place = next((place for place in PLACES if name.startswith(place)), None)
-        if place is not None and number.isdecimal():
+        if name.startswith(PLACE) and number.isdecimal():
             # Keras stores all bytes as they are; other data may be none, or elsewhere
             if getattr(entry, "external", True) or entry.id.get_storage_size() != entry.nbytes:
                 raise ValueError(f"{key} is not stored as it is")
-            own = name.removeprefix(place).replace("/layers/", "/")
+            own = name.removeprefix(PLACE).replace("/layers/", "/")
             modules.setdefault(own, {})[number] = entry[()]
 
     file.visititems(visit)
@@ -160,7 +159,7 @@ def layers_of(file) -> tuple[dict[str, dict[str, np.ndarray]], dict[str, str]]:
     for name in seeds:
         del modules[name]
     if not modules:
-        raise ValueError(f"it has no layers with weights in {PLACES[0]!r}, but {list(file)[:5]}")
+        raise ValueError(f"it has no layers with weights in {PLACE!r}, but {list(file)[:5]}")
     kinds = {name: split_number(name.rpartition("/")[2])[0] for name in modules}
     return modules, kinds
 

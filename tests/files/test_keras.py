@@ -128,9 +128,10 @@ def test_files_that_keras_does_not_write_are_refused(tmp_path):
         write_file(path, **options)
         with pytest.raises(FileError, match="layers/dense/vars/0 is not stored as it is"):
             weights_from_keras(path, [], SHAPE)
-    write_file(path, "model_weights/dense/kernel", data=np.zeros((120, 3)))
-    with pytest.raises(FileError, match="no layers with weights in 'layers/', but .'model_weights'"):
-        weights_from_keras(path, [], SHAPE)
+    for folder in ("model_weights", "_layer_checkpoint_dependencies"):  # of Keras 2
+        write_file(path, f"{folder}/dense/vars/0", data=np.zeros((120, 3)))
+        with pytest.raises(FileError, match=f"no layers with weights in 'layers/', but .'{folder}'"):
+            weights_from_keras(path, [], SHAPE)
     write_file(path, "layers/dense/vars/0/vars/1", data=np.zeros(3))
     with pytest.raises(FileError, match="not stored"):
         weights_from_keras(path, [], SHAPE)
