@@ -571,9 +571,11 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
         ------
         NotFittedError
             Before ``fit``.
+        TypeError
+            If ``weights`` is no mapping.
         ValueError
-            If there is no such weight, or it has another shape or values that are not finite. Then all
-            weights stay.
+            If there is no such weight, or it has another shape or values that are not finite; the message
+            lists all that do not fit. Then all weights stay.
         """
         check_is_fitted(self, "model_")
         self.model_ = self.model_.replace(network=with_weights(self.network_, weights))

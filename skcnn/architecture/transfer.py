@@ -19,6 +19,7 @@ from skcnn.network.foreign_weights import (
     raise_misfits,
 )
 from skcnn.network.graph import Node
+from skcnn.network.transfer import as_numbers
 from skcnn.tensor_file import read_tensors
 
 COUNT = "num_batches_tracked"
@@ -92,23 +93,12 @@ def read_state_dict(source) -> tuple[dict[str, dict[str, np.ndarray]], bool]:
             raise ValueError(f"state_dict has the key {key!r}, expected names")
         module, _, name = key.rpartition(".")
         if name != COUNT:
-            modules.setdefault(module, {})[name] = as_numbers(value, key)
+            modules.setdefault(module, {})[name] = as_numbers(value, f"state_dict[{key!r}]")
             keys.append(key)
     if not modules:
         raise ValueError("state_dict holds no arrays")
     n_runs = sum(1 for _ in groupby(keys, key=lambda key: key.rpartition(".")[0]))
     return modules, n_runs == len(modules) and keys != sorted(keys)
-
-
-def as_numbers(value, key: str) -> np.ndarray:
-    """Return an entry of a state dict as an array; raise a ValueError unless it is one of real numbers."""
-    try:
-        array = np.asarray(value)
-    except (TypeError, ValueError, RuntimeError) as error:  # as PyTorch raises for what numpy has not
-        raise ValueError(f"state_dict[{key!r}] is no array: {str(error).splitlines()[0]}") from error
-    if array.dtype.kind not in "fiub":
-        raise ValueError(f"state_dict[{key!r}] must be an array of real numbers, got {type(value).__name__}")
-    return array
 
 
 def pair_modules(modules: Modules, nodes: Sequence[Node], *, is_in_order: bool) -> Pairs:

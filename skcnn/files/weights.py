@@ -11,13 +11,14 @@ from skcnn.architecture.transfer import pair_modules, read_state_dict, weights_f
 from skcnn.classifier import ConvNetClassifier
 from skcnn.data.images import ImageFormat, check_image_shape, fixed_scaling, resolve_image_shape
 from skcnn.data.samples import check_classes, check_labels
+from skcnn.layers.contract import check_params
 from skcnn.layers.naming import NamedBlocks
-from skcnn.network.foreign_weights import MANY_UPDATES, TorchLayout, own_shapes, pair_by_names, raise_misfits
+from skcnn.network.foreign_weights import MANY_UPDATES, TorchLayout, own_shapes, pair_by_names
 from skcnn.network.graph import Node
 from skcnn.network.losses import LogLoss
 from skcnn.network.model import Model
 from skcnn.network.network import network_with
-from skcnn.network.transfer import check_weight
+from skcnn.network.transfer import check_named_weights
 from skcnn.training.monitoring import History
 from skcnn.versions import versions
 
@@ -149,7 +150,7 @@ def classifier_from_weights(
         If ``weights`` is no mapping.
     ValueError
         If a parameter is invalid, or weights are missing, of no layer, of another shape or not finite; the
-        message lists all that are.
+        message lists all of these.
 
     See Also
     --------
@@ -172,8 +173,6 @@ def classifier_from_weights(
         data_format=data_format,
     )
     check_hyperparameters(classifier)
-    if not isinstance(weights, Mapping):
-        raise TypeError(f"weights must be a mapping of arrays by name, got {type(weights)}")
     labels = check_labels(classes, None, name="classes", are_classes=True)
     sorted_classes = check_classes(labels, type(classifier).__name__)
     if len(sorted_classes) < len(labels):
@@ -210,31 +209,35 @@ def format_of(classifier: ConvNetClassifier) -> ImageFormat:
 def check_all_weights(
     weights: Mapping, nodes: Sequence[Node], dtype: np.dtype
 ) -> dict[str, dict[str, np.ndarray]]:
-    """Return the parameters of all nodes by layer and name, in a dtype; counts may be missing.
+    """Return the parameters of all nodes by layer and name; counts may be missing.
 
     Raises
     ------
-    ValueError
-        If parameters are missing, of another shape, not finite, or of no layer; the message lists all that
-        are.
+    TypeError, ValueError
+        As :func:`~skcnn.network.transfer.check_named_weights`.
     """
-    params: dict[str, dict[str, np.ndarray]] = {}
-    known, misfits = set(), []
+    expected, counts = {}, set()
     for node in nodes[1:]:
-        own = params[node.name] = {}
-        counts = dict.fromkeys(node.layer.count_params, ())
-        for name, shape in (own_shapes(node) | counts).items():
-            key = f"{node.name}/{name}"
-            known.add(key)
-            value = weights.get(key, MANY_UPDATES if name in counts else None)
-            if value is None:
-                misfits.append(f"{key} of shape {shape} is missing")
-                continue
-            try:
-                own_dtype = np.float64 if name in counts else dtype
-                own[name] = check_weight(value, key, shape, own_dtype, what="weights")
-            except ValueError as error:
-                misfits.append(str(error))
-    misfits += [f"{key!r} is of no layer" for key in weights if key not in known]
-    raise_misfits("weights are not those of the layers", misfits)
+        dtypes = dtypes_of_buffers(node, dtype)
+        own_counts = dict.fromkeys(node.layer.count_params, ())
+        counts |= {f"{node.name}/{name}" for name in own_counts}
+        for name, shape in (own_shapes(node) | own_counts).items():
+            expected[f"{node.name}/{name}"] = shape, dtypes.get(name, dtype)
+    checked = check_named_weights(weights, expected, optional=counts)
+    params: dict[str, dict[str, np.ndarray]] = {node.name: {} for node in nodes[1:]}
+    for key in expected:
+        layer, _, name = key.rpartition("/")
+        params[layer][name] = checked[key] if key in checked else np.array(MANY_UPDATES)
     return params
+
+
+def dtypes_of_buffers(node: Node, dtype: np.dtype) -> dict[str, np.dtype]:
+    """Return the dtypes of the buffers and constants of a node by name, which only its layer knows."""
+    names = {*node.layer.buffer_params, *node.layer.constant_params}
+    if not names:
+        return {}
+    with node.name_errors():
+        rng = np.random.default_rng(0)
+        params = node.layer.init_params(node.input_shape, activation=None, dtype=dtype, rng=rng)
+        check_params(params)
+    return {name: value.dtype for name, value in params.items() if name in names}

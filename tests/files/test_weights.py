@@ -6,7 +6,7 @@ from numpy.testing import assert_array_equal
 from seeds import SEED, generator
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
-from small_classifiers import fitted_classifier, make_images
+from small_classifiers import PassingLayer, fitted_classifier, make_images
 
 from skcnn import (
     BatchNorm,
@@ -17,6 +17,7 @@ from skcnn import (
     Flatten,
     GlobalAvgPool2D,
     GroupNorm,
+    PatchWhitening,
     ReLU,
     Residual,
     load,
@@ -419,13 +420,37 @@ def test_what_makes_no_classifier_is_refused(changes, message, made):
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("conv1/bias", [1, np.inf, 2]), ("norm1/scale", [1e300, 1, 1]), ("conv1/bias", 1)]
+    ("name", "value"),
+    [("conv1/bias", [1, np.inf, 2]), ("norm1/scale", [1e300, 1, 1]), ("conv1/bias", 1)]
+    + [("norm1/running_variance", [0, -1, 1]), ("norm1/n_updates", -1), ("conv1/bias", None)],
 )
 def test_weights_that_are_no_finite_numbers_of_their_shape_are_refused(name, value, made):
     with pytest.raises(ValueError, match=name):
         classifier_from_weights(LAYERS, made.get_weights() | {name: value}, range(3), SHAPE)
     with pytest.raises(ValueError, match=name):
         made.set_weights({name: value})
+
+
+class Lookup(PassingLayer):
+    """A layer of one's own with constants that are no floating-point numbers."""
+
+    constant_params = ("table", "mask")
+
+    def init_params(self, input_shape, *, activation, dtype, rng):
+        return {"table": np.arange(3), "mask": np.ones(2, bool), "shift": np.zeros(2, dtype)}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_constants_keep_their_dtypes(dtype):
+    layers = [Lookup(), ("norm", BatchNorm()), PatchWhitening()]
+    fitted = fitted_classifier(layers, X=X, y=Y, dtype=dtype)
+    weights = fitted.get_weights() | {"lookup_1/table": [5, 6, 7], "norm/scale": [1, 2]}
+    made = classifier_from_weights(layers, weights, range(3), SHAPE, dtype=dtype)
+    for name, value in made.get_weights().items():
+        assert value.dtype == fitted.get_weights()[name].dtype
+        assert_array_equal(value, weights[name])
+    with pytest.raises(ValueError, match=r"weights\['lookup_1/table'\] must be int64"):
+        classifier_from_weights(layers, weights | {"lookup_1/table": [0.7, 1, 2]}, range(3), SHAPE)
 
 
 def test_pooled_networks_take_images_of_other_sizes(made):

@@ -1,12 +1,15 @@
 """Tests of weights by name, of networks that start with those of others, and of frozen layers."""
 
+import re
+
 import numpy as np
 import pytest
 from seeds import SEED, generator
 from small_networks import chain, program_of
 
-from skcnn.layers import BatchNorm, Conv2D, Dense, Flatten, MergingLayer, Tanh
+from skcnn.layers import BatchNorm, Conv2D, Dense, Flatten, Layer, MergingLayer, Tanh
 from skcnn.network.executor import Batch, Executor
+from skcnn.network.foreign_weights import MANY_UPDATES
 from skcnn.network.losses import LogLoss
 from skcnn.network.threads import worker_pool
 from skcnn.network.transfer import layers_taken, take_over, weights_by_name, with_weights
@@ -123,12 +126,108 @@ def test_weights_are_taken_over_by_name_and_shape():
     assert report["new"] == ["layer1/weight", "layer1/bias", "layer2/shift"]
     assert report["other shape"] == ["layer5/bias"]
     assert report["unused"] == ["more/weight"]
-    assert layers_taken(report) == {"layer2", "layer5"}
+    assert layers_taken(report) == {"layer2"}
     for name, value in weights_by_name(network).items():
         source = other if name in report["taken"] else before
         np.testing.assert_array_equal(value, weights_by_name(source)[name])
     with pytest.raises(ValueError, match="init has no weight"):
         take_over(network, {"layer5/bias": np.zeros(7)})
+
+
+COUNT = "layer2/n_updates"
+STATISTICS = ["layer2/running_mean", "layer2/running_variance"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "count"),
+    [
+        ({}, 7),
+        ({COUNT: None}, MANY_UPDATES),
+        ({COUNT: np.ones(1)}, MANY_UPDATES),
+        ({STATISTICS[0]: None}, 0),
+        ({STATISTICS[1]: np.ones(4)}, 0),
+        ({name: np.ones(4) for name in STATISTICS}, 0),
+        (dict.fromkeys([COUNT, *STATISTICS]), 0),
+    ],
+    ids=str,
+)
+def test_a_count_is_taken_with_all_statistics_that_it_is_about(changes, count):
+    network = normalized()
+    weights = weights_by_name(normalized(seed=1)) | {COUNT: np.array(7.0)} | changes
+    weights = {name: value for name, value in weights.items() if value is not None}
+    report = take_over(network, weights)
+    assert network.params["layer2"]["n_updates"] == count
+    assert (COUNT in report["taken"]) == (count == 7)
+    assert sorted(sum(report.values(), [])) == sorted(weights_by_name(network))
+
+
+def test_a_count_alone_is_no_start():
+    with pytest.raises(ValueError, match="init has no weight"):
+        take_over(normalized(), {COUNT: np.array(7.0)})
+
+
+@pytest.mark.parametrize("name", ["bias", "weight"])
+def test_a_layer_that_is_taken_in_part_is_not_given(name):
+    weights = weights_by_name(normalized(seed=1)) | {f"layer1/{name}": np.zeros(7)}
+    assert layers_taken(take_over(normalized(), weights)) == {"layer2", "layer5"}
+
+
+class Table(Layer):
+    """A layer of one's own with constants of several dtypes."""
+
+    constant_params = ("mask", "index", "small")
+
+    def init_params(self, input_shape, *, activation, dtype, rng):
+        index = np.arange(input_shape[-1])
+        return {"mask": index % 2 == 0, "index": index, "small": index.astype(np.uint8)}
+
+    def forward(self, params, X, unit, *, training, out):
+        return np.multiply(X, params["mask"], out=out)
+
+    def backward(self, params, dY, unit, *, need_dX, out):
+        return np.multiply(dY, params["mask"], out=out)
+
+
+def test_constants_keep_their_dtypes():
+    network, values = chain(Table(), Flatten(), Dense(2)), ([False, True], [5, 6], [7, 8])
+    weights = {f"layer1/{name}": value for name, value in zip(Table.constant_params, values, strict=True)}
+    report = take_over(network, weights)
+    changed = with_weights(chain(Table(), Flatten(), Dense(2)), weights)
+    assert report["taken"] == list(weights)
+    for params in (network.params["layer1"], changed.params["layer1"]):
+        for name, value in zip(Table.constant_params, values, strict=True):
+            np.testing.assert_array_equal(params[name], value)
+        assert [value.dtype for value in params.values()] == [bool, int, np.uint8]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("mask", [0, 1], "must be bool .* got int64"),
+        ("index", [0.0, 1.0], "must be int64 .* got float64"),
+        ("index", [True, False], "must be int64 .* got bool"),
+        ("small", [0, 300], "uint8 cannot hold"),
+        ("small", [-1, 0], "uint8 cannot hold"),
+    ],
+)
+def test_constants_take_no_values_of_other_kinds(name, value, message):
+    key = f"layer1/{name}"
+    for change, what in ((take_over, "init"), (with_weights, "weights")):
+        with pytest.raises(ValueError, match=rf"{what}\['{key}'\] .*{message}"):
+            change(chain(Table(), Flatten(), Dense(2)), {key: value})
+
+
+def test_everything_that_does_not_fit_is_named():
+    wrong = {"layer1/kernel": 1, "layer5/bias": np.zeros(4), "layer2/scale": None, 7: np.zeros(1)}
+    for key in wrong:
+        with pytest.raises(ValueError, match=re.escape(repr(key))):
+            with_weights(normalized(), wrong | {"layer2/shift": np.ones(3)})
+
+
+@pytest.mark.parametrize("weights", [[], None, 3, "layer5/bias"], ids=str)
+def test_what_is_no_mapping_is_refused(weights):
+    with pytest.raises(TypeError, match="weights must be a mapping of arrays by name, got <class"):
+        with_weights(normalized(), weights)
 
 
 def test_a_copy_has_other_weights():
@@ -151,11 +250,16 @@ def test_a_copy_has_other_weights():
         ("layer5/bias", [0, 10**400, 0]),
         ("layer5/bias", ["a", "b", "c"]),
         ("layer5/bias", np.zeros(3, complex)),
+        ("layer5/bias", [True, False, True]),
+        ("layer5/bias", [[1], [1, 2], 3]),
+        ("layer5/bias", None),
+        ("layer2/running_variance", [1, -1, 1]),
+        ("layer2/n_updates", -1.0),
     ],
 )
 def test_weights_that_do_not_fit_are_named(key, value):
     with pytest.raises(ValueError, match=key):
         with_weights(normalized(), {key: value})
-    if key == "layer5/bias" and np.shape(value) == (3,):
+    if key != "layer1/kernel" and np.shape(np.array(value, object)) != (4,):
         with pytest.raises(ValueError, match=key):
-            take_over(normalized(), {key: value})
+            take_over(normalized(), weights_by_name(normalized()) | {key: value})
