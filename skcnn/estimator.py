@@ -51,7 +51,7 @@ from skcnn.network.model import Model
 from skcnn.network.named_nodes import factors_of_nodes
 from skcnn.network.network import init_network
 from skcnn.network.summary import ASSUMED_DTYPE, summary_of_network, summary_of_nodes, with_unknown_output
-from skcnn.network.transfer import layers_taken, take_over, weights_by_name, with_weights
+from skcnn.network.transfer import check_holds_model, layers_taken, take_over, weights_by_name, with_weights
 from skcnn.training.callbacks import begin_fit, copy_without_callbacks
 from skcnn.training.fit import Fit, Mode, Outcome
 from skcnn.training.monitoring import History, Validation
@@ -389,7 +389,7 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
         if not isinstance(self.input_scaling, str):
             return fixed_scaling(format, self.input_scaling, samples.X.dtype)
         if isinstance(self.init, FrozenEstimator):
-            known = self.init.estimator.model_.format
+            known = self.init.model_.format
             if known.mean is None:
                 return format
             if len(known.mean) == format.image_shape[-1]:
@@ -400,7 +400,7 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
         """Give a model the weights of ``init``, and return the report for ``init_report_``."""
         if not isinstance(self.init, FrozenEstimator):
             return take_over(model.network, self.init)
-        known = self.init.estimator.model_
+        known = self.init.model_
         has_same_classes = np.array_equal(known.classes, model.classes)
         output = frozenset() if has_same_classes else {model.layers[-1][0]}
         return take_over(model.network, weights_by_name(known.network), left_out=output)
@@ -510,11 +510,8 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
         augmentations = augmentations_of(self.augmentation, (1, 1, 1))  # here any shape will do
         check_solver(vars(self), has_augmentation=bool(augmentations))
         changes_of_views(self.tta)
-        if isinstance(self.init, FrozenEstimator) and not hasattr(self.init.estimator, "model_"):
-            raise ValueError(
-                "init must be weights by name, or a FrozenEstimator around a fitted ConvNetClassifier, got "
-                f"{self.init!r}"
-            )
+        if isinstance(self.init, FrozenEstimator):
+            check_holds_model(self.init)
 
     def _check_needs_no_foresight(self):
         """Raise a ValueError for parameters that need to know all samples or epochs in advance."""

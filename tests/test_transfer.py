@@ -2,12 +2,15 @@
 
 import copy
 import pickle
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from numpy.testing import assert_array_equal
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
 from small_classifiers import fitted_classifier, make_classifier, make_images
 
 from skcnn import BatchNorm, Conv2D, Dense, Dropout, MaxPool2D, PatchWhitening, ReLU, Residual
@@ -225,16 +228,39 @@ def test_the_first_partial_fit_takes_initial_weights_and_later_ones_go_on(source
         ({"a": np.zeros(1)}, "init has no weight"),
         ({}, "init has no weight"),
         ({"output/bias": np.full(3, np.nan)}, "output/bias"),
-        (FrozenEstimator(make_classifier()), "fitted"),
-        (FrozenEstimator(Dropout()), "fitted"),
+        (FrozenEstimator(make_classifier()), "fitted .* got one around a ConvNetClassifier"),
+        (FrozenEstimator(Dropout()), "fitted .* got one around a Dropout"),
+        (FrozenEstimator(SimpleNamespace(model_=3)), "got one around a SimpleNamespace"),
+        (FrozenEstimator(make_pipeline(make_classifier())), "got one around a Pipeline without"),
+        (FrozenEstimator(GridSearchCV(make_classifier(LAYERS), {})), "best_estimator_: got .* GridSearchCV"),
         (make_classifier(), "init"),
     ],
 )
 def test_init_that_is_of_no_use_is_refused(init, message):
     net = make_net(init=init)
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=message) as raised:
         net.fit(X, Y)
+    assert len(str(raised.value)) < 400
     assert not hasattr(net, "model_")
+
+
+def test_a_frozen_estimator_may_be_frozen_again(source):
+    nets = [
+        make_net(init=init) for init in (FrozenEstimator(source), FrozenEstimator(FrozenEstimator(source)))
+    ]
+    first, again = (net.fit(X, Y) for net in nets)
+    assert changed_weights(again, first) == set()
+
+
+def test_with_other_channels_weights_of_other_shape_start_anew(source):
+    """So does the scaling: it is that of the images at hand."""
+    channels = np.concatenate([X, X[..., :1]], axis=-1)
+    net = make_net(init=FrozenEstimator(source), learning_rate_init=1e-30, alpha=0).fit(channels, Y)
+    plain = make_net(learning_rate_init=1e-30, alpha=0).fit(channels, Y)
+    assert net.init_report_["other shape"] == ["conv1/weight"]
+    assert_array_equal(net.model_.format.mean, plain.model_.format.mean)
+    assert_array_equal(net.get_weights()["conv1/weight"], plain.get_weights()["conv1/weight"])
+    assert_array_equal(net.get_weights()["dense/weight"], source.get_weights()["dense/weight"])
 
 
 # Weights of a fitted network

@@ -7,6 +7,7 @@ import numpy as np
 
 from skcnn.layers.base import Shape
 from skcnn.network.foreign_weights import MANY_UPDATES, raise_misfits
+from skcnn.network.model import Model
 from skcnn.network.network import Network, network_with
 
 NOT_NEGATIVE = ("running_variance", "n_updates")
@@ -167,6 +168,15 @@ def take_over(
             f"{list(weights)[:5]}, and the network has {list(own)[:5]}"
         )
     return report
+
+
+def check_holds_model(frozen) -> None:
+    """Raise a ValueError unless a FrozenEstimator, which passes on attributes, is around a fitted network."""
+    if not isinstance(getattr(frozen, "model_", None), Model):
+        raise ValueError(
+            "init must be weights by name, or a FrozenEstimator around a fitted ConvNetClassifier, such as "
+            f"search.best_estimator_: got one around a {type(frozen.estimator).__name__} without a network"
+        )
 
 
 def layers_taken(report: Mapping[str, list[str]] | None) -> frozenset[str]:
