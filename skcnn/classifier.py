@@ -646,7 +646,10 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
 
     def _aim(self, loss):
         """Return everything except the data that the loss of an epoch depends on."""
-        parts = (self.loss, vars(loss), self.label_smoothing, self.class_weight, self.alpha, self.solver)
+        parts = [self.loss, vars(loss), self.label_smoothing, self.class_weight, self.alpha, self.solver]
+        factors = self.learning_rate_factors or {}
+        if 0 in factors.values():  # the penalty leaves out what is frozen
+            parts += sorted((key, factor != 0) for key, factor in factors.items())
         return repr(parts)
 
     def _check_needs_no_foresight(self):

@@ -80,6 +80,30 @@ def test_the_first_step_of_thawed_layers_is_no_larger_than_that_of_a_new_optimiz
     assert 0 < steps[0] <= 1.01 * steps[1]
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({"conv1": 0}, None),
+        ({"conv1": 0}, {"block": 0}),
+        ({"": 0, "output": 1}, {"": 0, "dense": 1}),
+    ],
+    ids=str,
+)
+def test_losses_with_other_frozen_layers_are_not_compared(before, after):
+    """The penalty leaves frozen weights out."""
+    params = {"solver": "sgd", "alpha": 1.0, "averaging": None, "learning_rate_init": 1e-6}
+    net = make_net(**params, learning_rate_factors=before, warm_start=True).fit(X, Y)
+    net.set_params(learning_rate_factors=after).fit(X, Y)
+    assert net.best_loss_ == min(net.loss_curve_[2:])
+
+
+def test_losses_with_other_learning_rates_are_compared():
+    params = {"alpha": 0, "averaging": None, "warm_start": True}
+    net = make_net(**params, learning_rate_factors={"dense": 0.5}).fit(X, Y)
+    net.set_params(learning_rate_factors={"conv1": 3}, learning_rate_init=1).fit(X, Y)
+    assert net.best_loss_ == min(net.loss_curve_[:2]) < min(net.loss_curve_[2:])
+
+
 @pytest.mark.parametrize("solver", ["adamw", "sgd"])
 def test_training_goes_on_bit_for_bit_while_the_same_layers_are_frozen(solver, source):
     params = {"init": FrozenEstimator(source), "learning_rate_factors": FRONT, "solver": solver}

@@ -118,11 +118,11 @@ def pair_modules(modules: Modules, nodes: Sequence[Node], *, is_in_order: bool) 
         taken = {module for module, _ in named}
         return [*named, *pair_in_order([name for name in modules if name not in taken], layers[-1:])]
     pairs = pair_in_order(list(modules) if is_in_order else order_by_numbers(modules), layers)
-    own = {module: layer for layer, module in of_layers.items() if layer in layers}
+    own: dict[str | None, str] = {module: layer for layer, module in of_layers.items() if layer in layers}
     crossed = [
         f"{module!r} would become {layer!r}, although there is a layer {own[module]!r}"
         for module, layer in pairs
-        if own.get(module, layer) != layer
+        if module in own and own[module] != layer
     ]
     raise_misfits("names of modules contradict their order: give names", crossed)
     return pairs
