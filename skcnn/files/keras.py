@@ -73,7 +73,7 @@ def weights_from_keras(
     OSError
         If there is no such file.
     TypeError
-        If ``names`` is no mapping.
+        If ``layers`` is no list, or ``names`` no mapping.
     ValueError
         If layers are invalid, or anything does not fit: the message lists all parameters and layers that do
         not, with their shapes. If there are models within the model and no ``names``.

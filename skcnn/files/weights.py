@@ -58,7 +58,7 @@ def weights_from_torch(
     OSError
         If there is no such file.
     TypeError
-        If ``state_dict`` is neither a mapping nor a path, or ``names`` is no mapping.
+        If ``state_dict`` is neither a mapping nor a path, ``layers`` no list, or ``names`` no mapping.
     ValueError
         If layers are invalid, or anything does not fit: the message lists all parameters, modules and layers
         that do not, with their shapes. If the order of modules is not known, as in safetensors files, and
@@ -97,7 +97,15 @@ def weights_from_torch(
 
 
 def named_layers(layers) -> NamedBlocks:
-    """Return copies of the layers of a stack with their names, checked as in ``fit``."""
+    """Return copies of the layers of a stack with their names, checked as in ``fit``.
+
+    Raises
+    ------
+    TypeError
+        If they are no list: None would be no layers, but means others in :class:`~skcnn.ConvNetClassifier`.
+    """
+    if not isinstance(layers, list | tuple):
+        raise TypeError(f"layers must be a list or tuple, got {type(layers)}")
     return explicit_layers(layers, ConvNetClassifier().get_params(deep=False))
 
 
@@ -147,7 +155,7 @@ def classifier_from_weights(
     Raises
     ------
     TypeError
-        If ``weights`` is no mapping.
+        If ``weights`` is no mapping, or ``layers`` no list.
     ValueError
         If a parameter is invalid, or weights are missing, of no layer, of another shape or not finite; the
         message lists all of these.

@@ -278,6 +278,15 @@ def test_other_sources_are_refused(tmp_path):
         weights_from_torch(state_dict(), [("output", Dense(3))], SHAPE)
 
 
+@pytest.mark.parametrize("layers", [None, Conv2D(2), "conv", {"conv1": Conv2D(2)}], ids=str)
+def test_layers_are_a_list(layers):
+    message = f"layers must be a list or tuple, got <class .*{type(layers).__name__}"
+    with pytest.raises(TypeError, match=message):
+        weights_from_torch(state_dict(), layers, SHAPE)
+    with pytest.raises((TypeError, ValueError), match="layers"):
+        classifier_from_weights(layers, {}, range(3), SHAPE)
+
+
 def test_running_statistics_of_others_stay_in_training():
     """A step changes them by a tenth, as in PyTorch, however many minibatches the file has counted."""
     weights = weights_from_torch(state_dict(), LAYERS, SHAPE)
