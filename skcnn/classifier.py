@@ -108,10 +108,12 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         its first call.
     init : mapping of str to array, FrozenEstimator or None, default=None
         Initial weights from elsewhere, used wherever the name and shape of a weight match. All other weights
-        start at random; ``init_report_`` lists both. A mapping: by "layer/parameter", as ``get_weights``
-        returns them. ``FrozenEstimator(clf)``: the weights of a fitted classifier and, with
-        ``input_scaling="standardize"``, its scaling; if its classes differ, the output layer starts at
-        random. Layers with given weights are not initialized from the data.
+        start as without ``init``; ``init_report_`` lists both. A mapping: by "layer/parameter", as
+        ``get_weights`` returns them. ``FrozenEstimator(clf)``: the weights of a fitted classifier and, with
+        ``input_scaling="standardize"``, its scaling, which then stays, unless the number of channels is
+        another; if its classes differ, the output layer starts anew. Layers with given weights are not
+        initialized from the data. A pickle of the fitted classifier holds what ``init`` holds, too:
+        ``skcnn.save(clf, path, drop="init")`` leaves it out.
     dtype : {"auto", "float32", "float64"}, default="auto"
         Type to compute in. "auto": float64 for float64 X, float32 for everything else.
     augmentation : None, "auto" or list, default=None
@@ -272,8 +274,9 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
     t_ : int
         Samples seen in training, repetitions included.
     init_report_ : dict or None
-        Names of weights: "taken" from ``init``, "new" (missing in ``init``), of "other shape", and "unused"
-        (missing in the network). None without ``init``.
+        Names of weights: "taken" from ``init``, "new" (missing in ``init``, or left out: the output layer of
+        other classes, counts of running statistics that do not fit), of "other shape", and "unused" (missing
+        in the network). None without ``init``.
     n_outputs_ : int
         Number of scores of the network, one for each class.
     out_activation_ : str
@@ -482,11 +485,12 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
     def partial_fit(self, X, y, classes=None, sample_weight=None):
         """Train for one epoch, from where the last call stopped.
 
-        Layers, image shape and dtype stay those of the first call. ``input_scaling`` uses the mean and
-        deviation of all samples so far, from the first call and every later ``partial_fit``, all of equal
-        weight. A chunk of fewer than 8 samples, or of one class, does not represent the stream: batch
-        normalization then uses the running statistics, updated with the chunk; see
-        :class:`~skcnn.layers.BatchNorm` for the details. Initialization from the data uses the first chunk.
+        Layers, image shape and dtype stay those of the first call. ``input_scaling="standardize"`` uses the
+        mean and deviation of all samples so far, from the first call and every later ``partial_fit``, all of
+        equal weight; a scaling taken from ``init`` stays. A chunk of fewer than 8 samples, or of one class,
+        does not represent the stream: batch normalization then uses the running statistics, updated with the
+        chunk; see :class:`~skcnn.layers.BatchNorm` for the details. Initialization from the data uses the
+        first chunk.
 
         A network forgets classes that do not occur for many chunks: mix the stream, or take smaller steps,
         such as ``learning_rate_init=1e-3``.

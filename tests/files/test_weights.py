@@ -319,6 +319,48 @@ def test_state_dicts_of_other_networks_are_refused_layer_by_layer(stack):
         from_torchvision(source)
 
 
+def state_dict_of_resnet18(n_classes):
+    """Return a state dict with the names and shapes of torchvision's, and random weights."""
+    shapes, channels = {"conv1.weight": (64, 3, 7, 7), "bn1": (64,), "fc.weight": (n_classes, 512)}, 64
+    for stage, filters in enumerate((64, 128, 256, 512), start=1):
+        for block in range(2):
+            name = f"layer{stage}.{block}"
+            shapes |= {f"{name}.conv1.weight": (filters, channels, 3, 3), f"{name}.bn1": (filters,)}
+            shapes |= {f"{name}.conv2.weight": (filters, filters, 3, 3), f"{name}.bn2": (filters,)}
+            if channels != filters:
+                shapes[f"{name}.downsample.0.weight"] = (filters, channels, 1, 1)
+                shapes[f"{name}.downsample.1"] = (filters,)
+            channels = filters
+    found, rng = {"fc.bias": np.zeros(n_classes, np.float32)}, generator(18)
+    for key, shape in shapes.items():
+        if key.endswith("weight"):
+            scale = np.sqrt(2 / np.prod(shape[1:]), dtype=np.float32)
+            found[key] = scale * rng.standard_normal(shape, np.float32)
+        else:
+            found |= {f"{key}.{name}": np.ones(shape, np.float32) for name in ("weight", "running_var")}
+            found |= {f"{key}.{name}": np.zeros(shape, np.float32) for name in ("bias", "running_mean")}
+            found[f"{key}.num_batches_tracked"] = np.array(5)
+    return found
+
+
+@pytest.mark.costly
+def test_a_file_of_torchvision_is_a_start_for_other_classes(tmp_path):
+    source = state_dict_of_resnet18(10)
+    write_tensors(tmp_path / "resnet18.safetensors", source, {})
+    weights = from_torchvision(tmp_path / "resnet18.safetensors")
+    factors = {"": 0, "output": 1}
+    params = {"learning_rate_factors": factors, "max_iter": 1, "averaging": None}
+    tuned = ConvNetClassifier(resnet18(), init=weights, **params)
+    images = generator(3).integers(0, 256, (6, 32, 32, 3), np.uint8)
+    report = tuned.fit(images, ["owl", "ant", "cat"] * 2).init_report_
+    assert report["new"] == report["unused"] == []
+    assert report["other shape"] == ["output/weight", "output/bias"]
+    after = tuned.get_weights()
+    for layer, module in {"conv1": "conv1", "layer4__0__projection__0": "layer4.0.downsample.0"}.items():
+        assert_array_equal(after[f"{layer}/weight"].transpose(3, 2, 0, 1), source[f"{module}.weight"])
+    assert (after["output/bias"] != 0).all()
+
+
 def test_stacks_of_torchvision_are_searched_by_its_names():
     clf = ConvNetClassifier(resnet18(), image_shape=(64, 64, 3))
     clf.set_params(maxpool="passthrough", layer2__0__conv1__filters=8)
