@@ -56,6 +56,7 @@ from skcnn.layers import (
     Tanh,
     ZeroPad2D,
 )
+from skcnn.regressor import ConvNetRegressor
 from skcnn.versions import __version__ as __version__
 
 __all__ = [
@@ -75,6 +76,7 @@ __all__ = [
     "Conv2D",
     "ConvNetClassifier",
     "ConvNetFeatures",
+    "ConvNetRegressor",
     "Dense",
     "DepthwiseConv2D",
     "Dropout",

@@ -17,18 +17,9 @@ from skcnn.data.samples import (
     encode_labels,
 )
 from skcnn.encoding import register
-from skcnn.estimator import NOT_NEGATIVE, BaseConvNet
+from skcnn.estimator import NOT_NEGATIVE, BaseConvNet, is_stochastic
 from skcnn.fitted_attributes import ReadFrom
 from skcnn.network.losses import LOSSES, LogLoss
-
-
-def is_stochastic(estimator) -> bool:
-    """Return True if training uses minibatches, as ``partial_fit`` needs; else raise an AttributeError."""
-    if estimator.solver == "lbfgs":
-        raise AttributeError(
-            "partial_fit is not available with solver='lbfgs', which needs all samples at once"
-        )
-    return True
 
 
 def gives_probabilities(estimator) -> bool:
@@ -327,6 +318,8 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         "class_weight": [dict, StrOptions({"balanced"}), None],
     }
 
+    losses = LOSSES
+
     classes_ = ReadFrom("model_", "classes")
 
     def __init__(
@@ -383,56 +376,7 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         random_state=None,
         verbose=False,
     ):
-        self.layers = layers
-        self.conv_layer_sizes = conv_layer_sizes
-        self.kernel_size = kernel_size
-        self.pool_size = pool_size
-        self.pooling = pooling
-        self.normalization = normalization
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.activation = activation
-        self.dropout = dropout
-        self.image_shape = image_shape
-        self.data_format = data_format
-        self.input_scaling = input_scaling
-        self.init_scaling = init_scaling
-        self.init = init
-        self.dtype = dtype
-        self.augmentation = augmentation
-        self.tta = tta
-        self.loss = loss
-        self.focal_gamma = focal_gamma
-        self.label_smoothing = label_smoothing
-        self.class_weight = class_weight
-        self.solver = solver
-        self.alpha = alpha
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.learning_rate_init = learning_rate_init
-        self.learning_rate_factors = learning_rate_factors
-        self.warmup = warmup
-        self.step_size = step_size
-        self.step_factor = step_factor
-        self.momentum = momentum
-        self.nesterovs_momentum = nesterovs_momentum
-        self.beta_1 = beta_1
-        self.beta_2 = beta_2
-        self.epsilon = epsilon
-        self.clip_norm = clip_norm
-        self.averaging = averaging
-        self.averaging_decay = averaging_decay
-        self.averaging_start = averaging_start
-        self.max_iter = max_iter
-        self.tol = tol
-        self.n_iter_no_change = n_iter_no_change
-        self.shuffle = shuffle
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.scoring = scoring
-        self.max_time = max_time
-        self.warm_start = warm_start
-        self.random_state = random_state
-        self.verbose = verbose
+        self._assign(locals())
 
     @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
@@ -642,19 +586,15 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
     def _class_weights(self, samples, classes):
         """Return the factor that ``class_weight`` gives each class."""
         rows = samples.rows
-        return class_weights(self.class_weight, classes, samples.codes[rows], samples.weights[rows])
+        return class_weights(self.class_weight, classes, samples.targets[rows], samples.weights[rows])
 
     def _smoothing(self, loss):
         """Return the label smoothing, 0 for losses whose targets are margins."""
         return float(self.label_smoothing) if loss.gives_probabilities else 0.0
 
     def _aim(self, loss):
-        """Return everything except the data that the loss of an epoch depends on."""
-        parts = [self.loss, vars(loss), self.label_smoothing, self.class_weight, self.alpha, self.solver]
-        factors = self.learning_rate_factors or {}
-        if 0 in factors.values():  # the penalty leaves out what is frozen
-            parts += sorted((key, factor != 0) for key, factor in factors.items())
-        return repr(parts)
+        """Return everything except the data that the loss of an epoch depends on, as a string."""
+        return super()._aim(loss) + repr((self.label_smoothing, self.class_weight))
 
     def _check_needs_no_foresight(self):
         """Also refuse balanced class weights."""

@@ -12,7 +12,6 @@ from numbers import Integral, Real
 
 import numpy as np
 from sklearn.base import BaseEstimator
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import get_scorer_names
 from sklearn.utils import check_random_state
@@ -46,14 +45,14 @@ from skcnn.layers.base import Activation
 from skcnn.layers.naming import NamedPartsMixin, name_layers
 from skcnn.network.diagram import draw_stack
 from skcnn.network.graph import Graph, Node, compile_graph
-from skcnn.network.losses import LOSSES
+from skcnn.network.losses import Loss
 from skcnn.network.model import Model
 from skcnn.network.named_nodes import factors_of_nodes
 from skcnn.network.network import init_network
 from skcnn.network.summary import ASSUMED_DTYPE, summary_of_network, summary_of_nodes, with_unknown_output
 from skcnn.network.transfer import check_holds_model, layers_taken, take_over, weights_by_name, with_weights
 from skcnn.training.callbacks import begin_fit, copy_without_callbacks
-from skcnn.training.fit import Fit, Mode, Outcome
+from skcnn.training.fit import Fit, Mode
 from skcnn.training.monitoring import History, Validation
 from skcnn.training.objective import check_has_no_horizon, check_solver, make, make_objective
 from skcnn.training.optimizers import OPTIMIZERS
@@ -67,8 +66,18 @@ FLOAT32 = np.dtype(np.float32)
 
 NOT_NEGATIVE = FiniteInterval(with_zero=True)
 POSITIVE = FiniteInterval(with_zero=False)
+SHARE = Interval(Real, 0, 1, closed="left")
 COUNT = Interval(Integral, 1, None, closed="left")
 SIZES = [list, tuple, np.ndarray, COUNT]
+
+
+def is_stochastic(estimator) -> bool:
+    """Return True if training uses minibatches, as ``partial_fit`` needs; else raise an AttributeError."""
+    if estimator.solver == "lbfgs":
+        raise AttributeError(
+            "partial_fit is not available with solver='lbfgs', which needs all samples at once"
+        )
+    return True
 
 
 class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEstimator, ABC):
@@ -107,6 +116,10 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
     init_report_ = ReadFrom("_history", "init_report")
 
     _parameter_constraints: dict = {
+        **dict.fromkeys(
+            ["dropout", "momentum", "beta_1", "beta_2", "averaging_decay", "averaging_start"], [SHARE]
+        ),
+        **dict.fromkeys(["nesterovs_momentum", "shuffle", "early_stopping", "warm_start"], ["boolean"]),
         "layers": [list, tuple, None],
         "conv_layer_sizes": [StrOptions({"auto"}), *SIZES],
         "kernel_size": SIZES,
@@ -115,7 +128,6 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
         "normalization": [StrOptions(set(NORMALIZATION)), None],
         "hidden_layer_sizes": SIZES,
         "activation": [StrOptions({*ACTIVATIONS, "identity"} - {"softmax"}), Activation],
-        "dropout": [Interval(Real, 0, 1, closed="left")],
         "image_shape": [list, tuple, np.ndarray, None],
         "data_format": [StrOptions({"channels_last", "channels_first"})],
         "input_scaling": [StrOptions({"standardize"}), tuple, list, None],
@@ -133,42 +145,40 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
         "warmup": [NOT_NEGATIVE],
         "step_size": [COUNT],
         "step_factor": [Interval(Real, 0, 1, closed="right")],
-        "momentum": [Interval(Real, 0, 1, closed="left")],
-        "nesterovs_momentum": ["boolean"],
-        "beta_1": [Interval(Real, 0, 1, closed="left")],
-        "beta_2": [Interval(Real, 0, 1, closed="left")],
         "epsilon": [POSITIVE],
         "clip_norm": [POSITIVE, None],
         "averaging": [StrOptions(set(AVERAGING)), None],
-        "averaging_decay": [Interval(Real, 0, 1, closed="left")],
-        "averaging_start": [Interval(Real, 0, 1, closed="left")],
         "max_iter": [COUNT, None],
         "tol": [NOT_NEGATIVE],
         "n_iter_no_change": [COUNT, Options(Real, {np.inf})],
-        "shuffle": ["boolean"],
-        "early_stopping": ["boolean"],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "scoring": [StrOptions(set(get_scorer_names())), callable, None],
         "max_time": [POSITIVE, None],
-        "warm_start": ["boolean"],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
     }
 
+    def _assign(self, hyperparameters):
+        """Set the hyperparameters, which are the ``locals()`` of a constructor."""
+        self.__dict__ |= {name: value for name, value in hyperparameters.items() if name != "self"}
+
     # What a subclass defines
+
+    losses: Mapping[str, type[Loss]]
+    """Losses by value of the parameter ``loss``."""
 
     @abstractmethod
     def _check_samples(self, X, y, sample_weight, classes=None, *, suffix="", may_be_empty=False):
-        """Return validated samples, and their classes.
+        """Return validated samples, and what their scores are for: classes, or the numbers of outputs.
 
         Parameters
         ----------
         X : ndarray of shape (n_samples, ...)
             Images.
-        y, sample_weight : array-like of shape (n_samples,)
+        y, sample_weight : array-like of shape (n_samples, ...) and (n_samples,)
             As given.
-        classes : ndarray, default=None
-            The expected classes. None: those of y.
+        classes : ndarray of shape (n_outputs,), default=None
+            The expected classes or numbers of outputs. None: those of y.
         suffix : str, default=""
             Appended to the names of y and sample_weight in messages.
         may_be_empty : bool, default=False
@@ -176,20 +186,26 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
         """
 
     @abstractmethod
-    def _class_weights(self, samples, classes):
-        """Return the factor of the loss for each class."""
-
-    @abstractmethod
-    def _smoothing(self, loss):
-        """Return the label smoothing of a loss."""
-
-    @abstractmethod
-    def _aim(self, loss):
-        """Return a string; losses of two calls can be compared if their strings are equal."""
-
-    @abstractmethod
     def _count_outputs(self, X, y):
         """Return the number of scores that the targets y need, after the checks of ``fit``; X may be None."""
+
+    def _class_weights(self, samples, classes):
+        """Return the factor of the loss for each class, or None if all are one."""
+
+    def _smoothing(self, loss):
+        """Return the label smoothing of a loss."""
+        return 0.0
+
+    def _target_scaling(self, samples, loss, known=None):
+        """Return the scaling of numbers to predict, which updates a known one; None for classes."""
+
+    def _aim(self, loss):
+        """Return everything except the data that the loss of an epoch depends on, as a string."""
+        parts = [self.loss, vars(loss), self.alpha, self.solver]
+        factors = self.learning_rate_factors or {}
+        if 0 in factors.values():  # the penalty leaves out what is frozen
+            parts += sorted((key, factor != 0) for key, factor in factors.items())
+        return repr(parts)
 
     # A fit
 
@@ -224,15 +240,7 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
             history = replace(history, init_report=self._take_over_weights(model))
         data = self._training_data(mode, samples, model, class_weight, mean_weight, state.seed)
         validation = draft._validation(model, history, held_out, class_weight)
-        objective = make_objective(
-            vars(self),
-            model.loss,
-            label_smoothing=self._smoothing(model.loss),
-            dtype=model.network.dtype,
-            n_samples=len(samples),
-            n_epochs=1 if mode.is_partial else None,
-            factors=self._freeze(model),
-        )
+        objective = self._objective(mode, model, len(samples))
         watch = begin_fit(
             self,
             draft._describe_for_callbacks(X, samples, classes),
@@ -267,7 +275,7 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
                 self._take_over(draft._with_result(fit.mode, fit.result))
                 warn_user("Training was interrupted; the weights of the last complete step are kept")
             raise
-        self._warn_of(fit)
+        fit.warn(vars(self))
         self._take_over(draft._with_result(fit.mode, fit.result))
         return self
 
@@ -293,31 +301,6 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
             is_fitted = name in ("_training_state", "feature_names_in_")
             if name not in keep and (is_fitted or isinstance(getattr(type(self), name, None), ReadFrom)):
                 delattr(self, name)
-
-    def _warn_of(self, fit):
-        """Warn if training diverged, or ended before the average started."""
-        if fit.outcome is Outcome.DIVERGED:
-            advice = (
-                "Other images or input_scaling"
-                if self.solver == "lbfgs"
-                else f"A smaller learning_rate_init than {self.learning_rate_init} or clip_norm"
-            )
-            if fit.result.history.n_iter:
-                kept = "The weights of the last good epoch are kept"
-            elif fit.mode.is_fresh:
-                kept = "No epoch was good, so the initial weights are kept"
-            else:
-                kept = "The weights from before this call are kept"
-            warn_user(
-                f"Training diverged: {fit.divergence}. {kept}. {advice} may help.",
-                ConvergenceWarning,
-            )
-        elif fit.objective.averaging and not fit.state.n_averaged:
-            warn_user(
-                f"averaging={self.averaging!r} averaged nothing: training ended after "
-                f"{fit.result.history.n_iter} epochs, before averaging_start={self.averaging_start} of "
-                f"{fit.objective.n_epochs} epochs was reached"
-            )
 
     # Parts of a fit
 
@@ -369,18 +352,27 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
 
     def _next_model(self, mode, samples, classes, format, mean_weight, seed):
         """Return a model to train: with initial weights, or a copy of the fitted model."""
-        loss = make(LOSSES[self.loss], vars(self))
+        loss = make(self.losses[self.loss], vars(self))
         if not mode.is_fresh:
             if not mode.is_partial:  # partial_fit must be cheap
                 self._check_architecture()
-            if mode is Mode.CHUNK and format.moments is not None:
-                format = self._scale_format(samples, format, mean_weight)
-            network = self.network_.copy()
-            return self.model_.replace(network=network, format=format, loss=loss, made_with=versions())
+            changed = {"network": self.network_.copy(), "loss": loss, "made_with": versions()}
+            if mode is Mode.CHUNK:
+                changed["target_scaling"] = self._target_scaling(samples, loss, self.model_.target_scaling)
+                if format.moments is not None:
+                    changed["format"] = self._scale_format(samples, format, mean_weight)
+            return self.model_.replace(**changed)
         layers, nodes = self._layers(format.image_shape, len(classes))
         format = self._first_scaling(samples, format, mean_weight)
         network = init_network(nodes, dtype=format.dtype, seed=seed)
-        return Model(layers, network, format, classes, loss, seed=seed, made_with=versions())
+        model = Model(layers, network, format, classes, loss, seed=seed, made_with=versions())
+        scaling = self._target_scaling(samples, loss)
+        if scaling is None:
+            return model
+        network.params[layers[-1][0]]["weight"].fill(0)  # predictions start at the mean
+        if isinstance(self.init, FrozenEstimator) and model.has_outputs_of(self.init.model_):
+            scaling = self.init.model_.target_scaling
+        return model.replace(target_scaling=scaling)
 
     def _first_scaling(self, samples, format, mean_weight):
         """Return the format with the scaling of a first call."""
@@ -401,8 +393,7 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
         if not isinstance(self.init, FrozenEstimator):
             return take_over(model.network, self.init)
         known = self.init.model_
-        has_same_classes = np.array_equal(known.classes, model.classes)
-        output = frozenset() if has_same_classes else {model.layers[-1][0]}
+        output = frozenset() if model.has_outputs_of(known) else {model.layers[-1][0]}
         return take_over(model.network, weights_by_name(known.network), left_out=output)
 
     def _freeze(self, model):
@@ -459,12 +450,24 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
 
     def _training_data(self, mode, samples, model, class_weight, mean_weight, seed):
         """Return the training data: samples, weights and augmentation."""
-        data = samples.training_data(model.format, class_weight, mean_weight)
+        data = samples.training_data(model.format, class_weight, mean_weight, model.target_scaling)
         data.is_representative = samples.are_representative or not mode.is_partial
         augmentations = augmentations_of(self.augmentation, model.format.image_shape)
         if augmentations:
             data.augmenter = Augmenter(augmentations, seed, data.weights)
         return data
+
+    def _objective(self, mode, model, n_samples):
+        """Freeze layers of factor 0, and return what is minimised, how, and until when."""
+        return make_objective(
+            vars(self),
+            model.loss,
+            label_smoothing=self._smoothing(model.loss),
+            dtype=model.network.dtype,
+            n_samples=n_samples,
+            n_epochs=1 if mode.is_partial else None,
+            factors=self._freeze(model),
+        )
 
     def _validation(self, model, history, samples, class_weight):
         """Return the validation, or None without validation samples."""
@@ -484,7 +487,7 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
 
         return {
             "X": cache(lambda: samples.rows_of(with_names)),
-            "y": cache(lambda: classes[samples.codes[samples.rows]]),
+            "y": cache(lambda: samples.y(classes)),
             "metadata": metadata,
         }
 

@@ -10,14 +10,16 @@ from pathlib import Path
 
 import joblib
 import numpy as np
-from processes import X, Y, make_net
+from processes import LAYERS, X, Y, make_net
 from sklearn.exceptions import InconsistentVersionWarning
+from small_regressors import make_regressor
 
 from skcnn import BatchNorm, Conv2D, Dropout, Mixup, PatchWhitening, PReLU, RandomShift, Residual
 from skcnn.versions import versions
 
 NAMES = np.array(["ant", "bee", "cat"])[Y]
 CLASSES = np.unique(NAMES)
+NUMBERS = X.mean(axis=(1, 2))
 WHITENED = [PatchWhitening(activation="gelu"), Conv2D(8), BatchNorm()]
 
 TRAININGS = {
@@ -32,14 +34,25 @@ TRAININGS = {
     "start from data": lambda: make_net(layers=WHITENED, init_scaling="unit_variance").fit(X, NAMES),
     "lbfgs": lambda: make_net(solver="lbfgs").fit(X, NAMES),
     "partial fit": lambda: make_net().partial_fit(X, NAMES, classes=CLASSES),
+    "regressor": lambda: make_regressor(layers=LAYERS, loss="huber").fit(X, NUMBERS),
 }
+
+
+def targets_of(kind):
+    """Return what a kind of estimator is trained on."""
+    return NUMBERS if kind == "regressor" else NAMES
+
+
+def scores_of(net, X):
+    """Return what a net computes, in full: scores of classes, or numbers."""
+    return net.decision_function(X) if hasattr(net, "classes_") else net.predict(X)
 
 
 def write(folder):
     """Write every estimator, the scores that it gives here, and the versions in use."""
     for kind, train in TRAININGS.items():
         net = train()
-        joblib.dump((net, net.decision_function(X), versions()), folder / f"{kind}.joblib")
+        joblib.dump((net, scores_of(net, X), versions()), folder / f"{kind}.joblib")
 
 
 def read(folder):
@@ -54,14 +67,15 @@ def read(folder):
             net, expected, writers = joblib.load(folder / f"{kind}.joblib")
         wanted = [] if writers == versions() else [InconsistentVersionWarning]
         assert [entry.category for entry in caught] == wanted, (kind, list(map(str, caught)))
-        scores = net.decision_function(X)
-        tolerance = 0 if writers == versions() else 500 * np.finfo(scores.dtype).eps * np.abs(expected).max()
+        scores = scores_of(net, X)
+        eps = np.finfo(net.network_.dtype).eps
+        tolerance = 0 if writers == versions() else 500 * eps * np.abs(expected).max()
         np.testing.assert_allclose(scores, expected, rtol=0, atol=tolerance, err_msg=kind)
         assert scores.dtype == expected.dtype, kind
         n_samples_seen = net.t_
         train_on = net.partial_fit if kind == "partial fit" else net.fit
-        train_on(X, NAMES)
-        assert np.isfinite(net.decision_function(X)).all(), kind
+        train_on(X, targets_of(kind))
+        assert np.isfinite(scores_of(net, X)).all(), kind
         assert (net.t_ > n_samples_seen) == (net.warm_start or kind == "partial fit"), kind
 
 

@@ -82,11 +82,11 @@ def make_data(n_samples=20, *, weights=None, dtype=np.float64, seed=1, shape=SHA
 
 def repetitions(data):
     """Return the data with whole numbers as weights, and with as many repetitions instead."""
-    repeats = generator(3).integers(1, 4, len(data.codes))
+    repeats = generator(3).integers(1, 4, len(data.targets))
     weights, images = repeats.astype(float), data.images
-    weighted = TrainingData(images, data.codes, weights / weights.mean(), weights)
+    weighted = TrainingData(images, data.targets, weights / weights.mean(), weights)
     repeated_images = ImageSource(np.repeat(images.X, repeats, axis=0), images.format)
-    repeated = TrainingData(repeated_images, np.repeat(data.codes, repeats), np.ones(repeats.sum()), None)
+    repeated = TrainingData(repeated_images, np.repeat(data.targets, repeats), np.ones(repeats.sum()), None)
     return weighted, repeated
 
 

@@ -20,6 +20,7 @@ from skcnn.architecture import (
     vgg11_bn,
 )
 from skcnn.network.losses import LOSSES
+from skcnn.network.regression_losses import REGRESSION_LOSSES
 from skcnn.training.lbfgs import minimize_lbfgs
 from skcnn.training.optimizers import OPTIMIZERS
 from skcnn.training.schedules import SCHEDULES, Schedule
@@ -37,7 +38,8 @@ STACKS = [
     teaching_network,
     vgg11_bn,
 ]
-PIECES = [*LAYERS, *LOSSES.values(), *OPTIMIZERS.values(), *SCHEDULES.values(), *AVERAGING.values(), *STACKS]
+TABLES = [LOSSES, REGRESSION_LOSSES, OPTIMIZERS, SCHEDULES, AVERAGING]
+PIECES = [*LAYERS, *(piece for table in TABLES for piece in table.values()), *STACKS]
 
 WITHOUT_SOURCE = {"Flatten", "Sequential", "ConstantRate", "InverseScalingRate", "AdaptiveRate"}
 """They only reorder, or say in their notes that they are scikit-learn's."""

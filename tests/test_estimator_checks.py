@@ -21,6 +21,7 @@ from skcnn import (
     Conv2D,
     ConvNetClassifier,
     ConvNetFeatures,
+    ConvNetRegressor,
     Dense,
     GlobalAvgPool2D,
     GroupNorm,
@@ -49,10 +50,18 @@ ESTIMATORS = {
         loss="hinge",
         **SHORT,
     ),
+    "regressor": ConvNetRegressor(),
+    "regressor with early stopping": ConvNetRegressor(
+        early_stopping=True, loss="huber", **SMALL | {"max_iter": 20}
+    ),
     "features": ConvNetFeatures(ConvNetClassifier(**SMALL | {"max_iter": 2, "random_state": 0})),
 }
 
-MAY_FAIL = {"early stopping": {WEIGHT_EQUIVALENCE: "rows removed or repeated are split in another way"}}
+SPLIT = {WEIGHT_EQUIVALENCE: "rows removed or repeated are split in another way"}
+MAY_FAIL = {"early stopping": SPLIT, "regressor with early stopping": SPLIT}
+
+
+OTHERS = [variant for variant in ESTIMATORS if variant not in ("default", "regressor")]
 
 
 def run_checks(variant):
@@ -70,7 +79,9 @@ def main():
 
 
 @pytest.mark.costly
-@pytest.mark.parametrize("variants", [["default"], [*ESTIMATORS][1:]], ids=["default", "others"])
+@pytest.mark.parametrize(
+    "variants", [["default"], ["regressor"], OTHERS], ids=["default", "regressor", "others"]
+)
 def test_checks_pass(variants):
     package("pandas")
     path = os.pathsep.join([str(Path(skcnn.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])

@@ -285,6 +285,12 @@ def test_export_onnx_compares_models(run):
     assert Path("network_int8.onnx").stat().st_size < 0.4 * Path("network.onnx").stat().st_size
 
 
+def test_regression_predicts_angles_with_intervals(draw):
+    printed = draw("regression.py --turns 1 --epochs 2", darkened=0.18)
+    assert "400 test digits: mean absolute error" in printed
+    assert "% of the angles are between" in printed
+
+
 def test_fine_tuning_tries_each_recipe(draw):
     lines = draw("fine_tuning.py --folder . --samples 30 --epochs 1 --sizes 2 4 --draws 1", assert_is_a_chart)
     recipes = "from nothing all layers others slowly frozen convolutions output layer alone"

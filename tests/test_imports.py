@@ -22,7 +22,7 @@ FLOORS = [
     {"network"},
     {"architecture", "gradient_check", "training"},
     {"estimator"},
-    {"classifier", "pipelines"},
+    {"classifier", "pipelines", "regressor"},
     {"features", "inspection"},
     {"files", "onnx"},
 ]

@@ -19,6 +19,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from small_classifiers import PassingLayer, fitted_classifier, make_classifier, make_images
+from small_regressors import make_numbers, make_regressor
 
 import skcnn.layers
 from skcnn import (
@@ -50,6 +51,7 @@ from skcnn.layers import Layer
 from skcnn.layers.activation import ACTIVATIONS
 from skcnn.layers.base import JoiningLayer
 from skcnn.layers.normalization import ChannelAffine
+from skcnn.network.regression_losses import REGRESSION_LOSSES
 from skcnn.onnx import register, register_layer, to_onnx
 from skcnn.onnx.graph import GraphBuilder
 from skcnn.onnx.layers import CONVERTERS
@@ -525,8 +527,10 @@ def test_images_that_do_not_fit_a_pipeline(export_pipeline, X):
 
 
 @pytest.mark.parametrize("cls", [LogisticRegression, ConvNetFeatures, make_classifier(), "ConvNetClassifier"])
-def test_only_classifiers_that_are_networks_are_registered(cls):
-    with pytest.raises(TypeError, match="classifier must be ConvNetClassifier or derived from it"):
+def test_only_networks_are_registered(cls):
+    with pytest.raises(
+        TypeError, match="estimator_class must be ConvNetClassifier, ConvNetRegressor or derived"
+    ):
         register(cls)
 
 
@@ -547,3 +551,29 @@ def test_derived_classifiers_are_registered_by_themselves(export_pipeline):
     np.testing.assert_allclose(
         [list(row.values()) for row in by_name], pipeline.predict_proba(ROWS), atol=1e-5
     )
+
+
+# Regressors
+
+
+@pytest.mark.parametrize("n_outputs", [1, 2])
+@pytest.mark.parametrize("loss", REGRESSION_LOSSES)
+def test_regressors_predict_in_the_unit_of_their_targets(export, loss, n_outputs):
+    X, y = make_numbers(30, n_outputs)
+    X, y = X.astype(np.float32), 1e6 + np.abs(y)
+    regressor = make_regressor(loss=loss).fit(X, y)
+    expected = regressor.predict(X).reshape(len(X), n_outputs)
+    ((name, found),) = run(export(regressor, X), X).items()
+    assert name == "predictions"
+    assert (found.shape, found.dtype) == (expected.shape, np.float64)
+    scale = regressor.model_.target_scaling.scale.max()
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * scale)
+
+
+def test_pipelines_with_regressors(export_pipeline):
+    X, y = make_numbers(30, 2)
+    rows = X.reshape(30, -1).astype(np.float32)
+    pipeline = make_pipeline(StandardScaler(), make_regressor(image_shape=(6, 5, 2), dtype="float32"))
+    pipeline.fit(rows, y)
+    (found,) = export_pipeline(pipeline, rows)
+    np.testing.assert_allclose(found, pipeline.predict(rows), rtol=0, atol=1e-4)

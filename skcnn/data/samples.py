@@ -16,6 +16,7 @@ from skcnn._sklearn import FiniteInterval, safe_indexing
 from skcnn.data.arrays import describe, refuse_masked, shorten
 from skcnn.data.augmenter import Augmenter
 from skcnn.data.images import ImageSource
+from skcnn.data.targets import TargetScaling
 from skcnn.kernels.reductions import near_one
 from skcnn.random_streams import RandomStreams
 from skcnn.user_warnings import warn_user
@@ -243,8 +244,8 @@ class TrainingData:
     Attributes
     ----------
     images : ImageSource
-    codes : ndarray of shape (n_samples,)
-        Indices of the classes.
+    targets : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+        Indices of the classes, or scaled numbers.
     loss_weights : ndarray of shape (n_samples,)
         Sample weight times class weight, divided by the mean of this product over the training samples.
     weights : ndarray of shape (n_samples,) or None
@@ -256,7 +257,7 @@ class TrainingData:
     """
 
     images: ImageSource
-    codes: np.ndarray
+    targets: np.ndarray
     loss_weights: np.ndarray
     weights: np.ndarray | None
     augmenter: Augmenter | None = None
@@ -277,8 +278,8 @@ class Samples:
     Parameters
     ----------
     X : ndarray of shape (n, ...)
-    codes : ndarray of shape (n,)
-        Indices of the classes.
+    targets : ndarray of shape (n,), int, or (n, n_outputs), float64
+        Indices of the classes, or numbers to predict.
     weights : ndarray of shape (n,), float64
     rows : ndarray of int
         The rows of the subset.
@@ -286,9 +287,9 @@ class Samples:
         Whether the user gave the weights.
     """
 
-    def __init__(self, X, codes, weights, rows, *, given_weights):
+    def __init__(self, X, targets, weights, rows, *, given_weights):
         self.X = X
-        self.codes = codes
+        self.targets = targets
         self.weights = weights
         self.rows = rows
         self.given_weights = given_weights
@@ -298,32 +299,52 @@ class Samples:
 
     @property
     def are_representative(self) -> bool:
-        """Whether the samples represent their stream: they are enough, and not all of one class."""
-        return len(self) >= FEWEST_SAMPLES and np.ptp(self.codes[self.rows]) > 0
+        """Whether the samples represent their stream: they are enough, and their targets differ."""
+        return len(self) >= FEWEST_SAMPLES and bool(np.ptp(self.targets[self.rows], axis=0).any())
+
+    @property
+    def are_classified(self) -> bool:
+        """Whether the targets are indices of classes."""
+        return self.targets.ndim == 1
 
     def subset(self, rows: np.ndarray) -> "Samples":
         """Return the samples with only the given rows."""
-        return Samples(self.X, self.codes, self.weights, rows, given_weights=self.given_weights)
+        return Samples(self.X, self.targets, self.weights, rows, given_weights=self.given_weights)
 
     def rows_of(self, X):
         """Return the subset's rows of an array or data frame as long as X; the array itself for all rows."""
         return X if len(self) == len(self.X) else safe_indexing(X, self.rows)
 
-    def loss_weights(self, class_weight: np.ndarray) -> np.ndarray:
-        """Return sample weight times class weight for each sample.
+    def y(self, classes: np.ndarray) -> np.ndarray:
+        """Return the targets as users give them: labels, or numbers, of one axis for a single output."""
+        targets = self.targets[self.rows]
+        if self.are_classified:
+            return classes[targets]
+        return targets[:, 0] if targets.shape[1] == 1 else targets
+
+    def loss_weights(self, class_weight: np.ndarray | None) -> np.ndarray:
+        """Return sample weight times class weight for each sample, without class weights the former.
 
         Raises
         ------
         ValueError
             If a product is not finite.
         """
+        if class_weight is None:
+            return self.weights[self.rows]
         with np.errstate(over="ignore"):
-            products = self.weights[self.rows] * class_weight[self.codes[self.rows]]
+            products = self.weights[self.rows] * class_weight[self.targets[self.rows]]
         if not np.isfinite(products).all():
             raise ValueError("sample_weight times class_weight is not finite for every sample")
         return products
 
-    def training_data(self, format, class_weight: np.ndarray, mean_weight: float) -> TrainingData:
+    def training_data(
+        self,
+        format,
+        class_weight: np.ndarray | None,
+        mean_weight: float,
+        target_scaling: TargetScaling | None = None,
+    ) -> TrainingData:
         """Return the samples with the weights of their losses, which are relative to ``mean_weight``.
 
         Raises
@@ -339,9 +360,10 @@ class Samples:
                 f"sample_weight is too large compared with {mean_weight}, the mean of sample_weight times "
                 f"class_weight: their ratio is not finite in {format.dtype}"
             )
+        targets = self.targets[self.rows]
         return TrainingData(
             images=ImageSource(self.X, format, None if len(self) == len(self.X) else self.rows),
-            codes=self.codes[self.rows],
+            targets=targets if target_scaling is None else target_scaling.apply(targets),
             loss_weights=loss_weights,
             weights=None if np.ptp(weights) == 0 else weights,
         )
@@ -363,7 +385,7 @@ def mean_of_weights(weights: np.ndarray) -> float:
 
 
 def split_validation(samples: Samples, fraction: float, seed: int) -> tuple[Samples, Samples | None]:
-    """Split off validation samples, stratified by class.
+    """Split off validation samples, stratified by class where targets are classes.
 
     A sample that is alone in its class stays in the training set; all other classes are in both sets.
 
@@ -380,7 +402,8 @@ def split_validation(samples: Samples, fraction: float, seed: int) -> tuple[Samp
     validation : Samples or None
         None, with a warning, if there are too few samples for one of each class in both sets.
     """
-    codes = samples.codes[samples.rows]
+    is_stratified = samples.are_classified
+    codes = samples.targets[samples.rows] if is_stratified else np.zeros(len(samples), int)
     splittable = np.bincount(codes)[codes] >= 2
     n_classes = len(np.unique(codes[splittable]))
     n_validation = ceil(fraction * splittable.sum())
@@ -394,8 +417,9 @@ def split_validation(samples: Samples, fraction: float, seed: int) -> tuple[Samp
     training, validation = train_test_split(
         samples.rows[splittable], test_size=fraction, stratify=codes[splittable], random_state=random_state
     )
-    give_each_class(validation, training, samples.codes)
-    give_each_class(training, validation, samples.codes)
+    if is_stratified:
+        give_each_class(validation, training, samples.targets)
+        give_each_class(training, validation, samples.targets)
     training = np.sort(np.concatenate([training, samples.rows[~splittable]]))
     return samples.subset(training), samples.subset(np.sort(validation))
 

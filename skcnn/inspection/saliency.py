@@ -8,6 +8,7 @@ from sklearn.utils import check_random_state
 from skcnn._sklearn import Interval, StrOptions, validate_params
 from skcnn.layers.base import as_pair
 from skcnn.layers.contract import kind_of
+from skcnn.network.model import Model
 from skcnn.network.named_nodes import image_node, last_convolved_node
 from skcnn.network.score_gradients import ScoreGradients
 from skcnn.pipelines import PipelineInput
@@ -138,7 +139,8 @@ def saliency_maps(
     method : str, default="gradient"
         One of the table below.
     target : label or array-like of shape (n_samples,), default=None
-        Class whose score is explained, one for all images or one for each. None: the predicted class.
+        Class whose score is explained, one for all images or one for each. None: the predicted class. With a
+        regressor, the number of an output; None: the only one.
     layer : str, default=None
         Layer for "grad_cam". Its outputs must be images, and all paths to the scores must pass through it.
         None: the last convolution with an output of more than one pixel, including the normalization,
@@ -228,7 +230,7 @@ def saliency_maps(
             "method='occlusion'"
         )
     check_options(pipeline_input, layer, baseline, patch_size, strides)
-    target = estimator.predict(X) if target is None else target
+    target = explained_target(pipeline_input.model, estimator, X) if target is None else target
     coefficients = np.eye(pipeline_input.model.network.n_outputs)[target_codes(pipeline_input, target)]
     pipeline_input.model.scores(pipeline_input.network_input)  # raises a ValueError unless all are finite
     options = {
@@ -247,6 +249,23 @@ def saliency_maps(
     return METHODS[method](pipeline_input, images, coefficients, options).astype(
         pipeline_input.model.network.dtype
     )
+
+
+def explained_target(model: Model, estimator, X):
+    """Return what is explained if no target is given: the predicted classes, or the only output.
+
+    Raises
+    ------
+    ValueError
+        If a regressor has several outputs.
+    """
+    if model.target_scaling is None:
+        return estimator.predict(X)
+    if len(model.classes) > 1:
+        raise ValueError(
+            f"target must be the number of an output, from 0 to {len(model.classes) - 1}, got None"
+        )
+    return 0
 
 
 def target_codes(pipeline_input: PipelineInput, target) -> np.ndarray:

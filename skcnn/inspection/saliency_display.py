@@ -11,7 +11,7 @@ from skcnn.inspection.plotting import (
     import_pyplot,
     limits_of,
 )
-from skcnn.inspection.saliency import METHODS, PIXEL_METHODS, saliency_maps, target_codes
+from skcnn.inspection.saliency import METHODS, PIXEL_METHODS, explained_target, saliency_maps, target_codes
 from skcnn.pipelines import PipelineInput
 
 
@@ -79,7 +79,7 @@ class SaliencyDisplay:
         method : str or sequence of str, default="gradient"
             One or more methods of :func:`saliency_maps`, or "all". With transformers, only "occlusion" works.
         target : label or array-like of shape (n_samples,), default=None
-            Class whose score is explained. None: the predicted class.
+            Class, or number of an output, whose score is explained, as for :func:`saliency_maps`.
         image_shape : tuple of int, default=None
             Stored shape of one image of X, as for :func:`saliency_maps`.
         data_format : {"channels_last", "channels_first"}, default=None
@@ -107,7 +107,7 @@ class SaliencyDisplay:
         methods = list(METHODS) if isinstance(method, str) and method == "all" else as_names(method, "method")
         stored = {"image_shape": image_shape, "data_format": data_format}
         pipeline_input = PipelineInput(estimator, X, **stored)
-        predicted = estimator.predict(X) if target is None else target
+        predicted = explained_target(pipeline_input.model, estimator, X) if target is None else target
         targets = pipeline_input.model.classes[target_codes(pipeline_input, predicted)]
         maps = {}
         for name in methods:

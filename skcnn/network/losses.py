@@ -5,20 +5,21 @@ from abc import ABC, abstractmethod
 import numpy as np
 
 
-def dense_targets(codes: np.ndarray, n_classes: int, *, label_smoothing: float, dtype) -> np.ndarray:
-    r"""Return target distributions of class codes.
+def dense_targets(targets: np.ndarray, n_outputs: int, *, label_smoothing: float, dtype) -> np.ndarray:
+    r"""Return targets as losses take them: numbers as they are, class codes as distributions.
 
     Parameters
     ----------
-    codes : ndarray of shape (n_samples,), integers in [0, n_classes)
-    n_classes : int
+    targets : ndarray of shape (n_samples,), integers in [0, n_outputs), or of shape (n_samples, n_outputs)
+        Class codes, or numbers.
+    n_outputs : int
     label_smoothing : float
-        Share of the target that is spread evenly over all classes.
+        Share of the target of a class code that is spread evenly over all classes.
     dtype : numpy.dtype
 
     Returns
     -------
-    targets : ndarray of shape (n_samples, n_classes)
+    targets : ndarray of shape (n_samples, n_outputs)
 
     Notes
     -----
@@ -37,20 +38,22 @@ def dense_targets(codes: np.ndarray, n_classes: int, *, label_smoothing: float, 
     array([[0.25, 0.75],
            [0.75, 0.25]])
     """
-    targets = np.full((len(codes), n_classes), label_smoothing / n_classes, dtype)
-    targets[np.arange(len(codes)), codes] += 1 - label_smoothing
-    return targets
+    if targets.ndim == 2:
+        return targets.astype(dtype)
+    dense = np.full((len(targets), n_outputs), label_smoothing / n_outputs, dtype)
+    dense[np.arange(len(targets)), targets] += 1 - label_smoothing
+    return dense
 
 
 class Loss(ABC):
     """Base class of losses.
 
-    Targets are distributions over the classes, one row per sample. The loss is linear in them, so
-    smoothed and mixed labels need no special case.
+    Targets of classifiers are distributions over the classes, one row per sample. Their loss is linear in
+    them, so smoothed and mixed labels need no special case.
     """
 
     out_activation: str
-    """Function that turns scores into the result of ``predict_proba``, "identity" if there is none."""
+    """Function that turns scores into probabilities or predictions, "identity" if there is none."""
 
     hyperparameters: tuple[str, ...] = ()
     """Names of the constructor's parameters, which the estimator has, too."""
@@ -89,6 +92,10 @@ class Loss(ABC):
         -------
         loss : float
         """
+
+    def right_scores(self, targets: np.ndarray) -> np.ndarray:
+        """Return scores of a model that predicts all targets right."""
+        return targets
 
 
 class SoftmaxLoss(Loss):

@@ -1,17 +1,23 @@
 """A fitted network and all else that prediction needs."""
 
-from collections.abc import Sequence
+from collections import ChainMap
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from skcnn.data.augmenter import prediction_readers
 from skcnn.data.images import ImageFormat, ImageSource
+from skcnn.data.targets import TargetScaling
 from skcnn.layers.base import Block
 from skcnn.network.executor import Batch, Executor
 from skcnn.network.graph import Graph, compile_graph
 from skcnn.network.losses import LOSSES, Loss
 from skcnn.network.network import Network
+from skcnn.network.regression_losses import REGRESSION_LOSSES
 from skcnn.network.threads import worker_pool
+
+ALL_LOSSES: Mapping[str, type[Loss]] = ChainMap(LOSSES, REGRESSION_LOSSES)  # type: ignore[arg-type]
+"""The losses that a model may have, by name."""
 
 
 class Model:
@@ -27,10 +33,12 @@ class Model:
         The compiled layers with their parameters.
     format : ImageFormat
         How images become inputs of the network.
-    classes : ndarray of shape (n_classes,)
-        Labels, in the order of the scores.
+    classes : ndarray of shape (n_outputs,)
+        Labels, in the order of the scores; of a regressor, the numbers of its outputs.
     loss : Loss
-        Turns scores into probabilities.
+        Turns scores into probabilities or predictions.
+    target_scaling : TargetScaling or None, default=None
+        How scores become the numbers that a regressor predicts; None for classes.
     seed : int
         Seed of the initial weights.
     made_with : str
@@ -38,7 +46,7 @@ class Model:
 
     Attributes
     ----------
-    layers, network, format, classes, loss, seed, made_with
+    layers, network, format, classes, loss, target_scaling, seed, made_with
         As given.
     """
 
@@ -50,6 +58,7 @@ class Model:
         classes: np.ndarray,
         loss: Loss,
         *,
+        target_scaling: TargetScaling | None = None,
         seed: int,
         made_with: str,
     ):
@@ -58,12 +67,21 @@ class Model:
         self.format = format
         self.classes = classes
         self.loss = loss
+        self.target_scaling = target_scaling
         self.seed = seed
         self.made_with = made_with
 
     def replace(self, **attributes) -> "Model":
         """Return a copy of the model with the given attributes replaced."""
         return Model(**(vars(self) | attributes))
+
+    def has_outputs_of(self, other: "Model") -> bool:
+        """Whether scores stand for the same as those of another model, so that it can lend its output layer.
+
+        Predictions of numbers may have another unit.
+        """
+        links = [getattr(model.loss, "is_centred", None) for model in (self, other)]
+        return np.array_equal(self.classes, other.classes) and links[0] == links[1]
 
     @property
     def graph(self) -> Graph:
@@ -116,8 +134,9 @@ class Model:
             "network": network.arguments(),
             "format": vars(format) | {"dtype": format.dtype.name},
             "classes": self.classes,
-            "loss": next(name for name, kind in LOSSES.items() if kind is type(self.loss)),
+            "loss": next(name for name, kind in ALL_LOSSES.items() if kind is type(self.loss)),
             "loss_parameters": vars(self.loss),
+            "target_scaling": self.target_scaling,
             "seed": self.seed,
             "made_with": self.made_with,
         }
@@ -131,7 +150,8 @@ class Model:
             Network(nodes, format.dtype, **state["network"]),
             format,
             state["classes"],
-            LOSSES[state["loss"]](**state["loss_parameters"]),
+            ALL_LOSSES[state["loss"]](**state["loss_parameters"]),
+            target_scaling=state["target_scaling"],
             seed=state["seed"],
             made_with=state["made_with"],
         )

@@ -3,12 +3,14 @@
 import numpy as np
 
 from skcnn.data.images import ImageFormat, check_image_shape
+from skcnn.data.targets import TargetScaling
 from skcnn.encoding import register
 from skcnn.layers.base import Layer
 from skcnn.network.graph import Node, compile_graph
-from skcnn.network.losses import LOSSES
-from skcnn.network.model import Model
+from skcnn.network.losses import Loss
+from skcnn.network.model import ALL_LOSSES, Model
 from skcnn.network.network import Params, network_with
+from skcnn.network.regression_losses import RegressionLoss
 
 
 def pack_model(model: Model) -> dict:
@@ -29,18 +31,21 @@ def unpack_model(plain: dict) -> Model:
     """
     format = unpack_format(plain["format"])
     nodes = tuple(compile_graph(plain["layers"], format.image_shape).nodes)
-    classes, loss = plain["classes"], LOSSES[plain["loss"]]
+    classes, loss = plain["classes"], ALL_LOSSES[plain["loss"]](**plain["loss_parameters"])
+    scaling = plain.get("target_scaling")  # files of classifiers may lack it
     if not isinstance(classes, np.ndarray) or nodes[-1].output_shape != classes.shape:
         raise ValueError(
             f"layers give an output of shape {nodes[-1].output_shape}, but classes has another shape"
         )
+    check_scaling(scaling, loss, classes.shape)
     check_weights(nodes, plain["weights"], format.dtype)
     return Model(
         plain["layers"],
         network_with(nodes, plain["weights"], format.dtype),
         format,
         classes,
-        loss(**plain["loss_parameters"]),
+        loss,
+        target_scaling=scaling,
         seed=int(plain["seed"]),
         made_with=str(plain["made_with"]),
     )
@@ -68,6 +73,16 @@ def unpack_format(plain: dict) -> ImageFormat:
         if not isinstance(value, np.ndarray) or value.shape != shape or value.dtype.kind != "f":
             raise ValueError(f"format has no {name} of shape {shape}")
     return format
+
+
+def check_scaling(scaling, loss: Loss, shape: tuple[int, ...]) -> None:
+    """Raise a ValueError unless a scaling of targets fits the loss, and has the shape of the outputs."""
+    if isinstance(scaling, TargetScaling) != isinstance(loss, RegressionLoss):
+        raise ValueError(f"target_scaling is {scaling!r}, which does not fit the loss")
+    for name, value in vars(scaling).items() if scaling is not None else ():
+        kind = "b" if name == "has_varied" else "f"
+        if value.shape != shape or value.dtype.kind != kind:
+            raise ValueError(f"target_scaling has no {name} of shape {shape}")
 
 
 def check_weights(nodes: tuple[Node, ...], weights: Params, dtype: np.dtype) -> None:

@@ -11,7 +11,7 @@ from skcnn.data.augmenter import changes_of_views
 from skcnn.features import ConvNetFeatures
 from skcnn.network.model import Model
 from skcnn.onnx.graph import OPSET, GraphBuilder, check_opset
-from skcnn.onnx.network import add_prediction, add_scores, as_labels
+from skcnn.onnx.network import add_numbers, add_prediction, add_scores, as_labels
 from skcnn.pipelines import feature_node, unwrap
 from skcnn.user_warnings import warn_user
 
@@ -31,7 +31,7 @@ def to_onnx(estimator, X=None, *, opset=OPSET):
 
     Parameters
     ----------
-    estimator : ConvNetClassifier or ConvNetFeatures
+    estimator : ConvNetClassifier, ConvNetRegressor or ConvNetFeatures
         Fitted. A Pipeline of nothing else, or a search over such, will do; for one with other steps see
         :func:`register`.
     X : array-like of shape (n_samples, ...), default=None
@@ -49,7 +49,8 @@ def to_onnx(estimator, X=None, *, opset=OPSET):
         With the input "X". Of a classifier, the outputs are "label" of shape (n_samples,), integers as int64,
         and "probabilities" of shape (n_samples, n_classes), float32. With a hinge loss, they are "label" and
         "scores" of that shape: what ``decision_function`` returns, and of two classes minus that, too, in the
-        first column. Of features, the output is "features" of shape (n_samples, n_features).
+        first column. Of a regressor, the output is "predictions" of shape (n_samples, n_outputs), float64.
+        Of features, it is "features" of shape (n_samples, n_features).
 
     Raises
     ------
@@ -103,37 +104,37 @@ def to_onnx(estimator, X=None, *, opset=OPSET):
     if features is not None:
         check_is_fitted(features, "estimator_")
         estimator = features.estimator_
-    classifier = network_of(estimator)
-    format = classifier.model_.format
+    network = network_of(estimator)
+    format = network.model_.format
     shape, dtype = format.stored_shape, np.dtype(np.float32)
     if X is not None:
-        X = check_images(classifier, X, format=format)
+        X = check_images(network, X, format=format)
         X = X.astype(X.dtype.newbyteorder("="), copy=False)
         shape, dtype = X.shape[1:], X.dtype
         if dtype.kind == "f" and dtype.itemsize > 8:
             raise ValueError(f"X of dtype {dtype} does not exist in ONNX: convert it to float64")
     graph = GraphBuilder(opset=opset)
     if features is None:
-        outputs = _write_classifier(graph, classifier)
+        outputs = _write_predictions(graph, network)
     else:
-        outputs = write_features(graph, "X", classifier.model_, features.layer, output="features")
+        outputs = write_features(graph, "X", network.model_, features.layer, output="features")
     model = graph.make_model([("X", dtype, shape)], outputs)
     if X is not None and find_spec("onnxruntime") is not None:
         X = X[:N_CHECKED]
-        _check_results(model, _expected_results(classifier, features, X), X)
+        _check_results(model, _expected_results(network, features, X), X)
     return model
 
 
 def network_of(estimator):
-    """Return the classifier of an estimator that has nothing before it."""
-    transformers, classifier = unwrap(estimator)
+    """Return the classifier or regressor of an estimator that has nothing before it."""
+    transformers, network = unwrap(estimator)
     if transformers:
         raise ValueError(
             f"steps {[name for name, _ in transformers]} come before the network, which is exported alone: "
             "after skcnn.onnx.register(), skl2onnx.to_onnx(pipeline, X) exports a whole Pipeline. Of "
             "ConvNetFeatures, put them into the Pipeline before it"
         )
-    return classifier
+    return network
 
 
 def warn_of_float64(model: Model) -> None:
@@ -146,13 +147,17 @@ def warn_of_float64(model: Model) -> None:
         )
 
 
-def _write_classifier(graph, classifier):
-    """Add a classifier, and return names, dtypes and shapes of its results."""
-    model = classifier.model_
+def _write_predictions(graph, network):
+    """Add a classifier or regressor, and return names, dtypes and shapes of its results."""
+    model = network.model_
     warn_of_float64(model)
+    scores = add_scores(graph, "X", model.network, model.format, changes_of_views(network.tta))
+    if model.target_scaling is not None:
+        link, scaling = model.loss.out_activation, model.target_scaling
+        add_numbers(graph, scores, link, scaling, dtype=np.float64, output="predictions")
+        return [("predictions", np.float64, model.classes.shape)]
     labels, has_probabilities = as_labels(model.classes), model.loss.gives_probabilities
     name = "probabilities" if has_probabilities else "scores"
-    scores = add_scores(graph, "X", model.network, model.format, changes_of_views(classifier.tta))
     add_prediction(graph, scores, labels, has_probabilities, outputs=("label", name))
     return [("label", labels.dtype, ()), (name, np.float32, (len(labels),))]
 
@@ -195,12 +200,14 @@ def _check_results(onnx_model, expected, X):
         )
 
 
-def _expected_results(classifier, features, X):
-    """Return what the last result of a model should be; ``features`` are None for the classifier itself."""
-    model = classifier.model_
+def _expected_results(network, features, X):
+    """Return what the last result of a model should be; ``features`` are None for the network itself."""
+    model = network.model_
     if features is not None:
         return model.results(X, feature_node(model, features.layer)).reshape(len(X), -1)
-    scores = model.scores(X, changes_of_views(classifier.tta))
+    if model.target_scaling is not None:
+        return network.predict(X).reshape(len(X), -1)
+    scores = model.scores(X, changes_of_views(network.tta))
     if model.loss.gives_probabilities:
         return model.loss.probabilities(scores)
     return scores - scores[:, ::-1] if len(model.classes) == 2 else scores

@@ -7,6 +7,7 @@ import numpy as np
 
 from skcnn.augmentation import Augmentation, RandomFlip
 from skcnn.data.images import ImageFormat
+from skcnn.data.targets import TargetScaling
 from skcnn.network.graph import Node
 from skcnn.network.network import Network
 from skcnn.network.rewriting import fold
@@ -149,6 +150,33 @@ def add_prediction(
         graph.add("MatMul", scores, [[1.0, -1.0], [-1.0, 1.0]], output=outputs[1])
     else:
         graph.add("Identity", scores, output=outputs[1])
+
+
+def add_numbers(
+    graph: GraphBuilder, scores: str, link: str, scaling: TargetScaling, *, dtype, output: str
+) -> None:
+    """Add the numbers that a regressor predicts, shape (n_samples, n_outputs).
+
+    Parameters
+    ----------
+    graph : GraphBuilder
+    scores : str
+        Name of the scores of a network.
+    link : {"identity", "exp"}
+        What makes scaled numbers of scores.
+    scaling : TargetScaling
+    dtype : numpy.dtype
+        Of the result; the numbers are computed in float64, as mean and scale may need it.
+    output : str
+        Name of the result.
+    """
+    graph.begin("output")
+    if link == "exp":
+        scores = graph.add("Exp", scores)
+    numbers = graph.cast(scores, np.float64)
+    for operator, values in (("Mul", scaling.scale), ("Add", scaling.mean)):
+        numbers = graph.add(operator, numbers, graph.constant(values, dtype=np.float64))
+    graph.add("Identity", graph.cast(numbers, dtype), output=output)
 
 
 def as_labels(classes: np.ndarray) -> np.ndarray:

@@ -11,7 +11,8 @@ from skcnn.features import ConvNetFeatures
 from skcnn.layers.base import is_integer
 from skcnn.onnx.export import network_of, warn_of_float64, write_features
 from skcnn.onnx.graph import GraphBuilder, check_opset
-from skcnn.onnx.network import add_prediction, add_scores, as_labels
+from skcnn.onnx.network import add_numbers, add_prediction, add_scores, as_labels
+from skcnn.regressor import ConvNetRegressor
 
 OPTIONS = {
     "zipmap": [True, False, "columns"],
@@ -22,8 +23,8 @@ OPTIONS = {
 """Those that skl2onnx has for other classifiers, too."""
 
 
-def register(classifier=ConvNetClassifier):
-    """Let skl2onnx export pipelines with networks: classifiers, and :class:`~skcnn.ConvNetFeatures`.
+def register(estimator_class=ConvNetClassifier):
+    """Let skl2onnx export pipelines with classifiers, regressors and :class:`~skcnn.ConvNetFeatures`.
 
     Then ``skl2onnx.to_onnx(pipeline, X)`` works, with the options "zipmap", "nocl", "output_class_labels" and
     "raw_scores". As of other classifiers there, labels that are booleans or floating-point numbers come out
@@ -33,15 +34,16 @@ def register(classifier=ConvNetClassifier):
 
     Parameters
     ----------
-    classifier : type, default=ConvNetClassifier
-        This class, or one derived from it, which skl2onnx does not take for the same.
+    estimator_class : type, default=ConvNetClassifier
+        A class derived from :class:`~skcnn.ConvNetClassifier` or :class:`~skcnn.ConvNetRegressor`, which
+        skl2onnx does not take for the same. Those two are always registered.
 
     Raises
     ------
     ImportError
         If skl2onnx is not installed.
     TypeError
-        If ``classifier`` is another class, or none.
+        If ``estimator_class`` is another class, or none.
 
     See Also
     --------
@@ -66,18 +68,24 @@ def register(classifier=ConvNetClassifier):
     >>> [output.name for output in model.graph.output]
     ['label', 'probabilities']
     """
-    if not (isclass(classifier) and issubclass(classifier, ConvNetClassifier)):
-        raise TypeError(f"classifier must be ConvNetClassifier or derived from it, got {classifier!r}")
+    if not (isclass(estimator_class) and issubclass(estimator_class, ConvNetClassifier | ConvNetRegressor)):
+        raise TypeError(
+            f"estimator_class must be ConvNetClassifier, ConvNetRegressor or derived from one, got "
+            f"{estimator_class!r}"
+        )
     try:
         from skl2onnx import update_registered_converter
     except ImportError as error:
         raise ImportError('register needs skl2onnx: python -m pip install skl2onnx "skcnn[onnx]"') from error
-    update_registered_converter(
-        classifier, f"Skcnn{classifier.__name__}", _set_classifier_types, _convert_classifier, options=OPTIONS
-    )
-    update_registered_converter(
-        ConvNetFeatures, "SkcnnConvNetFeatures", _set_feature_types, _convert_features
-    )
+    for cls in (ConvNetClassifier, ConvNetRegressor, ConvNetFeatures, estimator_class):
+        if issubclass(cls, ConvNetClassifier):
+            functions: tuple = _set_classifier_types, _convert_classifier
+        elif issubclass(cls, ConvNetRegressor):
+            functions = _set_regressor_types, _convert_regressor
+        else:
+            functions = _set_feature_types, _convert_features
+        options = OPTIONS if issubclass(cls, ConvNetClassifier) else None
+        update_registered_converter(cls, f"Skcnn{cls.__name__}", *functions, options=options)
 
 
 def _set_classifier_types(operator):
@@ -90,16 +98,16 @@ def _set_classifier_types(operator):
     operator.outputs[1].type = FloatTensorType([n_rows, len(labels)])
 
 
-def _check_input(operator, classifier):
+def _check_input(operator, network):
     """Raise a ValueError unless the input is one array in a layout that the network takes."""
     n_inputs, shape = len(operator.inputs), tuple(operator.inputs[0].type.shape)
     if n_inputs != 1:
         raise ValueError(
-            f"{type(classifier).__name__} takes one array of images, got {n_inputs} inputs, such as the "
+            f"{type(network).__name__} takes one array of images, got {n_inputs} inputs, such as the "
             "columns of a DataFrame: export it with X.to_numpy()"
         )
     if len(shape) > 1 and all(map(is_integer, shape[1:])):  # else skl2onnx knows no better
-        check_image_layout(shape, classifier.model_.format, estimator=classifier)
+        check_image_layout(shape, network.model_.format, estimator=network)
 
 
 def _labels_of(scope, operator):
@@ -120,6 +128,25 @@ def _convert_classifier(scope, operator, container):
     scores = add_scores(graph, X, model.network, model.format, changes_of_views(classifier.tta))
     names = [output.full_name for output in operator.outputs]
     add_prediction(graph, scores, labels, has_probabilities, outputs=names)
+    _end(graph, container)
+
+
+def _set_regressor_types(operator):
+    from skl2onnx.common.data_types import FloatTensorType
+
+    _check_input(operator, operator.raw_operator)
+    n_rows = operator.inputs[0].get_first_dimension()
+    operator.outputs[0].type = FloatTensorType([n_rows, operator.raw_operator.n_outputs_])
+
+
+def _convert_regressor(scope, operator, container):
+    regressor, X = operator.raw_operator, operator.inputs[0].full_name
+    model = regressor.model_
+    warn_of_float64(model)
+    graph = _begin(scope, container)
+    scores = add_scores(graph, X, model.network, model.format, changes_of_views(regressor.tta))
+    link, output = model.loss.out_activation, operator.outputs[0].full_name
+    add_numbers(graph, scores, link, model.target_scaling, dtype=np.float32, output=output)
     _end(graph, container)
 
 

@@ -1,12 +1,14 @@
 """One call of ``fit`` or ``partial_fit``: from the validated data to the weights that stay."""
 
 import math
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, NamedTuple
 
 import numpy as np
+from sklearn.exceptions import ConvergenceWarning
 
 from skcnn.data.samples import TrainingData
 from skcnn.network.model import Model
@@ -27,6 +29,7 @@ from skcnn.training.monitoring import History, Monitor, Validation
 from skcnn.training.recalibration import VALIDATED_SAMPLES, make_averaged_network
 from skcnn.training.state import Objective, TrainingState
 from skcnn.training.time_limit import TimeLimit
+from skcnn.user_warnings import warn_user
 
 TIMED_SAMPLES = 1_000
 """Number of samples that training reserves time for, to compute the running statistics of an average; with
@@ -185,6 +188,35 @@ class Fit:
         """Set outcome and result from the trained network and state."""
         self.outcome = outcome
         self.result = self._make_result(self.model.network, self.state)
+
+    def warn(self, params: Mapping[str, Any]) -> None:
+        """Warn if training diverged, or ended before the average started.
+
+        Parameters
+        ----------
+        params : mapping of str to object
+            Hyperparameters by name, for messages.
+        """
+        n_epochs = len(self._monitor.records)
+        if self.outcome is Outcome.DIVERGED:
+            advice = (
+                "Other images or input_scaling"
+                if self.objective.optimizer is None
+                else f"A smaller learning_rate_init than {params['learning_rate_init']} or clip_norm"
+            )
+            if n_epochs:
+                kept = "The weights of the last good epoch are kept"
+            elif self.mode.is_fresh:
+                kept = "No epoch was good, so the initial weights are kept"
+            else:
+                kept = "The weights from before this call are kept"
+            warn_user(f"Training diverged: {self.divergence}. {kept}. {advice} may help.", ConvergenceWarning)
+        elif self.objective.averaging and not self.state.n_averaged:
+            warn_user(
+                f"averaging={params['averaging']!r} averaged nothing: training ended after {n_epochs} "
+                f"epochs, before averaging_start={params['averaging_start']} of {self.objective.n_epochs} "
+                "epochs was reached"
+            )
 
     def copy_result(self) -> Result:
         """Return the result that the fit has if training ends now."""

@@ -219,7 +219,7 @@ def make_batch(
 
     def targets_of(samples):
         return dense_targets(
-            data.codes[samples],
+            data.targets[samples],
             network.n_outputs,
             label_smoothing=objective.label_smoothing,
             dtype=network.dtype,

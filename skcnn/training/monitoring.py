@@ -263,7 +263,7 @@ class Validation:
         Scorers get a copy of it, with the network to score.
     model : Model
     samples : Samples
-    class_weight : ndarray of shape (n_classes,)
+    class_weight : ndarray of shape (n_classes,) or None
     label_smoothing : float
         As for the training loss.
 
@@ -279,12 +279,17 @@ class Validation:
     """
 
     def __init__(
-        self, estimator, model: Model, samples: Samples, class_weight: np.ndarray, label_smoothing: float
+        self,
+        estimator,
+        model: Model,
+        samples: Samples,
+        class_weight: np.ndarray | None,
+        label_smoothing: float,
     ):
         self._estimator, self._model = estimator, model
         self._scoring = estimator.scoring
         mean_weight = mean_of_weights(samples.loss_weights(class_weight))
-        self._data = samples.training_data(model.format, class_weight, mean_weight)
+        self._data = samples.training_data(model.format, class_weight, mean_weight, model.target_scaling)
         self.n_samples = len(samples)
         self._label_smoothing = label_smoothing
         self._users_numpy_state = current_numpy_state()  # for scorers, in place of the state of training
@@ -298,7 +303,7 @@ class Validation:
                 f"scoring={self._scoring!r} needs probabilities, which loss={estimator.loss!r} does not give"
             )
         self._X = samples.rows_of(samples.X)
-        self._y = model.classes[self._data.codes]
+        self._y = samples.y(model.classes)
         self._scorer_weights = self._weights_for_scorer(samples)
         if method is not None:
             self._rehearse()
@@ -332,13 +337,15 @@ class Validation:
 
     def _rehearse(self):
         """Raise a ValueError if the scorer fails even for a model that predicts all samples right."""
-        codes, classes = self._data.codes, self._model.classes
+        model = self._model
+        scores = model.loss.right_scores(self._dense_targets(label_smoothing=0.0))
         try:
             with warnings.catch_warnings():  # warnings about this model do not concern the user
                 warnings.simplefilter("ignore")
-                self._score_of(ModelWithScores(self._model, np.eye(len(classes))[codes]))
+                self._score_of(ModelWithScores(model, scores))
         except Exception as error:  # any error would end training after the first epoch
-            missing = np.delete(classes, codes).tolist()
+            is_classified = self._data.targets.ndim == 1
+            missing = np.delete(model.classes, self._data.targets).tolist() if is_classified else []
             others = f" and {len(missing) - 1} others" if len(missing) > 1 else ""
             lacking = f", which lack class {missing[0]!r}{others}" if missing else ""
             raise ValueError(
@@ -373,11 +380,14 @@ class Validation:
         data = self._data
         scores = np.empty((len(data.images), network.n_outputs), network.dtype)
         Executor(network, pool, training=False).predict(Batch(len(scores), data.images.read), scores)
-        targets = dense_targets(
-            data.codes, network.n_outputs, label_smoothing=self._label_smoothing, dtype=network.dtype
-        )
-        losses = self._model.loss.values(scores, targets)
+        losses = self._model.loss.values(scores, self._dense_targets(label_smoothing=self._label_smoothing))
         mean_loss = float(np.average(losses, weights=data.loss_weights))
         if not math.isfinite(mean_loss):
             raise DivergenceError(f"the validation loss became {mean_loss}")
         return mean_loss
+
+    def _dense_targets(self, *, label_smoothing):
+        network = self._model.network
+        return dense_targets(
+            self._data.targets, network.n_outputs, label_smoothing=label_smoothing, dtype=network.dtype
+        )

@@ -129,7 +129,7 @@ def test_training_data_are_the_rows_that_count():
     data = samples.training_data(FORMAT, np.array([1.0, 3.0]), mean_weight=3.0)
     assert len(samples) == len(data.images) == 4
     assert_array_equal(read_all(data.images), [0, 2, 3, 4])
-    assert_array_equal(data.codes, [0, 1, 0, 1])
+    assert_array_equal(data.targets, [0, 1, 0, 1])
     assert_array_equal(data.weights, [2, 1, 4, 1])
     assert_allclose(data.loss_weights, np.array([2, 3, 4, 3]) / 3, rtol=1e-15)
 
@@ -163,7 +163,7 @@ def test_a_subset_has_the_same_arrays():
     samples = samples_of([0, 1, 1], weights=[1, 2, 3])
     subset = samples.subset(np.array([2]))
     assert len(subset) == 1
-    assert subset.X is samples.X and subset.codes is samples.codes and subset.given_weights
+    assert subset.X is samples.X and subset.targets is samples.targets and subset.given_weights
 
 
 @pytest.mark.parametrize("kind", [np.array, list, data_frame])

@@ -10,7 +10,7 @@ import numpy as np
 
 sys.path.append(str(Path(__file__).parents[1]))
 
-from pickles import TRAININGS  # noqa: E402
+from pickles import TRAININGS, scores_of  # noqa: E402
 from processes import X  # noqa: E402
 
 from skcnn import __version__, save  # noqa: E402
@@ -27,7 +27,7 @@ def keep_models():
     for kind, train in TRAININGS.items():
         net = train()
         save(net, FOLDER / f"{stem_of(kind)}.skcnn")
-        expected = {"scores": net.decision_function(X[:N_IMAGES]), "labels": net.predict(X[:N_IMAGES])}
+        expected = {"scores": scores_of(net, X[:N_IMAGES]), "labels": net.predict(X[:N_IMAGES])}
         np.savez_compressed(FOLDER / f"{stem_of(kind)}.npz", X=X[:N_IMAGES].astype(np.float32), **expected)
 
 

@@ -22,7 +22,7 @@ def torch_function(network, data, loss):
         at = network.copy()
         at.vector[:] = vector
         twin = TorchTwin(at)
-        losses = LOSSES[type(loss)](loss, twin.scores(data.images.X), torch.tensor(data.codes))
+        losses = LOSSES[type(loss)](loss, twin.scores(data.images.X), torch.tensor(data.targets))
         total = (torch.tensor(data.loss_weights) * losses).mean()
         total = total + ALPHA / 2 * sum((weight**2).sum() for weight in twin.weights)
         total.backward()

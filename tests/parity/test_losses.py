@@ -8,6 +8,14 @@ from parity.drawing import SEEDS, hypothesis, one_of, options, sizes, st
 from parity.in_torch import functional, torch
 
 from skcnn.network.losses import LOSSES, FocalLoss, Hinge, LogLoss, SquaredHinge, dense_targets
+from skcnn.network.regression_losses import (
+    REGRESSION_LOSSES,
+    AbsoluteError,
+    Huber,
+    Poisson,
+    Quantile,
+    SquaredError,
+)
 
 DRAWS = {each: st.builds(each) for each in (LogLoss, Hinge, SquaredHinge)}
 DRAWS[FocalLoss] = st.builds(FocalLoss, focal_gamma=one_of(options(0, 0.5, 1, 2), st.floats(0, 5)))
@@ -87,3 +95,52 @@ def test_the_log_loss_of_smoothed_and_drawn_targets_is_the_cross_entropy_of_pyto
     batch.check(batch.smoothed(smoothing), lambda scores: functional.cross_entropy(scores, codes, **options))
     drawn = batch.rng.dirichlet(np.ones(batch.n_outputs), batch.n_samples)
     batch.check(drawn, lambda scores: functional.cross_entropy(scores, torch.tensor(drawn), reduction="none"))
+
+
+REGRESSION = {
+    SquaredError: (st.builds(SquaredError), lambda loss, scores, targets: (scores - targets) ** 2 / 2),
+    AbsoluteError: (st.builds(AbsoluteError), lambda loss, scores, targets: (scores - targets).abs()),
+    Huber: (
+        st.builds(Huber, huber_delta=st.floats(0.1, 3)),
+        lambda loss, scores, targets: functional.huber_loss(
+            scores, targets, reduction="none", delta=loss.huber_delta
+        ),
+    ),
+    Poisson: (
+        st.builds(Poisson),
+        lambda loss, scores, targets: (
+            functional.poisson_nll_loss(scores, targets, reduction="none")
+            + torch.special.xlogy(targets, targets)
+            - targets
+        ),
+    ),
+    Quantile: (
+        st.builds(Quantile, quantile=st.floats(0, 1)),
+        lambda loss, scores, targets: torch.maximum(
+            loss.quantile * (targets - scores), (loss.quantile - 1) * (targets - scores)
+        ),
+    ),
+}
+"""How each loss of numbers is drawn, and what PyTorch computes."""
+
+
+@pytest.mark.parametrize("loss_class", REGRESSION, ids=lambda loss_class: loss_class.__name__)
+def test_losses_of_numbers(loss_class):
+    assert set(REGRESSION) == set(REGRESSION_LOSSES.values())
+    drawn, in_pytorch = REGRESSION[loss_class]
+
+    @hypothesis.given(drawn, sizes(11), sizes(5), SEEDS)
+    def check(loss, n_samples, n_outputs, seed):
+        rng = np.random.default_rng(seed)
+        numbers = rng.normal(0, 2, (2, n_samples, n_outputs))
+        scores, targets = numbers if loss.is_centred else (numbers[0], rng.poisson(1.0, numbers[0].shape))
+        weights, out = rng.uniform(0, 3, n_samples), np.empty(scores.shape)
+        variable = torch.tensor(scores, requires_grad=True)
+        losses = in_pytorch(loss, variable, torch.tensor(targets, dtype=torch.float64)).mean(dim=1)
+        total = (torch.tensor(weights) * losses).sum()
+        total.backward()
+        found = loss.gradient(scores, targets.astype(float), weights, out)
+        assert found == pytest.approx(total.item(), rel=1e-10, abs=1e-10)
+        assert_allclose(out, variable.grad.numpy(), rtol=1e-8, atol=1e-8)
+
+    check()

@@ -68,7 +68,7 @@ def assert_same_training(optimizer, make_torch, *, alpha, rate):
     losses = list(take_steps(network, data, goal, rows, learning_rate=rate))
     for part in rows:
         torch_optimizer.zero_grad()
-        total = functional.cross_entropy(twin.scores(data.images.X[part]), torch.tensor(data.codes[part]))
+        total = functional.cross_entropy(twin.scores(data.images.X[part]), torch.tensor(data.targets[part]))
         if not optimizer.decouples_decay:
             total = total + alpha / 2 * sum((weight**2).sum() for weight in twin.weights)
         total.backward()

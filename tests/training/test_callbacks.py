@@ -21,6 +21,7 @@ from sklearn.metrics import log_loss
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from sklearn.pipeline import Pipeline
 from small_classifiers import PassingLayer, assert_same_weights, make_classifier
+from small_regressors import make_numbers, make_regressor
 
 from skcnn import BatchNorm, Conv2D, ConvNetClassifier, Dense, Dropout, RandomShift
 from skcnn.training.fit import Fit
@@ -141,6 +142,13 @@ def test_scoring_monitor_logs_the_scores_of_shorter_trainings(params):
     expected = [make_net(**params, max_iter=n).fit(X, Y).score(X, Y) for n in (1, 2, 3)]
     assert scores_in(monitor.get_logs()) == expected
     assert scores_in(monitor.get_logs(), task="fit") == expected[-1:]
+
+
+@pytest.mark.parametrize("n_outputs", [1, 2])
+def test_regressors_are_scored_on_the_targets_as_given(n_outputs):
+    numbers, monitor = make_numbers(30, n_outputs), ScoringMonitor(scoring="r2")
+    regressor = make_regressor().set_callbacks(monitor).fit(*numbers)
+    assert scores_in(monitor.get_logs(), "r2")[-1] == regressor.score(*numbers)
 
 
 def test_with_early_stopping_scores_are_those_of_the_best_epoch_until_then():

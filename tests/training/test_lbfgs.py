@@ -53,7 +53,7 @@ def losses_of(records):
 
 def evaluate(network, data, alpha=0.0):
     """Return the loss of all samples in training and its gradient, penalty included."""
-    batch = make_batch(data, np.arange(len(data.codes)), network, objective(), number=0, epoch=0)
+    batch = make_batch(data, np.arange(len(data.targets)), network, objective(), number=0, epoch=0)
     weights = network.vector[: network.n_decayed]
     with worker_pool() as pool:
         executor = Executor(network, pool, training=True, seed=SEED)
@@ -86,7 +86,7 @@ def test_a_single_layer_reaches_the_optimum_of_logistic_regression(n_classes, we
     records = minimize(network, data, alpha=alpha, n_epochs=300)
     total = 80 if weights is None else weights.sum()
     theirs = LogisticRegression(C=(2 if n_classes == 2 else 1) / (alpha * total), tol=1e-9, max_iter=2000)
-    theirs.fit(X, data.codes, weights)
+    theirs.fit(X, data.targets, weights)
     params = network.params["layer1"]
     ours = softmax(X @ params["weight"] + params["bias"], axis=1)
     assert_allclose(ours, theirs.predict_proba(X), rtol=0, atol=1e-4)

@@ -72,7 +72,7 @@ def linear_scores(network, data):
 
 
 def naive_losses(network, data, label_smoothing=0.0):
-    targets = (1 - label_smoothing) * np.eye(N_CLASSES)[data.codes] + label_smoothing / N_CLASSES
+    targets = (1 - label_smoothing) * np.eye(N_CLASSES)[data.targets] + label_smoothing / N_CLASSES
     return -(targets * log_softmax(linear_scores(network, data), axis=1)).sum(axis=1)
 
 
@@ -97,7 +97,7 @@ def test_the_loss_of_a_step_is_the_weighted_mean_and_the_penalty_of_the_weights(
 def test_a_step_of_gradient_descent_is_the_gradient_of_loss_and_penalty():
     network, data = make_network(), make_data()
     X = data.images.X.reshape(20, -1)
-    difference = (softmax(linear_scores(network, data), axis=1) - np.eye(N_CLASSES)[data.codes]) / 20
+    difference = (softmax(linear_scores(network, data), axis=1) - np.eye(N_CLASSES)[data.targets]) / 20
     weight, bias = (network.params["layer1"][name].copy() for name in ("weight", "bias"))
     one_step(network, data, objective(alpha=0.7))
     expected = {"weight": weight - X.T @ difference - 0.7 * weight, "bias": bias - difference.sum(axis=0)}
