@@ -138,8 +138,9 @@ def declared(requirements):
 
 def others_in(path):
     """Return the names to install of all that a file imports of other projects, or is skipped without."""
-    local, top = {"skcnn"}, ROOT / path.relative_to(ROOT).parts[0]
-    if top != PACKAGE:
+    local = {"skcnn"}
+    if not path.is_relative_to(PACKAGE):  # which may be installed elsewhere
+        top = ROOT / path.relative_to(ROOT).parts[0]
         local |= {entry.stem for folder in (top, path.parent) for entry in folder.iterdir()}
     asked_for = re.findall(r'\b(?:importorskip|package)\("([\w.]+)"', path.read_text(encoding="utf-8"))
     names = {name.split(".")[0] for name in imports_in(path).union(asked_for)}
