@@ -1,5 +1,6 @@
 """The classifier: its hyperparameters, its targets and its public methods."""
 
+from dataclasses import replace
 from numbers import Real
 
 import numpy as np
@@ -7,19 +8,21 @@ from sklearn.base import ClassifierMixin
 from sklearn.utils.metaestimators import available_if
 
 from skcnn._sklearn import Interval, StrOptions, fit_context
-from skcnn.data.samples import (
-    NO_WEIGHT,
-    Samples,
+from skcnn.data.arrays import shorten
+from skcnn.data.samples import Outputs, mean_of_weights
+from skcnn.data.targets import (
+    check_class_probabilities,
     check_classes,
     check_labels,
-    check_sample_weight,
+    check_targets,
     class_weights,
     encode_labels,
 )
 from skcnn.encoding import register
-from skcnn.estimator import NOT_NEGATIVE, BaseConvNet, is_stochastic
+from skcnn.estimator import NOT_NEGATIVE, BaseConvNet
 from skcnn.fitted_attributes import ReadFrom
-from skcnn.network.losses import LOSSES, LogLoss
+from skcnn.network.losses import LOSSES, BinaryLogLoss, LogLoss
+from skcnn.training.objective import is_stochastic
 
 
 def gives_probabilities(estimator) -> bool:
@@ -124,15 +127,21 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         Loss to minimise. "log_loss": softmax cross-entropy. "focal": the same, with less weight on samples
         that are classified well; its probabilities are mostly underconfident. "hinge" and "squared_hinge":
         multiclass support vector machine of Weston and Watkins with margin 1, without ``predict_proba``.
+        In multilabel classification, "log_loss" is the sum of the binary cross-entropies of the labels, and
+        the others are refused.
     focal_gamma : float, default=2.0
         How strongly "focal" lowers the weight of well classified samples; 0 gives the cross-entropy.
     label_smoothing : float, default=0.0
         Share s of each target that is spread evenly over all K classes, in [0, 1). The loss of a sample is
         then the mean of the losses of the classes, weighted by their shares. The probabilities become
-        underconfident: for a class beyond doubt, the probability tends to 1 - s + s / K. The hinge losses
-        ignore this parameter, because their targets are margins.
+        underconfident: for a class beyond doubt, the probability tends to 1 - s + s / K. In multilabel
+        classification, the share of each label is spread over yes and no, and the probability of a label
+        beyond doubt tends to 1 - s / 2. The hinge losses ignore this parameter, because their targets are
+        margins.
     class_weight : dict, "balanced" or None, default=None
-        Factors of the loss by class. "balanced": inversely proportional to the total weight of each class.
+        Factors of the loss by class, relative to their mean. "balanced": inversely proportional to the total
+        weight of each class. In multilabel classification, factors of the losses of the labels: keys are the
+        numbers of the columns of y, and "balanced" counts the samples that have the label.
     solver : {"adamw", "adam", "nadam", "rmsprop", "adagrad", "sgd", "lbfgs"}, default="adamw"
         Optimizer. "lbfgs": uses all samples at once, for small data, as in
         :class:`~sklearn.neural_network.MLPClassifier`. Then an iteration counts as an epoch, training also
@@ -201,8 +210,16 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         data are those given to ``fit``, or are split off from the training data.
     validation_fraction : float, default=0.1
         Share of the training data to split off, in (0, 1), stratified by class; each class of at least two
-        samples is in both parts. If there are too few samples for a split, ``fit`` warns and trains without
-        early stopping.
+        samples is in both parts. Multilabel targets are stratified by the rarest that they say of an image,
+        such as that it has a rare label, and split at random if that is too much for the samples. If there
+        are too few samples for a split, ``fit`` warns and trains without early stopping.
+    validation_split : splitter or None, default=None
+        Splits off the validation data in place of ``validation_fraction``: its first split is used. With
+        ``GroupShuffleSplit(1, random_state=0)``, for example, and the ``groups`` of ``fit``, no group is in
+        both parts. Every ``fit`` splits again, with ``warm_start``, too: with a seed, the parts and the bits
+        of the results stay the same. ``split`` gets y and the groups and, in place of X, rows without
+        columns. Files cannot hold a splitter: ``skcnn.save(clf, path, drop="validation_split")`` leaves it
+        out.
     scoring : str, callable or None, default=None
         Validation score. None: the negative loss, weighted by sample and class weights; else the name of a
         scorer such as "accuracy", or a callable ``scorer(estimator, X, y)``. Scorers of scikit-learn, also
@@ -229,7 +246,7 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         All that prediction needs. ``fit`` replaces it as a whole; the attributes about the network are parts
         of it.
     classes_ : ndarray of shape (n_classes,)
-        Class labels.
+        Class labels; in multilabel classification, the numbers of the columns of y.
     n_features_in_ : int
         Height times width times channels of an image. Packages that compare it with ``X.shape[1]``, such as
         MAPIE, need flat rows: set ``image_shape`` and pass flat rows.
@@ -269,9 +286,9 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         other classes, counts of running statistics that do not fit), of "other shape", and "unused" (missing
         in the network). None without ``init``.
     n_outputs_ : int
-        Number of scores of the network, one for each class.
+        Number of scores of the network, one for each class or label.
     out_activation_ : str
-        "softmax", or "identity" with "hinge" and "squared_hinge".
+        "softmax", "identity" with "hinge" and "squared_hinge", or "logistic" in multilabel classification.
 
     See Also
     --------
@@ -318,7 +335,7 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         "class_weight": [dict, StrOptions({"balanced"}), None],
     }
 
-    losses = LOSSES
+    _losses, _kinds = LOSSES, ("classes", "labels")
 
     classes_ = ReadFrom("model_", "classes")
 
@@ -370,6 +387,7 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         shuffle=True,
         early_stopping=False,
         validation_fraction=0.1,
+        validation_split=None,
         scoring=None,
         max_time=None,
         warm_start=False,
@@ -379,7 +397,18 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         self._assign(locals())
 
     @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
+    def fit(
+        self,
+        X,
+        y,
+        sample_weight=None,
+        *,
+        class_probabilities=None,
+        X_val=None,
+        y_val=None,
+        sample_weight_val=None,
+        groups=None,
+    ):
         """Train on images and labels.
 
         Parameters
@@ -388,16 +417,24 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
             Images, of any real dtype. Arrays and memory maps are read batch by batch, never converted as a
             whole. Lists, object arrays, Series and data frames of one column are stacked; their images must
             have the same shape.
-        y : array-like of shape (n_samples,)
-            Class labels.
+        y : array-like of shape (n_samples,), or array-like or sparse matrix of shape (n_samples, n_labels)
+            Class labels. A matrix of 0 and 1: multilabel classification, with a sigmoid for each label. So
+            for one-hot classes, pass ``y.argmax(axis=1)``. Columns are known by their order: those of a data
+            frame are not matched by name.
         sample_weight : array-like of shape (n_samples,), default=None
             Non-negative weights. None: equal weights.
+        class_probabilities : array-like of shape (n_samples, n_classes), default=None
+            Targets in place of the classes, such as the probabilities of a larger network. A sample counts
+            like one sample of each class, weighted by its share. Columns are in the order of the sorted
+            classes of y, which tells the classes and stratifies a validation split.
         X_val : array-like of shape (n_validation, ...), default=None
             Validation images, in any layout that X may have. They need ``early_stopping=True``.
-        y_val : array-like of shape (n_validation,), default=None
-            Validation labels.
+        y_val : array-like of shape (n_validation,) or (n_validation, n_labels), default=None
+            Validation labels. Given validation data are scored by these, also with ``class_probabilities``.
         sample_weight_val : array-like of shape (n_validation,), default=None
             Validation weights.
+        groups : array-like of shape (n_samples,), default=None
+            Groups of the samples, such as patients, for ``validation_split``.
 
         Returns
         -------
@@ -420,9 +457,11 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
             If the loss or a weight is no longer finite; ``fit`` keeps the weights of the last good epoch. If
             "lbfgs" finds no smaller loss although the gradient is larger than ``tol``.
         """
-        given = {"X_val": X_val, "y_val": y_val, "sample_weight_val": sample_weight_val}
+        given = {"X_val": X_val, "y_val": y_val, "sample_weight_val": sample_weight_val, "groups": groups}
         mode = self._begin_call(given_validation=given)
-        return self._fit(X, y, sample_weight, mode, given_validation=given)
+        return self._fit(
+            X, y, sample_weight, mode, given_validation=given, class_probabilities=class_probabilities
+        )
 
     @available_if(is_stochastic)
     @fit_context(prefer_skip_nested_validation=True)
@@ -447,10 +486,11 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         ----------
         X : array-like of shape (n_samples, n_features), (n, h, w), (n, h, w, c) or (n, c, h, w)
             Images.
-        y : array-like of shape (n_samples,)
-            Class labels.
+        y : array-like of shape (n_samples,), or array-like or sparse matrix of shape (n_samples, n_labels)
+            Class labels, or a matrix of 0 and 1.
         classes : array-like of shape (n_classes,), default=None
-            All classes that will ever occur. Required in the first call.
+            All classes that will ever occur; with a matrix, the numbers of its columns. Required in the first
+            call.
         sample_weight : array-like of shape (n_samples,), default=None
             Non-negative weights, relative to the mean weight of the first call or the last ``fit``. If all
             are zero, nothing is trained; in the first call, at least one must be positive.
@@ -486,7 +526,7 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
 
         Returns
         -------
-        y : ndarray of shape (n_samples,)
+        y : ndarray of shape (n_samples,), or (n_samples, n_labels) of 0 and 1
 
         Raises
         ------
@@ -496,6 +536,8 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
             If X is empty, has images of another shape, or has values so large that a score is not finite.
         """
         model, scores = self._score_images(X)
+        if model.loss.kind == "labels":
+            return (scores > 0).astype(int)
         return model.classes[scores.argmax(axis=1)]
 
     @available_if(gives_probabilities)
@@ -510,7 +552,8 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         Returns
         -------
         probabilities : ndarray of shape (n_samples, n_classes), in the compute dtype
-            Columns in the order of ``classes_``.
+            Columns in the order of ``classes_``. In multilabel classification, each is a probability of its
+            own.
 
         Raises
         ------
@@ -559,7 +602,8 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         Returns
         -------
         scores : ndarray of shape (n_samples, n_classes) or (n_samples,)
-            With two classes, the score of ``classes_[1]`` minus that of ``classes_[0]``.
+            With two classes, the score of ``classes_[1]`` minus that of ``classes_[0]``. In multilabel
+            classification, a label is predicted where its score is positive.
 
         Raises
         ------
@@ -569,28 +613,75 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
             If X is empty, has images of another shape, or has values so large that a score is not finite.
         """
         model, scores = self._score_images(X)
-        return scores[:, 1] - scores[:, 0] if len(model.classes) == 2 else scores
+        is_binary = model.loss.kind == "classes" and len(model.classes) == 2
+        return scores[:, 1] - scores[:, 0] if is_binary else scores
 
-    def _check_samples(self, X, y, sample_weight, classes=None, *, suffix="", may_be_empty=False):
-        """Return samples with the codes of their labels, and the classes."""
-        y = check_labels(y, len(X), name=f"y{suffix}")
-        weights = check_sample_weight(sample_weight, len(X), name=f"sample_weight{suffix}")
-        rows = np.flatnonzero(weights)
-        if not (len(rows) or may_be_empty):
-            raise ValueError(NO_WEIGHT.format(f"sample_weight{suffix}"))
-        classes = check_classes(y[rows], type(self).__name__) if classes is None else classes
-        codes = np.zeros(len(X), np.intp)
-        codes[rows] = encode_labels(y[rows], classes, name=f"y{suffix}")
-        return Samples(X, codes, weights, rows, given_weights=sample_weight is not None), classes
+    def _check_samples(self, X, y, sample_weight, known=None, *, class_probabilities=None, **options):
+        """Return samples with the codes of their classes, or with a matrix of labels."""
+        samples = super()._check_samples(X, y, sample_weight, known, **options)
+        if class_probabilities is None:
+            return samples
+        if samples.outputs.kind == "labels":
+            raise ValueError("class_probabilities are for one class of each image, y has several labels")
+        shape = len(X), len(samples.outputs.classes)
+        shares = check_class_probabilities(class_probabilities, samples.rows, shape)
+        return replace(samples, class_probabilities=shares)
 
-    def _class_weights(self, samples, classes):
-        """Return the factor that ``class_weight`` gives each class."""
-        rows = samples.rows
-        return class_weights(self.class_weight, classes, samples.targets[rows], samples.weights[rows])
+    def _check_targets(self, y, n_samples, rows=slice(None), known=None, *, name="y", classes=None):
+        """Return the codes of classes, or a matrix of labels, and what the scores are for."""
+        targets = check_targets(y, n_samples, rows, name=name)
+        if known is None:
+            known = self._outputs_of(targets[rows], classes)
+        expected = (len(targets), *(known.classes.shape if known.kind == "labels" else ()))
+        if targets.shape != expected:
+            why = "as in the last call" if name == "y" else "as y has"
+            raise ValueError(f"{name} must have shape {expected}, {why}, got {targets.shape}")
+        if known.kind == "classes":
+            codes = np.zeros(len(targets), np.intp)
+            codes[rows] = encode_labels(targets[rows], known.classes, name=name)
+            return codes, known
+        if self.loss != "log_loss":
+            raise ValueError(
+                f"loss={self.loss!r} is for one class of each image: multilabel targets need loss='log_loss'"
+            )
+        return targets, known
+
+    def _outputs_of(self, targets, classes):
+        """Return what the scores are for, by the targets of a first call and the classes given with them."""
+        if targets.ndim == 1:
+            name = type(self).__name__
+            return Outputs("classes", check_classes(targets, name) if classes is None else classes)
+        columns = np.arange(targets.shape[1])
+        if classes is not None and not np.array_equal(classes, columns):
+            raise ValueError(
+                f"classes must be 0 to {columns[-1]}, the numbers of the columns of y, got "
+                f"{shorten(classes.tolist())}"
+            )
+        return Outputs("labels", columns)
+
+    def _class_weights(self, samples):
+        """Return the factor that ``class_weight`` gives each class; labels have theirs in the loss."""
+        return None if samples.outputs.kind == "labels" else self._weights_of_outputs(samples)
+
+    def _weights_of_outputs(self, samples):
+        shares, rows = samples.class_probabilities, samples.rows
+        targets = samples.targets if shares is None else shares
+        return class_weights(self.class_weight, samples.outputs.classes, targets[rows], samples.weights[rows])
+
+    def _make_loss(self, samples):
+        """Return the loss, in multilabel classification that of several labels."""
+        if samples.outputs.kind != "labels":
+            return super()._make_loss(samples)
+        weights = None
+        if self.class_weight is not None:  # relative to their mean, as those of classes are
+            weights = self._weights_of_outputs(samples)
+            weights = weights / mean_of_weights(weights)
+        return BinaryLogLoss(self.label_smoothing, weights)
 
     def _smoothing(self, loss):
-        """Return the label smoothing, 0 for losses whose targets are margins."""
-        return float(self.label_smoothing) if loss.gives_probabilities else 0.0
+        """Return the label smoothing; 0 for losses whose targets are margins, or which smooth themselves."""
+        is_smoothed = loss.kind == "classes" and loss.gives_probabilities
+        return float(self.label_smoothing) if is_smoothed else 0.0
 
     def _aim(self, loss):
         """Return everything except the data that the loss of an epoch depends on, as a string."""
@@ -605,10 +696,7 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
             )
         super()._check_needs_no_foresight()
 
-    def _count_outputs(self, X, y):
-        """Return the number of classes."""
-        labels = check_labels(y, None if X is None else len(X))
-        if not hasattr(self, "model_"):
-            return len(check_classes(labels, type(self).__name__))
-        encode_labels(labels, self.classes_)
-        return self.n_outputs_
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = self.loss == "log_loss"
+        return tags

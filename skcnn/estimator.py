@@ -6,8 +6,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import cache, partial
-from itertools import zip_longest
+from functools import partial
 from numbers import Integral, Real
 
 import numpy as np
@@ -21,6 +20,7 @@ from sklearn.utils.validation import check_is_fitted
 from skcnn._sklearn import (
     CallbackSupportMixin,
     FiniteInterval,
+    HasMethods,
     Interval,
     Options,
     StrOptions,
@@ -38,20 +38,27 @@ from skcnn.data.images import (
     standardize,
     warn_of_layout,
 )
-from skcnn.data.samples import check_validation_arguments, mean_of_weights, split_validation
-from skcnn.fitted_attributes import ReadFrom
+from skcnn.data.samples import (
+    Samples,
+    check_validation_arguments,
+    check_weights_and_rows,
+    mean_of_weights,
+    split_by,
+    split_validation,
+)
+from skcnn.fitted_attributes import ReadFrom, drop_fitted
 from skcnn.layers.activation import ACTIVATIONS
 from skcnn.layers.base import Activation
 from skcnn.layers.naming import NamedPartsMixin, name_layers
 from skcnn.network.diagram import draw_stack
-from skcnn.network.graph import Graph, Node, compile_graph
+from skcnn.network.graph import Graph, check_same_nodes, compile_graph
 from skcnn.network.losses import Loss
 from skcnn.network.model import Model
 from skcnn.network.named_nodes import factors_of_nodes
 from skcnn.network.network import init_network
 from skcnn.network.summary import ASSUMED_DTYPE, summary_of_network, summary_of_nodes, with_unknown_output
 from skcnn.network.transfer import check_holds_model, layers_taken, take_over, weights_by_name, with_weights
-from skcnn.training.callbacks import begin_fit, copy_without_callbacks
+from skcnn.training.callbacks import begin_fit, copy_without_callbacks, samples_for_callbacks
 from skcnn.training.fit import Fit, Mode
 from skcnn.training.monitoring import History, Validation
 from skcnn.training.objective import check_has_no_horizon, check_solver, make, make_objective
@@ -69,15 +76,6 @@ POSITIVE = FiniteInterval(with_zero=False)
 SHARE = Interval(Real, 0, 1, closed="left")
 COUNT = Interval(Integral, 1, None, closed="left")
 SIZES = [list, tuple, np.ndarray, COUNT]
-
-
-def is_stochastic(estimator) -> bool:
-    """Return True if training uses minibatches, as ``partial_fit`` needs; else raise an AttributeError."""
-    if estimator.solver == "lbfgs":
-        raise AttributeError(
-            "partial_fit is not available with solver='lbfgs', which needs all samples at once"
-        )
-    return True
 
 
 class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEstimator, ABC):
@@ -119,14 +117,15 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
         **dict.fromkeys(
             ["dropout", "momentum", "beta_1", "beta_2", "averaging_decay", "averaging_start"], [SHARE]
         ),
+        **dict.fromkeys(["kernel_size", "pool_size", "hidden_layer_sizes"], SIZES),
+        **dict.fromkeys(["learning_rate_init", "epsilon"], [POSITIVE]),
+        **dict.fromkeys(["clip_norm", "max_time"], [POSITIVE, None]),
+        **dict.fromkeys(["warmup", "tol"], [NOT_NEGATIVE]),
         **dict.fromkeys(["nesterovs_momentum", "shuffle", "early_stopping", "warm_start"], ["boolean"]),
         "layers": [list, tuple, None],
         "conv_layer_sizes": [StrOptions({"auto"}), *SIZES],
-        "kernel_size": SIZES,
-        "pool_size": SIZES,
         "pooling": [StrOptions(set(POOLING)), None],
         "normalization": [StrOptions(set(NORMALIZATION)), None],
-        "hidden_layer_sizes": SIZES,
         "activation": [StrOptions({*ACTIVATIONS, "identity"} - {"softmax"}), Activation],
         "image_shape": [list, tuple, np.ndarray, None],
         "data_format": [StrOptions({"channels_last", "channels_first"})],
@@ -140,57 +139,69 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
         "alpha": [NOT_NEGATIVE, StrOptions({"auto"})],
         "batch_size": [StrOptions({"auto"}), COUNT],
         "learning_rate": [StrOptions(set(SCHEDULES))],
-        "learning_rate_init": [POSITIVE],
         "learning_rate_factors": [Mapping, None],
-        "warmup": [NOT_NEGATIVE],
         "step_size": [COUNT],
         "step_factor": [Interval(Real, 0, 1, closed="right")],
-        "epsilon": [POSITIVE],
-        "clip_norm": [POSITIVE, None],
         "averaging": [StrOptions(set(AVERAGING)), None],
         "max_iter": [COUNT, None],
-        "tol": [NOT_NEGATIVE],
         "n_iter_no_change": [COUNT, Options(Real, {np.inf})],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "validation_split": [HasMethods(["split", "get_n_splits"]), None],
         "scoring": [StrOptions(set(get_scorer_names())), callable, None],
-        "max_time": [POSITIVE, None],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
     }
 
     def _assign(self, hyperparameters):
-        """Set the hyperparameters, which are the ``locals()`` of a constructor."""
-        self.__dict__ |= {name: value for name, value in hyperparameters.items() if name != "self"}
+        """Set the hyperparameters: the ``locals()`` of a constructor that has no other variables."""
+        for name, value in hyperparameters.items():
+            if name != "self":
+                setattr(self, name, value)
+
+    def _all_params(self):
+        """Return the hyperparameters, those of the constructor and others; some may be properties."""
+        return vars(self) | self.get_params(deep=False)
 
     # What a subclass defines
 
-    losses: Mapping[str, type[Loss]]
+    _losses: Mapping[str, type[Loss]]
     """Losses by value of the parameter ``loss``."""
 
+    _kinds: tuple[str, ...]
+    """Kinds of outputs, as in :class:`skcnn.data.samples.Outputs`."""
+
     @abstractmethod
-    def _check_samples(self, X, y, sample_weight, classes=None, *, suffix="", may_be_empty=False):
-        """Return validated samples, and what their scores are for: classes, or the numbers of outputs.
+    def _check_targets(self, y, n_samples, rows=slice(None), known=None, *, name="y", **options):
+        """Return targets of the loss, and the outputs that they are for.
 
         Parameters
         ----------
-        X : ndarray of shape (n_samples, ...)
-            Images.
-        y, sample_weight : array-like of shape (n_samples, ...) and (n_samples,)
-            As given.
-        classes : ndarray of shape (n_outputs,), default=None
-            The expected classes or numbers of outputs. None: those of y.
-        suffix : str, default=""
-            Appended to the names of y and sample_weight in messages.
-        may_be_empty : bool, default=False
-            Whether all weights may be zero.
+        y : array-like of shape (n_samples, ...)
+        n_samples : int or None
+            Expected length; None for any.
+        rows : ndarray of int or slice
+            The rows that are used.
+        known : Outputs or None
+            What scores are for. None: what y says.
+        name : str
+            Name of y for messages.
+        **options : dict
+            Further arguments of a call about targets.
         """
 
-    @abstractmethod
-    def _count_outputs(self, X, y):
-        """Return the number of scores that the targets y need, after the checks of ``fit``; X may be None."""
+    def _check_samples(self, X, y, sample_weight, known=None, *, suffix="", may_be_empty=False, **options):
+        """Return samples of validated images; ``suffix`` follows the names of y and weights in messages."""
+        name = f"sample_weight{suffix}"
+        weights, rows = check_weights_and_rows(sample_weight, len(X), name=name, may_be_empty=may_be_empty)
+        targets, outputs = self._check_targets(y, len(X), rows, known, name=f"y{suffix}", **options)
+        return Samples(X, targets, weights, rows, outputs, given_weights=sample_weight is not None)
 
-    def _class_weights(self, samples, classes):
+    def _class_weights(self, samples):
         """Return the factor of the loss for each class, or None if all are one."""
+
+    def _make_loss(self, samples):
+        """Return the loss."""
+        return make(self._losses[self.loss], self._all_params())
 
     def _smoothing(self, loss):
         """Return the label smoothing of a loss."""
@@ -209,33 +220,31 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
 
     # A fit
 
-    def _fit(self, X, y, sample_weight, mode, *, classes=None, given_validation=None):
+    def _fit(self, X, y, sample_weight, mode, *, given_validation=None, **options):
         """Validate, build and train; take over the result only if all goes well."""
         deadline = math.inf if self.max_time is None else time.perf_counter() + self.max_time
         draft = copy_without_callbacks(self)  # gets the names of the features, as the checks may still fail
         previous = None if mode.is_fresh else self.model_
         images = check_images(draft, X, y, reset=mode.is_fresh, format=previous.format if previous else None)
-        samples, classes = self._check_samples(
-            images,
-            y,
-            sample_weight,
-            previous.classes if previous else classes,
-            may_be_empty=mode is Mode.CHUNK,
+        known = previous.outputs if previous else None
+        samples = self._check_samples(
+            images, y, sample_weight, known, may_be_empty=mode is Mode.CHUNK, **options
         )
-        class_weight = self._class_weights(samples, classes)
+        class_weight = self._class_weights(samples)
         state = self._next_state(mode)
         if mode is Mode.CHUNK and not samples.loss_weights(class_weight).any():
             return self  # no sample counts
         format = previous.format if previous else self._format_of(images.shape, images.dtype)
         if not previous and self.image_shape is None:
             warn_of_layout(images.shape, channels_first=format.channels_first)
-        samples, held_out = draft._split(samples, classes, format, given_validation, state.seed)
+        loss = self._make_loss(samples)
+        samples, held_out = draft._split(samples, format, given_validation, state.seed)
         if mode is Mode.CHUNK:  # all calls use one scale, so that the weight of a chunk as a whole counts
             mean_weight = self._history.mean_weight
         else:
             mean_weight = mean_of_weights(samples.loss_weights(class_weight))
-        model = self._next_model(mode, samples, classes, format, mean_weight, state.seed)
-        history = self._next_history(mode, model.loss, mean_weight)
+        model = self._next_model(mode, samples, format, loss, mean_weight, state.seed)
+        history = self._next_history(mode, model, mean_weight)
         if mode.is_fresh and self.init is not None:
             history = replace(history, init_report=self._take_over_weights(model))
         data = self._training_data(mode, samples, model, class_weight, mean_weight, state.seed)
@@ -243,7 +252,7 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
         objective = self._objective(mode, model, len(samples))
         watch = begin_fit(
             self,
-            draft._describe_for_callbacks(X, samples, classes),
+            samples_for_callbacks(X if hasattr(draft, "feature_names_in_") else samples.X, samples),
             partial(draft._with_result, mode),
             task_name="partial-fit" if mode.is_partial else "fit",
             n_epochs=objective.n_epochs,
@@ -275,14 +284,14 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
                 self._take_over(draft._with_result(fit.mode, fit.result))
                 warn_user("Training was interrupted; the weights of the last complete step are kept")
             raise
-        fit.warn(vars(self))
+        fit.warn(self._all_params())
         self._take_over(draft._with_result(fit.mode, fit.result))
         return self
 
     def _with_result(self, mode, result):
         """Return a fitted copy of a draft, with a result of training."""
         fitted = copy.copy(self)
-        fitted._drop_fitted(keep=("feature_names_in_",))
+        drop_fitted(fitted, keep=("feature_names_in_",))
         fitted.model_, fitted._history = result.model, result.history
         if mode.is_partial or self.warm_start:
             fitted._training_state = result.state
@@ -292,15 +301,8 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
         """Take over the fitted attributes of a fitted copy."""
         names = ("model_", "_history", "_training_state", "feature_names_in_")
         taken = {name: value for name, value in vars(fitted).items() if name in names}
-        self._drop_fitted(keep=taken)
+        drop_fitted(self, keep=taken)
         self.__dict__.update(taken)
-
-    def _drop_fitted(self, *, keep):
-        """Remove the fitted attributes, and values that others have set over them."""
-        for name in list(vars(self)):
-            is_fitted = name in ("_training_state", "feature_names_in_")
-            if name not in keep and (is_fitted or isinstance(getattr(type(self), name, None), ReadFrom)):
-                delattr(self, name)
 
     # Parts of a fit
 
@@ -335,43 +337,65 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
             state.slots["average"] = self.network_.vector.copy()
         return state
 
-    def _next_history(self, mode, loss, mean_weight):
+    def _next_history(self, mode, model, mean_weight):
         """Return the history of the earlier calls, with the mean weight and the aim of this call."""
-        aim = self._aim(loss)
+        aim = self._aim(model.loss)
+        if model.target_scaling is not None:
+            aim += repr(model.target_scaling.scale.tolist())
         return History(mean_weight, aim) if mode.is_fresh else self._history.with_aim(mean_weight, aim)
 
-    def _split(self, samples, classes, format, given, seed):
+    def _split(self, samples, format, given, seed):
         """Return the training samples, and the validation samples or None."""
         if given is None or not self.early_stopping:
             return samples, None
+        if given["X_val"] is None and self.validation_split is not None:
+            return split_by(samples, self.validation_split, given["groups"])
         if given["X_val"] is None:
             return split_validation(samples, self.validation_fraction, seed)
         X = check_images(self, given["X_val"], format=format)
         y, weights = given["y_val"], given["sample_weight_val"]
-        return samples, self._check_samples(X, y, weights, classes, suffix="_val")[0]
+        return samples, self._check_samples(X, y, weights, samples.outputs, suffix="_val")
 
-    def _next_model(self, mode, samples, classes, format, mean_weight, seed):
+    def _next_model(self, mode, samples, format, loss, mean_weight, seed):
         """Return a model to train: with initial weights, or a copy of the fitted model."""
-        loss = make(self.losses[self.loss], vars(self))
         if not mode.is_fresh:
-            if not mode.is_partial:  # partial_fit must be cheap
-                self._check_architecture()
-            changed = {"network": self.network_.copy(), "loss": loss, "made_with": versions()}
-            if mode is Mode.CHUNK:
-                changed["target_scaling"] = self._target_scaling(samples, loss, self.model_.target_scaling)
-                if format.moments is not None:
-                    changed["format"] = self._scale_format(samples, format, mean_weight)
-            return self.model_.replace(**changed)
+            return self._continued_model(mode, samples, format, loss, mean_weight)
+        classes = samples.outputs.classes
         layers, nodes = self._layers(format.image_shape, len(classes))
         format = self._first_scaling(samples, format, mean_weight)
         network = init_network(nodes, dtype=format.dtype, seed=seed)
         model = Model(layers, network, format, classes, loss, seed=seed, made_with=versions())
-        scaling = self._target_scaling(samples, loss)
-        if scaling is None:
-            return model
-        network.params[layers[-1][0]]["weight"].fill(0)  # predictions start at the mean
+        return self._with_first_target_scaling(model, samples)
+
+    def _continued_model(self, mode, samples, format, loss, mean_weight):
+        """Return a copy of the fitted model to train on."""
+        if not mode.is_partial:  # partial_fit must be cheap
+            check_same_nodes(self._layers(self.image_shape_, self.n_outputs_)[1], self.network_.nodes)
+        if mode is Mode.CHUNK and format.moments is not None:
+            format = self._scale_format(samples, format, mean_weight)
+        model = self.model_.replace(
+            network=self.network_.copy(),
+            format=format,
+            loss=loss,
+            target_scaling=self._target_scaling(samples, loss, self.model_.target_scaling),
+            made_with=versions(),
+        )
+        if not model.has_outputs_of(self.model_):
+            raise ValueError(
+                f"training cannot continue with loss={self.loss!r}, for which the fitted scores mean "
+                "something else: call fit with warm_start=False to start anew"
+            )
+        return model
+
+    def _with_first_target_scaling(self, model, samples):
+        """Return a model with the scaling of numbers to predict, which it first predicts by their mean."""
+        known = None
         if isinstance(self.init, FrozenEstimator) and model.has_outputs_of(self.init.model_):
-            scaling = self.init.model_.target_scaling
+            known = self.init.model_.target_scaling
+        scaling = self._target_scaling(samples, model.loss, known)
+        output = model.layers[-1][0]
+        if scaling is not None and self._factors(model).get(output) != 0:
+            model.network.params[output]["weight"].fill(0)
         return model.replace(target_scaling=scaling)
 
     def _first_scaling(self, samples, format, mean_weight):
@@ -397,19 +421,20 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
         return take_over(model.network, weights_by_name(known.network), left_out=output)
 
     def _freeze(self, model):
-        """Freeze layers of factor 0, and return the factors of the learning rate by layer.
-
-        Raises
-        ------
-        ValueError
-            If a key matches no layer, or all layers are frozen.
-        """
-        given = self.learning_rate_factors or {}
-        factors = factors_of_nodes(model.graph, given, parameter="learning_rate_factors")
+        """Freeze layers of factor 0, but not all layers, and return the factors of the learning rate."""
+        factors = self._factors(model)
         model.network.frozen = frozenset(name for name, factor in factors.items() if factor == 0)
         if not model.network.trained:
-            raise ValueError(f"learning_rate_factors={given} freezes all layers: nothing is left to train")
+            raise ValueError(
+                f"learning_rate_factors={self.learning_rate_factors} freezes all layers: nothing is left to "
+                "train"
+            )
         return factors
+
+    def _factors(self, model):
+        """Return the factors of the learning rate by layer."""
+        given = self.learning_rate_factors or {}
+        return factors_of_nodes(model.graph, given, parameter="learning_rate_factors")
 
     def _scale_format(self, samples, format, mean_weight):
         """Return the format with the scaling of these samples and, in a stream, all earlier ones."""
@@ -437,17 +462,6 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
             layers = explicit_layers(self.layers, self.get_params(deep=False))
         return complete_layers(layers, image_shape, n_outputs)
 
-    def _check_architecture(self):
-        """Raise a ValueError if the layers have changed since the network was built."""
-        blank = Node("none", None, (), (), ())
-        _, nodes = self._layers(self.image_shape_, self.n_outputs_)
-        for node, built in zip_longest(nodes, self.network_.nodes, fillvalue=blank):
-            if (node.name, node.inputs, repr(node.layer)) != (built.name, built.inputs, repr(built.layer)):
-                raise ValueError(
-                    f"training cannot continue: layer {built.name!r} was {built.layer!r} when the network "
-                    f"was built, but {node.name!r} is {node.layer!r} now; set warm_start=False to start anew"
-                )
-
     def _training_data(self, mode, samples, model, class_weight, mean_weight, seed):
         """Return the training data: samples, weights and augmentation."""
         data = samples.training_data(model.format, class_weight, mean_weight, model.target_scaling)
@@ -460,7 +474,7 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
     def _objective(self, mode, model, n_samples):
         """Freeze layers of factor 0, and return what is minimised, how, and until when."""
         return make_objective(
-            vars(self),
+            self._all_params(),
             model.loss,
             label_smoothing=self._smoothing(model.loss),
             dtype=model.network.dtype,
@@ -478,19 +492,6 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
         scored.__dict__.pop("feature_names_in_", None)  # the samples are arrays now, without names
         return Validation(scored, model, samples, class_weight, self._smoothing(model.loss))
 
-    def _describe_for_callbacks(self, X, samples, classes):
-        """Return functions that give callbacks the training samples; they copy only when called."""
-        with_names = X if hasattr(self, "feature_names_in_") else samples.X  # predict warns without names
-
-        def metadata():
-            return {"sample_weight": samples.weights[samples.rows]} if samples.given_weights else None
-
-        return {
-            "X": cache(lambda: samples.rows_of(with_names)),
-            "y": cache(lambda: samples.y(classes)),
-            "metadata": metadata,
-        }
-
     # Checks of parameters
 
     def _begin_call(self, *, is_partial=False, given_validation=None):
@@ -500,7 +501,7 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
             mode = Mode.CHUNK if is_fitted else Mode.FIRST_CHUNK
         else:
             mode = Mode.WARM_FIT if is_fitted and self.warm_start else Mode.FIT
-            check_validation_arguments(given_validation, self.early_stopping)
+            check_validation_arguments(self, given_validation)
         if mode is Mode.CHUNK:
             check_hyperparameters(self)  # scikit-learn does this in the first call only
         self._check_parameters()
@@ -511,7 +512,7 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
     def _check_parameters(self):
         """Raise a ValueError for invalid augmentation, tta or init, or for what the solver cannot use."""
         augmentations = augmentations_of(self.augmentation, (1, 1, 1))  # here any shape will do
-        check_solver(vars(self), has_augmentation=bool(augmentations))
+        check_solver(self._all_params(), has_augmentation=bool(augmentations))
         changes_of_views(self.tta)
         if isinstance(self.init, FrozenEstimator):
             check_holds_model(self.init)
@@ -596,8 +597,8 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
         X : array-like of shape (n_samples, ...), default=None
             Images, checked as in ``fit`` or, after ``fit``, as in ``predict``. None: before ``fit``, the
             parameter ``image_shape`` gives their shape.
-        y : array-like of shape (n_samples,), default=None
-            Class labels, checked as in ``fit``. None: before ``fit``, the size of the output layer is
+        y : array-like of shape (n_samples, ...), default=None
+            Targets, checked as in ``fit``. None: before ``fit``, the size of the output layer is
             unknown, and the totals leave it out.
 
         Returns
@@ -625,7 +626,7 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
         if X is not None:
             X = check_images(self, X, format=self.model_.format)
         if y is not None:
-            self._count_outputs(X, y)
+            self._check_targets(y, None if X is None else len(X), known=self.model_.outputs)
         return summary_of_network(self.network_)
 
     def _plan_summary(self, X, y):
@@ -637,7 +638,8 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
         else:
             X = check_images(copy.copy(self), X, reset=True)
             format = self._format_of(X.shape, X.dtype)
-        _, nodes = self._layers(format.image_shape, 1 if y is None else self._count_outputs(X, y))
+        classes = [0] if y is None else self._check_targets(y, None if X is None else len(X))[1].classes
+        _, nodes = self._layers(format.image_shape, len(classes))
         summary = summary_of_nodes(nodes, format.dtype)
         if X is None and self.dtype == "auto":
             summary = replace(summary, notes=(ASSUMED_DTYPE,))

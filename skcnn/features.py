@@ -30,7 +30,7 @@ class ConvNetFeatures(MetaEstimatorMixin, TransformerMixin, BaseEstimator):
 
     Parameters
     ----------
-    estimator : ConvNetClassifier, Pipeline that ends with one, or a search over such
+    estimator : ConvNetClassifier or ConvNetRegressor, Pipeline that ends with one, or a search over such
         The network. ``fit`` trains a clone of it, unless ``prefit``. To keep a network trained when a
         Pipeline is cloned, wrap it in :class:`sklearn.frozen.FrozenEstimator`.
     layer : str, default=None
@@ -50,7 +50,7 @@ class ConvNetFeatures(MetaEstimatorMixin, TransformerMixin, BaseEstimator):
 
     See Also
     --------
-    ConvNetClassifier : The network.
+    ConvNetClassifier, ConvNetRegressor : The networks.
 
     Examples
     --------

@@ -26,3 +26,11 @@ class ReadFrom:
         if self._holder not in vars(estimator):
             raise AttributeError(f"{type(estimator).__name__!r} object has no attribute {self._name!r}")
         return attrgetter(self._path)(vars(estimator)[self._holder])
+
+
+def drop_fitted(estimator, *, keep) -> None:
+    """Remove the fitted attributes of an estimator, and values that others have set over them."""
+    for name in list(vars(estimator)):
+        is_fitted = name in ("_training_state", "feature_names_in_")
+        if name not in keep and (is_fitted or isinstance(getattr(type(estimator), name, None), ReadFrom)):
+            delattr(estimator, name)

@@ -22,7 +22,7 @@ def unwrap(estimator) -> tuple[list, BaseConvNet]:
 
     Parameters
     ----------
-    estimator : ConvNetClassifier, Pipeline that ends with one, or a search over such
+    estimator : ConvNetClassifier or ConvNetRegressor, Pipeline that ends with one, or a search over such
         Fitted. Transformers are not checked.
 
     Returns
@@ -70,8 +70,8 @@ def check_network(estimator) -> None:
     is_search = hasattr(inside, "param_grid") or hasattr(inside, "param_distributions")
     if not is_search and not isinstance(inside, BaseConvNet):
         raise TypeError(
-            "estimator must be a ConvNetClassifier, a Pipeline that ends with one, or a search over such, "
-            f"got {estimator!r}"
+            "estimator must be a ConvNetClassifier or ConvNetRegressor, a Pipeline that ends with one, or a "
+            f"search over such, got {estimator!r}"
         )
 
 
@@ -93,7 +93,7 @@ def layer_features(estimator, layer: str | None, X) -> np.ndarray:
 
     Parameters
     ----------
-    estimator : ConvNetClassifier, Pipeline that ends with one, or a search over such
+    estimator : ConvNetClassifier or ConvNetRegressor, Pipeline that ends with one, or a search over such
     layer : str or None
         None: the layer before the output layer.
     X : array-like of shape (n_samples, ...)
@@ -117,7 +117,7 @@ class PipelineInput:
 
     Parameters
     ----------
-    estimator : ConvNetClassifier, Pipeline that ends with one, or a search over such
+    estimator : ConvNetClassifier or ConvNetRegressor, Pipeline that ends with one, or a search over such
         Fitted.
     X : array-like of shape (n, ...), DataFrame or sparse array
         Images, as the estimator takes them.

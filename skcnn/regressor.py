@@ -7,19 +7,20 @@ from sklearn.base import RegressorMixin
 from sklearn.utils.metaestimators import available_if
 
 from skcnn._sklearn import Interval, StrOptions, fit_context
-from skcnn.data.samples import NO_WEIGHT, Samples, check_sample_weight
+from skcnn.data.samples import Outputs
 from skcnn.data.targets import check_numbers, scaling_of
 from skcnn.encoding import register
-from skcnn.estimator import POSITIVE, BaseConvNet, is_stochastic
+from skcnn.estimator import POSITIVE, BaseConvNet
 from skcnn.network.model import finite_rows
 from skcnn.network.regression_losses import REGRESSION_LOSSES
+from skcnn.training.objective import is_stochastic
 
 
 @register
 class ConvNetRegressor(RegressorMixin, BaseConvNet):
     """Convolutional network regressor.
 
-    Predicts one or several numbers for each image. Training minimizes a loss of targets that are scaled to
+    Predicts one or several numbers for each image. Training minimises a loss of targets that are scaled to
     a mean of zero and a standard deviation of one, so that the defaults suit targets of any unit.
 
     Parameters
@@ -35,7 +36,8 @@ activation, dropout
         so that the first predictions are the mean. With ``FrozenEstimator(regressor)``, the output layer is
         taken over from a regressor with as many outputs, and with it the scaling of the targets.
     loss : {"squared_error", "absolute_error", "huber", "poisson", "quantile"}, default="squared_error"
-        Loss to minimise, the mean over the outputs. "squared_error": half of it; predicts the mean.
+        Loss to minimise, the mean over the outputs. "squared_error": half of the squared error; predicts the
+        mean.
         "absolute_error": predicts the median. "huber": the first for small errors, the second for large
         ones. "poisson": half of the Poisson deviance, for counts and rates; y must not be negative, and the
         predictions, exponentials of the scores, are positive. "quantile": predicts the ``quantile``.
@@ -48,8 +50,8 @@ step_size, step_factor, momentum, nesterovs_momentum, beta_1, beta_2, epsilon, c
         The steps of training, as in :class:`ConvNetClassifier`.
     averaging, averaging_decay, averaging_start
         The average of the weights, as in :class:`ConvNetClassifier`.
-    max_iter, tol, n_iter_no_change, shuffle, early_stopping, validation_fraction, scoring, max_time, \
-warm_start, random_state, verbose
+    max_iter, tol, n_iter_no_change, shuffle, early_stopping, validation_fraction, validation_split, \
+scoring, max_time, warm_start, random_state, verbose
         The course of training, as in :class:`ConvNetClassifier`. The split of validation samples is not
         stratified.
 
@@ -73,6 +75,8 @@ init_report_
     -----
     Each output is scaled by the mean and the standard deviation of its targets, weighted by
     ``sample_weight``; with "poisson", it is divided by the mean alone. Constant targets have a scale of one.
+    A few targets far from all others make the deviation large, and all others small: no loss mends that.
+    ``warm_start``, and ``init`` from a regressor, keep the scaling, so y must keep its unit.
     What :class:`ConvNetClassifier` says of sample weights, reproducibility and callbacks holds here, too.
 
     Examples
@@ -93,7 +97,7 @@ init_report_
         "huber_delta": [POSITIVE],
     }
 
-    losses = REGRESSION_LOSSES
+    _losses, _kinds = REGRESSION_LOSSES, ("numbers",)
 
     def __init__(
         self,
@@ -142,6 +146,7 @@ init_report_
         shuffle=True,
         early_stopping=False,
         validation_fraction=0.1,
+        validation_split=None,
         scoring=None,
         max_time=None,
         warm_start=False,
@@ -151,7 +156,7 @@ init_report_
         self._assign(locals())
 
     @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
+    def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None, groups=None):
         """Train on images and numbers.
 
         Parameters
@@ -168,6 +173,8 @@ init_report_
             Validation targets.
         sample_weight_val : array-like of shape (n_validation,), default=None
             Validation weights.
+        groups : array-like of shape (n_samples,), default=None
+            Groups of the samples, such as patients, for ``validation_split``.
 
         Returns
         -------
@@ -185,7 +192,7 @@ init_report_
         UserWarning, ConvergenceWarning
             As :meth:`ConvNetClassifier.fit`.
         """
-        given = {"X_val": X_val, "y_val": y_val, "sample_weight_val": sample_weight_val}
+        given = {"X_val": X_val, "y_val": y_val, "sample_weight_val": sample_weight_val, "groups": groups}
         mode = self._begin_call(given_validation=given)
         return self._fit(X, y, sample_weight, mode, given_validation=given)
 
@@ -194,7 +201,8 @@ init_report_
     def partial_fit(self, X, y, sample_weight=None):
         """Train for one epoch, from where the last call stopped, as in :meth:`ConvNetClassifier.partial_fit`.
 
-        Targets keep the scaling of the first call, or of the first call in which they vary.
+        Targets keep the scaling of the first call, or of the first call in which they vary; with "poisson",
+        of the first call in which they are not all zero.
 
         Parameters
         ----------
@@ -240,26 +248,21 @@ init_report_
             finite.
         """
         model, scores = self._score_images(X)
-        scaled = finite_rows(model.loss.predictions(scores), "the predictions for")
-        return model.target_scaling.undo(scaled)
+        with np.errstate(over="ignore"):
+            predictions = model.target_scaling.undo(model.loss.predictions(scores))
+        finite_rows(predictions.reshape(len(scores), -1), "the predictions for")
+        return predictions
 
-    def _check_samples(self, X, y, sample_weight, classes=None, *, suffix="", may_be_empty=False):
-        """Return samples with their numbers, and the numbers of the outputs."""
-        name = f"y{suffix}"
-        numbers = check_numbers(y, len(X), name=name)
-        weights = check_sample_weight(sample_weight, len(X), name=f"sample_weight{suffix}")
-        rows = np.flatnonzero(weights)
-        if not (len(rows) or may_be_empty):
-            raise ValueError(NO_WEIGHT.format(f"sample_weight{suffix}"))
+    def _check_targets(self, y, n_samples, rows=slice(None), known=None, *, name="y"):
+        """Return numbers to predict, and the numbers of the outputs."""
+        numbers = check_numbers(y, n_samples, name=name)
         n_outputs = numbers.shape[1]
-        if classes is not None and n_outputs != len(classes):
-            raise ValueError(
-                f"{name} has {n_outputs} outputs, expected {len(classes)} as in the training data"
-            )
+        if known is not None and n_outputs != len(known.classes):
+            why = "as in the last call" if name == "y" else "as y has"
+            raise ValueError(f"{name} has {n_outputs} outputs, expected {len(known.classes)} {why}")
         if self.loss == "poisson" and (numbers[rows] < 0).any():
             raise ValueError(f"loss='poisson' needs {name} >= 0, got {numbers[rows].min()}")
-        samples = Samples(X, numbers, weights, rows, given_weights=sample_weight is not None)
-        return samples, np.arange(n_outputs)
+        return numbers, Outputs("numbers", np.arange(n_outputs))
 
     def _target_scaling(self, samples, loss, known=None):
         """Return the scaling of the targets of the first call, or of the first in which they vary."""
@@ -267,11 +270,8 @@ init_report_
         found = scaling_of(samples.targets[rows], samples.weights[rows], is_centred=loss.is_centred)
         return found if known is None else known.update(found)
 
-    def _count_outputs(self, X, y):
-        """Return the number of outputs."""
-        return check_numbers(y, None if X is None else len(X)).shape[1]
-
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
+        tags.target_tags.positive_only = self.loss == "poisson"
         return tags

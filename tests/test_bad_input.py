@@ -16,6 +16,7 @@ from extras import build, data_frame, series
 from numpy.testing import assert_array_equal
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import KFold
 from small_classifiers import make_classifier, make_images
 
 from skcnn import (
@@ -119,6 +120,7 @@ BAD_VALUES = {
     "normalization": ["layer", 1, True],
     "activation": ["softmax", "rely", None, 1, ReLU, Flatten()],
     "image_shape": NOT_A_SHAPE,
+    "validation_split": [5, "group", [([0], [1])], KFold, True],
     "data_format": ["NHWC", None, 1],
     "input_scaling": ["minmax", True, 1.0, (0, 0), (1,), [0, "a"], (0, np.nan), ((1, 2), 1)],
     "init": ["file.skcnn", 3, [1], Flatten()],
@@ -396,13 +398,14 @@ BAD_LABELS = {
     "missing": (np.where(Y == 0, None, "a"), UNORDERED),
     "mixed": (np.where(Y == 0, "a", Y.astype(object)), UNORDERED),
     "complex": (Y + 1j, f"{NO_LABELS}: Complex data not supported$"),
-    "one-hot": (np.eye(3)[Y], r"y must .* got shape \(24, 3\)\. .*y\.argmax"),
+    "several columns of classes": (np.stack([Y, Y], axis=1), "y has several columns.*MultiOutputClassifier"),
     "images": (X, "y|dim 4"),
     "too short": (Y[:-1], r"inconsistent numbers of samples: \[24, 23\]"),
     "too long": (np.append(Y, 0), r"inconsistent numbers of samples: \[24, 25\]"),
     "empty": ([], r"inconsistent numbers of samples: \[24, 0\]"),
     "number": (1, f"{NO_LABELS}, got 1$"),
-    "ragged": ([[0], [0, 1]] * 12, f"{NO_LABELS}: .*inhomogeneous"),
+    "ragged": ([[0], [0, 1]] * 12, "y holds a list for each image.*MultiLabelBinarizer"),
+    "ragged rows": ([[[0], 1], [1, 2]] * 12, f"{NO_LABELS}: .*inhomogeneous"),
     "bytes": (np.array([b"cat", b"dog", b"elk"])[Y], rf"{BYTES}.*label\.decode\(\)"),
     "bytes as objects": (lambda: series([b"cat", b"dog", b"elk"] * 8), BYTES),
     "some bytes": (np.array(["cat", "dog", b"elk"], object)[Y], BYTES),
@@ -470,6 +473,7 @@ BAD_WEIGHTS = {
     "large int": (10**400, f"{NO_NUMBERS}: int too large"),
     "large ints": ([10**400] * 24, f"{NO_NUMBERS}: int too large"),
     "dates": (np.arange(24).astype("M8[D]"), f"{NO_NUMBERS}, got dtype datetime64"),
+    "list of dates": ([np.datetime64("2020-01-01")] * 24, f"{NO_NUMBERS}, got dtype datetime64"),
     "masked": (np.ma.masked_less(np.arange(24), 3), "sample_weight has masked values"),
     "masked list": (list(np.ma.masked_less(np.arange(24), 3)), "sample_weight has masked values"),
 }

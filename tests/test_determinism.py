@@ -43,6 +43,8 @@ VARIANTS = {
     "batch normalization and dropout": {"normalization": "batch", "dropout": 0.3},
     "early stopping": {"early_stopping": True, "validation_fraction": 0.25},
     "weights": {"normalization": "batch", "class_weight": {0: 2.0}},
+    "labels": {"class_weight": "balanced", "label_smoothing": 0.1},
+    "class probabilities": {"early_stopping": True, "validation_fraction": 0.25},
     "hinge": {"loss": "hinge", "solver": "nadam"},
     "squared hinge": {"loss": "squared_hinge", "solver": "rmsprop"},
     "focal": {"loss": "focal", "solver": "adagrad"},
@@ -73,7 +75,9 @@ make_net = partial(
 def train(variant):
     """Return the bits of a training: weights, losses, scores and probabilities."""
     weights = np.linspace(0.5, 1.5, N_SAMPLES) if variant == "weights" else None
-    net = make_net(**VARIANTS[variant]).fit(X, Y, weights)
+    y = np.stack([Y == 0, Y != 1], axis=1) if variant == "labels" else Y
+    soft = (np.eye(3)[Y] + 1 / 3) / 2 if variant == "class probabilities" else None
+    net = make_net(**VARIANTS[variant]).fit(X, y, weights, class_probabilities=soft)
     return [*weights_of(net).values(), net.loss_curve_, net.validation_scores_, net.decision_function(X)]
 
 

@@ -285,6 +285,12 @@ def test_export_onnx_compares_models(run):
     assert Path("network_int8.onnx").stat().st_size < 0.4 * Path("network.onnx").stat().st_size
 
 
+def test_distillation_compares_what_small_networks_learn_from(draw):
+    printed = draw("distillation.py --folder . --samples 20 --unlabelled 20 --epochs 1", assert_is_a_chart)
+    assert printed.startswith("large network, 241770 weights: test accuracy ")
+    assert printed.count("weights, from labels: ") == printed.count("weights, from large network: ") == 3
+
+
 def test_regression_predicts_angles_with_intervals(draw):
     printed = draw("regression.py --turns 1 --epochs 2", darkened=0.18)
     assert "400 test digits: mean absolute error" in printed

@@ -577,3 +577,21 @@ def test_pipelines_with_regressors(export_pipeline):
     pipeline.fit(rows, y)
     (found,) = export_pipeline(pipeline, rows)
     np.testing.assert_allclose(found, pipeline.predict(rows), rtol=0, atol=1e-4)
+
+
+# Several labels
+
+
+def test_several_labels_are_a_matrix(export):
+    y = np.stack([CODES == 0, CODES == 1, CODES > 0], axis=1).astype(int)
+    clf = fitted(y=y)
+    results = run(export(clf, IMAGES), IMAGES)
+    assert list(results) == ["label", "probabilities"]
+    np.testing.assert_array_equal(results["label"], clf.predict(IMAGES), strict=True)
+    np.testing.assert_allclose(results["probabilities"], clf.predict_proba(IMAGES), atol=1e-5)
+
+
+def test_pipelines_with_several_labels_are_refused(export_pipeline):
+    y = np.stack([CODES == 0, CODES == 1], axis=1)
+    with pytest.raises(ValueError, match="several labels .* by skcnn.onnx.to_onnx alone"):
+        export_pipeline(pipeline_of().fit(ROWS, y), ROWS)

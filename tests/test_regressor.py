@@ -1,6 +1,7 @@
 """Tests of the regressor: what it shares with the classifier works for numbers, too, in any unit."""
 
 import pickle
+from datetime import timedelta
 
 import numpy as np
 import pytest
@@ -151,10 +152,15 @@ def test_training_goes_on_from_a_file_as_if_it_had_not_been_interrupted(tmp_path
     ("y", "pattern"),
     [
         (Y[:-1], "inconsistent numbers of samples"),
-        (np.where(Y > Y.mean(), np.nan, Y), "y must be .*NaN"),
-        (["a"] * len(X), "y must be an array of finite numbers"),
+        (np.where(Y > Y.mean(), np.nan, Y), "y must hold .*NaN"),
+        (["a"] * len(X), "y must hold finite numbers"),
         (None, "y"),
         (-np.abs(Y), "poisson.*y >= 0"),
+        (np.datetime64("2020") + np.arange(len(X)), "y must hold .*datetime64"),
+        ([10**400] * len(X), "y must hold finite numbers"),
+        ([np.datetime64("2020-01-01")] * len(X), "y must hold finite numbers, got dtype datetime64"),
+        ([[timedelta(1), timedelta(2)]] * len(X), "y must hold finite numbers: .*timedelta"),
+        (np.array([np.timedelta64(1, "s")] * len(X), object), "y must hold finite numbers, got timedelta64"),
     ],
 )
 def test_targets_that_do_not_fit_leave_the_estimator_as_it_was(y, pattern):
@@ -163,6 +169,14 @@ def test_targets_that_do_not_fit_leave_the_estimator_as_it_was(y, pattern):
     with pytest.raises(ValueError, match=pattern):
         regressor.fit(X, y)
     assert regressor.model_ is before
+
+
+def test_frames_of_dates_are_refused():
+    dates = np.datetime64("2020-01-01", "ns") + np.arange(len(X))
+    frame = package("pandas").DataFrame({"a": dates, "b": dates})
+    for y in (frame[["a"]], frame, frame[["a"]].apply(lambda column: column.dt.tz_localize("UTC"))):
+        with pytest.raises(ValueError, match="y must hold finite numbers, got"):
+            make_regressor().fit(X, y)
 
 
 @pytest.mark.parametrize(
@@ -176,7 +190,7 @@ def test_values_of_parameters_that_are_refused(name, value):
 
 def test_other_numbers_of_outputs_are_named():
     regressor = make_regressor(warm_start=True, early_stopping=True).fit(X, Y)
-    with pytest.raises(ValueError, match="y has 2 outputs, expected 1"):
+    with pytest.raises(ValueError, match="y has 2 outputs, expected 1 as in the last call"):
         regressor.fit(X, TWO)
     with pytest.raises(ValueError, match="y_val has 2 outputs, expected 1"):
         regressor.fit(X, Y, X_val=X, y_val=TWO)
@@ -207,6 +221,11 @@ def test_validation_data_are_scored_in_their_unit():
     assert regressor.best_validation_score_ == pytest.approx(expected, rel=1e-12)
 
 
+def test_validation_targets_beyond_the_dtype_are_refused():
+    with pytest.raises(ValueError, match="y has values that are not finite in float32"):
+        make_regressor(early_stopping=True, dtype="float32").fit(X, Y, X_val=X, y_val=1e60 * Y)
+
+
 @pytest.mark.parametrize("scoring", ["neg_log_loss", "accuracy"])
 def test_scorers_of_classifiers_are_refused_before_training(scoring):
     with pytest.raises(ValueError, match=scoring):
@@ -231,6 +250,55 @@ def test_a_stream_learns_and_keeps_the_scale_of_the_first_chunk_that_varies():
         stream.partial_fit(X, 100 + Y)
     assert_array_equal(stream.model_.target_scaling.mean, scaling.mean)
     assert stream.score(X, 100 + Y) > 0.5
+
+
+def test_a_stream_of_chunks_that_are_constant_each_learns():
+    """The step from the first constant to the second one is the scale."""
+    stream = make_regressor(learning_rate_init=3e-3, averaging=None)
+    for _ in range(30):
+        for row in range(60):
+            stream.partial_fit(X[row : row + 1], Y[row : row + 1])
+    assert_allclose(stream.model_.target_scaling.scale, abs(Y[1] - Y[0]), rtol=1e-12)
+    assert stream.score(X, Y) > 0.2
+
+
+def test_targets_that_vary_later_get_their_scale():
+    constant = np.full(len(X), 2.0)
+    net = make_regressor(warm_start=True).fit(X, constant).fit(X, 1e6 * Y)
+    started = make_regressor(init=FrozenEstimator(make_regressor().fit(X, constant))).fit(X, 1e6 * Y)
+    for regressor in (net, started):
+        assert_allclose(regressor.model_.target_scaling.scale, 1e6 * Y.std(), rtol=1e-12)
+    assert net.best_loss_ == min(net.loss_curve_[2:])  # of the targets in the new scale
+
+
+def test_training_does_not_go_on_with_a_loss_of_another_link():
+    regressor = make_regressor(warm_start=True).fit(X, np.abs(Y))
+    with pytest.raises(ValueError, match="loss='poisson'"):
+        regressor.set_params(loss="poisson").fit(X, np.abs(Y))
+    assert regressor.set_params(loss="huber").fit(X, np.abs(Y)).n_iter_ == 2
+
+
+def test_a_frozen_output_layer_keeps_random_weights():
+    regressor = make_regressor(learning_rate_factors={"output": 0}).fit(X, Y)
+    assert regressor.get_weights()["output/weight"].any()
+    assert len(set(regressor.loss_curve_)) == 2
+
+
+def test_subclasses_with_properties_and_constructors_of_their_own():
+    class Net(ConvNetRegressor):
+        def __init__(self, width=3, *, loss="huber"):
+            super().__init__([Conv2D(width)], loss=loss, max_iter=1)
+            self.width = width
+
+        @property
+        def loss(self):
+            return self._loss
+
+        @loss.setter
+        def loss(self, loss):
+            self._loss = loss
+
+    assert clone(Net(4)).fit(X, Y).get_params() == {"width": 4, "loss": "huber"}
 
 
 def test_searches_and_cross_validation():
@@ -260,7 +328,7 @@ def test_saliency_maps_explain_an_output_by_its_number():
 
 def test_a_grid_of_predictions_is_for_classifiers():
     package("matplotlib")
-    with pytest.raises(TypeError, match="classifier, got a regressor"):
+    with pytest.raises(TypeError, match="must be a classifier"):
         PredictionGridDisplay.from_estimator(make_regressor().fit(X, Y), X, Y)
 
 

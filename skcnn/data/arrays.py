@@ -1,5 +1,6 @@
 """Converts user input to arrays: stacks images from lists and columns, and rejects other input."""
 
+from datetime import date, timedelta
 from math import prod
 from reprlib import Repr
 
@@ -9,6 +10,9 @@ from sklearn.utils import check_array
 from sklearn.utils.validation import validate_data
 
 from skcnn.data.images import ImageFormat, check_image_layout
+
+TIMES = (np.datetime64, np.timedelta64, date, timedelta)
+"""Types of dates and durations, which numpy and pandas convert to numbers."""
 
 _SHORT = Repr()
 _SHORT.maxlist = _SHORT.maxdict = 20
@@ -48,6 +52,45 @@ def refuse_masked(values, name: str) -> None:
                 f"{name} has masked values, which are not supported: replace them with .filled(...), or "
                 "leave these samples out"
             )
+
+
+def as_numbers(values, name: str, *, allow_nan=False) -> np.ndarray:
+    """Return targets or weights as float64, of any number of axes up to two.
+
+    Parameters
+    ----------
+    values : array-like
+    name : str
+        Named in messages.
+    allow_nan : bool, default=False
+        Whether values may be missing or infinite.
+
+    Raises
+    ------
+    ValueError
+        If values are sparse, masked, not finite, dates, or no numbers.
+    """
+    refuse_masked(values, name)
+    if issparse(values):
+        raise ValueError(f"{name} must be dense: use {name}.toarray()")
+    try:
+        array = np.asarray(values)
+        numbers = check_array(
+            values,
+            ensure_2d=False,
+            dtype=np.float64,
+            ensure_all_finite=not allow_nan,
+            input_name=name,
+            ensure_min_samples=0,
+        )
+    except (ValueError, TypeError, OverflowError) as error:  # the lines after the first show the contents
+        raise ValueError(f"{name} must hold finite numbers: {str(error).splitlines()[0]}") from error
+    if array.dtype.kind in "mM":
+        raise ValueError(f"{name} must hold finite numbers, got dtype {array.dtype}")
+    times = [value for value in array.flat if isinstance(value, TIMES)] if array.dtype.kind == "O" else []
+    if times:
+        raise ValueError(f"{name} must hold finite numbers, got {type(times[0]).__name__}")
+    return numbers
 
 
 def check_images(

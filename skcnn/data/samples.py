@@ -1,23 +1,23 @@
-"""Training samples: validation and encoding of labels and weights, and the validation split."""
+"""Training samples: their weights, what a loss gets of them, and the validation split."""
 
+import copy
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from inspect import signature
 from math import ceil
 from numbers import Real
-from typing import Any
+from textwrap import shorten
+from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.model_selection import train_test_split
-from sklearn.utils import check_array, column_or_1d
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_consistent_length
+from sklearn.utils import check_array
 
-from skcnn._sklearn import FiniteInterval, safe_indexing
-from skcnn.data.arrays import describe, refuse_masked, shorten
+from skcnn._sklearn import safe_indexing
+from skcnn.data.arrays import as_numbers, refuse_masked
 from skcnn.data.augmenter import Augmenter
 from skcnn.data.images import ImageSource
 from skcnn.data.targets import TargetScaling
-from skcnn.kernels.reductions import near_one
 from skcnn.random_streams import RandomStreams
 from skcnn.user_warnings import warn_user
 
@@ -27,106 +27,37 @@ FEWEST_SAMPLES = 8
 USUAL_SAMPLES = 64
 """Size of a usual minibatch, to which other chunks are compared."""
 
-NO_WEIGHT = "{} is zero for every sample: at least one must be positive"
 
+class Outputs(NamedTuple):
+    """What the scores of a network are for.
 
-def check_labels(y, n_samples: int | None, *, name: str = "y", are_classes: bool = False) -> np.ndarray:
-    """Return labels as a vector.
-
-    Parameters
+    Attributes
     ----------
-    y : array-like of shape (n_samples,)
-    n_samples : int or None
-        Expected length; None for any.
-    name : str
-        Named in messages.
-    are_classes : bool, default=False
-        Whether they are a list of classes: that many differ is then no sign of a regression.
+    kind : {"classes", "labels", "numbers"}
+        One class for each image; several labels, each of which an image has or has not; numbers.
+    classes : ndarray of shape (n_outputs,)
+        The classes, or the numbers of labels or outputs from 0 on.
+    """
 
-    Returns
-    -------
-    y : ndarray of shape (n_samples,)
+    kind: str
+    classes: np.ndarray
+
+
+def check_weights_and_rows(
+    sample_weight, n_samples: int, *, name: str, may_be_empty: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return sample weights as :func:`check_sample_weight` does, and the rows of positive weight.
 
     Raises
     ------
     ValueError
-        If labels are continuous, missing, masked, bytes, multilabel or one-hot, or have the wrong length.
+        If weights are invalid, or all are zero unless that is allowed.
     """
-    refuse_masked(y, name)
-    try:
-        labels = check_array(y, ensure_2d=False, dtype=None, input_name=name, ensure_min_samples=0)
-    except ValueError as error:  # the lines after the first show the contents of y
-        raise ValueError(f"{name} must be an array of labels: {str(error).splitlines()[0]}") from error
-    if labels.ndim == 0:
-        raise ValueError(f"{name} must be an array of labels, got {describe(y)}")
-    if n_samples is not None:
-        check_consistent_length(np.empty(n_samples), labels)
-    if labels.ndim == 2 and labels.shape[1] > 1:
-        raise ValueError(
-            f"{name} must have one label per sample, got shape {labels.shape}. Multilabel and multioutput "
-            f"targets are not supported; if {name} is one-hot, use {name}.argmax(axis=1)."
-        )
-    labels = column_or_1d(labels, warn=True)
-    _check_kind(np.repeat(labels, 2) if are_classes else labels, name)
-    return labels
-
-
-def _check_kind(labels, name):
-    """Raise a ValueError unless labels can be classes."""
-    if labels.dtype.kind == "S" or (
-        labels.dtype.kind == "O" and any(isinstance(label, bytes) for label in labels)
-    ):
-        raise ValueError(
-            f"the labels in {name} are bytes, which are not supported: convert them to strings, "
-            f"{name}=[label.decode() for label in {name}]"
-        )
-    try:
-        check_classification_targets(labels)
-    except TypeError as error:
-        raise ValueError(
-            f"the labels in {name} must all be numbers or all be strings, and none may be missing"
-        ) from error
-    except ValueError as error:
-        raise ValueError(f"{name} must be an array of labels: {error}") from error
-
-
-def encode_labels(y: np.ndarray, classes: np.ndarray, *, name: str = "y") -> np.ndarray:
-    """Return the indices of labels in the sorted classes.
-
-    Raises
-    ------
-    ValueError
-        If a label is not one of the classes.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> encode_labels(np.array(["b", "a"]), np.array(["a", "b", "c"]))
-    array([1, 0])
-    """
-    unknown = np.setdiff1d(y, classes)
-    if unknown.size:
-        raise ValueError(
-            f"{name} contains labels {shorten(unknown.tolist())} that are not among the classes "
-            f"{shorten(classes.tolist())}"
-        )
-    return np.searchsorted(classes, y)
-
-
-def check_classes(labels: np.ndarray, estimator_name: str) -> np.ndarray:
-    """Return the sorted classes of labels.
-
-    Raises
-    ------
-    ValueError
-        If there are fewer than two classes.
-    """
-    classes = np.unique(labels)
-    if len(classes) < 2:
-        raise ValueError(
-            f"{estimator_name} needs samples of at least 2 classes, got 1 class: {classes.tolist()}"
-        )
-    return classes
+    weights = check_sample_weight(sample_weight, n_samples, name=name)
+    rows = np.flatnonzero(weights)
+    if not (len(rows) or may_be_empty):
+        raise ValueError(f"{name} is zero for every sample: at least one must be positive")
+    return weights, rows
 
 
 def check_sample_weight(sample_weight, n_samples: int, *, name: str = "sample_weight") -> np.ndarray:
@@ -148,17 +79,9 @@ def check_sample_weight(sample_weight, n_samples: int, *, name: str = "sample_we
     ValueError
         If a weight is negative, masked or not finite, or the shape is wrong.
     """
-    refuse_masked(sample_weight, name)
     if sample_weight is None or isinstance(sample_weight, Real):
         sample_weight = np.full(n_samples, 1.0 if sample_weight is None else sample_weight)
-    if getattr(getattr(sample_weight, "dtype", None), "kind", None) in ("m", "M"):
-        raise ValueError(f"{name} must hold finite numbers, got dtype {sample_weight.dtype}")
-    try:
-        sample_weight = check_array(
-            sample_weight, ensure_2d=False, dtype=np.float64, input_name=name, ensure_min_samples=0
-        )
-    except (ValueError, TypeError, OverflowError) as error:  # the lines after the first show the contents
-        raise ValueError(f"{name} must hold finite numbers: {str(error).splitlines()[0]}") from error
+    sample_weight = as_numbers(sample_weight, name)
     if sample_weight.shape != (n_samples,):
         raise ValueError(
             f"{name} must have shape ({n_samples},), one weight per sample, got {sample_weight.shape}"
@@ -168,73 +91,44 @@ def check_sample_weight(sample_weight, n_samples: int, *, name: str = "sample_we
     return sample_weight
 
 
-def class_weights(
-    class_weight, classes: np.ndarray, codes: np.ndarray, sample_weight: np.ndarray
-) -> np.ndarray:
-    """Return a weight for each class.
+def check_validation_arguments(estimator, given: Mapping[str, Any]) -> None:
+    """Raise a ValueError if validation data or groups are incomplete or not used.
 
     Parameters
     ----------
-    class_weight : dict, "balanced" or None
-        Weights by label; other classes have weight 1. "balanced": inversely proportional to the
-        total sample weight of the class, so all classes count equally.
-    classes : ndarray of shape (n_classes,)
-    codes : ndarray of shape (n_samples,)
-    sample_weight : ndarray of shape (n_samples,)
-
-    Returns
-    -------
-    weights : ndarray of shape (n_classes,), float64
-
-    Raises
-    ------
-    ValueError
-        If a key is no class and a class has no key, a weight is negative or not finite, or all are zero.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> class_weights("balanced", np.array([0, 1]), np.array([0, 0, 0, 1]), np.ones(4)).round(2)
-    array([0.67, 2.  ])
-    """
-    if class_weight is None:
-        return np.ones(len(classes))
-    if isinstance(class_weight, str):
-        totals = np.bincount(codes, weights=near_one(sample_weight), minlength=len(classes))
-        totals[totals == 0] = totals.sum()  # a class without samples: any finite weight will do
-        return totals.sum() / (len(classes) * totals)
-    unknown = [label for label in class_weight if label not in classes.tolist()]
-    missing = [label for label in classes.tolist() if label not in class_weight]
-    if unknown and missing:  # as in scikit-learn: a fold may lack a class, but a mistyped label is an error
-        raise ValueError(
-            f"class_weight has keys {shorten(unknown)} that are not among the classes "
-            f"{shorten(classes.tolist())}, and none for {shorten(missing)}"
-        )
-    weights = [class_weight.get(label, 1) for label in classes.tolist()]
-    if not all(map(FiniteInterval(with_zero=True).is_satisfied_by, weights)):
-        raise ValueError(f"class_weight must hold finite weights >= 0, got {shorten(class_weight)}")
-    if not any(weights):
-        raise ValueError(f"class_weight is zero for every class, got {shorten(class_weight)}")
-    return np.array(weights, dtype=np.float64)
-
-
-def check_validation_arguments(given: Mapping[str, Any], early_stopping: bool) -> None:
-    """Raise a ValueError if validation data are incomplete or not used.
-
-    Parameters
-    ----------
+    estimator : estimator
+        Has ``early_stopping``, ``validation_fraction`` and ``validation_split``.
     given : mapping of str to object
-        The arguments X_val, y_val and sample_weight_val of ``fit``.
-    early_stopping : bool
+        The arguments X_val, y_val, sample_weight_val and groups of ``fit``.
     """
-    X_val, y_val, weights = given.values()
+    splitter, fraction = estimator.validation_split, estimator.validation_fraction
+    parameter = signature(type(estimator)).parameters.get("validation_fraction")
+    if isinstance(splitter, type):
+        raise ValueError(f"validation_split={splitter!r} is a class: expected an object of it")
+    if splitter is not None and parameter is not None and fraction != parameter.default:
+        raise ValueError(
+            f"validation_fraction={fraction} and validation_split={in_one_line(splitter)} exclude each other"
+        )
+    X_val, y_val, weights = given["X_val"], given["y_val"], given["sample_weight_val"]
     if (X_val is None) != (y_val is None):
         missing = "y_val" if y_val is None else "X_val"
         raise ValueError(f"X_val and y_val must be given together, but {missing} is missing")
     if weights is not None and X_val is None:
         raise ValueError("sample_weight_val is given, but X_val and y_val are missing")
-    if X_val is not None and not early_stopping:
+    if X_val is not None and not estimator.early_stopping:
         raise ValueError("X_val and y_val are given, but early_stopping=False: set it to True to use them")
+    if X_val is not None and splitter is not None:
+        raise ValueError(f"X_val and y_val are given, and validation_split={in_one_line(splitter)}, too")
+    if given["groups"] is not None and (splitter is None or not estimator.early_stopping):
+        raise ValueError(
+            "groups are given, but not used: set early_stopping=True and a validation_split such as "
+            "GroupShuffleSplit(1, random_state=0)"
+        )
+
+
+def in_one_line(splitter) -> str:
+    """Return a splitter as text for a message."""
+    return shorten(repr(splitter), 100)
 
 
 @dataclass
@@ -245,7 +139,7 @@ class TrainingData:
     ----------
     images : ImageSource
     targets : ndarray of shape (n_samples,) or (n_samples, n_outputs)
-        Indices of the classes, or scaled numbers.
+        Indices of the classes; probabilities of the classes, labels as 0 and 1, or scaled numbers.
     loss_weights : ndarray of shape (n_samples,)
         Sample weight times class weight, divided by the mean of this product over the training samples.
     weights : ndarray of shape (n_samples,) or None
@@ -272,27 +166,32 @@ class TrainingData:
         return lambda chunk, out: self.images.read(rows[chunk], out)
 
 
+@dataclass
 class Samples:
     """Validated samples, or a subset of them.
 
-    Parameters
+    Attributes
     ----------
     X : ndarray of shape (n, ...)
-    targets : ndarray of shape (n,), int, or (n, n_outputs), float64
-        Indices of the classes, or numbers to predict.
+    targets : ndarray of shape (n,), int, or (n, n_outputs)
+        Indices of the classes, labels as 0 and 1, or numbers to predict.
     weights : ndarray of shape (n,), float64
     rows : ndarray of int
         The rows of the subset.
+    outputs : Outputs
     given_weights : bool
         Whether the user gave the weights.
+    class_probabilities : ndarray of shape (n, n_classes), float64, or None
+        Targets of the loss in place of the classes.
     """
 
-    def __init__(self, X, targets, weights, rows, *, given_weights):
-        self.X = X
-        self.targets = targets
-        self.weights = weights
-        self.rows = rows
-        self.given_weights = given_weights
+    X: np.ndarray
+    targets: np.ndarray
+    weights: np.ndarray
+    rows: np.ndarray
+    outputs: Outputs
+    given_weights: bool = False
+    class_probabilities: np.ndarray | None = None
 
     def __len__(self):
         return len(self.rows)
@@ -302,24 +201,20 @@ class Samples:
         """Whether the samples represent their stream: they are enough, and their targets differ."""
         return len(self) >= FEWEST_SAMPLES and bool(np.ptp(self.targets[self.rows], axis=0).any())
 
-    @property
-    def are_classified(self) -> bool:
-        """Whether the targets are indices of classes."""
-        return self.targets.ndim == 1
-
     def subset(self, rows: np.ndarray) -> "Samples":
         """Return the samples with only the given rows."""
-        return Samples(self.X, self.targets, self.weights, rows, given_weights=self.given_weights)
+        return replace(self, rows=rows)
 
     def rows_of(self, X):
         """Return the subset's rows of an array or data frame as long as X; the array itself for all rows."""
         return X if len(self) == len(self.X) else safe_indexing(X, self.rows)
 
-    def y(self, classes: np.ndarray) -> np.ndarray:
-        """Return the targets as users give them: labels, or numbers, of one axis for a single output."""
+    @property
+    def y(self) -> np.ndarray:
+        """The targets as users give them: classes, a matrix of labels, or numbers."""
         targets = self.targets[self.rows]
-        if self.are_classified:
-            return classes[targets]
+        if self.outputs.kind == "classes":
+            return self.outputs.classes[targets]
         return targets[:, 0] if targets.shape[1] == 1 else targets
 
     def loss_weights(self, class_weight: np.ndarray | None) -> np.ndarray:
@@ -332,8 +227,12 @@ class Samples:
         """
         if class_weight is None:
             return self.weights[self.rows]
+        if self.class_probabilities is None:
+            of_classes = class_weight[self.targets[self.rows]]
+        else:
+            of_classes = self.class_probabilities[self.rows] @ class_weight
         with np.errstate(over="ignore"):
-            products = self.weights[self.rows] * class_weight[self.targets[self.rows]]
+            products = self.weights[self.rows] * of_classes
         if not np.isfinite(products).all():
             raise ValueError("sample_weight times class_weight is not finite for every sample")
         return products
@@ -360,13 +259,30 @@ class Samples:
                 f"sample_weight is too large compared with {mean_weight}, the mean of sample_weight times "
                 f"class_weight: their ratio is not finite in {format.dtype}"
             )
-        targets = self.targets[self.rows]
+        targets = self._targets_of_loss(class_weight, target_scaling)
+        if target_scaling is not None and not np.abs(targets).max() <= np.finfo(format.dtype).max:
+            raise ValueError(
+                f"y has values that are not finite in {format.dtype} after division by {target_scaling.scale}"
+            )
         return TrainingData(
             images=ImageSource(self.X, format, None if len(self) == len(self.X) else self.rows),
-            targets=targets if target_scaling is None else target_scaling.apply(targets),
+            targets=targets,
             loss_weights=loss_weights,
             weights=None if np.ptp(weights) == 0 else weights,
         )
+
+    def _targets_of_loss(self, class_weight, target_scaling):
+        """Return codes, labels, scaled numbers or, if there are class probabilities, these.
+
+        Half a sample of each of two classes counts as much as the classes: their weights change the shares.
+        """
+        if target_scaling is not None:
+            return target_scaling.apply(self.targets[self.rows])
+        if self.class_probabilities is None:
+            return self.targets[self.rows]
+        shares = self.class_probabilities[self.rows] * class_weight
+        totals = shares.sum(axis=1, keepdims=True)
+        return np.divide(shares, totals, out=np.zeros_like(shares), where=totals > 0)
 
 
 def mean_of_weights(weights: np.ndarray) -> float:
@@ -385,9 +301,9 @@ def mean_of_weights(weights: np.ndarray) -> float:
 
 
 def split_validation(samples: Samples, fraction: float, seed: int) -> tuple[Samples, Samples | None]:
-    """Split off validation samples, stratified by class where targets are classes.
+    """Split off validation samples, stratified by class or by the rarest that labels say of each image.
 
-    A sample that is alone in its class stays in the training set; all other classes are in both sets.
+    A sample that is alone in its stratum stays in the training set; all other strata are in both sets.
 
     Parameters
     ----------
@@ -400,28 +316,112 @@ def split_validation(samples: Samples, fraction: float, seed: int) -> tuple[Samp
     -------
     training : Samples
     validation : Samples or None
-        None, with a warning, if there are too few samples for one of each class in both sets.
+        None, with a warning, if there are too few samples for one of each class in both sets; labels are
+        then split at random.
     """
-    is_stratified = samples.are_classified
-    codes = samples.targets[samples.rows] if is_stratified else np.zeros(len(samples), int)
-    splittable = np.bincount(codes)[codes] >= 2
-    n_classes = len(np.unique(codes[splittable]))
-    n_validation = ceil(fraction * splittable.sum())
-    if n_classes < 1 or n_validation < n_classes or splittable.sum() - n_validation < n_classes:
+    strata = strata_of(samples)
+    splittable = find_splittable(strata[samples.rows], fraction)
+    if splittable is None and samples.outputs.kind == "labels":
+        strata = np.zeros_like(strata)
+        splittable = find_splittable(strata[samples.rows], fraction)
+    if splittable is None:
         warn_user(
             f"{len(samples)} samples are too few to split off a validation_fraction of {fraction}: training "
             "without early stopping"
         )
         return samples, None
-    random_state = RandomStreams(seed).integer("split")
+    rows, random_state = samples.rows[splittable], RandomStreams(seed).integer("split")
     training, validation = train_test_split(
-        samples.rows[splittable], test_size=fraction, stratify=codes[splittable], random_state=random_state
+        rows, test_size=fraction, stratify=strata[rows], random_state=random_state
     )
-    if is_stratified:
-        give_each_class(validation, training, samples.targets)
-        give_each_class(training, validation, samples.targets)
+    give_each_class(validation, training, strata)
+    give_each_class(training, validation, strata)
     training = np.sort(np.concatenate([training, samples.rows[~splittable]]))
     return samples.subset(training), samples.subset(np.sort(validation))
+
+
+def strata_of(samples: Samples) -> np.ndarray:
+    """Return by what a split is stratified, for all rows: classes, or the rarest that labels say of an image.
+
+    They say that an image has a label, or that it has it not. Numbers are not stratified.
+    """
+    targets, kind = samples.targets, samples.outputs.kind
+    if kind == "classes":
+        return targets
+    if kind == "numbers":
+        return np.zeros(len(targets), int)
+    said = np.concatenate([targets, 1 - targets], axis=1)
+    n_images = said[samples.rows].sum(axis=0)
+    return np.where(said, n_images, len(targets) + 1).argmin(axis=1)
+
+
+def find_splittable(strata: np.ndarray, fraction: float) -> np.ndarray | None:
+    """Return which samples are not alone in their strata; None if they are too few for all in both sets."""
+    splittable = np.bincount(strata)[strata] >= 2
+    n_strata = len(np.unique(strata[splittable]))
+    n_validation = ceil(fraction * splittable.sum())
+    if n_strata < 1 or n_validation < n_strata or splittable.sum() - n_validation < n_strata:
+        return None
+    return splittable
+
+
+def split_by(samples: Samples, splitter, groups) -> tuple[Samples, Samples]:
+    """Split off validation samples by the first split of a splitter of scikit-learn.
+
+    Parameters
+    ----------
+    samples : Samples
+    splitter : object with ``split(X, y, groups)``
+        It gets no images, which may be too many to copy, but rows without columns. It is copied, so that its
+        random draws stay.
+    groups : array-like of shape (n,) or None
+        Groups of all samples, those without weight included.
+
+    Raises
+    ------
+    ValueError
+        If groups are invalid, there is no split, or a part is empty or shares samples with the other.
+    """
+    if groups is not None:
+        groups = check_groups(groups, len(samples.X))[samples.rows]
+    name, n_samples = f"validation_split={in_one_line(splitter)}", len(samples)
+    try:
+        splits = copy.deepcopy(splitter).split(np.empty((n_samples, 0)), samples.y, groups)
+        found = next(iter(splits), None)
+        parts = [] if found is None else [np.asarray(part) for part in found]
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} cannot split {n_samples} samples: {error}") from error
+    if found is None:
+        raise ValueError(f"{name} gives no split")
+    if len(parts) != 2 or not all(is_index(part, n_samples) for part in parts):
+        raise ValueError(f"{name} must give a pair, two arrays of indices from 0 to {n_samples - 1}")
+    training, validation = (np.sort(samples.rows[part.astype(int)]) for part in parts)
+    if not len(training) or not len(validation) or np.intersect1d(training, validation).size:
+        raise ValueError(
+            f"{name} gives {len(training)} training and {len(validation)} validation samples, expected two "
+            "parts without common samples"
+        )
+    return samples.subset(training), samples.subset(validation)
+
+
+def check_groups(groups, n_samples: int) -> np.ndarray:
+    """Return groups as a vector; raise a ValueError unless they are one for each sample and can be sorted."""
+    refuse_masked(groups, "groups")
+    try:
+        groups = check_array(groups, ensure_2d=False, dtype=None, input_name="groups")
+        np.unique(groups)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"groups must be numbers or strings: {str(error).splitlines()[0]}") from error
+    if groups.shape not in ((n_samples,), (n_samples, 1)):
+        raise ValueError(f"groups must have shape ({n_samples},), got {groups.shape}")
+    return groups.ravel()
+
+
+def is_index(part: np.ndarray, n_samples: int) -> bool:
+    """Whether an array holds indices of samples, or nothing."""
+    if part.ndim != 1 or not part.size:
+        return part.ndim == 1
+    return part.dtype.kind in "iu" and part.min() >= 0 and part.max() < n_samples
 
 
 def give_each_class(rows: np.ndarray, others: np.ndarray, codes: np.ndarray) -> None:

@@ -46,14 +46,15 @@ def save(estimator, path, *, training_state: bool = False, drop: Iterable[str] =
 
     Parameters
     ----------
-    estimator : ConvNetClassifier or ConvNetFeatures
+    estimator : ConvNetClassifier, ConvNetRegressor or ConvNetFeatures
         Or a subclass of these. Callbacks are not saved. Use skops for Pipelines and searches.
     path : str or path-like
     training_state : bool, default=False
         Whether to save what ``warm_start`` and ``partial_fit`` need to continue as if training had not been
         interrupted. This takes about three times the space of the weights.
     drop : iterable of str, default=()
-        Hyperparameters to replace by their default values.
+        Hyperparameters to replace by their default values, such as "validation_split": a file cannot hold a
+        splitter of scikit-learn.
 
     Raises
     ------
@@ -61,7 +62,7 @@ def save(estimator, path, *, training_state: bool = False, drop: Iterable[str] =
         If the file cannot be written.
     TypeError
         If the estimator has another type or holds something that a file cannot hold, such as a function, a
-        RandomState or a custom scorer; the message says where.
+        RandomState, a splitter or a custom scorer; the message says where.
     ValueError
         If ``drop`` has a name that is not a hyperparameter with a default, or there is no training state.
 
@@ -92,8 +93,8 @@ def save(estimator, path, *, training_state: bool = False, drop: Iterable[str] =
     """
     if not isinstance(estimator, BaseConvNet | ConvNetFeatures):
         raise TypeError(
-            f"estimator must be a ConvNetClassifier or ConvNetFeatures, got a {type(estimator).__name__}; "
-            "use skops.io.dump for Pipelines and searches"
+            "estimator must be a ConvNetClassifier, ConvNetRegressor or ConvNetFeatures, got a "
+            f"{type(estimator).__name__}; use skops.io.dump for Pipelines and searches"
         )
     saved = copy.copy(estimator)
     if training_state and "_training_state" not in vars(saved):
@@ -175,6 +176,8 @@ def check_attributes(estimator: BaseConvNet) -> None:
     fitted = held.keys() & {*kinds, "feature_names_in_"}
     if fitted and not {"model_", "_history"} <= fitted:
         raise ValueError(f"it is only partly fitted: its fitted attributes are {sorted(fitted)}")
+    if "model_" in held and held["model_"].loss.kind not in estimator._kinds:
+        raise ValueError(f"a {type(estimator).__name__} has a loss of {held['model_'].loss.kind}")
     if "_training_state" in held:
         state, vector = held["_training_state"], held["model_"].network.vector
         for array in (*state.slots.values(), vector if state.trained is None else state.trained):

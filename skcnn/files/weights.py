@@ -10,7 +10,7 @@ from skcnn.architecture import complete_layers, explicit_layers
 from skcnn.architecture.transfer import pair_modules, read_state_dict, weights_for
 from skcnn.classifier import ConvNetClassifier
 from skcnn.data.images import ImageFormat, check_image_shape, fixed_scaling, resolve_image_shape
-from skcnn.data.samples import check_classes, check_labels
+from skcnn.data.targets import check_classes, check_labels
 from skcnn.layers.contract import check_params
 from skcnn.layers.naming import NamedBlocks
 from skcnn.network.foreign_weights import MANY_UPDATES, TorchLayout, own_shapes, pair_by_names

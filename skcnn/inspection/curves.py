@@ -36,7 +36,7 @@ class Curve(NamedTuple):
 
 
 def curve_of(estimator) -> Curve:
-    """Return the curve of a fitted ConvNetClassifier, Pipeline or search."""
+    """Return the curve of a fitted network, Pipeline or search."""
     _, classifier = unwrap(estimator)
     records, scoring = classifier.history_, classifier.scoring
     scores = np.array([record.get("validation_score", np.nan) for record in records])
@@ -89,7 +89,7 @@ class TrainingCurveDisplay:
         Parameters
         ----------
         estimator : estimator, or dict of str to estimator
-            Fitted: a ConvNetClassifier, a Pipeline that ends with one, or a search over such, which shows its
+            Fitted: a network, a Pipeline that ends with one, or a search over such, which shows its
             best estimator; or a dict of several, by the names in the legend.
         x : {"epoch", "step"}, default="epoch"
             Unit of the horizontal axis. "step" also shows the loss of each minibatch, and draws the mean of
@@ -126,7 +126,7 @@ class TrainingCurveDisplay:
         Parameters
         ----------
         search : GridSearchCV, RandomizedSearchCV or the like
-            Fitted, over a ConvNetClassifier or a Pipeline that ends with one.
+            Fitted, over a network or a Pipeline that ends with one.
         X : array-like of shape (n_samples, ...)
         y : array-like of shape (n_samples,)
         x, axes

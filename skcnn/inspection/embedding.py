@@ -50,7 +50,7 @@ class EmbeddingDisplay:
 
         Parameters
         ----------
-        estimator : ConvNetClassifier, Pipeline that ends with one, or a search over such
+        estimator : ConvNetClassifier or ConvNetRegressor, Pipeline that ends with one, or a search over such
             Fitted.
         X : array-like of shape (n_samples, ...)
             Images, as the estimator takes them.
@@ -114,6 +114,10 @@ class EmbeddingDisplay:
         self.figure_, self.ax_, self.scatters_ = ax.figure, ax, {}
         if self.labels is None:
             self.scatters_[None] = ax.scatter(*self.embedding.T, s=6, alpha=0.6)
+        elif self.labels.dtype.kind == "f" and len(np.unique(self.labels)) > LEGEND_ROWS:
+            points = ax.scatter(*self.embedding.T, s=6, alpha=0.6, c=self.labels)
+            self.scatters_[None] = points
+            self.figure_.colorbar(points, ax=ax)
         else:
             labels = np.unique(self.labels)
             for label, color in zip(labels, distinct_colors(len(labels)), strict=True):

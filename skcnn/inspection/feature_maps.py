@@ -56,7 +56,7 @@ class FeatureMapDisplay:
 
         Parameters
         ----------
-        estimator : ConvNetClassifier, Pipeline that ends with one, or a search over such
+        estimator : ConvNetClassifier or ConvNetRegressor, Pipeline that ends with one, or a search over such
             Fitted.
         X : array-like
             One image, or a batch of one image, as the estimator takes them.

@@ -48,7 +48,7 @@ class FilterDisplay:
 
         Parameters
         ----------
-        estimator : ConvNetClassifier, Pipeline that ends with one, or a search over such
+        estimator : ConvNetClassifier or ConvNetRegressor, Pipeline that ends with one, or a search over such
             Fitted.
         layer : str, default=None
             Name of a convolution. None: the first one.

@@ -123,8 +123,8 @@ class PredictionGridDisplay:
         check_count(n_images, "n_images")
         check_drawable(fig, "Figure", "fig")
         pipeline_input = PipelineInput(estimator, X, image_shape=image_shape, data_format=data_format)
-        if pipeline_input.model.target_scaling is not None:
-            raise TypeError("estimator must be a classifier, got a regressor")
+        if pipeline_input.model.loss.kind != "classes":
+            raise TypeError("estimator must be a classifier of one class for each image")
         classes, y = pipeline_input.model.classes, as_labels(y, len(pipeline_input.network_input))
         if kinds_of(y) != kinds_of(classes):
             raise ValueError(f"y must hold labels like the classes {classes.tolist()}, got {kinds_of(y)[0]}")

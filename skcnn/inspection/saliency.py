@@ -132,15 +132,15 @@ def saliency_maps(
 
     Parameters
     ----------
-    estimator : ConvNetClassifier, Pipeline that ends with one, or a search over such
+    estimator : ConvNetClassifier or ConvNetRegressor, Pipeline that ends with one, or a search over such
         Fitted.
     X : array-like of shape (n_samples, ...)
         Images.
     method : str, default="gradient"
         One of the table below.
     target : label or array-like of shape (n_samples,), default=None
-        Class whose score is explained, one for all images or one for each. None: the predicted class. With a
-        regressor, the number of an output; None: the only one.
+        Class whose score is explained, one for all images or one for each. None: the predicted class, of
+        several labels the most likely one. With a regressor, the number of an output; None: the only one.
     layer : str, default=None
         Layer for "grad_cam". Its outputs must be images, and all paths to the scores must pass through it.
         None: the last convolution with an output of more than one pixel, including the normalization,
@@ -252,15 +252,17 @@ def saliency_maps(
 
 
 def explained_target(model: Model, estimator, X):
-    """Return what is explained if no target is given: the predicted classes, or the only output.
+    """Return what is explained if no target is given: the most likely classes or labels, or the only output.
 
     Raises
     ------
     ValueError
         If a regressor has several outputs.
     """
-    if model.target_scaling is None:
+    if model.loss.kind == "classes":
         return estimator.predict(X)
+    if model.loss.kind == "labels":
+        return estimator.decision_function(X).argmax(axis=1)
     if len(model.classes) > 1:
         raise ValueError(
             f"target must be the number of an output, from 0 to {len(model.classes) - 1}, got None"
@@ -280,7 +282,8 @@ def target_codes(pipeline_input: PipelineInput, target) -> np.ndarray:
     classes = pipeline_input.model.classes.tolist()
     unknown = sorted({repr(label) for label in labels.ravel().tolist() if label not in classes})
     if unknown:
-        raise ValueError(f"target must be among the classes {classes}, got {', '.join(unknown)}")
+        what = "classes" if pipeline_input.model.loss.kind == "classes" else "outputs"
+        raise ValueError(f"target must be among the {what} {classes}, got {', '.join(unknown)}")
     codes = [classes.index(label) for label in labels.ravel().tolist()]
     return np.broadcast_to(codes, n_images)
 

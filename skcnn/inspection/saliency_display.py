@@ -72,7 +72,7 @@ class SaliencyDisplay:
 
         Parameters
         ----------
-        estimator : ConvNetClassifier, Pipeline that ends with one, or a search over such
+        estimator : ConvNetClassifier or ConvNetRegressor, Pipeline that ends with one, or a search over such
             Fitted.
         X : array-like of shape (n_samples, ...)
             Images, as the estimator takes them.

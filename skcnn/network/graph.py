@@ -1,7 +1,9 @@
 """Compiles layers into a flat list of nodes."""
 
+from collections.abc import Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any, NoReturn
 
 from skcnn._sklearn import check_hyperparameters
@@ -187,3 +189,14 @@ def compile_graph(layers: list[tuple[str, Block]], input_shape: Shape) -> Graph:
 def compile_nodes(layers: list[tuple[str, Block]], input_shape: Shape) -> tuple[Node, ...]:
     """Return the nodes of the graph of a stack of named blocks, as :func:`compile_graph` builds it."""
     return tuple(compile_graph(layers, input_shape).nodes)
+
+
+def check_same_nodes(nodes: Sequence[Node], built: Sequence[Node]) -> None:
+    """Raise a ValueError if the nodes of a network would be others today."""
+    blank = Node("none", None, (), (), ())
+    for node, old in zip_longest(nodes, built, fillvalue=blank):
+        if (node.name, node.inputs, repr(node.layer)) != (old.name, old.inputs, repr(old.layer)):
+            raise ValueError(
+                f"training cannot continue: layer {old.name!r} was {old.layer!r} when the network was built, "
+                f"but {node.name!r} is {node.layer!r} now; set warm_start=False to start anew"
+            )

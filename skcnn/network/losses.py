@@ -3,18 +3,19 @@
 from abc import ABC, abstractmethod
 
 import numpy as np
+from scipy.special import expit, log_expit
 
 
 def dense_targets(targets: np.ndarray, n_outputs: int, *, label_smoothing: float, dtype) -> np.ndarray:
-    r"""Return targets as losses take them: numbers as they are, class codes as distributions.
+    r"""Return targets as losses take them: class codes as distributions, all others as they are.
 
     Parameters
     ----------
     targets : ndarray of shape (n_samples,), integers in [0, n_outputs), or of shape (n_samples, n_outputs)
-        Class codes, or numbers.
+        Class codes; or distributions over the classes, labels as 0 and 1, or numbers.
     n_outputs : int
     label_smoothing : float
-        Share of the target of a class code that is spread evenly over all classes.
+        Share of the target that is spread evenly over all classes.
     dtype : numpy.dtype
 
     Returns
@@ -39,7 +40,8 @@ def dense_targets(targets: np.ndarray, n_outputs: int, *, label_smoothing: float
            [0.75, 0.25]])
     """
     if targets.ndim == 2:
-        return targets.astype(dtype)
+        dense = targets.astype(dtype)
+        return dense if label_smoothing == 0 else (1 - label_smoothing) * dense + label_smoothing / n_outputs
     dense = np.full((len(targets), n_outputs), label_smoothing / n_outputs, dtype)
     dense[np.arange(len(targets)), targets] += 1 - label_smoothing
     return dense
@@ -54,6 +56,9 @@ class Loss(ABC):
 
     out_activation: str
     """Function that turns scores into probabilities or predictions, "identity" if there is none."""
+
+    kind = "classes"
+    """What scores are for, as in :class:`skcnn.data.samples.Outputs`."""
 
     hyperparameters: tuple[str, ...] = ()
     """Names of the constructor's parameters, which the estimator has, too."""
@@ -312,6 +317,77 @@ class SquaredHinge(Hinge):
 
     def _slopes(self, violations):
         return 2 * violations
+
+
+class BinaryLogLoss(Loss):
+    r"""Sum of the cross-entropies of several labels, each of which a sample has or has not.
+
+    Parameters
+    ----------
+    label_smoothing : float, default=0.0
+        Share of the target of each label that is spread evenly over yes and no.
+    label_weights : array-like of shape (n_labels,), default=None
+        Factors of the labels; None for ones.
+
+    Notes
+    -----
+    For scores :math:`s` and targets :math:`t` of K labels with weights :math:`w`,
+
+    .. math:: L = -\sum_k w_k (t_k \log p_k + (1 - t_k) \log (1 - p_k)), \quad
+        p_k = 1 / (1 + e^{-s_k}), \quad \partial L / \partial s_k = w_k (p_k - t_k).
+
+    With smoothing :math:`a`, :math:`t` is replaced by :math:`(1 - a) t + a / 2`.
+
+    References
+    ----------
+    Bishop (2006), "Pattern recognition and machine learning", section 4.3.2.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skcnn.network.losses import BinaryLogLoss
+    >>> BinaryLogLoss().values(np.zeros((1, 2)), np.array([[0.0, 1.0]])).round(3)
+    array([1.386])
+    """
+
+    kind = "labels"
+    out_activation = "logistic"
+    gives_probabilities = True
+    hyperparameters: tuple[str, ...] = ("label_smoothing",)
+
+    def __init__(self, label_smoothing: float = 0.0, label_weights=None):
+        self.label_smoothing = float(label_smoothing)
+        self.label_weights = label_weights
+
+    def probabilities(self, scores: np.ndarray) -> np.ndarray:
+        """Return the probability of each label, shape (n_samples, n_labels)."""
+        return expit(scores)
+
+    def log_probabilities(self, scores: np.ndarray) -> np.ndarray:
+        """Return the logarithms of the probabilities, exact if these underflow."""
+        return log_expit(scores)
+
+    def values(self, scores, targets):
+        targets = self._smooth(targets)
+        losses = -(targets * log_expit(scores) + (1 - targets) * log_expit(-scores))
+        return losses.sum(axis=1) if self.label_weights is None else losses @ self._weights(scores)
+
+    def gradient(self, scores, targets, weights, out):
+        losses = self.values(scores, targets)
+        np.subtract(expit(scores), self._smooth(targets), out=out)
+        if self.label_weights is not None:
+            np.multiply(out, self._weights(scores), out=out)
+        np.multiply(out, weights[:, np.newaxis], out=out)
+        return weighted_sum(losses, weights)
+
+    def right_scores(self, targets):
+        return 2 * targets - 1
+
+    def _smooth(self, targets):
+        return targets + self.label_smoothing * (0.5 - targets) if self.label_smoothing else targets
+
+    def _weights(self, scores):
+        return np.asarray(self.label_weights, scores.dtype)
 
 
 class LinearLoss:

@@ -7,16 +7,21 @@ import numpy as np
 
 from skcnn.data.augmenter import prediction_readers
 from skcnn.data.images import ImageFormat, ImageSource
+from skcnn.data.samples import Outputs
 from skcnn.data.targets import TargetScaling
 from skcnn.layers.base import Block
 from skcnn.network.executor import Batch, Executor
 from skcnn.network.graph import Graph, compile_graph
-from skcnn.network.losses import LOSSES, Loss
+from skcnn.network.losses import LOSSES, BinaryLogLoss, Loss
 from skcnn.network.network import Network
 from skcnn.network.regression_losses import REGRESSION_LOSSES
 from skcnn.network.threads import worker_pool
 
-ALL_LOSSES: Mapping[str, type[Loss]] = ChainMap(LOSSES, REGRESSION_LOSSES)  # type: ignore[arg-type]
+ALL_LOSSES: Mapping[str, type[Loss]] = ChainMap(
+    LOSSES,
+    REGRESSION_LOSSES,  # type: ignore[arg-type]
+    {"binary_log_loss": BinaryLogLoss},
+)
 """The losses that a model may have, by name."""
 
 
@@ -34,7 +39,7 @@ class Model:
     format : ImageFormat
         How images become inputs of the network.
     classes : ndarray of shape (n_outputs,)
-        Labels, in the order of the scores; of a regressor, the numbers of its outputs.
+        Classes, in the order of the scores; else the numbers of labels or outputs, from 0 on.
     loss : Loss
         Turns scores into probabilities or predictions.
     target_scaling : TargetScaling or None, default=None
@@ -80,8 +85,13 @@ class Model:
 
         Predictions of numbers may have another unit.
         """
-        links = [getattr(model.loss, "is_centred", None) for model in (self, other)]
-        return np.array_equal(self.classes, other.classes) and links[0] == links[1]
+        kinds = [(model.loss.kind, getattr(model.loss, "is_centred", None)) for model in (self, other)]
+        return np.array_equal(self.classes, other.classes) and kinds[0] == kinds[1]
+
+    @property
+    def outputs(self) -> Outputs:
+        """What the scores are for."""
+        return Outputs(self.loss.kind, self.classes)
 
     @property
     def graph(self) -> Graph:
@@ -151,7 +161,7 @@ class Model:
             format,
             state["classes"],
             ALL_LOSSES[state["loss"]](**state["loss_parameters"]),
-            target_scaling=state["target_scaling"],
+            target_scaling=state.get("target_scaling"),
             seed=state["seed"],
             made_with=state["made_with"],
         )

@@ -7,7 +7,7 @@ from skcnn.data.targets import TargetScaling
 from skcnn.encoding import register
 from skcnn.layers.base import Layer
 from skcnn.network.graph import Node, compile_graph
-from skcnn.network.losses import Loss
+from skcnn.network.losses import BinaryLogLoss, Loss
 from skcnn.network.model import ALL_LOSSES, Model
 from skcnn.network.network import Params, network_with
 from skcnn.network.regression_losses import RegressionLoss
@@ -37,6 +37,10 @@ def unpack_model(plain: dict) -> Model:
         raise ValueError(
             f"layers give an output of shape {nodes[-1].output_shape}, but classes has another shape"
         )
+    if loss.kind != "classes" and not np.array_equal(classes, np.arange(len(classes))):
+        raise ValueError(f"classes of a loss of {loss.kind} must be numbers from 0 on")
+    if isinstance(loss, BinaryLogLoss):
+        check_label_weights(loss.label_weights, classes.shape)
     check_scaling(scaling, loss, classes.shape)
     check_weights(nodes, plain["weights"], format.dtype)
     return Model(
@@ -75,14 +79,25 @@ def unpack_format(plain: dict) -> ImageFormat:
     return format
 
 
+def check_label_weights(weights, shape: tuple[int, ...]) -> None:
+    """Raise a ValueError unless weights of labels are None, or finite numbers >= 0, one for each label."""
+    is_array = isinstance(weights, np.ndarray) and weights.shape == shape and weights.dtype == np.float64
+    if weights is not None and not (is_array and np.isfinite(weights).all() and (weights >= 0).all()):
+        raise ValueError(f"the loss has no label_weights >= 0 of shape {shape} and dtype float64")
+
+
 def check_scaling(scaling, loss: Loss, shape: tuple[int, ...]) -> None:
     """Raise a ValueError unless a scaling of targets fits the loss, and has the shape of the outputs."""
     if isinstance(scaling, TargetScaling) != isinstance(loss, RegressionLoss):
         raise ValueError(f"target_scaling is {scaling!r}, which does not fit the loss")
-    for name, value in vars(scaling).items() if scaling is not None else ():
-        kind = "b" if name == "has_varied" else "f"
-        if value.shape != shape or value.dtype.kind != kind:
-            raise ValueError(f"target_scaling has no {name} of shape {shape}")
+    if scaling is None:
+        return
+    for name, value in vars(scaling).items():
+        dtype = np.bool_ if name == "has_varied" else np.float64
+        if value.shape != shape or value.dtype != dtype or not np.isfinite(value).all():
+            raise ValueError(f"target_scaling has no finite {name} of shape {shape} and dtype {dtype}")
+    if not (scaling.scale > 0).all():
+        raise ValueError("target_scaling has a scale that is not positive")
 
 
 def check_weights(nodes: tuple[Node, ...], weights: Params, dtype: np.dtype) -> None:

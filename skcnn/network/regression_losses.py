@@ -10,6 +10,7 @@ from skcnn.network.losses import Loss, weighted_sum
 class RegressionLoss(Loss):
     """Base class of losses whose targets are numbers; the loss of a sample is the mean over its outputs."""
 
+    kind = "numbers"
     out_activation = "identity"
 
     is_centred = True
@@ -139,7 +140,7 @@ class AbsoluteError(RegressionLoss):
 
 
 class Huber(RegressionLoss):
-    r"""Squared for small errors, and linear for large ones, so that outliers count less.
+    r"""Squared for small errors, and linear for large ones, so that large errors count less.
 
     Parameters
     ----------

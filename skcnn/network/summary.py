@@ -48,7 +48,7 @@ UNKNOWN_OUTPUT = (
 
 @dataclass(frozen=True, repr=False)
 class NetworkSummary:
-    """Table of the nodes of a network, returned by ``ConvNetClassifier.summary``.
+    """Table of the nodes of a network, returned by ``summary`` of an estimator.
 
     ``print`` shows aligned text with totals below; a notebook shows an HTML table in the colours of the
     page. ``records`` has the same numbers without units, for ``pandas.DataFrame(summary.records)``.

@@ -174,7 +174,7 @@ def check_holds_model(frozen) -> None:
     """Raise a ValueError unless a FrozenEstimator, which passes on attributes, is around a fitted network."""
     if not isinstance(getattr(frozen, "model_", None), Model):
         raise ValueError(
-            "init must be weights by name, or a FrozenEstimator around a fitted ConvNetClassifier, such as "
+            "init must be weights by name, or a FrozenEstimator around a fitted network, such as "
             f"search.best_estimator_: got one around a {type(frozen.estimator).__name__} without a network"
         )
 

@@ -11,7 +11,7 @@ from skcnn.data.augmenter import changes_of_views
 from skcnn.features import ConvNetFeatures
 from skcnn.network.model import Model
 from skcnn.onnx.graph import OPSET, GraphBuilder, check_opset
-from skcnn.onnx.network import add_numbers, add_prediction, add_scores, as_labels
+from skcnn.onnx.network import add_labels, add_numbers, add_prediction, add_scores, as_labels
 from skcnn.pipelines import feature_node, unwrap
 from skcnn.user_warnings import warn_user
 
@@ -47,7 +47,8 @@ def to_onnx(estimator, X=None, *, opset=OPSET):
     -------
     model : onnx.ModelProto
         With the input "X". Of a classifier, the outputs are "label" of shape (n_samples,), integers as int64,
-        and "probabilities" of shape (n_samples, n_classes), float32. With a hinge loss, they are "label" and
+        and "probabilities" of shape (n_samples, n_classes), float32. With several labels for each image,
+        "label" is a matrix of 0 and 1. With a hinge loss, they are "label" and
         "scores" of that shape: what ``decision_function`` returns, and of two classes minus that, too, in the
         first column. Of a regressor, the output is "predictions" of shape (n_samples, n_outputs), float64.
         Of features, it is "features" of shape (n_samples, n_features).
@@ -152,10 +153,14 @@ def _write_predictions(graph, network):
     model = network.model_
     warn_of_float64(model)
     scores = add_scores(graph, "X", model.network, model.format, changes_of_views(network.tta))
-    if model.target_scaling is not None:
+    if model.loss.kind == "numbers":
         link, scaling = model.loss.out_activation, model.target_scaling
         add_numbers(graph, scores, link, scaling, dtype=np.float64, output="predictions")
         return [("predictions", np.float64, model.classes.shape)]
+    if model.loss.kind == "labels":
+        add_labels(graph, scores, outputs=("label", "probabilities"))
+        shape = model.classes.shape
+        return [("label", np.int64, shape), ("probabilities", np.float32, shape)]
     labels, has_probabilities = as_labels(model.classes), model.loss.gives_probabilities
     name = "probabilities" if has_probabilities else "scores"
     add_prediction(graph, scores, labels, has_probabilities, outputs=("label", name))
@@ -205,7 +210,7 @@ def _expected_results(network, features, X):
     model = network.model_
     if features is not None:
         return model.results(X, feature_node(model, features.layer)).reshape(len(X), -1)
-    if model.target_scaling is not None:
+    if model.loss.kind == "numbers":
         return network.predict(X).reshape(len(X), -1)
     scores = model.scores(X, changes_of_views(network.tta))
     if model.loss.gives_probabilities:

@@ -123,6 +123,23 @@ def _describe(name, shape):
     return name, np.float32, (shape[-1], *shape[:-1])
 
 
+def add_labels(graph: GraphBuilder, scores: str, *, outputs: Sequence[str]) -> None:
+    """Add the labels that images have, as 0 and 1, and their probabilities.
+
+    Parameters
+    ----------
+    graph : GraphBuilder
+    scores : str
+        Name of the scores of a network, one for each label.
+    outputs : (str, str)
+        Names of the two results.
+    """
+    graph.begin("output")
+    has_label = graph.add("Greater", scores, graph.constant(0.0, dtype=np.float32))
+    graph.add("Identity", graph.cast(has_label, np.int64), output=outputs[0])
+    graph.add("Sigmoid", scores, output=outputs[1])
+
+
 def add_prediction(
     graph: GraphBuilder, scores: str, labels: np.ndarray, has_probabilities: bool, *, outputs: Sequence[str]
 ) -> None:

@@ -30,7 +30,7 @@ def register(estimator_class=ConvNetClassifier):
     "raw_scores". As of other classifiers there, labels that are booleans or floating-point numbers come out
     as int64, and the second output is called "probabilities" also where it has scores: those of a hinge loss,
     or where "raw_scores" asks for them, as calibration does. "output_class_labels" needs labels that are
-    int32, int64 or str.
+    int32, int64 or str. Regressors predict in float32 there, in float64 with :func:`to_onnx`.
 
     Parameters
     ----------
@@ -92,6 +92,8 @@ def _set_classifier_types(operator):
     from skl2onnx.common.data_types import FloatTensorType, Int64TensorType, StringTensorType
 
     _check_input(operator, operator.raw_operator)
+    if operator.raw_operator.model_.loss.kind == "labels":
+        raise ValueError("several labels for each image are exported by skcnn.onnx.to_onnx alone")
     labels, n_rows = _labels_of(operator.scope_inst, operator), operator.inputs[0].get_first_dimension()
     tensor_type = StringTensorType if labels.dtype == object else Int64TensorType
     operator.outputs[0].type = tensor_type([n_rows])

@@ -5,9 +5,11 @@ scikit-learn has callbacks from 1.9 on. The training loop itself knows nothing o
 
 import copy
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 from skcnn._sklearn import CALLBACK_ATTRIBUTES, callback_context
+from skcnn.data.samples import Samples
 from skcnn.network.threads import current_numpy_state, working_numpy_state
 
 
@@ -127,3 +129,19 @@ def begin_fit(
     """
     task = callback_context(estimator, task_name=task_name, n_subtasks=n_epochs)
     return UnwatchedFit() if task is None else WatchedFit(estimator, task, samples, fitted_copy)
+
+
+def samples_for_callbacks(X, samples: Samples) -> dict[str, Callable]:
+    """Return functions that give callbacks the training samples; they copy only when called.
+
+    Parameters
+    ----------
+    X : array-like of shape (n, ...)
+        Images as users give them where they have names: ``predict`` warns without names.
+    samples : Samples
+    """
+
+    def metadata():
+        return {"sample_weight": samples.weights[samples.rows]} if samples.given_weights else None
+
+    return {"X": cache(lambda: samples.rows_of(X)), "y": cache(lambda: samples.y), "metadata": metadata}

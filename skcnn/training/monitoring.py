@@ -9,7 +9,7 @@ from numbers import Real
 from typing import Any
 
 import numpy as np
-from sklearn.metrics import check_scoring
+from sklearn.metrics import brier_score_loss, check_scoring, d2_log_loss_score, log_loss
 
 from skcnn._sklearn import metric, response_method
 from skcnn.data.samples import Samples, mean_of_weights
@@ -22,6 +22,9 @@ from skcnn.network.threads import current_numpy_state
 from skcnn.training.loop import DivergenceError
 from skcnn.training.state import Objective, TrainingState
 from skcnn.training.time_limit import TimeLimit
+
+LOSSES_OF_ONE_CLASS = (log_loss, brier_score_loss, d2_log_loss_score)
+"""Metrics that take a matrix of labels for probabilities of classes, of which each image has one."""
 
 
 class Progress:
@@ -274,7 +277,8 @@ class Validation:
     Raises
     ------
     ValueError
-        If the scorer needs probabilities and the loss gives none, or if a scorer of scikit-learn fails even
+        If the scorer needs probabilities and the loss gives none, if it is for one class of each image and
+        there are several labels, or if a scorer of scikit-learn fails even
         for a model that predicts all samples right. Other scorers are not tried before training.
     """
 
@@ -302,8 +306,13 @@ class Validation:
             raise ValueError(
                 f"scoring={self._scoring!r} needs probabilities, which loss={estimator.loss!r} does not give"
             )
+        if model.loss.kind == "labels" and metric(self._scorer) in LOSSES_OF_ONE_CLASS:
+            raise ValueError(
+                f"scoring={self._scoring!r} is for one class of each image: scoring=None is the negative log "
+                "loss, summed over the labels"
+            )
         self._X = samples.rows_of(samples.X)
-        self._y = samples.y(model.classes)
+        self._y = samples.y
         self._scorer_weights = self._weights_for_scorer(samples)
         if method is not None:
             self._rehearse()
@@ -344,8 +353,8 @@ class Validation:
                 warnings.simplefilter("ignore")
                 self._score_of(ModelWithScores(model, scores))
         except Exception as error:  # any error would end training after the first epoch
-            is_classified = self._data.targets.ndim == 1
-            missing = np.delete(model.classes, self._data.targets).tolist() if is_classified else []
+            is_classified = model.loss.kind == "classes"
+            missing = np.setdiff1d(model.classes, self._y).tolist() if is_classified else []
             others = f" and {len(missing) - 1} others" if len(missing) > 1 else ""
             lacking = f", which lack class {missing[0]!r}{others}" if missing else ""
             raise ValueError(

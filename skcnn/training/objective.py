@@ -94,6 +94,15 @@ def check_solver(params: Mapping[str, Any], *, has_augmentation: bool) -> None:
         )
 
 
+def is_stochastic(estimator) -> bool:
+    """Return True if training uses minibatches, as ``partial_fit`` needs; else raise an AttributeError."""
+    if estimator.solver == "lbfgs":
+        raise AttributeError(
+            "partial_fit is not available with solver='lbfgs', which needs all samples at once"
+        )
+    return True
+
+
 def check_has_no_horizon(learning_rate: str, averaging: str | None) -> None:
     """Raise a ValueError for a schedule or an average that needs the number of epochs in advance."""
     if SCHEDULES[learning_rate].has_horizon:

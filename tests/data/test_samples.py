@@ -1,69 +1,14 @@
-"""Tests of labels and weights: what is accepted, how it is encoded and split."""
+"""Tests of weights and splits: what is accepted, and what a loss gets."""
 
 import numpy as np
 import pytest
 from extras import data_frame
 from numpy.testing import assert_allclose, assert_array_equal
-from seeds import SEED, generator
-from sklearn.exceptions import DataConversionWarning
+from seeds import SEED
 
 from skcnn.data.images import ImageFormat
-from skcnn.data.samples import (
-    Samples,
-    check_classes,
-    check_labels,
-    check_sample_weight,
-    class_weights,
-    encode_labels,
-    mean_of_weights,
-    split_validation,
-)
-
-
-@pytest.mark.parametrize(
-    "y",
-    [
-        [1.0, 0.0, 2.0],
-        [True, False, True],
-        ["cat", "dog", "cat"],
-        np.array(["cat", "dog", "cat"], dtype=object),
-        np.array([3, -1, 7], dtype=np.int8),
-    ],
-)
-def test_labels_of_every_kind_become_a_vector(y):
-    labels = check_labels(y, 3)
-    assert labels.shape == (3,)
-    assert labels.tolist() == list(y)
-
-
-def test_a_column_of_labels_warns_as_in_scikit_learn():
-    with pytest.warns(DataConversionWarning, match="column-vector"):
-        assert check_labels([[1], [0]], 2).tolist() == [1, 0]
-
-
-def test_codes_are_positions_in_the_classes():
-    classes = np.array(["ant", "bee", "cat"])
-    assert_array_equal(encode_labels(np.array(["cat", "ant", "cat"]), classes), [2, 0, 2])
-    assert_array_equal(encode_labels(np.array([10.0, -1.0]), np.array([-1, 3, 10])), [2, 0])
-
-
-@pytest.mark.parametrize(
-    ("y", "classes", "message"),
-    [
-        (["bee", "fly", "elk"], ["ant", "bee"], r"\['elk', 'fly'\] .* \['ant', 'bee'\]"),
-        (["10"], [2, 10], r"\['10'\] .* \[2, 10\]"),  # as text, "10" sorts before "2"
-    ],
-)
-def test_labels_beside_the_classes_are_refused_by_name(y, classes, message):
-    with pytest.raises(ValueError, match=f"^y_val contains labels {message}"):
-        encode_labels(np.array(y), np.array(classes), name="y_val")
-
-
-def test_classes_are_sorted_and_unique():
-    assert check_classes(np.array([3, -1, 3, 2]), "Reader").tolist() == [-1, 2, 3]
-    assert check_classes(np.array(["b", "a", "b"], dtype=object), "Reader").tolist() == ["a", "b"]
-    with pytest.raises(ValueError, match=r"Reader needs .* got 1 class: \[3\]"):  # as scikit-learn words it
-        check_classes(np.array([3, 3]), "Reader")
+from skcnn.data.samples import Outputs, Samples, check_sample_weight, mean_of_weights, split_validation
+from skcnn.data.targets import check_labels, encode_labels
 
 
 @pytest.mark.parametrize(
@@ -79,44 +24,19 @@ def test_weights_become_a_vector_of_float64(given, expected):
     assert_array_equal(weights, expected)
 
 
-def test_class_weight_by_label_is_one_where_a_label_is_missing():
-    """And without any."""
-    classes = np.array(["ant", "bee", "cat"])
-    weights = class_weights({"cat": 3, "ant": 0}, classes, np.array([0, 1, 2]), np.ones(3))
-    assert weights.dtype == np.float64
-    assert_array_equal(weights, [0.0, 1.0, 3.0])
-    by_number = class_weights({np.int64(2): 5.0}, np.array([1, 2]), np.array([0, 1]), np.ones(2))
-    assert_array_equal(by_number, [1.0, 5.0])
-    assert_array_equal(class_weights(None, classes, np.array([0, 1]), np.ones(2)), np.ones(3))
-
-
-def test_balanced_gives_every_class_the_same_total_of_weights():
-    rng = generator(0)
-    codes, sample_weight = rng.integers(0, 4, 50), rng.uniform(0.1, 3, 50)
-    weights = class_weights("balanced", np.arange(4), codes, sample_weight)
-    totals = np.bincount(codes, weights=sample_weight * weights[codes])
-    assert_allclose(totals, sample_weight.sum() / 4, rtol=1e-14)
-
-
-def test_balanced_leaves_a_class_without_samples_a_finite_weight():
-    """A model that goes on training with fewer classes neither warns nor divides by zero."""
-    weights = class_weights("balanced", np.arange(4), np.array([0, 0, 1]), np.ones(3))
-    assert weights.shape == (4,)
-    assert np.isfinite(weights).all()
-    assert weights[1] == pytest.approx(2 * weights[0], rel=1e-15)
-
-
 FORMAT = ImageFormat((1, 1, 1), False, np.dtype("float64"))
 
 
-def samples_of(codes, weights=None, rows=None):
+def samples_of(codes, weights=None, rows=None, class_probabilities=None):
     codes = np.asarray(codes)
     return Samples(
         np.arange(len(codes), dtype=float).reshape(-1, 1),
         codes,
         np.ones(len(codes)) if weights is None else np.asarray(weights, float),
         np.arange(len(codes)) if rows is None else np.asarray(rows),
+        Outputs("classes", np.arange(codes.max() + 1)),
         given_weights=weights is not None,
+        class_probabilities=class_probabilities,
     )
 
 

@@ -1,12 +1,109 @@
-"""Tests of numbers to predict: what is accepted, and how they are scaled."""
+"""Tests of labels and numbers: what is accepted, how it is encoded and scaled."""
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy.sparse import csr_array
 from seeds import generator
 from sklearn.exceptions import DataConversionWarning
 
-from skcnn.data.targets import check_numbers, scaling_of
+from skcnn.data.targets import (
+    check_classes,
+    check_labels,
+    check_numbers,
+    check_targets,
+    class_weights,
+    encode_labels,
+    scaling_of,
+)
+
+# Labels
+
+
+@pytest.mark.parametrize(
+    "y",
+    [
+        [1.0, 0.0, 2.0],
+        [True, False, True],
+        ["cat", "dog", "cat"],
+        np.array(["cat", "dog", "cat"], dtype=object),
+        np.array([3, -1, 7], dtype=np.int8),
+    ],
+)
+def test_labels_of_every_kind_become_a_vector(y):
+    labels = check_labels(y, 3)
+    assert labels.shape == (3,)
+    assert labels.tolist() == list(y)
+
+
+def test_a_column_of_labels_warns_as_in_scikit_learn():
+    with pytest.warns(DataConversionWarning, match="column-vector"):
+        assert check_labels([[1], [0]], 2).tolist() == [1, 0]
+
+
+def test_codes_are_positions_in_the_classes():
+    classes = np.array(["ant", "bee", "cat"])
+    assert_array_equal(encode_labels(np.array(["cat", "ant", "cat"]), classes), [2, 0, 2])
+    assert_array_equal(encode_labels(np.array([10.0, -1.0]), np.array([-1, 3, 10])), [2, 0])
+
+
+@pytest.mark.parametrize(
+    ("y", "classes", "message"),
+    [
+        (["bee", "fly", "elk"], ["ant", "bee"], r"\['elk', 'fly'\] .* \['ant', 'bee'\]"),
+        (["10"], [2, 10], r"\['10'\] .* \[2, 10\]"),  # as text, "10" sorts before "2"
+    ],
+)
+def test_labels_beside_the_classes_are_refused_by_name(y, classes, message):
+    with pytest.raises(ValueError, match=f"^y_val contains labels {message}"):
+        encode_labels(np.array(y), np.array(classes), name="y_val")
+
+
+def test_classes_are_sorted_and_unique():
+    assert check_classes(np.array([3, -1, 3, 2]), "Reader").tolist() == [-1, 2, 3]
+    assert check_classes(np.array(["b", "a", "b"], dtype=object), "Reader").tolist() == ["a", "b"]
+    with pytest.raises(ValueError, match=r"Reader needs .* got 1 class: \[3\]"):  # as scikit-learn words it
+        check_classes(np.array([3, 3]), "Reader")
+
+
+def test_class_weight_by_label_is_one_where_a_label_is_missing():
+    """And without any."""
+    classes = np.array(["ant", "bee", "cat"])
+    weights = class_weights({"cat": 3, "ant": 0}, classes, np.array([0, 1, 2]), np.ones(3))
+    assert weights.dtype == np.float64
+    assert_array_equal(weights, [0.0, 1.0, 3.0])
+    by_number = class_weights({np.int64(2): 5.0}, np.array([1, 2]), np.array([0, 1]), np.ones(2))
+    assert_array_equal(by_number, [1.0, 5.0])
+    assert_array_equal(class_weights(None, classes, np.array([0, 1]), np.ones(2)), np.ones(3))
+
+
+def test_balanced_gives_every_class_the_same_total_of_weights():
+    rng = generator(0)
+    codes, sample_weight = rng.integers(0, 4, 50), rng.uniform(0.1, 3, 50)
+    weights = class_weights("balanced", np.arange(4), codes, sample_weight)
+    totals = np.bincount(codes, weights=sample_weight * weights[codes])
+    assert_allclose(totals, sample_weight.sum() / 4, rtol=1e-14)
+
+
+def test_balanced_leaves_a_class_without_samples_a_finite_weight():
+    """A model that goes on training with fewer classes neither warns nor divides by zero."""
+    weights = class_weights("balanced", np.arange(4), np.array([0, 0, 1]), np.ones(3))
+    assert weights.shape == (4,)
+    assert np.isfinite(weights).all()
+    assert weights[1] == pytest.approx(2 * weights[0], rel=1e-15)
+
+
+@pytest.mark.parametrize(
+    "kind", [list, csr_array, lambda y: np.asarray(y, bool), lambda y: np.asarray(y, float)]
+)
+def test_several_labels_are_a_matrix_of_integers(kind):
+    y = [[0, 1], [1, 1], [0, 0]]
+    targets = check_targets(kind(y), 3)
+    assert targets.dtype.kind == "i"
+    assert_array_equal(targets, y)
+
+
+# Numbers
 
 
 @pytest.mark.parametrize(
@@ -24,13 +121,13 @@ def test_numbers_of_one_output_are_a_column(y):
 @pytest.mark.parametrize(
     ("y", "pattern"),
     [
-        (None, "y_val must be an array"),
+        (None, "y_val must hold finite numbers"),
         (3.0, "y_val must have shape .*got shape ()"),
         ([1.0, np.nan], "y_val .*NaN"),
         ([1.0, np.inf], "y_val .*infinity"),
-        (["a", "b"], "y_val must be an array of finite numbers"),
-        ([[1], [1, 2]], "y_val must be an array"),
-        ([1j, 2j], "y_val must be an array"),
+        (["a", "b"], "y_val must hold finite numbers"),
+        ([[1], [1, 2]], "y_val must hold finite numbers"),
+        ([1j, 2j], "y_val must hold finite numbers"),
         (np.ones((2, 1, 1)), "y_val .*dim 3"),
         (np.ones((2, 0)), "y_val"),
         (np.ma.masked_array([1.0, 2.0], [True, False]), "y_val has masked values"),
@@ -71,6 +168,17 @@ def test_an_output_that_does_not_vary_keeps_its_unit_until_it_does():
     assert (second.mean.item(), second.scale.item(), second.has_varied.item()) == (2.0, 1.0, True)
     third = second.update(scaling_of(100 * varied, np.ones(2), is_centred=True))
     assert (third.mean.item(), third.scale.item()) == (2.0, 1.0)
+
+
+@pytest.mark.parametrize("y", [[0.3, 0.1 + 0.2], [0.0, 5e-324], [1e300, 1e300 * (1 + 2**-52)]])
+def test_rounding_is_no_variation(y):
+    scaling = scaling_of(np.array(y)[:, np.newaxis], np.array([1.0, 1.0]), is_centred=True)
+    assert (scaling.scale.item(), scaling.has_varied.item()) == (1.0, False)
+
+
+def test_the_largest_numbers_are_scaled_without_a_warning():
+    scaling = scaling_of(np.array([[1.7e308], [-1.7e308]]), np.ones(2), is_centred=True)
+    assert_allclose(scaling.apply(np.array([[1.7e308]])), 1)
 
 
 def test_numbers_of_one_output_come_back_as_a_vector():

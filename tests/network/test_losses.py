@@ -10,7 +10,16 @@ from scipy.special import log_softmax
 from seeds import SEED, generator
 
 from skcnn.gradient_check import loss_gradient_error
-from skcnn.network.losses import LOSSES, FocalLoss, Hinge, LogLoss, Loss, SquaredHinge, dense_targets
+from skcnn.network.losses import (
+    LOSSES,
+    BinaryLogLoss,
+    FocalLoss,
+    Hinge,
+    LogLoss,
+    Loss,
+    SquaredHinge,
+    dense_targets,
+)
 
 EXTREME = np.array([[1e4, -1e4, 0.0], [-1e4, -1e4, 1e4], [1e4, 1e4, 1e4], [-1e4, 0.0, 1e-3]])
 """Scores whose exponentials overflow or vanish in float64."""
@@ -285,3 +294,69 @@ def test_hinge_losses_by_hand(loss, expected_loss, expected):
     total, gradient = gradient_of(loss, np.array([[1.0, 0.0, 3.0, -5.0]]), np.array([[0.0, 1, 0, 0]]))
     assert total == expected_loss
     np.testing.assert_array_equal(gradient, [expected])
+
+
+# --- the loss of labels ---
+
+LABEL_LOSSES = [
+    BinaryLogLoss(),
+    BinaryLogLoss(label_smoothing=0.3),
+    BinaryLogLoss(label_smoothing=0.1, label_weights=[0.5, 0.0, 2.0, 1.0]),
+]
+each_label_loss = pytest.mark.parametrize("loss", LABEL_LOSSES, ids=name_of)
+
+
+def naive_label_losses(loss, scores, targets):
+    """Return the sum over the labels of the loss of each, for all samples."""
+    smoothing, weights = loss.label_smoothing, loss.label_weights or [1.0] * scores.shape[1]
+    losses = []
+    for row, own in zip(scores, targets, strict=True):
+        terms = []
+        for score, target, weight in zip(row, own, weights, strict=True):
+            target = (1 - smoothing) * target + smoothing / 2
+            yes = 1 / (1 + math.exp(-score))
+            terms.append(-weight * (target * math.log(yes) + (1 - target) * math.log(1 - yes)))
+        losses.append(math.fsum(terms))
+    return np.array(losses)
+
+
+@each_label_loss
+@each_dtype
+def test_losses_of_labels_equal_the_definition(loss, dtype):
+    scores, targets, weights = problem(dtype=dtype)
+    targets[1::2] = targets[1::2] > 0.2  # labels, and shares of mixed images
+    expected = naive_label_losses(loss, scores.astype(float), targets.astype(float))
+    values = loss.values(scores, targets)
+    assert values.dtype == dtype
+    np.testing.assert_allclose(values, expected, rtol=32 * np.finfo(dtype).eps)
+    total, gradient = gradient_of(loss, scores, targets, weights)
+    assert total == pytest.approx(float(weights @ expected), rel=32 * float(np.finfo(dtype).eps))
+    assert gradient.dtype == dtype
+
+
+@each_label_loss
+def test_gradients_of_losses_of_labels_agree_with_finite_differences(loss):
+    assert loss_gradient_error(loss, n_outputs=4, random_state=SEED) < 1e-7
+
+
+@each_label_loss
+@each_dtype
+def test_large_scores_of_labels_give_finite_losses_and_gradients(loss, dtype):
+    scores = np.array([[1e4, -1e4, 60.0, -60.0], [-1e4, 1e4, -60.0, 60.0]], dtype)
+    targets = np.array([[1, 0, 1, 0], [1, 0, 1, 0]], dtype)
+    values = loss.values(scores, targets)
+    _, gradient = gradient_of(loss, scores, targets)
+    assert np.isfinite(values).all() and np.isfinite(gradient).all()
+    assert (values >= 0).all() and values[0] < values[1]
+    if not loss.label_smoothing:
+        np.testing.assert_allclose(values[1], 2 * 1e4 + 2 * 60, rtol=1e-6)
+
+
+@each_dtype
+def test_small_losses_of_labels_are_exact(dtype):
+    """The loss of a label beyond doubt does not come from the difference of two large numbers."""
+    scores = np.linspace(5, 60, 99, dtype=dtype)[:, np.newaxis]
+    for target, sign in ((1, 1), (0, -1)):
+        values = BinaryLogLoss().values(sign * scores, np.full_like(scores, target))
+        expected = np.log1p(np.exp(-scores[:, 0].astype(np.float64)))
+        np.testing.assert_allclose(values, expected, rtol=8 * np.finfo(dtype).eps)

@@ -267,7 +267,7 @@ def test_without_a_shape_the_message_says_what_to_give():
         make_net().summary(y=[0, 1])
 
 
-@pytest.mark.parametrize("labels", ["cat", [[0, 1], [1, 0]], [0.5, 1.5], [0, 0]])
+@pytest.mark.parametrize("labels", ["cat", [[0, 2], [1, 0]], [0.5, 1.5], [0, 0]])
 def test_labels_alone_are_checked(labels):
     with pytest.raises(ValueError, match="y|class"):
         make_net(image_shape=(8, 8)).summary(y=labels)

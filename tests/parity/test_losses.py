@@ -7,7 +7,15 @@ from parity import in_torch
 from parity.drawing import SEEDS, hypothesis, one_of, options, sizes, st
 from parity.in_torch import functional, torch
 
-from skcnn.network.losses import LOSSES, FocalLoss, Hinge, LogLoss, SquaredHinge, dense_targets
+from skcnn.network.losses import (
+    LOSSES,
+    BinaryLogLoss,
+    FocalLoss,
+    Hinge,
+    LogLoss,
+    SquaredHinge,
+    dense_targets,
+)
 from skcnn.network.regression_losses import (
     REGRESSION_LOSSES,
     AbsoluteError,
@@ -95,6 +103,31 @@ def test_the_log_loss_of_smoothed_and_drawn_targets_is_the_cross_entropy_of_pyto
     batch.check(batch.smoothed(smoothing), lambda scores: functional.cross_entropy(scores, codes, **options))
     drawn = batch.rng.dirichlet(np.ones(batch.n_outputs), batch.n_samples)
     batch.check(drawn, lambda scores: functional.cross_entropy(scores, torch.tensor(drawn), reduction="none"))
+
+
+@hypothesis.given(
+    sizes(11), sizes(10, 2), options(0.1, 1, 4, 30), st.sampled_from([0.0, 0.2]), st.booleans(), SEEDS
+)
+def test_the_loss_of_labels_is_the_binary_cross_entropy_of_pytorch(
+    n_samples, n_labels, scale, smoothing, has_weights, seed
+):
+    rng = np.random.default_rng(seed)
+    scores = rng.normal(0, scale, (n_samples, n_labels))
+    labels = rng.integers(0, 2, scores.shape).astype(float)
+    weights, of_labels = rng.uniform(0, 3, n_samples), rng.uniform(0, 3, n_labels) if has_weights else None
+    loss, out = BinaryLogLoss(smoothing, of_labels), np.full_like(scores, np.nan)
+    variable = torch.tensor(scores, requires_grad=True)
+    losses = functional.binary_cross_entropy_with_logits(
+        variable,
+        torch.tensor((1 - smoothing) * labels + smoothing / 2),
+        weight=None if of_labels is None else torch.tensor(of_labels),
+        reduction="none",
+    ).sum(dim=1)
+    total = (torch.tensor(weights) * losses).sum()
+    total.backward()
+    assert_allclose(loss.values(scores, labels), losses.detach().numpy(), rtol=1e-10, atol=1e-10)
+    assert loss.gradient(scores, labels, weights, out) == pytest.approx(total.item(), rel=1e-10, abs=1e-10)
+    assert_allclose(out, variable.grad.numpy(), rtol=1e-8, atol=1e-8)
 
 
 REGRESSION = {

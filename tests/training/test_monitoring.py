@@ -208,7 +208,7 @@ def fitted_and_validation(*, weights=None, class_weight=(1.0, 1.0, 1.0), **optio
     model = make_classifier(conv_layer_sizes=(), averaging=None, **options).fit(X, y)
     given, weights = weights is not None, np.ones(25) if weights is None else weights
     codes = np.searchsorted(model.classes_, y_val)
-    samples = Samples(X_val, codes, weights, np.flatnonzero(weights), given_weights=given)
+    samples = Samples(X_val, codes, weights, np.flatnonzero(weights), model.model_.outputs, given)
     validation = Validation(model, model.model_, samples, np.array(class_weight), model.label_smoothing)
     return model, validation, X_val, y_val
 
