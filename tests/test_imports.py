@@ -43,13 +43,15 @@ EXTRAS = {
     "tests/files": "files",
     "tests/parity": "parity",
     "tests/parity/test_onnx.py": "files",
-    "tests/test_examples.py": "files",
+    "tests/test_examples.py": "files,probabilities",
+    "tests/test_honest_probabilities.py": "probabilities",
     "tests/test_onnx.py": "files",
     "examples": "examples",
     "examples/export_onnx.py": "files",
+    "examples/honest_probabilities.py": "probabilities",
     "examples/benchmarks": "bench",
 }
-"""What imports more than the dependencies, and the extra that brings it, beside those of its folders."""
+"""What imports more than the dependencies, and the extras that bring it, beside those of its folders."""
 
 
 def module_name(path):
