@@ -6,6 +6,7 @@ import re
 import runpy
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import joblib
 import numpy as np
@@ -289,6 +290,40 @@ def test_distillation_compares_what_small_networks_learn_from(draw):
     printed = draw("distillation.py --folder . --samples 20 --unlabelled 20 --epochs 1", assert_is_a_chart)
     assert printed.startswith("large network, 241770 weights: test accuracy ")
     assert printed.count("weights, from labels: ") == printed.count("weights, from large network: ") == 3
+
+
+@pytest.mark.parametrize("missing", ["mapie.classification", "crepes"])
+def test_without_what_conformal_sets_take_the_extra_is_named(missing, monkeypatch):
+    monkeypatch.setitem(sys.modules, missing, None)
+    with pytest.raises(ImportError, match=r"pip install -e '\.\[examples,probabilities\]'"):
+        functions_of("honest_probabilities.py")
+
+
+def test_honest_probabilities_are_compared(draw, folder):
+    package("mapie")
+    package("crepes")
+    pytest.importorskip("sklearn", minversion="1.8", reason="scikit-learn 1.8 brings temperature scaling")
+    write_idx_files(folder, n_training=80)  # five of each class to calibrate with
+    options = "--samples 30 --calibration 50 --epochs 1 --members 2"
+    printed = draw(f"honest_probabilities.py --folder . {options}", assert_is_a_chart)
+    tables = [[row.split("  ")[0] for row in table.splitlines()[1:]] for table in printed.split("\n\n")]
+    assert tables[0][1:] == ["network", "temperature", "ensemble", "ensemble, temperature"]
+    assert tables[1] == ["likeliest classes", "MAPIE, lac", "MAPIE, aps", "crepes, each class"]
+    assert tables[2][:2] == ["largest probability", "largest of the ensemble"]
+    assert len(tables[2]) == 6  # and the line about the figure
+
+
+def test_calibration_error_and_likeliest_classes_by_hand():
+    """Two images are 0.9 certain, one of them right; two are 0.55 certain, both right."""
+    package("mapie")
+    package("crepes")
+    functions = functions_of("honest_probabilities.py")
+    probabilities = np.array([[0.9, 0.06, 0.04], [0.9, 0.1, 0], [0.25, 0.55, 0.2], [0.02, 0.43, 0.55]])
+    error = functions["calibration_error"](probabilities, np.array([0, 1, 1, 2]))
+    assert error == pytest.approx((2 * (0.9 - 0.5) + 2 * (1 - 0.55)) / 4)
+    classifier = SimpleNamespace(predict_proba=lambda X: probabilities)
+    sets = functions["likeliest_sets"](classifier, calibration=None)(None)
+    assert sets.tolist() == [[1, 1, 0], [1, 1, 0], [1, 1, 1], [0, 1, 1]]
 
 
 def test_regression_predicts_angles_with_intervals(draw):

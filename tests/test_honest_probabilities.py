@@ -1,5 +1,9 @@
 """Calibration, ensembles, conformal sets and detection of outliers keep their promises on networks."""
 
+import re
+from pathlib import Path
+from textwrap import dedent
+
 import numpy as np
 import pytest
 from extras import package
@@ -16,6 +20,7 @@ from sklearn.preprocessing import FunctionTransformer, Normalizer
 
 from skcnn import ConvNetClassifier, ConvNetFeatures
 
+GUIDE = Path(__file__).parent.parent / "examples" / "README.md"
 LEVEL = 0.95
 N_CALIBRATION = 400
 
@@ -38,6 +43,10 @@ def network(digits):
     return make_network().fit(*digits[0])
 
 
+def need_temperature_scaling():
+    pytest.importorskip("sklearn", minversion="1.8", reason="scikit-learn 1.8 brings temperature scaling")
+
+
 # temperature scaling
 
 
@@ -52,7 +61,7 @@ def network(digits):
     ids=["ten classes", "two classes", "text", "pipeline"],
 )
 def test_temperature_changes_how_certain_predictions_are_and_nothing_else(digits, make_classifier, label):
-    pytest.importorskip("sklearn", minversion="1.8", reason="scikit-learn 1.8 brings temperature scaling")
+    need_temperature_scaling()
     (X, y), (X_calibration, y_calibration), (X_test, _) = digits
     y, y_calibration = label(y), label(y_calibration)
     classifier = make_classifier().fit(X, y)
@@ -153,3 +162,26 @@ def test_noise_is_told_from_digits_by_features(digits, network, layer):
     assert roc_auc_score(np.repeat([1, 0], len(X_test)), scores) > 0.95
     assert np.mean(detector.predict(X_test) == 1) > 0.8
     assert np.mean(detector.predict(noise) == -1) > 0.8
+
+
+# the guide
+
+
+@pytest.mark.parametrize(
+    ("name", "result"), [("sklearn", "probabilities"), ("mapie", "is_in_set"), ("crepes", "label_lists")]
+)
+def test_snippets_that_are_no_doctests_run(digits, network, name, result):
+    """Those that need what is not always there."""
+    need_temperature_scaling() if name == "sklearn" else package(name)
+    section = GUIDE.read_text(encoding="utf-8").split("\n## Honest probabilities\n")[1].split("\n## ")[0]
+    snippets = [code for code in re.findall("```python\n(.*?)```", section, re.DOTALL) if ">>>" not in code]
+    (snippet,) = [dedent(code) for code in snippets if f"from {name}" in code]
+    _, (X_calibration, y_calibration), (X_test, _) = digits
+    names = {
+        "clf": network,
+        "X_calibration": X_calibration,
+        "y_calibration": y_calibration,
+        "X_test": X_test[:50],
+    }
+    exec(snippet, names)
+    assert len(names[result]) == 50
