@@ -50,7 +50,7 @@ def make_objective(
     objective = Objective(
         loss=loss,
         label_smoothing=label_smoothing,
-        alpha=choose_alpha(params),
+        alpha=choose_alpha(params, n_samples),
         n_epochs=n_epochs,
         batch_size=choose_batch_size(params, n_samples),
         shuffle=params["shuffle"],
@@ -77,7 +77,7 @@ def make_objective(
 
 def check_solver(params: Mapping[str, Any], *, has_augmentation: bool) -> None:
     """Raise a ValueError for hyperparameters that the solver cannot use."""
-    solver, alpha, rate = params["solver"], choose_alpha(params), params["learning_rate_init"]
+    solver, alpha, rate = params["solver"], choose_alpha(params, 1), params["learning_rate_init"]
     factors = params["learning_rate_factors"]
     check_factors(factors, solver)
     largest = max([1.0, *(factors or {}).values()])
@@ -137,10 +137,13 @@ def make(component: Any, params: Mapping[str, Any], *arguments, **options):
     return component(*arguments, **options, **own)
 
 
-def choose_alpha(params: Mapping[str, Any]) -> float:
-    """Return the weight decay, which depends only on the parameter and the solver."""
+def choose_alpha(params: Mapping[str, Any], n_samples: int) -> float:
+    """Return the weight decay, which depends only on the parameter, the solver and the number of samples.
+
+    Large sets have more steps an epoch, each of which decays the weights, and overfit less.
+    """
     if params["alpha"] == "auto":
-        return 0.5 if params["solver"] == "adamw" else 1e-4
+        return min(0.5, 15_000 / n_samples) if params["solver"] == "adamw" else 1e-4
     return float(params["alpha"])
 
 

@@ -27,7 +27,7 @@ from skcnn.network.executor import Batch, Executor
 from skcnn.training import fit as fit_module
 from skcnn.training import lbfgs, loop, time_limit
 from skcnn.training.fit import Fit
-from skcnn.training.objective import choose_n_epochs
+from skcnn.training.objective import choose_alpha, choose_n_epochs
 
 DIGITS = load_digits(return_X_y=True)
 X, Y = DIGITS[0][:300], DIGITS[1][:300]
@@ -564,6 +564,14 @@ def test_epochs_follow_from_the_number_of_samples():
     assert {n_samples: choose_n_epochs({"max_iter": None}, n_samples) for n_samples in n_epochs} == n_epochs
     assert choose_n_epochs({"max_iter": 3}, 10**7) == 3
     assert make_net(max_iter=None, n_iter_no_change=100).fit(X[:40], Y[:40]).n_iter_ == 50
+
+
+def test_the_decay_of_large_sets_follows_from_the_number_of_samples():
+    params = {"alpha": "auto", "solver": "adamw"}
+    decays = {1: 0.5, 30_000: 0.5, 60_000: 0.25, 150_000: 0.1}
+    assert {n_samples: choose_alpha(params, n_samples) for n_samples in decays} == decays
+    assert choose_alpha(params | {"alpha": 2}, 60_000) == 2
+    assert choose_alpha(params | {"solver": "adam"}, 60_000) == 1e-4
 
 
 @pytest.mark.parametrize(("solver", "alpha"), [("adamw", 0.5), ("adam", 1e-4), ("lbfgs", 1e-4)])
