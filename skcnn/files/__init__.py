@@ -1,5 +1,6 @@
 """Saves estimators to files and loads them."""
 
+import skcnn.regressor  # noqa: F401  registers ConvNetRegressor
 from skcnn.encoding import REGISTRY
 from skcnn.files.estimators import load, save
 from skcnn.files.keras import weights_from_keras
