@@ -150,8 +150,8 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
     alpha : float or "auto", default="auto"
         Weight decay, for all weights except biases and normalization. In each step, "adamw" multiplies the
         weights by ``1 - learning rate * alpha``, which must be positive; the other solvers add
-        ``alpha / 2 * sum(weight ** 2)`` to the mean loss. "auto": with "adamw" 0.5 for up to 30,000 samples
-        and 15,000 by their number above, else 1e-4.
+        ``alpha / 2 * sum(weight ** 2)`` to the mean loss. "auto": with "adamw" 0.5 for up to 24,000 samples
+        and 12,000 by their number above, else 1e-4.
     batch_size : int or "auto", default="auto"
         Largest number of samples in a minibatch. The minibatches of an epoch differ in size by at most one
         sample. "auto": 64 for up to 10,000 samples, 128 above.

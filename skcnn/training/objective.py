@@ -143,7 +143,7 @@ def choose_alpha(params: Mapping[str, Any], n_samples: int) -> float:
     Large sets have more steps an epoch, each of which decays the weights, and overfit less.
     """
     if params["alpha"] == "auto":
-        return min(0.5, 15_000 / n_samples) if params["solver"] == "adamw" else 1e-4
+        return min(0.5, 12_000 / n_samples) if params["solver"] == "adamw" else 1e-4
     return float(params["alpha"])
 
 

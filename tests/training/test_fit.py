@@ -568,7 +568,7 @@ def test_epochs_follow_from_the_number_of_samples():
 
 def test_the_decay_of_large_sets_follows_from_the_number_of_samples():
     params = {"alpha": "auto", "solver": "adamw"}
-    decays = {1: 0.5, 30_000: 0.5, 60_000: 0.25, 150_000: 0.1}
+    decays = {1: 0.5, 24_000: 0.5, 60_000: 0.2, 120_000: 0.1}
     assert {n_samples: choose_alpha(params, n_samples) for n_samples in decays} == decays
     assert choose_alpha(params | {"alpha": 2}, 60_000) == 2
     assert choose_alpha(params | {"solver": "adam"}, 60_000) == 1e-4
