@@ -252,14 +252,15 @@ def test_a_stream_learns_and_keeps_the_scale_of_the_first_chunk_that_varies():
     assert stream.score(X, 100 + Y) > 0.5
 
 
+@pytest.mark.costly
 def test_a_stream_of_chunks_that_are_constant_each_learns():
     """The step from the first constant to the second one is the scale."""
-    stream = make_regressor(learning_rate_init=3e-3, averaging=None)
-    for _ in range(30):
-        for row in range(60):
+    stream = make_regressor(learning_rate_init=1e-2, averaging=None)
+    for _ in range(20):
+        for row in range(20):
             stream.partial_fit(X[row : row + 1], Y[row : row + 1])
     assert_allclose(stream.model_.target_scaling.scale, abs(Y[1] - Y[0]), rtol=1e-12)
-    assert stream.score(X, Y) > 0.2
+    assert stream.score(X[:20], Y[:20]) > 0.2
 
 
 def test_targets_that_vary_later_get_their_scale():
