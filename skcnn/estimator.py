@@ -61,7 +61,7 @@ from skcnn.network.transfer import check_holds_model, layers_taken, take_over, w
 from skcnn.training.callbacks import begin_fit, copy_without_callbacks, samples_for_callbacks
 from skcnn.training.fit import Fit, Mode
 from skcnn.training.monitoring import History, Validation
-from skcnn.training.objective import check_has_no_horizon, check_solver, make, make_objective
+from skcnn.training.objective import check_has_no_horizon, check_solver, make_objective
 from skcnn.training.optimizers import OPTIMIZERS
 from skcnn.training.schedules import SCHEDULES
 from skcnn.training.state import TrainingState
@@ -201,7 +201,8 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
 
     def _make_loss(self, samples):
         """Return the loss."""
-        return make(self._losses[self.loss], self._all_params())
+        kind = self._losses[self.loss]
+        return kind(**{name: getattr(self, name) for name in kind.hyperparameters})
 
     def _smoothing(self, loss):
         """Return the label smoothing of a loss."""
@@ -284,7 +285,7 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
                 self._take_over(draft._with_result(fit.mode, fit.result))
                 warn_user("Training was interrupted; the weights of the last complete step are kept")
             raise
-        fit.warn(self._all_params())
+        fit.warn(self)
         self._take_over(draft._with_result(fit.mode, fit.result))
         return self
 

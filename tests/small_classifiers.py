@@ -67,19 +67,22 @@ def make_images(n_samples=24, shape=SHAPE, n_classes=N_CLASSES):
     return X, y
 
 
+SMALL = {
+    "conv_layer_sizes": (3,),
+    "normalization": None,
+    "hidden_layer_sizes": (4,),
+    "activation": "tanh",
+    "batch_size": 8,
+    "max_iter": 2,
+    "learning_rate_init": 1e-2,
+    "random_state": SEED,
+}
+"""Hyperparameters of small estimators."""
+
+
 def make_classifier(layers=None, **params):
     """Return a small classifier that is not fitted."""
-    defaults = {
-        "conv_layer_sizes": (3,),
-        "normalization": None,
-        "hidden_layer_sizes": (4,),
-        "activation": "tanh",
-        "batch_size": 8,
-        "max_iter": 2,
-        "learning_rate_init": 1e-2,
-        "random_state": SEED,
-    }
-    return ConvNetClassifier(layers, **(defaults | params))
+    return ConvNetClassifier(layers, **(SMALL | params))
 
 
 def shake(classifier):

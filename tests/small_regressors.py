@@ -1,7 +1,8 @@
 """Small regressors, and images whose brightness they learn."""
 
 import numpy as np
-from seeds import SEED, generator
+from seeds import generator
+from small_classifiers import SMALL
 
 from skcnn import ConvNetRegressor
 
@@ -15,17 +16,7 @@ def make_numbers(n_samples=24, n_outputs=1, shape=(6, 5, 2)):
 
 def make_regressor(layers=None, **params):
     """Return a small regressor that is not fitted."""
-    defaults = {
-        "conv_layer_sizes": (3,),
-        "normalization": None,
-        "hidden_layer_sizes": (4,),
-        "activation": "tanh",
-        "batch_size": 8,
-        "max_iter": 2,
-        "learning_rate_init": 1e-2,
-        "random_state": SEED,
-    }
-    return ConvNetRegressor(layers, **(defaults | params))
+    return ConvNetRegressor(layers, **(SMALL | params))
 
 
 def assert_same_predictions(regressor, other, X):

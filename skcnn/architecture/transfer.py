@@ -19,7 +19,7 @@ from skcnn.network.foreign_weights import (
     raise_misfits,
 )
 from skcnn.network.graph import Node
-from skcnn.network.transfer import as_numbers
+from skcnn.network.transfer import as_real_array
 from skcnn.tensor_file import read_tensors
 
 COUNT = "num_batches_tracked"
@@ -93,7 +93,7 @@ def read_state_dict(source) -> tuple[dict[str, dict[str, np.ndarray]], bool]:
             raise ValueError(f"state_dict has the key {key!r}, expected names")
         module, _, name = key.rpartition(".")
         if name != COUNT:
-            modules.setdefault(module, {})[name] = as_numbers(value, f"state_dict[{key!r}]")
+            modules.setdefault(module, {})[name] = as_real_array(value, f"state_dict[{key!r}]")
             keys.append(key)
     if not modules:
         raise ValueError("state_dict holds no arrays")

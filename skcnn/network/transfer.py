@@ -19,7 +19,7 @@ def weights_by_name(network: Network) -> dict[str, np.ndarray]:
     return {f"{layer}/{name}": value for layer, own in network.params.items() for name, value in own.items()}
 
 
-def as_numbers(value, name: str) -> np.ndarray:
+def as_real_array(value, name: str) -> np.ndarray:
     """Return a value as an array; raise a ValueError with its name unless it is one of real numbers."""
     try:
         array = np.asarray(value)
@@ -45,7 +45,7 @@ def check_weight(value, key: str, shape: Shape, dtype: np.dtype, *, what: str) -
         Name of the mapping in messages.
     """
     name = f"{what}[{key!r}]"
-    array, is_float = as_numbers(value, name), dtype.kind == "f"
+    array, is_float = as_real_array(value, name), dtype.kind == "f"
     kinds = "fiu" if is_float else "b" if dtype.kind == "b" else "iu"
     if array.shape != shape or array.dtype.kind not in kinds:
         numbers = "numbers" if is_float else dtype
@@ -139,7 +139,7 @@ def take_over(
     """
     own = weights_by_name(network)
     given = {
-        key: as_numbers(weights[key], f"init[{key!r}]")
+        key: as_real_array(weights[key], f"init[{key!r}]")
         for key in own
         if key in weights and layer_of(key) not in left_out
     }

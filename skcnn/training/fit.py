@@ -1,7 +1,6 @@
 """One call of ``fit`` or ``partial_fit``: from the validated data to the weights that stay."""
 
 import math
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
@@ -189,20 +188,20 @@ class Fit:
         self.outcome = outcome
         self.result = self._make_result(self.model.network, self.state)
 
-    def warn(self, params: Mapping[str, Any]) -> None:
+    def warn(self, estimator) -> None:
         """Warn if training diverged, or ended before the average started.
 
         Parameters
         ----------
-        params : mapping of str to object
-            Hyperparameters by name, for messages.
+        estimator : estimator
+            Has the hyperparameters, for messages.
         """
         n_epochs = len(self._monitor.records)
         if self.outcome is Outcome.DIVERGED:
             advice = (
                 "Other images or input_scaling"
                 if self.objective.optimizer is None
-                else f"A smaller learning_rate_init than {params['learning_rate_init']} or clip_norm"
+                else f"A smaller learning_rate_init than {estimator.learning_rate_init} or clip_norm"
             )
             if n_epochs:
                 kept = "The weights of the last good epoch are kept"
@@ -213,8 +212,8 @@ class Fit:
             warn_user(f"Training diverged: {self.divergence}. {kept}. {advice} may help.", ConvergenceWarning)
         elif self.objective.averaging and not self.state.n_averaged:
             warn_user(
-                f"averaging={params['averaging']!r} averaged nothing: training ended after {n_epochs} "
-                f"epochs, before averaging_start={params['averaging_start']} of {self.objective.n_epochs} "
+                f"averaging={estimator.averaging!r} averaged nothing: training ended after {n_epochs} "
+                f"epochs, before averaging_start={estimator.averaging_start} of {self.objective.n_epochs} "
                 "epochs was reached"
             )
 
