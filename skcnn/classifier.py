@@ -466,7 +466,7 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
 
     @available_if(is_stochastic)
     @fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y, classes=None, sample_weight=None):
+    def partial_fit(self, X, y, classes=None, sample_weight=None, *, class_probabilities=None):
         """Train for one epoch, from where the last call stopped.
 
         Layers, image shape and dtype stay those of the first call. ``input_scaling="standardize"`` uses the
@@ -495,6 +495,8 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         sample_weight : array-like of shape (n_samples,), default=None
             Non-negative weights, relative to the mean weight of the first call or the last ``fit``. If all
             are zero, nothing is trained; in the first call, at least one must be positive.
+        class_probabilities : array-like of shape (n_samples, n_classes), default=None
+            Targets in place of the classes, as in ``fit``; columns are in the order of ``classes_``.
 
         Returns
         -------
@@ -515,7 +517,9 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
             classes = check_classes(labels, type(self).__name__)
             if not mode.is_fresh and not np.array_equal(classes, self.classes_):
                 raise ValueError(f"classes={classes} is not the same as on the first call: {self.classes_}")
-        return self._fit(X, y, sample_weight, mode, classes=classes)
+        return self._fit(
+            X, y, sample_weight, mode, classes=classes, class_probabilities=class_probabilities
+        )
 
     def predict(self, X):
         """Predict class labels.

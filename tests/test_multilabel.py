@@ -336,6 +336,16 @@ def test_a_soft_target_is_a_sample_of_each_class_with_its_share_as_weight(loss, 
     assert_allclose(soft.decision_function(X), repeated.decision_function(X), rtol=1e-7, atol=1e-9)
 
 
+def test_chunks_of_a_stream_have_soft_targets_too():
+    soft, repeated = full_batch(shuffle=False), full_batch(shuffle=False)
+    for rows in (slice(0, 30), slice(30, 60), slice(0, 1)):
+        images, shares = X[rows], SOFT[rows]
+        soft.partial_fit(images, CODES[rows], classes=[0, 1, 2], class_probabilities=shares)
+        classes = np.repeat(np.arange(3), len(images))
+        repeated.partial_fit(np.concatenate([images] * 3), classes, [0, 1, 2], shares.T.ravel())
+    assert_allclose(soft.decision_function(X), repeated.decision_function(X), rtol=1e-7, atol=1e-9)
+
+
 def test_targets_of_one_hot_probabilities_are_the_classes():
     plain, hot = make_classifier().fit(X, CODES), make_classifier()
     hot.fit(X, CODES, class_probabilities=np.eye(3)[CODES])
