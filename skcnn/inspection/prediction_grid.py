@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from skcnn.data.targets import check_numbers
 from skcnn.inspection.plotting import (
     as_labels,
     check_count,
@@ -20,9 +21,10 @@ from skcnn.pipelines import PipelineInput
 
 
 class PredictionGridDisplay:
-    """Images with their true and predicted labels, the most confident mistakes first.
+    """Images with what is predicted of them, the worst predictions first.
 
-    The other images follow, the least confident first. Titles of mistakes are red.
+    Of labels, these are the most confident mistakes, which have red titles; the other images follow, the
+    least confident first. Of numbers, these are the largest absolute errors.
 
     Create it with :meth:`from_estimator`.
 
@@ -31,9 +33,10 @@ class PredictionGridDisplay:
     images : ndarray of shape (n, h, w, c)
         In drawing order.
     y_true, y_pred : ndarray of shape (n,)
-        Labels.
-    confidences : ndarray of shape (n,)
-        Probabilities of the predicted labels; with a hinge loss, their scores minus the second largest.
+        Labels, or numbers.
+    confidences : ndarray of shape (n,) or None
+        Probabilities of the predicted labels; with a hinge loss, their scores minus the second largest. None
+        for numbers.
     indices : ndarray of shape (n,)
         Indices of the images in X.
     class_names : dict, default=None
@@ -79,22 +82,23 @@ class PredictionGridDisplay:
         data_format=None,
         fig=None,
     ):
-        """Predict the labels of images and draw them.
+        """Predict the labels of images, or numbers, and draw them.
 
         Parameters
         ----------
-        estimator : ConvNetClassifier, Pipeline that ends with one, or a search over such
-            Fitted.
+        estimator : ConvNetClassifier, ConvNetRegressor, Pipeline that ends with one, or a search over such
+            Fitted, to predict one label or one number for each image.
         X : array-like of shape (n_samples, ...)
             Images, as the estimator takes them.
         y : array-like of shape (n_samples,)
-            True labels.
+            True labels or numbers.
         n_images : int, default=25
             Largest number of images to draw.
         n_columns : int, default=None
             Number of images in a row. None: the grid is as square as possible.
         class_names : dict or sequence of str, default=None
             Text for each label; a sequence is in the order of ``classes_``. None: the labels themselves.
+            For numbers, it must be None.
         image_shape : tuple of int, default=None
             Stored shape of one image of X, as for :func:`saliency_maps`.
         data_format : {"channels_last", "channels_first"}, default=None
@@ -115,26 +119,34 @@ class PredictionGridDisplay:
         TypeError
             If the estimator or ``fig`` is of another kind, or X is sparse.
         ValueError
-            If X and y differ in length, labels are missing or not of the type of the classes, ``n_images`` is
-            not positive, ``class_names`` do not match the classes, or X does not fit ``image_shape`` or needs
-            ``data_format``.
+            If X and y differ in length, labels are missing or not of the type of the classes, numbers are not
+            finite, ``n_images`` is not positive, ``class_names`` do not match the classes, or X does not fit
+            ``image_shape`` or needs ``data_format``.
         """
         import_pyplot(cls.__name__)
         check_count(n_images, "n_images")
         check_drawable(fig, "Figure", "fig")
         pipeline_input = PipelineInput(estimator, X, image_shape=image_shape, data_format=data_format)
-        if pipeline_input.model.loss.kind != "classes":
-            raise TypeError("estimator must be a classifier of one class for each image")
-        classes, y = pipeline_input.model.classes, as_labels(y, len(pipeline_input.network_input))
-        if kinds_of(y) != kinds_of(classes):
-            raise ValueError(f"y must hold labels like the classes {classes.tolist()}, got {kinds_of(y)[0]}")
-        class_names = names_by_label(class_names, classes, y)
-        codes, confidences = confident_predictions(estimator)(X)
-        y_pred = classes[codes]
-        is_right = y_pred == y
-        order = np.lexsort([np.where(is_right, confidences, -confidences), is_right])[:n_images]
+        model, n_samples = pipeline_input.model, len(pipeline_input.network_input)
+        confidences = None
+        if model.loss.kind == "classes":
+            y = labels_like(model.classes, y, n_samples)
+            class_names = names_by_label(class_names, model.classes, y)
+            codes, confidences = confident_predictions(estimator)(X)
+            y_pred = model.classes[codes]
+            is_right = y_pred == y
+            order = np.lexsort([np.where(is_right, confidences, -confidences), is_right])[:n_images]
+            confidences = confidences[order]
+        elif model.loss.kind == "numbers" and len(model.classes) == 1:
+            if class_names is not None:
+                raise ValueError(f"class_names must be None for predicted numbers, got {class_names!r}")
+            y = check_numbers(y, n_samples)[:, 0]
+            y_pred = estimator.predict(X)
+            order = np.argsort(-np.abs(y_pred - y), kind="stable")[:n_images]
+        else:
+            raise TypeError("estimator must predict one label or one number for each image")
         images = pipeline_input.as_images(pipeline_input.X)[order]
-        display = cls(images, y[order], y_pred[order], confidences[order], order, class_names)
+        display = cls(images, y[order], y_pred[order], confidences, order, class_names)
         return display.plot(n_columns=n_columns, fig=fig)
 
     def plot(self, *, n_columns=None, fig=None):
@@ -160,14 +172,27 @@ class PredictionGridDisplay:
         self.images_ = [
             draw_image(axis, image, limits) for axis, image in zip(self.axes_, self.images, strict=True)
         ]
-        for axis, true, predicted, confidence in zip(
-            self.axes_, self.y_true, self.y_pred, self.confidences, strict=True
+        for number, (axis, true, predicted) in enumerate(
+            zip(self.axes_, self.y_true, self.y_pred, strict=True)
         ):
-            title = f"{names.get(predicted, predicted)} {confidence:.2f}"
+            if self.confidences is None:
+                axis.set_title(f"{predicted:.3g}, not {true:.3g}", fontsize=8)
+                continue
+            title = f"{names.get(predicted, predicted)} {self.confidences[number]:.2f}"
             if true != predicted:
                 title += f"\nnot {names.get(true, true)}"
             axis.set_title(title, fontsize=8, color="black" if true == predicted else "firebrick")
         return self
+
+
+def labels_like(classes: np.ndarray, y, n_samples: int) -> np.ndarray:
+    """Return true labels as a vector; raise a ValueError unless they are of the type of the classes."""
+    labels = as_labels(y, n_samples)
+    if kinds_of(labels) != kinds_of(classes):
+        raise ValueError(
+            f"y must hold labels like the classes {classes.tolist()}, got {kinds_of(labels)[0]}"
+        )
+    return labels
 
 
 def names_by_label(class_names, classes: np.ndarray, y: np.ndarray) -> dict:

@@ -6,6 +6,7 @@ from extras import package
 from numpy.testing import assert_allclose, assert_array_equal
 from small_classifiers import fitted_classifier, make_images
 
+from skcnn import ConvNetRegressor
 from skcnn.inspection import PredictionGridDisplay
 
 to_rgba = package("matplotlib.colors").to_rgba
@@ -91,3 +92,29 @@ def test_as_many_images_as_asked_for_are_drawn(classifier, n_images, n_columns, 
     display = PredictionGridDisplay.from_estimator(classifier, X, Y, **options)
     assert len(display.images_) == len(display.axes_) == min(n_images, 40)
     assert display.axes_[0].get_gridspec().get_geometry() == geometry
+
+
+def test_of_numbers_the_largest_errors_come_first():
+    brightness = X.mean(axis=(1, 2, 3))
+    regressor = ConvNetRegressor(conv_layer_sizes=(2,), hidden_layer_sizes=(), max_iter=1, random_state=0)
+    display = PredictionGridDisplay.from_estimator(regressor.fit(X, brightness), X, brightness, n_images=9)
+    predicted = regressor.predict(X)
+    order = np.argsort(-np.abs(predicted - brightness))[:9]
+    assert_array_equal(display.indices, order)
+    assert_array_equal(display.y_pred, predicted[order])
+    assert_array_equal(display.y_true, brightness[order])
+    assert display.confidences is None
+    titles = [f"{predicted[row]:.3g}, not {brightness[row]:.3g}" for row in order]
+    assert [axis.get_title() for axis in display.axes_] == titles
+
+
+def test_what_has_no_single_number_and_names_of_numbers_are_refused():
+    outputs = np.c_[CODES, CODES % 2]
+    regressor = ConvNetRegressor(conv_layer_sizes=(2,), hidden_layer_sizes=(), max_iter=1, random_state=0)
+    with pytest.raises(TypeError, match="one label or one number"):
+        PredictionGridDisplay.from_estimator(regressor.fit(X, outputs), X, outputs)
+    regressor.fit(X, CODES)
+    with pytest.raises(ValueError, match="class_names must be None"):
+        PredictionGridDisplay.from_estimator(regressor, X, CODES, class_names=["ant", "bee", "cat"])
+    with pytest.raises(ValueError, match="y must hold finite numbers"):
+        PredictionGridDisplay.from_estimator(regressor, X, Y)
