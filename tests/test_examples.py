@@ -286,6 +286,25 @@ def test_export_onnx_compares_models(run):
     assert Path("network_int8.onnx").stat().st_size < 0.4 * Path("network.onnx").stat().st_size
 
 
+def test_multilabel_finds_digits(draw):
+    printed = draw("multilabel.py --samples 300 --epochs 1", assert_is_a_chart)
+    assert 0 < float(printed.split("mean average precision: ")[1].split()[0]) < 1
+
+
+def test_grouped_validation_promises_less_than_random_scans(draw):
+    printed = draw("grouped_validation.py --patients 40 --scans 8 --epochs 5", assert_is_a_chart)
+    promised, found = zip(
+        *(
+            (float(line.split()[-6]), float(line.split()[-4]))
+            for line in printed.splitlines()
+            if line.endswith("of new patients")
+        ),
+        strict=True,
+    )
+    gaps = np.subtract(promised, found)
+    assert gaps[0] > gaps[1]
+
+
 def test_distillation_compares_what_small_networks_learn_from(draw):
     printed = draw("distillation.py --folder . --samples 20 --unlabelled 20 --epochs 1", assert_is_a_chart)
     assert printed.startswith("large network, 241770 weights: test accuracy ")

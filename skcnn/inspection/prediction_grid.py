@@ -189,9 +189,7 @@ def labels_like(classes: np.ndarray, y, n_samples: int) -> np.ndarray:
     """Return true labels as a vector; raise a ValueError unless they are of the type of the classes."""
     labels = as_labels(y, n_samples)
     if kinds_of(labels) != kinds_of(classes):
-        raise ValueError(
-            f"y must hold labels like the classes {classes.tolist()}, got {kinds_of(labels)[0]}"
-        )
+        raise ValueError(f"y must hold labels like the classes {classes.tolist()}, got {kinds_of(labels)[0]}")
     return labels
 
 
