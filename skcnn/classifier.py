@@ -517,9 +517,7 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
             classes = check_classes(labels, type(self).__name__)
             if not mode.is_fresh and not np.array_equal(classes, self.classes_):
                 raise ValueError(f"classes={classes} is not the same as on the first call: {self.classes_}")
-        return self._fit(
-            X, y, sample_weight, mode, classes=classes, class_probabilities=class_probabilities
-        )
+        return self._fit(X, y, sample_weight, mode, classes=classes, class_probabilities=class_probabilities)
 
     def predict(self, X):
         """Predict class labels.

@@ -452,6 +452,7 @@ def run_forward(layer, params, X, *, training, weights=None, seed=0, in_place=Fa
     unit.prepared = layer.prepare(params, unit.plan, training=training)
     if training and hasattr(layer, "merge"):
         unit.merged, unit.buffers = layer.merge(params, [layer.statistics(X, unit)])
+        unit.X = X if "X" in layer.reads_in_backward(input_shape) else None
     *pixels, features = layer.output_shape(input_shape)
     out = X if in_place else garbage((*pixels, X.shape[-2], features), X.dtype)
     forgets = training and hasattr(layer, "merge")

@@ -1,8 +1,8 @@
-"""The protocol of the kernels that compute a convolution."""
+"""The protocols of kernels that are objects: chosen by shape, or with memory between their passes."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -131,4 +131,144 @@ class ConvolutionKernel(ABC):
         -------
         weight : ndarray of shape (kh, kw, channels / groups, filters)
         bias : ndarray of shape (filters,), or None without bias
+        """
+
+
+class Affine(NamedTuple):
+    """A map of each channel, ``(x - center) * factor + shift``, in float64.
+
+    Attributes
+    ----------
+    center, factor, shift : ndarray of shape (channels,), float64
+    """
+
+    center: np.ndarray
+    factor: np.ndarray
+    shift: np.ndarray
+
+    def about(self, center: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return factor and shift of the same map about another center, in its dtype.
+
+        A kernel subtracts a rounded center first, so that it loses no digits of inputs far from zero.
+
+        Examples
+        --------
+        >>> Affine(np.array([4.0]), np.array([0.5]), np.array([1.0])).about(np.array([2.0]))
+        (array([0.5]), array([0.]))
+        """
+        shift = self.shift + self.factor * (center - self.center)
+        return self.factor.astype(center.dtype), shift.astype(center.dtype)
+
+
+class BatchNormKernel(ABC):
+    """A way to compute batch normalization, with or without a rectifier after it.
+
+    Arrays are C-contiguous images, shape (height, width, n_images, channels), or vectors, shape
+    (n_samples, channels). ``scratch`` is memory for one call; ``kept`` is the same in all passes.
+
+    Parameters
+    ----------
+    rectified : bool
+        Whether negative outputs become zero.
+    """
+
+    reads_images: bool
+    """Whether the passes after ``statistics`` read X; if not, they get None instead."""
+
+    def __init__(self, rectified: bool):
+        self.rectified = rectified
+
+    @abstractmethod
+    def statistics(
+        self, X: np.ndarray, weights: np.ndarray | None, scratch: Memory, kept: Memory
+    ) -> tuple[float, np.ndarray, np.ndarray]:
+        """Return total weight, mean and weighted sum of squared deviations of each channel.
+
+        Parameters
+        ----------
+        X : ndarray
+        weights : ndarray of shape (n_images,), or None
+            Weights of the images; None if all are equal.
+        scratch, kept : Memory
+
+        Returns
+        -------
+        total : float
+            Sum of the weights times the pixels of an image.
+        mean, squares : ndarray of shape (channels,), float64
+        """
+
+    @abstractmethod
+    def forward(self, X: np.ndarray | None, affine: Affine, out: np.ndarray, kept: Memory) -> np.ndarray:
+        """Compute the output of training, after ``statistics``.
+
+        Parameters
+        ----------
+        X : ndarray or None
+        affine : Affine
+            The map from X to the output before the rectifier.
+        out : ndarray of the shape of X
+            Receives the output.
+        kept : Memory
+
+        Returns
+        -------
+        out : ndarray
+        """
+
+    @abstractmethod
+    def predict(self, X: np.ndarray, affine: Affine, out: np.ndarray) -> np.ndarray:
+        """Compute the output of prediction; parameters as in ``forward``."""
+
+    @abstractmethod
+    def backward_statistics(
+        self, X: np.ndarray | None, dY: np.ndarray, affine: Affine, scratch: Memory, kept: Memory
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return sums of the gradient that passes the rectifier, and of its products with x - center.
+
+        Parameters
+        ----------
+        X : ndarray or None
+        dY : ndarray
+            Of it, what the rectifier stops may be overwritten by zeros.
+        affine : Affine
+            As in ``forward``.
+        scratch, kept : Memory
+
+        Returns
+        -------
+        dY_sum, product_sum : ndarray of shape (channels,)
+        """
+
+    @abstractmethod
+    def backward(
+        self,
+        X: np.ndarray | None,
+        dY: np.ndarray,
+        affine: Affine,
+        means: Affine,
+        weights: np.ndarray | None,
+        out: np.ndarray,
+        scratch: Memory,
+        kept: Memory,
+    ) -> np.ndarray:
+        """Compute the gradient of X, ``affine.factor * (dY - weight * means(x))``.
+
+        Parameters
+        ----------
+        X : ndarray or None
+        dY : ndarray
+            As ``backward_statistics`` left it.
+        affine : Affine
+            As in ``forward``.
+        means : Affine
+            What normalization takes away from the gradient of a pixel of weight one.
+        weights : ndarray of shape (n_images,), or None
+        out : ndarray of the shape of X
+            Receives the gradient.
+        scratch, kept : Memory
+
+        Returns
+        -------
+        out : ndarray
         """

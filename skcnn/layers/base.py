@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from skcnn.encoding import register
+from skcnn.kernels.table import NUMPY, Kernels
 
 Shape = tuple[int, ...]
 Params = dict[str, np.ndarray]
@@ -116,6 +117,9 @@ class Layer(Block):
 
     is_random = False
     """Whether training draws random numbers."""
+
+    kernels: Kernels = NUMPY
+    """What the layer computes with. An executor may run copies of layers with other kernels."""
 
     def __init_subclass__(cls, **options):
         super().__init_subclass__(**options)
@@ -307,7 +311,7 @@ class MergingLayer(Layer):
     minibatch, and ``backward`` waits for ``backward_merge``. In prediction nothing is merged.
 
     In training, only ``statistics`` gets the input. It keeps in the unit what the other passes need;
-    ``forward`` gets None instead.
+    ``forward`` gets None instead. If ``backward_reads`` names "X", all of them find it in ``unit.X``.
     """
 
     @abstractmethod

@@ -7,7 +7,7 @@ from math import prod
 import numpy as np
 
 from skcnn._sklearn import StrOptions
-from skcnn.kernels.convolution import convolution_kernel
+from skcnn.kernels.base import ConvolutionKernel
 from skcnn.kernels.windows import sliding_windows
 from skcnn.layers.activation import connect_with_activation
 from skcnn.layers.base import Layer, as_pair, as_size, check_divides, check_padding, require_image
@@ -147,10 +147,10 @@ class Convolution(Layer):
         bias = params["bias"] * factor + offset if self.use_bias else offset
         return layer, {"weight": weight, "bias": bias.astype(weight.dtype)}
 
-    def _kernel(self, input_shape):
+    def _kernel(self, input_shape) -> ConvolutionKernel:
         """Return the kernel for images of a shape."""
         channels = input_shape[2]
-        return convolution_kernel(
+        return self.kernels.convolution(
             self.windows(input_shape[:2]),
             channels,
             self.filter_count(channels),

@@ -7,6 +7,7 @@ from numbers import Real
 import numpy as np
 
 from skcnn._sklearn import Interval
+from skcnn.kernels.base import Affine
 from skcnn.kernels.channelwise import channelwise
 from skcnn.kernels.reductions import channel_sums, image_sums, merge_moments
 from skcnn.layers.base import Layer, MergingLayer, as_size, check_divides
@@ -64,6 +65,7 @@ class BatchNorm(MergingLayer):
 
     buffer_params = ("running_mean", "running_variance", "n_updates")
     count_params = ("n_updates",)
+    is_rectified = False
     _parameter_constraints: dict = {
         "momentum": [Interval(Real, 0, 1, closed="left")],
         "epsilon": [Interval(Real, 0, None, closed="neither")],
@@ -91,26 +93,16 @@ class BatchNorm(MergingLayer):
         """Return one for each activation."""
         return prod(input_shape)
 
+    def reads_in_backward(self, input_shape):
+        """Return "X", unless the kernel keeps what it needs."""
+        return ("X",) if self.plan(input_shape).reads_images else ()
+
+    def plan(self, input_shape):
+        return self.kernels.batch_norm(self.is_rectified)
+
     def statistics(self, X, unit):
-        """Return total weight, mean and sum of squared deviations of each channel.
-
-        Pixels of an image are added up in the dtype of X, images in float64. The unit keeps deviations from
-        its mean, ``center``: these numbers are small, so later passes lose no digits.
-        """
-        weights = np.ones(X.shape[-2]) if unit.weights is None else unit.weights
-        n_values = float(weights.sum()) * X[..., 0, 0].size
-        center, deviations = self._take_memory(X.shape, unit)
-        np.copyto(center, weights @ image_sums(X).astype(np.float64) / n_values, casting="same_kind")
-        channelwise(np.subtract, X, center, out=deviations)
-        offset = weights @ image_sums(deviations).astype(np.float64) / n_values
-        squares = np.square(deviations, out=unit.scratch("squares", X.shape))
-        squares = weights @ image_sums(squares).astype(np.float64)
-        # the center is rounded: take the squares about the exact mean
-        return n_values, center + offset, squares - n_values * offset**2
-
-    def _take_memory(self, shape, unit):
-        """Return memory for the mean of a unit and for the deviations from it."""
-        return unit.kept("center", shape[-1:]), unit.kept("deviations", shape)
+        """Return total weight, mean and sum of squared deviations of each channel."""
+        return unit.plan.statistics(X, unit.weights, unit.scratch, unit.kept)
 
     def merge(self, params, partials, *, part=None):
         """Combine the statistics of the units by :func:`~skcnn.kernels.reductions.merge_moments`.
@@ -134,15 +126,17 @@ class BatchNorm(MergingLayer):
         }
         if part is not None:
             mean, variance, total = buffers["running_mean"], buffers["running_variance"], np.inf
-        return {"mean": mean, "inverse": self._inverse(variance), "total": total}, buffers
+        inverse = self._inverse(variance)
+        affine = Affine(mean, params["scale"] * inverse, params["shift"])
+        return {"affine": affine, "inverse": inverse, "total": total}, buffers
 
     def _inverse(self, variance):
         """Return the inverse standard deviation, in float64."""
         return 1 / np.sqrt(np.asarray(variance, np.float64) + self.epsilon)
 
     def prepare(self, params, plan, *, training):
-        """Return the factor of deviations from the running mean, for prediction."""
-        return None if training else self._factor(params).astype(params["scale"].dtype)
+        """Return the map from inputs to outputs in prediction."""
+        return None if training else Affine(params["running_mean"], self._factor(params), params["shift"])
 
     def factor_and_offset(self, params):
         """Return the factor and the offset that prediction applies to each channel, in float64.
@@ -160,46 +154,41 @@ class BatchNorm(MergingLayer):
 
     def forward(self, params, X, unit, *, training, out):
         if not training:
-            channelwise(np.subtract, X, params["running_mean"], out=out)
-            channelwise(np.multiply, out, unit.prepared, out=out)
-            return channelwise(np.add, out, params["shift"], out=out)
-        center, deviations = self._take_memory(out.shape, unit)
-        factor = params["scale"] * unit.merged["inverse"]
-        shift = params["shift"] + factor * (center - unit.merged["mean"])
-        channelwise(np.multiply, deviations, factor.astype(out.dtype), out=out)
-        return channelwise(np.add, out, shift.astype(out.dtype), out=out)
+            return unit.plan.predict(X, unit.prepared, out)
+        return unit.plan.forward(unit.X, unit.merged["affine"], out, unit.kept)
 
     def backward_statistics(self, params, dY, unit):
         """Return the sums of dY and of dY times the normalized input, which are also the gradients."""
-        center, deviations = self._take_memory(dY.shape, unit)
-        dY_sum = channel_sums(dY)
-        products = np.multiply(deviations, dY, out=unit.scratch("products", dY.shape))
-        product_sum = channel_sums(products) + dY_sum * (center - unit.merged["mean"])
-        product_sum *= unit.merged["inverse"]
-        unit.add_gradient("shift", dY_sum)
+        affine, inverse = unit.merged["affine"], unit.merged["inverse"]
+        dY_sum, product_sum = unit.plan.backward_statistics(unit.X, dY, affine, unit.scratch, unit.kept)
+        product_sum = product_sum * inverse
+        unit.add_gradient("shift", dY_sum.astype(dY.dtype))
         unit.add_gradient("scale", product_sum.astype(dY.dtype))
         return dY_sum.astype(np.float64), product_sum
 
     def backward_merge(self, params, merged, partials):
-        """Divide the sums over all units by the total weight."""
+        """Return what normalization takes away from the gradient of a pixel, by the pixel."""
         mean_dY = sum(dY_sum for dY_sum, _ in partials) / merged["total"]
         mean_product = sum(product_sum for _, product_sum in partials) / merged["total"]
-        return merged | {"mean_dY": mean_dY, "mean_product": mean_product}
+        return merged | {"means": Affine(merged["affine"].center, merged["inverse"] * mean_product, mean_dY)}
 
     def backward(self, params, dY, unit, *, need_dX, out):
         if not need_dX:
             return None
-        merged = unit.merged
-        center, means = self._take_memory(dY.shape, unit)  # the means overwrite the deviations
-        factor = merged["inverse"] * merged["mean_product"]
-        shift = merged["mean_dY"] + factor * (center - merged["mean"])
-        channelwise(np.multiply, means, factor.astype(dY.dtype), out=means)
-        channelwise(np.add, means, shift.astype(dY.dtype), out=means)
-        if unit.weights is not None:
-            np.multiply(means, unit.weights.astype(dY.dtype)[:, np.newaxis], out=means)
-        np.subtract(dY, means, out=out)
-        factor = params["scale"] * merged["inverse"]
-        return channelwise(np.multiply, out, factor.astype(dY.dtype), out=out)
+        affine, means = unit.merged["affine"], unit.merged["means"]
+        return unit.plan.backward(unit.X, dY, affine, means, unit.weights, out, unit.scratch, unit.kept)
+
+
+class RectifiedBatchNorm(BatchNorm):
+    r"""Batch normalization and a ReLU after it in one pass, in place of both while a network is trained.
+
+    Examples
+    --------
+    >>> RectifiedBatchNorm().output_shape((8, 8, 3))
+    (8, 8, 3)
+    """
+
+    is_rectified = True
 
 
 class ChannelAffine(Layer):

@@ -39,6 +39,24 @@ class Flatten(Layer):
         return out
 
 
+class Identity(Layer):
+    """Do nothing, in place: the input is the output. For nodes whose work another node has taken over.
+
+    Examples
+    --------
+    >>> Identity().output_shape((8, 8, 3))
+    (8, 8, 3)
+    """
+
+    works_in_place = True
+
+    def forward(self, params, X, unit, *, training, out):
+        return out
+
+    def backward(self, params, dY, unit, *, need_dX, out):
+        return out
+
+
 class ZeroPad2D(Layer):
     """Put zeros around each image.
 

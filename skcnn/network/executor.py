@@ -72,7 +72,7 @@ class Executor:
         Training reads its current parameters. Prediction may use copies of the present ones, made by
         :class:`skcnn.network.setup.PredictionSetup`.
     pool : WorkerPool
-        Runs the work, and decides how it is cut.
+        Runs the work, and decides how it is cut and by which kernels it is done.
     training : bool
         Whether to train on minibatches or to predict them.
     seed : int or None
@@ -99,10 +99,11 @@ class Executor:
                 network.trained,
                 input_gradient=input_gradient,
                 frozen=network.frozen,
+                kernels=pool.kernels,
             )
             prepared = []
         else:
-            setup = prediction_setup(network)
+            setup = prediction_setup(network, pool.kernels)
             prepared = setup.prepared
         self.program, self._setup = setup.program, setup
         self.buffers = {}

@@ -173,7 +173,8 @@ class Program:
         if operation == "statistics":
             return inputs
         if index in self.merging and operation != "backward":
-            return (index,)  # ``statistics`` has kept what they need of the input
+            reads_input = operation == "forward" and "X" in self.reads[index]
+            return (index, *inputs) if reads_input else (index,)  # else ``statistics`` kept what they need
         return (index, *inputs)
 
     def _find_read_in_backward(self, index):

@@ -1,14 +1,17 @@
 """Rewrites lists of nodes to give the same results with less work."""
 
 from collections import Counter
-from collections.abc import Set
+from collections.abc import Iterator, Set
+from copy import copy
 from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 
-from skcnn.layers import BatchNorm, Conv2D, DepthwiseConv2D, MaxPool2D
-from skcnn.layers.normalization import ChannelAffine
+from skcnn.kernels.table import NUMPY, Kernels
+from skcnn.layers import BatchNorm, Conv2D, DepthwiseConv2D, MaxPool2D, ReLU
+from skcnn.layers.normalization import ChannelAffine, RectifiedBatchNorm
+from skcnn.layers.reshape import Identity
 from skcnn.network.graph import Node
 from skcnn.network.network import Params
 
@@ -18,10 +21,11 @@ anything, and Dense because scaling its weight takes longer than it saves."""
 
 
 def fuse(nodes: tuple[Node, ...]) -> tuple[Node, ...]:
-    """Return nodes that process fewer pixels with the same results and gradients, bit for bit.
+    """Return nodes that take fewer passes over memory, with the same results and gradients, bit for bit.
 
     Max pooling moves before an activation that commutes with it, so the activation works on the smaller
-    image. All other nodes keep their places, so their indices in the network stay valid.
+    image. Batch normalization takes over a ReLU after it, which becomes an identity. All other nodes keep
+    their places, so their indices in the network stay valid.
 
     Parameters
     ----------
@@ -40,20 +44,36 @@ def fuse(nodes: tuple[Node, ...]) -> tuple[Node, ...]:
     ['input', 'conv', 'pool', 'conv_relu']
     """
     fused = list(nodes)
-    for index, (activation, pooling) in enumerate(pairwise(nodes)):
-        if type(pooling.layer) is not MaxPool2D or pooling.inputs != (index,):
-            continue
-        if activation.layer is None or not activation.layer.declares("commutes_with_maximum"):
-            continue
-        if sum(index in node.inputs for node in nodes) > 1:
-            continue  # another node reads the activation of the whole image
-        fused[index] = Node(
-            pooling.name, pooling.layer, activation.inputs, activation.input_shapes, pooling.output_shape
-        )
-        fused[index + 1] = Node(
-            activation.name, activation.layer, (index,), (pooling.output_shape,), pooling.output_shape
-        )
+    for index, activation, pooling in pairs_that_are_alone(nodes):
+        if type(pooling.layer) is MaxPool2D and activation.layer.declares("commutes_with_maximum"):
+            shape = pooling.output_shape
+            fused[index] = replace(pooling, inputs=activation.inputs, input_shapes=activation.input_shapes)
+            fused[index + 1] = replace(activation, inputs=(index,), input_shapes=(shape,), output_shape=shape)
+    for index, norm, activation in pairs_that_are_alone(tuple(fused)):
+        if type(norm.layer) is BatchNorm and type(activation.layer) is ReLU:
+            rectified = RectifiedBatchNorm(**norm.layer.get_params(deep=False))
+            fused[index : index + 2] = replace(norm, layer=rectified), replace(activation, layer=Identity())
     return tuple(fused)
+
+
+def pairs_that_are_alone(nodes: tuple[Node, ...]) -> Iterator[tuple[int, Node, Node]]:
+    """Yield each two nodes side by side of which the second alone reads the first, and the first's index."""
+    n_readers = Counter(source for node in nodes for source in node.inputs)
+    for index, (first, second) in enumerate(pairwise(nodes)):
+        if first.layer is not None and second.inputs == (index,) and n_readers[index] == 1:
+            yield index, first, second
+
+
+def bind(nodes: tuple[Node, ...], kernels: Kernels) -> tuple[Node, ...]:
+    """Return nodes whose layers compute with some kernels; layers that users hold stay as they are."""
+    if kernels is NUMPY:
+        return nodes
+    bound = [nodes[0]]
+    for node in nodes[1:]:
+        layer = copy(node.layer)
+        layer.kernels = kernels
+        bound.append(replace(node, layer=layer))
+    return tuple(bound)
 
 
 def freeze(nodes: tuple[Node, ...], params: Params, frozen: Set[str]) -> tuple[tuple[Node, ...], Params]:

@@ -5,10 +5,11 @@ from math import prod
 
 import numpy as np
 
+from skcnn.kernels.table import NUMPY, Kernels
 from skcnn.network.graph import Node
 from skcnn.network.network import Network, Params
 from skcnn.network.program import Program
-from skcnn.network.rewriting import fold, freeze, fuse
+from skcnn.network.rewriting import bind, fold, freeze, fuse
 
 
 class Setup:
@@ -24,6 +25,8 @@ class Setup:
         As for :class:`Program`.
     frozen : set of str, default=()
         Names of frozen layers.
+    kernels : Kernels
+        What the layers compute with.
 
     Attributes
     ----------
@@ -45,9 +48,11 @@ class Setup:
         *,
         input_gradient: bool = False,
         frozen: Set[str] = frozenset(),
+        kernels: Kernels = NUMPY,
     ):
         nodes, params = freeze(nodes, params, frozen)
-        self.program = Program(fuse(nodes), trained, input_gradient=input_gradient)
+        nodes = bind(fuse(nodes), kernels)
+        self.program = Program(nodes, trained, input_gradient=input_gradient)
         self.params: list = [params.get(node.name, {}) for node in self.program.nodes]
         self.plans = [None] + list(map(plan_of, self.program.nodes[1:]))
         self.image_bytes = image_bytes(nodes, dtype)
@@ -69,6 +74,7 @@ class PredictionSetup(Setup):
     Parameters
     ----------
     network : Network
+    kernels : Kernels
 
     Attributes
     ----------
@@ -76,36 +82,37 @@ class PredictionSetup(Setup):
         What ``prepare`` of each layer returned.
     """
 
-    def __init__(self, network: Network):
-        self._bytes, copies = {}, {}
+    def __init__(self, network: Network, kernels: Kernels):
+        self._kernels, self._bytes, copies = kernels, {}, {}
         for node in network.nodes[1:]:
             if node.layer.prepares:
                 copies[node.name] = {}
                 for name, value in network.params.get(node.name, {}).items():
                     self._bytes[node.name, name] = copied = bytearray(np.ascontiguousarray(value).data)
                     copies[node.name][name] = np.ndarray(value.shape, value.dtype, copied)
-        super().__init__(*fold(network.nodes, network.params | copies), network.dtype)
+        nodes, params = fold(network.nodes, network.params | copies)
+        super().__init__(nodes, params, network.dtype, kernels=kernels)
         self.prepared = self.prepare(training=False)
 
-    def is_of(self, network: Network) -> bool:
-        """Return whether the prepared parameters of the network are unchanged, bit for bit.
+    def is_of(self, network: Network, kernels: Kernels) -> bool:
+        """Return whether kernels and the prepared parameters of the network are the same, bit for bit.
 
         Bytes compare faster than numbers; they also distinguish -0 from 0, and NaN equals itself.
         """
-        return all(
+        return self._kernels is kernels and all(
             copied == np.ascontiguousarray(network.params[layer][name]).data
             for (layer, name), copied in self._bytes.items()
         )
 
 
-def prediction_setup(network: Network) -> PredictionSetup:
-    """Return the setup for predictions of a network, from an earlier call unless parameters have changed.
+def prediction_setup(network: Network, kernels: Kernels = NUMPY) -> PredictionSetup:
+    """Return the setup for predictions of a network, from an earlier call unless something has changed.
 
     Hyperparameters are assumed not to change. Threads that find no setup at the same time make one each.
     """
     setup = network.prediction_setup
-    if setup is None or not setup.is_of(network):
-        setup = network.prediction_setup = PredictionSetup(network)
+    if setup is None or not setup.is_of(network, kernels):
+        setup = network.prediction_setup = PredictionSetup(network, kernels)
     return setup
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from joblib.parallel import get_active_backend
 from threadpoolctl import ThreadpoolController
 
+from skcnn.kernels.table import NUMPY, Kernels
 from skcnn.network.cut import Cut
 
 THREADS_VARIABLE = "SKCNN_NUM_THREADS"
@@ -120,18 +121,21 @@ class WorkerPool:
         Largest number of threads, the calling one included. A thread starts when the items first need it.
     cut : Cut or None
         How an executor cuts its work; None for ``default_cut``.
+    kernels : Kernels
+        What layers compute with.
 
     Attributes
     ----------
     n_threads : int
         Fewer than given if the system cannot start as many.
     cut : Cut
+    kernels : Kernels
     """
 
     default_cut = Cut()
 
-    def __init__(self, n_threads: int, cut: Cut | None = None):
-        self.n_threads = n_threads
+    def __init__(self, n_threads: int, cut: Cut | None = None, kernels: Kernels = NUMPY):
+        self.n_threads, self.kernels = n_threads, kernels
         self.cut = self.default_cut if cut is None else cut
         self._threads, self._tasks = [], SimpleQueue()
 
@@ -235,7 +239,7 @@ def current_numpy_state() -> Callable[[], AbstractContextManager]:
 
 
 @contextmanager
-def worker_pool(cut: Cut | None = None, *, n_predicted: int | None = None):
+def worker_pool(cut: Cut | None = None, *, n_predicted: int | None = None, kernels: Kernels = NUMPY):
     """Limit the BLAS to one thread and yield a pool of as many threads as it would have used.
 
     Parameters
@@ -244,6 +248,8 @@ def worker_pool(cut: Cut | None = None, *, n_predicted: int | None = None):
         As for :class:`WorkerPool`.
     n_predicted : int or None, default=None
         Number of rows if the pool only predicts: few rows need only one thread.
+    kernels : Kernels
+        What layers compute with.
 
     Yields
     ------
@@ -252,7 +258,7 @@ def worker_pool(cut: Cut | None = None, *, n_predicted: int | None = None):
     with blas_guard as blas_limit, working_numpy_state():
         cut = WorkerPool.default_cut if cut is None else cut
         n_items = None if n_predicted is None else len(cut.prediction_bounds(n_predicted))
-        pool = WorkerPool(thread_count(blas_limit, n_items), cut)
+        pool = WorkerPool(thread_count(blas_limit, n_items), cut, kernels)
         try:
             yield pool
         finally:

@@ -77,6 +77,13 @@ def test_weights_are_repetitions(shape):
         assert_close(unit.gradients[key], repeated_unit.gradients[key])
 
 
+def statistics_of(layer, X, weights=None):
+    """Return the partial statistics of a unit, and the unit."""
+    unit = NaiveUnit(X, weights=weights)
+    unit.plan, unit.X = layer.plan((*X.shape[:-2], X.shape[-1])), X
+    return layer.statistics(X, unit), unit
+
+
 @each_shape
 def test_merged_partial_statistics_are_those_of_the_whole_batch(shape):
     """Whatever the units, here of one, three and one samples of very different means."""
@@ -84,7 +91,7 @@ def test_merged_partial_statistics_are_those_of_the_whole_batch(shape):
     X[..., 0, :] += 100
     params = fresh_params(layer, shape)
     partials = [
-        layer.statistics(np.ascontiguousarray(X[..., rows, :]), NaiveUnit(X, weights=WEIGHTS[rows]))
+        statistics_of(layer, np.ascontiguousarray(X[..., rows, :]), WEIGHTS[rows])[0]
         for rows in (slice(0, 1), slice(1, 4), slice(4, 5))
     ]
     _, buffers = layer.merge(params, partials)
@@ -117,8 +124,8 @@ def test_chunks_of_a_stream_are_normalized_by_running_statistics(parts):
     layer, params = BatchNorm(momentum=momentum), fresh_params(BatchNorm(), shape)
     chunks = [random_batch(shape, seed=seed) + 3 * seed for seed in range(len(parts))]
     for X, part in zip(chunks, parts, strict=True):
-        unit = NaiveUnit(X)
-        merged, buffers = layer.merge(params, [layer.statistics(X, unit)], part=part)
+        partial, unit = statistics_of(layer, X)
+        merged, buffers = layer.merge(params, [partial], part=part)
         params |= buffers
     shares = np.array([(1 - momentum ** parts[0]) * momentum ** parts[1], 1 - momentum ** parts[1]])
     shares /= shares.sum()
@@ -132,7 +139,7 @@ def test_chunks_of_a_stream_are_normalized_by_running_statistics(parts):
     predicted, _ = run_forward(layer, params, X, training=False)
     assert_close(out, predicted)
     dY = random_batch(shape, seed=9)
-    unit.input, unit.output = X, out
+    unit.output = out
     dX = run_backward(layer, params, unit, dY)
     assert_close(dX, dY * params["scale"] / np.sqrt(params["running_variance"] + layer.epsilon))
 

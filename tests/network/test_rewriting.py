@@ -59,6 +59,7 @@ FUSED = {
     "first of all": ([ReLU(), MaxPool2D(2, padding="same"), Conv2D(2)], "MaxPool2D ReLU Conv2D"),
     "at most six": ([Conv2D(3), ReLU6(), MaxPool2D()], "Conv2D MaxPool2D ReLU6"),
     "after a merge": ([BatchNorm(), ReLU(), MaxPool2D()], "BatchNorm MaxPool2D ReLU"),
+    "normalization and ReLU": ([Conv2D(3), BatchNorm(), ReLU()], "Conv2D RectifiedBatchNorm Identity"),
     "twice": (
         [ReLU(), MaxPool2D(), Conv2D(3), ReLU(), MaxPool2D(2, ceil_mode=True)],
         "MaxPool2D ReLU Conv2D MaxPool2D ReLU",
@@ -82,6 +83,8 @@ LEFT_ALONE = {
     "a pooling of the user": [Conv2D(3), ReLU(), PoolingOfTheUser()],
     "an activation of the user": [Conv2D(3), ActivationOfTheUser(), MaxPool2D()],
     "averages": [Conv2D(3), ReLU(), AvgPool2D()],
+    "normalization and an activation of the user": [BatchNorm(), ActivationOfTheUser()],
+    "normalization with another reader": [Residual([BatchNorm(), Parallel([ReLU(), "passthrough"])])],
     "rounding may make results equal": [Conv2D(3), LeakyReLU(0.1), MaxPool2D()],
     "something between": [ReLU(), Dropout(0.5), MaxPool2D()],
     "side by side": [Parallel([ReLU(), MaxPool2D(3, strides=1, padding="same")])],
