@@ -51,6 +51,7 @@ from skcnn.layers import Layer
 from skcnn.layers.activation import ACTIVATIONS
 from skcnn.layers.base import JoiningLayer
 from skcnn.layers.normalization import ChannelAffine, RectifiedBatchNorm
+from skcnn.layers.pooling import RectifiedMaxPool2D
 from skcnn.layers.reshape import Identity
 from skcnn.network.regression_losses import REGRESSION_LOSSES
 from skcnn.onnx import register, register_layer, to_onnx
@@ -408,7 +409,8 @@ def test_every_layer_has_a_converter():
         for _, kind in inspect.getmembers(module, inspect.isclass)
         if issubclass(kind, Layer | JoiningLayer) and not inspect.isabstract(kind)
     }
-    assert kinds - set(CONVERTERS) == {ChannelAffine, Identity, RectifiedBatchNorm}  # which only training has
+    of_executors = {ChannelAffine, Identity, RectifiedBatchNorm, RectifiedMaxPool2D}
+    assert kinds - set(CONVERTERS) == of_executors
 
 
 # Pipelines

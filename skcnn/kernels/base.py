@@ -272,3 +272,56 @@ class BatchNormKernel(ABC):
         -------
         out : ndarray
         """
+
+
+class MaxPoolKernel(ABC):
+    """A way to compute the maximum of windows, with or without a rectifier after it.
+
+    Parameters
+    ----------
+    windows : Windows
+        Each with at least one pixel on the image; padding is never a maximum.
+    rectified : bool
+        Whether negative outputs become zero.
+    """
+
+    def __init__(self, windows: Windows, rectified: bool):
+        self.windows = windows
+        self.rectified = rectified
+
+    @abstractmethod
+    def forward(self, X: np.ndarray, out: np.ndarray, scratch: Memory, kept: Memory | None) -> np.ndarray:
+        """Compute the maximum of every window.
+
+        Parameters
+        ----------
+        X : ndarray of shape (height, width, n_images, channels)
+            C-contiguous.
+        out : ndarray of shape (out_height, out_width, n_images, channels)
+            C-contiguous; receives the output.
+        scratch : Memory
+            Memory for this call.
+        kept : Memory or None
+            Memory for what ``backward`` reads; None in prediction.
+
+        Returns
+        -------
+        out : ndarray
+        """
+
+    @abstractmethod
+    def backward(self, dY: np.ndarray, dX: np.ndarray, scratch: Memory, kept: Memory) -> np.ndarray:
+        """Pass the gradient of every window to its first maximum in row order.
+
+        Parameters
+        ----------
+        dY : ndarray of shape (out_height, out_width, n_images, channels)
+            May be overwritten.
+        dX : ndarray of shape (height, width, n_images, channels)
+            Receives the gradient.
+        scratch, kept : Memory
+
+        Returns
+        -------
+        dX : ndarray
+        """

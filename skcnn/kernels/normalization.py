@@ -4,6 +4,7 @@ import numpy as np
 
 from skcnn.kernels.base import BatchNormKernel
 from skcnn.kernels.channelwise import channelwise
+from skcnn.kernels.rectifier import rectify, rectify_backward
 from skcnn.kernels.reductions import channel_sums, image_sums
 
 
@@ -32,11 +33,7 @@ class BatchNorm(BatchNormKernel):
         factor, shift = affine.about(center)
         channelwise(np.multiply, deviations, factor, out=out)
         channelwise(np.add, out, shift, out=out)
-        if self.rectified:
-            zeros = np.zeros(out.shape[1:], out.dtype)  # numpy is slow with a scalar
-            np.greater(out, zeros, out=self._positive(out.shape, kept))
-            np.maximum(out, zeros, out=out)
-        return out
+        return rectify(out, out, kept) if self.rectified else out
 
     def predict(self, X, affine, out):
         center = affine.center.astype(X.dtype)
@@ -44,12 +41,12 @@ class BatchNorm(BatchNormKernel):
         channelwise(np.subtract, X, center, out=out)
         channelwise(np.multiply, out, factor, out=out)
         channelwise(np.add, out, shift, out=out)
-        return np.maximum(out, 0, out=out) if self.rectified else out
+        return rectify(out, out, None) if self.rectified else out
 
     def backward_statistics(self, X, dY, affine, scratch, kept):
         center, deviations = self._take_memory(dY.shape, kept)
         if self.rectified:
-            np.multiply(dY, self._positive(dY.shape, kept), out=dY)
+            rectify_backward(dY, dY, kept)
         dY_sum = channel_sums(dY)
         products = np.multiply(deviations, dY, out=scratch("products", dY.shape))
         return dY_sum, channel_sums(products) + dY_sum * (center - affine.center)
@@ -67,7 +64,3 @@ class BatchNorm(BatchNormKernel):
     def _take_memory(self, shape, kept):
         """Return memory for the mean of X and for the deviations from it."""
         return kept("center", shape[-1:]), kept("deviations", shape)
-
-    def _positive(self, shape, kept):
-        """Return memory for which outputs are positive."""
-        return kept("positive", shape, bool)

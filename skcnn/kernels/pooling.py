@@ -6,10 +6,29 @@ window.
 
 import numpy as np
 
-from skcnn.kernels.base import Memory
+from skcnn.kernels.base import MaxPoolKernel, Memory
+from skcnn.kernels.rectifier import rectify, rectify_backward
 from skcnn.kernels.windows import Windows
 
 Positions = tuple[np.ndarray, np.ndarray]
+
+
+class MaxPool(MaxPoolKernel):
+    """Maximum of windows in numpy."""
+
+    def forward(self, X, out, scratch, kept):
+        positions = None if kept is None else self._positions(kept, X.shape)
+        max_pool_forward(X, out, positions, self.windows, scratch)
+        return rectify(out, out, kept) if self.rectified else out
+
+    def backward(self, dY, dX, scratch, kept):
+        if self.rectified:
+            rectify_backward(dY, dY, kept)
+        return max_pool_backward(dY, self._positions(kept, dX.shape), dX, self.windows, scratch)
+
+    def _positions(self, kept, shape):
+        """Return memory for the positions of the maxima of images of a shape."""
+        return kept.workspace(max_pool_positions, self.windows, *shape[2:])
 
 
 def max_pool_positions(memory: Memory, windows: Windows, n_images: int, channels: int) -> Positions:

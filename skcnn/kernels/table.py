@@ -3,9 +3,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from skcnn.kernels.base import BatchNormKernel, ConvolutionKernel
+from skcnn.kernels.base import BatchNormKernel, ConvolutionKernel, MaxPoolKernel
 from skcnn.kernels.convolution import convolution_kernel
 from skcnn.kernels.normalization import BatchNorm
+from skcnn.kernels.pooling import MaxPool
+from skcnn.kernels.windows import Windows
 
 
 @dataclass(frozen=True)
@@ -20,12 +22,15 @@ class Kernels:
         ``convolution(windows, channels, filters, groups, has_bias)`` returns a kernel.
     batch_norm : callable
         ``batch_norm(rectified)`` returns a kernel.
+    max_pool : callable
+        ``max_pool(windows, rectified)`` returns a kernel.
     """
 
     backend: str
     convolution: Callable[..., ConvolutionKernel]
     batch_norm: Callable[[bool], BatchNormKernel]
+    max_pool: Callable[[Windows, bool], MaxPoolKernel]
 
 
-NUMPY = Kernels("numpy", convolution_kernel, BatchNorm)
+NUMPY = Kernels("numpy", convolution_kernel, BatchNorm, MaxPool)
 """Kernels in numpy."""

@@ -5,9 +5,6 @@ import numpy as np
 from skcnn.kernels.pooling import (
     average_pool_backward,
     average_pool_forward,
-    max_pool_backward,
-    max_pool_forward,
-    max_pool_positions,
 )
 from skcnn.kernels.reductions import image_sums
 from skcnn.kernels.windows import sliding_windows
@@ -67,9 +64,6 @@ class WindowPool2D(Layer):
         windows = self.windows(input_shape[:2])
         return input_shape[0] * windows.counts[1] * input_shape[2]
 
-    def plan(self, input_shape):
-        return self.windows(input_shape[:2])
-
 
 class MaxPool2D(WindowPool2D):
     r"""Maximum of windows.
@@ -111,13 +105,28 @@ class MaxPool2D(WindowPool2D):
     (3, 4, 16)
     """
 
+    is_rectified = False
+
+    def plan(self, input_shape):
+        return self.kernels.max_pool(self.windows(input_shape[:2]), self.is_rectified)
+
     def forward(self, params, X, unit, *, training, out):
-        positions = unit.kept.workspace(max_pool_positions, unit.plan, *X.shape[2:]) if training else None
-        return max_pool_forward(X, out, positions, unit.plan, unit.scratch)
+        return unit.plan.forward(X, out, unit.scratch, unit.kept if training else None)
 
     def backward(self, params, dY, unit, *, need_dX, out):
-        positions = unit.kept.workspace(max_pool_positions, unit.plan, *dY.shape[2:])
-        return max_pool_backward(dY, positions, out, unit.plan, unit.scratch)
+        return unit.plan.backward(dY, out, unit.scratch, unit.kept)
+
+
+class RectifiedMaxPool2D(MaxPool2D):
+    """Maximum of windows and a ReLU after it in one pass, in place of both in training and prediction.
+
+    Examples
+    --------
+    >>> RectifiedMaxPool2D().output_shape((7, 8, 16))
+    (3, 4, 16)
+    """
+
+    is_rectified = True
 
 
 class AvgPool2D(WindowPool2D):
@@ -177,6 +186,9 @@ class AvgPool2D(WindowPool2D):
     ):
         super().__init__(pool_size, strides=strides, padding=padding, dilation=dilation, ceil_mode=ceil_mode)
         self.count_include_pad = count_include_pad
+
+    def plan(self, input_shape):
+        return self.windows(input_shape[:2])
 
     def forward(self, params, X, unit, *, training, out):
         windows = unit.plan

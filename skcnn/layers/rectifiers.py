@@ -8,6 +8,7 @@ from scipy.special import expit
 
 from skcnn._sklearn import Interval
 from skcnn.kernels.channelwise import channelwise
+from skcnn.kernels.rectifier import rectify, rectify_backward
 from skcnn.kernels.reductions import channel_sums
 from skcnn.layers.base import Activation, ElementwiseActivation
 
@@ -36,13 +37,10 @@ class ReLU(Activation):
     gain = math.sqrt(2)
 
     def forward(self, params, X, unit, *, training, out):
-        zeros = np.zeros(X.shape[1:], X.dtype)  # numpy is slow with a scalar
-        if training:
-            np.greater(X, zeros, out=unit.kept("positive", X.shape, bool))
-        return np.maximum(X, zeros, out=out)
+        return rectify(X, out, unit.kept if training else None)
 
     def backward(self, params, dY, unit, *, need_dX, out):
-        return np.multiply(dY, unit.kept("positive", dY.shape, bool), out=out)
+        return rectify_backward(dY, out, unit.kept)
 
 
 class ReLU6(ElementwiseActivation):

@@ -11,6 +11,7 @@ import numpy as np
 from skcnn.kernels.table import NUMPY, Kernels
 from skcnn.layers import BatchNorm, Conv2D, DepthwiseConv2D, MaxPool2D, ReLU
 from skcnn.layers.normalization import ChannelAffine, RectifiedBatchNorm
+from skcnn.layers.pooling import RectifiedMaxPool2D
 from skcnn.layers.reshape import Identity
 from skcnn.network.graph import Node
 from skcnn.network.network import Params
@@ -20,12 +21,16 @@ ABSORBING = (Conv2D, DepthwiseConv2D)
 anything, and Dense because scaling its weight takes longer than it saves."""
 
 
+RECTIFIED: dict[type, type] = {BatchNorm: RectifiedBatchNorm, MaxPool2D: RectifiedMaxPool2D}
+"""Layers that take over a ReLU after them, and what they become."""
+
+
 def fuse(nodes: tuple[Node, ...]) -> tuple[Node, ...]:
     """Return nodes that take fewer passes over memory, with the same results and gradients, bit for bit.
 
     Max pooling moves before an activation that commutes with it, so the activation works on the smaller
-    image. Batch normalization takes over a ReLU after it, which becomes an identity. All other nodes keep
-    their places, so their indices in the network stay valid.
+    image. Batch normalization and max pooling take over a ReLU after them, which becomes an identity. All
+    other nodes keep their places, so their indices in the network stay valid.
 
     Parameters
     ----------
@@ -42,6 +47,8 @@ def fuse(nodes: tuple[Node, ...]) -> tuple[Node, ...]:
     >>> nodes = compile_nodes([("conv", Conv2D(4, activation="relu")), ("pool", MaxPool2D())], (8, 8, 1))
     >>> [node.name for node in fuse(nodes)]
     ['input', 'conv', 'pool', 'conv_relu']
+    >>> fuse(nodes)[2].layer, fuse(nodes)[3].layer
+    (RectifiedMaxPool2D(), Identity())
     """
     fused = list(nodes)
     for index, activation, pooling in pairs_that_are_alone(nodes):
@@ -49,10 +56,10 @@ def fuse(nodes: tuple[Node, ...]) -> tuple[Node, ...]:
             shape = pooling.output_shape
             fused[index] = replace(pooling, inputs=activation.inputs, input_shapes=activation.input_shapes)
             fused[index + 1] = replace(activation, inputs=(index,), input_shapes=(shape,), output_shape=shape)
-    for index, norm, activation in pairs_that_are_alone(tuple(fused)):
-        if type(norm.layer) is BatchNorm and type(activation.layer) is ReLU:
-            rectified = RectifiedBatchNorm(**norm.layer.get_params(deep=False))
-            fused[index : index + 2] = replace(norm, layer=rectified), replace(activation, layer=Identity())
+    for index, node, activation in pairs_that_are_alone(tuple(fused)):
+        if type(node.layer) in RECTIFIED and type(activation.layer) is ReLU:
+            rectified = RECTIFIED[type(node.layer)](**node.layer.get_params(deep=False))
+            fused[index : index + 2] = replace(node, layer=rectified), replace(activation, layer=Identity())
     return tuple(fused)
 
 

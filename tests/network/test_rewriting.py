@@ -54,19 +54,22 @@ def assert_consistent(nodes, params):
 # --- nodes that training and prediction run in another order ---
 
 FUSED = {
-    "pooling before ReLU": ([Conv2D(3), ReLU(), MaxPool2D()], "Conv2D MaxPool2D ReLU"),
-    "by name": ([Conv2D(3, activation="relu"), MaxPool2D(3, strides=2)], "Conv2D MaxPool2D ReLU"),
-    "first of all": ([ReLU(), MaxPool2D(2, padding="same"), Conv2D(2)], "MaxPool2D ReLU Conv2D"),
+    "pooling before ReLU": ([Conv2D(3), ReLU(), MaxPool2D()], "Conv2D RectifiedMaxPool2D Identity"),
+    "by name": (
+        [Conv2D(3, activation="relu"), MaxPool2D(3, strides=2)],
+        "Conv2D RectifiedMaxPool2D Identity",
+    ),
+    "first of all": ([ReLU(), MaxPool2D(2, padding="same"), Conv2D(2)], "RectifiedMaxPool2D Identity Conv2D"),
     "at most six": ([Conv2D(3), ReLU6(), MaxPool2D()], "Conv2D MaxPool2D ReLU6"),
-    "after a merge": ([BatchNorm(), ReLU(), MaxPool2D()], "BatchNorm MaxPool2D ReLU"),
+    "after a merge": ([BatchNorm(), ReLU(), MaxPool2D()], "BatchNorm RectifiedMaxPool2D Identity"),
     "normalization and ReLU": ([Conv2D(3), BatchNorm(), ReLU()], "Conv2D RectifiedBatchNorm Identity"),
     "twice": (
         [ReLU(), MaxPool2D(), Conv2D(3), ReLU(), MaxPool2D(2, ceil_mode=True)],
-        "MaxPool2D ReLU Conv2D MaxPool2D ReLU",
+        "RectifiedMaxPool2D Identity Conv2D RectifiedMaxPool2D Identity",
     ),
     "in a branch": (
         [Residual([Conv2D(2), ReLU(), MaxPool2D(3, strides=1, padding="same")])],
-        "Conv2D MaxPool2D ReLU Add",
+        "Conv2D RectifiedMaxPool2D Identity Add",
     ),
 }
 
