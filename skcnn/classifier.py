@@ -233,6 +233,11 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         1,000 samples, or as many as the time allows. A call always completes the work before training
         (``input_scaling``, initialization from the data), a minibatch, an iteration of "lbfgs", a validation,
         and two minibatches of running statistics. Results then depend on the speed of the machine.
+    backend : {"numpy", "numba"}, default="numpy"
+        What computes, in ``fit`` and in predictions. "numba": compiled kernels, which are faster;
+        ``python -m pip install "skcnn[numba]"``. The first fit on a machine compiles them, which takes some
+        seconds. Weights differ by rounding between the two, and a network that one has trained predicts with
+        either. Without Numba, ``fit`` raises an error, and predictions warn and use numpy.
     warm_start : bool, default=False
         Whether ``fit`` continues with the network, optimizer and random draws of the last call.
     random_state : int, RandomState instance or None, default=None
@@ -391,6 +396,7 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         validation_split=None,
         scoring=None,
         max_time=None,
+        backend="numpy",
         warm_start=False,
         random_state=None,
         verbose=False,

@@ -47,6 +47,7 @@ from skcnn.data.samples import (
     split_validation,
 )
 from skcnn.fitted_attributes import ReadFrom, drop_fitted
+from skcnn.kernels.backends import BACKENDS, kernels_of, kernels_or_numpy
 from skcnn.layers.activation import ACTIVATIONS
 from skcnn.layers.base import Activation
 from skcnn.layers.naming import NamedPartsMixin, name_layers
@@ -148,6 +149,7 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "validation_split": [HasMethods(["split", "get_n_splits"]), None],
         "scoring": [StrOptions(set(get_scorer_names())), callable, None],
+        "backend": [StrOptions(set(BACKENDS))],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
     }
@@ -224,6 +226,7 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
     def _fit(self, X, y, sample_weight, mode, *, given_validation=None, **options):
         """Validate, build and train; take over the result only if all goes well."""
         deadline = math.inf if self.max_time is None else time.perf_counter() + self.max_time
+        kernels = kernels_of(self.backend)
         draft = copy_without_callbacks(self)  # gets the names of the features, as the checks may still fail
         previous = None if mode.is_fresh else self.model_
         images = check_images(draft, X, y, reset=mode.is_fresh, format=previous.format if previous else None)
@@ -271,6 +274,7 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
             unit_variance=self.init_scaling == "unit_variance",
             given=layers_taken(history.init_report),
             deadline=deadline,
+            kernels=kernels,
             verbose=self.verbose,
         )
         return self._carry_out(fit, draft)
@@ -529,7 +533,7 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
         check_is_fitted(self, "model_")
         model = self.model_
         X = check_images(self, X, format=model.format)
-        return model, model.scores(X, changes_of_views(self.tta))
+        return model, model.scores(X, changes_of_views(self.tta), kernels_or_numpy(self.backend))
 
     # Weights
 

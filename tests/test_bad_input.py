@@ -131,6 +131,7 @@ BAD_VALUES = {
     "loss": ["mse", None, 1],
     "class_weight": ["auto", 2, [1, 2, 3], {0: -1.0}, {0: np.nan}, {0: np.inf}, {0: "a"}, {0: None}],
     "solver": ["newton", None, 1],
+    "backend": ["cuda", None, 1],
     "batch_size": ["all", None, 0, -1, 2.5, np.nan],
     "learning_rate": ["linear", 0.1, None],
     "learning_rate_factors": [0.1, "conv1", [("conv1", 1)], {"conv1": -1}, {"conv1": "a"}, {1: 1.0}],

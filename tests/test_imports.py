@@ -15,8 +15,8 @@ from skcnn import ConvNetClassifier, ConvNetFeatures, _sklearn
 PACKAGE = Path(skcnn.__file__).parent
 
 FLOORS = [
-    {"_sklearn", "fitted_attributes", "kernels", "random_streams", "tensor_file", "user_warnings"},
-    {"encoding"},
+    {"_sklearn", "fitted_attributes", "random_streams", "tensor_file", "user_warnings"},
+    {"encoding", "kernels"},
     {"layers", "augmentation", "versions"},
     {"data"},
     {"network"},
@@ -37,6 +37,7 @@ DISTRIBUTIONS = {"sklearn": "scikit-learn", "PIL": "pillow", "mlflow": "mlflow-s
 EXTRAS = {
     "skcnn/files/keras.py": "keras",
     "skcnn/inspection/plotting.py": "plot",
+    "skcnn/kernels/compiled": "numba",
     "skcnn/onnx": "files",
     "tests": "test",
     "tests/browser": "browser",
@@ -161,7 +162,7 @@ def test_only_what_is_declared_is_imported(folder):
 
 def test_all_that_is_declared_is_imported():
     """Onnxruntime checks an export where it is there, and whoever registers with skl2onnx has it."""
-    expected = declared([*PROJECT["dependencies"], "skcnn[plot,keras,onnx]", "onnxruntime", "skl2onnx"])
+    expected = declared([*PROJECT["dependencies"], "skcnn[plot,keras,onnx,numba]", "onnxruntime", "skl2onnx"])
     assert set.union(*map(others_in, MODULES.values())) == expected
 
 

@@ -327,12 +327,6 @@ def test_saliency_maps_explain_an_output_by_its_number():
     assert_array_equal(saliency_maps(single, X[:3]), saliency_maps(single, X[:3], target=0))
 
 
-def test_a_grid_of_predictions_is_for_classifiers():
-    package("matplotlib")
-    with pytest.raises(TypeError, match="must be a classifier"):
-        PredictionGridDisplay.from_estimator(make_regressor().fit(X, Y), X, Y)
-
-
 # Weights of others
 
 

@@ -9,6 +9,7 @@ from skcnn.data.augmenter import prediction_readers
 from skcnn.data.images import ImageFormat, ImageSource
 from skcnn.data.samples import Outputs
 from skcnn.data.targets import TargetScaling
+from skcnn.kernels.table import NUMPY, Kernels
 from skcnn.layers.base import Block
 from skcnn.network.executor import Batch, Executor
 from skcnn.network.graph import Graph, compile_graph
@@ -98,7 +99,7 @@ class Model:
         """The graph of the layers, with their nodes by name."""
         return compile_graph(self.layers, self.format.image_shape)
 
-    def scores(self, X: np.ndarray, changes: Sequence = ()) -> np.ndarray:
+    def scores(self, X: np.ndarray, changes: Sequence = (), kernels: Kernels = NUMPY) -> np.ndarray:
         """Return the scores of images, shape (n_samples, n_outputs).
 
         Parameters
@@ -107,6 +108,8 @@ class Model:
             Images in a layout of the format.
         changes : sequence of Augmentation, default=()
             Scores are averages over all combinations of their views.
+        kernels : Kernels
+            What the layers compute with.
 
         Raises
         ------
@@ -116,7 +119,7 @@ class Model:
         readers = prediction_readers(ImageSource(X, self.format), changes)
         scores = np.zeros((len(X), self.network.n_outputs), self.network.dtype)
         of_view = np.empty_like(scores)
-        with worker_pool(n_predicted=len(X)) as pool:
+        with worker_pool(n_predicted=len(X), kernels=kernels) as pool:
             executor = Executor(self.network, pool, training=False)
             for read in readers:
                 executor.predict(Batch(len(X), read), of_view)

@@ -10,6 +10,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from skcnn.data.samples import TrainingData
+from skcnn.kernels.table import NUMPY, Kernels
 from skcnn.network.model import Model
 from skcnn.network.network import Network
 from skcnn.network.threads import worker_pool
@@ -118,6 +119,8 @@ class Fit:
         Layers with given initial weights, which the data do not change.
     deadline : float
         Value of ``time.perf_counter`` at which the fit must end.
+    kernels : Kernels
+        What the layers compute with.
     verbose : bool
         Whether to print a line for each epoch.
     outcome : Outcome or None
@@ -140,6 +143,7 @@ class Fit:
     unit_variance: bool = False
     given: frozenset[str] = frozenset()
     deadline: float = math.inf
+    kernels: Kernels = NUMPY
     verbose: bool = False
     outcome: Outcome | None = None
     divergence: str | None = None
@@ -165,7 +169,7 @@ class Fit:
             On Ctrl-C. Outcome and result are set, except after a second Ctrl-C.
         """
         self._monitor = Monitor(self.objective, self.state, limit=self._limit, verbose=self.verbose)
-        with worker_pool() as self._pool:
+        with worker_pool(kernels=self.kernels) as self._pool:
             try:
                 self._end(self._train())
             except KeyboardInterrupt:

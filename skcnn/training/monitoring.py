@@ -14,6 +14,7 @@ from sklearn.metrics import brier_score_loss, check_scoring, d2_log_loss_score, 
 from skcnn._sklearn import metric, response_method
 from skcnn.data.samples import Samples, mean_of_weights
 from skcnn.encoding import register_dataclass
+from skcnn.kernels.table import NUMPY
 from skcnn.network.executor import Batch, Executor
 from skcnn.network.losses import dense_targets
 from skcnn.network.model import Model
@@ -252,7 +253,7 @@ class ModelWithScores(Model):
         super().__init__(**vars(model))
         self._scores = scores
 
-    def scores(self, X, changes=()):
+    def scores(self, X, changes=(), kernels=NUMPY):
         """Return the fixed scores."""
         return self._scores
 

@@ -44,6 +44,13 @@ def read_all(images):
     return images.read(slice(0, len(images)), np.empty((1, 1, len(images), 1)))[0, 0, :, 0]
 
 
+def test_a_chunk_of_one_class_counts_by_its_size_up_to_a_usual_minibatch():
+    data = samples_of([0, 1]).training_data(FORMAT, None, mean_weight=1.0)
+    assert data.part(100) is None
+    data.is_representative = False
+    assert [data.part(n_rows) for n_rows in (16, 64, 100)] == [0.25, 1.0, 1.0]
+
+
 def test_training_data_are_the_rows_that_count():
     samples = samples_of([0, 1, 1, 0, 1], weights=[2, 0, 1, 4, 1], rows=[0, 2, 3, 4])
     data = samples.training_data(FORMAT, np.array([1.0, 3.0]), mean_weight=3.0)

@@ -3,16 +3,12 @@
 import numpy as np
 import pytest
 import reference
-from reference import NO_PADDING, GarbageMemory, assert_close, garbage
+from compiled_kernels import NUMBA, needs_numba
+from reference import NO_PADDING, GarbageMemory, KeptMemory, assert_close, garbage
 from seeds import generator
 
-from skcnn.kernels.pooling import (
-    average_pool_backward,
-    average_pool_forward,
-    max_pool_backward,
-    max_pool_forward,
-    max_pool_positions,
-)
+from skcnn.kernels.pooling import average_pool_backward, average_pool_forward, max_pool_positions
+from skcnn.kernels.table import NUMPY
 from skcnn.kernels.windows import sliding_windows
 
 # image size, window, strides, padding, dilation, ceil mode, images, channels
@@ -62,23 +58,20 @@ class Problem:
         self.dY = generator(6).standard_normal(self.shape).astype(dtype)
         self.scratch = GarbageMemory(dtype)
 
-    def max_pool(self, *, training=True):
-        out, positions = garbage(self.shape, self.X.dtype), None
-        if training:
-            positions = max_pool_positions(GarbageMemory(self.X.dtype), self.windows, *self.X.shape[2:])
-        assert max_pool_forward(self.X, out, positions, self.windows, self.scratch) is out
-        return out, positions
-
-    def check_max_pool(self):
+    def check_max_pool(self, kernels=NUMPY):
         """Maxima must be exact; gradients are sums of a few terms."""
-        self.X.setflags(write=False)
-        self.dY.setflags(write=False)
-        out, positions = self.max_pool()
-        np.testing.assert_array_equal(out, reference.max_pool(self.X, **self.where))
-        np.testing.assert_array_equal(self.max_pool(training=False)[0], out)
-        dX = garbage(self.X.shape, self.X.dtype)
-        assert max_pool_backward(self.dY, positions, dX, self.windows, self.scratch) is dX
-        assert_close(dX, reference.max_pool_backward(self.X, self.dY, **self.where))
+        maxima = reference.max_pool(self.X, **self.where)
+        for is_rectified in (False, True):
+            kernel, kept = kernels.max_pool(self.windows, is_rectified), KeptMemory(self.X.dtype)
+            expected = np.maximum(maxima, 0) if is_rectified else maxima
+            dY = np.where(maxima > 0, self.dY, 0) if is_rectified else self.dY
+            for memory in (None, kept):
+                out = garbage(self.shape, self.X.dtype)
+                assert kernel.forward(self.X, out, self.scratch, memory) is out
+                np.testing.assert_array_equal(out, expected)
+            dX = garbage(self.X.shape, self.X.dtype)
+            assert kernel.backward(self.dY.copy(), dX, self.scratch, kept) is dX
+            assert_close(dX, reference.max_pool_backward(self.X, dY, **self.where))
 
     def average_pool(self, areas):
         out = garbage(self.shape, self.X.dtype)
@@ -101,21 +94,40 @@ each_geometry = pytest.mark.parametrize(
 )
 
 
+each_backend = pytest.mark.parametrize(
+    "kernels", [NUMPY, pytest.param(NUMBA, marks=needs_numba)], ids=["numpy", "numba"]
+)
+
+
+@each_backend
 @each_geometry
-def test_max_pool_is_the_naive_one(geometry, dtype):
+def test_max_pool_is_the_naive_one(geometry, dtype, kernels):
     """Rounded images have many ties, and negative ones no maximum that is the zero of a padding."""
     for change in (np.array, np.round, lambda X: -1 - np.abs(X)):
         problem = Problem(geometry, dtype)
         problem.X = change(problem.X)
-        problem.check_max_pool()
+        problem.check_max_pool(kernels)
 
 
-def test_max_pool_of_windows_with_more_columns_than_a_byte_counts():
+@each_backend
+@pytest.mark.parametrize("geometry", [GEOMETRIES[1], GEOMETRIES[4]], ids=["pairs", "others"])
+def test_a_missing_value_stays_one(geometry, kernels):
+    problem = Problem(geometry)
+    problem.X[1, 0, 0, 0] = np.nan
+    out = garbage(problem.shape, problem.X.dtype)
+    kernel = kernels.max_pool(problem.windows, rectified=True)
+    kernel.forward(problem.X, out, problem.scratch, None)
+    assert np.isnan(out).sum() == np.isnan(out[0, 0, 0, 0]) == 1
+
+
+@each_backend
+def test_max_pool_of_windows_with_more_columns_than_a_byte_counts(kernels):
     """Maxima at columns beyond 255 need a wider type."""
     problem = Problem(((2, 520), (2, 260), (2, 260), NO_PADDING, (1, 1), False, 2, 2))
     problem.X[1, 259] = problem.X[1, 519] = 9  # the last column of each window
-    assert [array.dtype for array in problem.max_pool()[1]] == [np.uint16, bool]
-    problem.check_max_pool()
+    positions = max_pool_positions(problem.scratch, problem.windows, 2, 2)
+    assert [array.dtype for array in positions] == [np.uint16, bool]
+    problem.check_max_pool(kernels)
 
 
 def test_max_pool_keeps_values_that_are_all_minus_infinity():

@@ -1,0 +1,25 @@
+"""Kernels compiled by Numba, in the places of those of numpy."""
+
+from skcnn.kernels.base import ConvolutionKernel
+from skcnn.kernels.columns import ColumnsKernel
+from skcnn.kernels.compiled.columns import CompiledColumns
+from skcnn.kernels.compiled.normalization import CompiledBatchNorm
+from skcnn.kernels.compiled.pooling import max_pool_kernel
+from skcnn.kernels.compiled.winograd import SIZE, CompiledWinograd
+from skcnn.kernels.convolution import convolution_kernel
+from skcnn.kernels.table import Kernels
+from skcnn.kernels.winograd import WinogradKernel
+
+
+def compiled_convolution(windows, channels, filters, groups, has_bias) -> ConvolutionKernel:
+    """Return the compiled kernel of the kind that numpy would use; where there is none, that of numpy."""
+    kernel = convolution_kernel(windows, channels, filters, groups, has_bias)
+    if type(kernel) is ColumnsKernel:
+        return CompiledColumns(windows, channels, filters, groups, has_bias)
+    if type(kernel) is WinogradKernel and max(channels, filters) <= SIZE:
+        return CompiledWinograd(windows, channels, filters, groups, has_bias)
+    return kernel
+
+
+NUMBA = Kernels("numba", compiled_convolution, CompiledBatchNorm, max_pool_kernel)
+"""Compiled kernels; where there is none, that of numpy."""

@@ -1,0 +1,59 @@
+"""The compiler of the kernels, and what their inner loops share.
+
+LLVM makes vector instructions of inner loops over whole one-dimensional arrays with unsigned offsets: slices
+count references, and signed offsets may be negative, which costs a test each. Sums stay in the order that is
+written, so results do not depend on the number of threads.
+"""
+
+from collections.abc import Callable
+
+import numba
+import numpy as np
+import scipy.linalg.cython_blas  # noqa: F401, whose products compiled code calls: the pool limits their threads
+
+OPTIONS = {
+    "nogil": True,
+    "error_model": "numpy",
+    "boundscheck": False,
+    "fastmath": {"contract", "nsz", "arcp"},  # nothing that changes the order of sums or ignores NaN
+}
+
+index = np.uint64
+"""Type of offsets in inner loops."""
+
+
+def compiled(function: Callable) -> Callable:
+    """Compile a function when it is first called, and keep the machine code on disk where possible."""
+    try:
+        return numba.njit(cache=True, **OPTIONS)(function)
+    except RuntimeError:  # no folder can be written to
+        return numba.njit(**OPTIONS)(function)
+
+
+def inlined(function: Callable) -> Callable:
+    """Compile a function into those that call it."""
+    return numba.njit(forceinline=True, **OPTIONS)(function)
+
+
+@compiled
+def tiled(vector, size):
+    """Repeat a vector up to a size."""
+    out = np.empty(size, vector.dtype)
+    for start in range(0, size, vector.size):
+        for k in range(vector.size):
+            out[start + k] = vector[k]
+    return out
+
+
+@compiled
+def copy_run(A, a, B, b, n):
+    """Copy n elements of A to B."""
+    for k in range(n):
+        B[b + k] = A[a + k]
+
+
+@compiled
+def add_run(A, a, B, b, n):
+    """Add n elements of A to B."""
+    for k in range(n):
+        B[b + k] += A[a + k]
