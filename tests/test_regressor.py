@@ -20,7 +20,7 @@ from small_classifiers import fitted_classifier
 from small_regressors import assert_same_predictions, make_numbers, make_regressor
 
 from skcnn import BatchNorm, Conv2D, ConvNetFeatures, ConvNetRegressor, CutMix, Mixup, load, save
-from skcnn.inspection import PredictionGridDisplay, saliency_maps
+from skcnn.inspection import saliency_maps
 from skcnn.network.regression_losses import REGRESSION_LOSSES
 
 X, Y = make_numbers(60)
