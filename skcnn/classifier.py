@@ -433,7 +433,8 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         class_probabilities : array-like of shape (n_samples, n_classes), default=None
             Targets in place of the classes, such as the probabilities of a larger network. A sample counts
             like one sample of each class, weighted by its share. Columns are in the order of the sorted
-            classes of y, which tells the classes and stratifies a validation split.
+            classes of y, which tells the classes and stratifies a validation split. A data frame whose
+            columns are the classes in another order is refused; other names are not looked at.
         X_val : array-like of shape (n_validation, ...), default=None
             Validation images, in any layout that X may have. They need ``early_stopping=True``.
         y_val : array-like of shape (n_validation,) or (n_validation, n_labels), default=None
@@ -496,8 +497,8 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         y : array-like of shape (n_samples,), or array-like or sparse matrix of shape (n_samples, n_labels)
             Class labels, or a matrix of 0 and 1.
         classes : array-like of shape (n_classes,), default=None
-            All classes that will ever occur; with a matrix, the numbers of its columns. Required in the first
-            call.
+            All classes that will ever occur; with a matrix, the numbers of its columns, such as ``range(3)``.
+            Required in the first call.
         sample_weight : array-like of shape (n_samples,), default=None
             Non-negative weights, relative to the mean weight of the first call or the last ``fit``. If all
             are zero, nothing is trained; in the first call, at least one must be positive.
@@ -517,7 +518,10 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         """
         mode = self._begin_call(is_partial=True)
         if mode.is_fresh and classes is None:
-            raise ValueError("classes must be passed on the first call to partial_fit")
+            raise ValueError(
+                "classes must be passed on the first call to partial_fit; if each image may have several "
+                "labels, the numbers of the columns of y, such as range(3)"
+            )
         if classes is not None:
             labels = check_labels(classes, None, name="classes", are_classes=True)
             classes = check_classes(labels, type(self).__name__)
@@ -632,8 +636,7 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
             return samples
         if samples.outputs.kind == "labels":
             raise ValueError("class_probabilities are for one class of each image, y has several labels")
-        shape = len(X), len(samples.outputs.classes)
-        shares = check_class_probabilities(class_probabilities, samples.rows, shape)
+        shares = check_class_probabilities(class_probabilities, len(X), samples.rows, samples.outputs.classes)
         return replace(samples, class_probabilities=shares)
 
     def _check_targets(self, y, n_samples, rows=slice(None), known=None, *, name="y", classes=None):

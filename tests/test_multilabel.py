@@ -6,7 +6,7 @@ import warnings
 
 import numpy as np
 import pytest
-from extras import package
+from extras import data_frame, package
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.sparse import csr_array
 from seeds import generator
@@ -386,6 +386,53 @@ def test_probabilities_that_are_none_are_refused(probabilities, pattern):
     with pytest.raises(ValueError, match=pattern):
         clf.fit(X, CODES, class_probabilities=probabilities)
     assert clf.model_ is before
+
+
+NAMED = np.array(["cat", "dog", "fox"])
+
+
+@pytest.mark.parametrize(
+    ("classes", "columns"),
+    [
+        (NAMED, ["fox", "dog", "cat"]),
+        (np.arange(3), [1, 0, 2]),
+        (np.arange(3), ["2", "0", "1"]),  # as in a file of text
+        (np.arange(3.0), [0, 2, 1]),
+    ],
+    ids=str,
+)
+def test_columns_of_a_data_frame_in_another_order_than_the_classes_are_refused(classes, columns):
+    labels, clf = classes[CODES], make_classifier()
+    given = data_frame(SOFT, columns=columns)
+    expected = re.escape(str(classes.tolist()))
+    with pytest.raises(ValueError, match=f"class_probabilities .* order of the classes, {expected}, got "):
+        clf.fit(X, labels, class_probabilities=given)
+    with pytest.raises(ValueError, match=f"class_probabilities .*{expected}"):
+        clf.partial_fit(X, labels, classes, class_probabilities=given)
+
+
+@pytest.mark.parametrize(
+    ("classes", "columns"),
+    [
+        (NAMED, NAMED),
+        (NAMED, [2, 0, 1]),
+        (NAMED, ["dog", "cat", "bird"]),
+        (np.arange(3), ["0", "1", "2"]),
+        (np.arange(3.0), [0, 1, 2]),
+    ],
+    ids=str,
+)
+def test_other_columns_of_a_data_frame_are_taken_by_position(classes, columns):
+    labels = classes[CODES]
+    clf = make_classifier().fit(X, labels, class_probabilities=data_frame(SOFT, columns=columns))
+    expected = make_classifier().fit(X, labels, class_probabilities=SOFT)
+    assert clf.predict_proba(X).tobytes() == expected.predict_proba(X).tobytes()
+
+
+@pytest.mark.parametrize("kind", [np.asarray, np.ndarray.tolist, data_frame, csr_array])
+def test_probabilities_in_the_place_of_labels_are_led_to_theirs(kind):
+    with pytest.raises(ValueError, match="y has several columns.*for probabilities .*class_probabilities"):
+        make_classifier().fit(X, kind(SOFT))
 
 
 def test_probabilities_for_a_matrix_of_labels_are_refused():

@@ -18,26 +18,37 @@ from skcnn.kernels.reductions import near_one
 # Labels
 
 
-def check_class_probabilities(probabilities, rows: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+def check_class_probabilities(
+    probabilities, n_samples: int, rows: np.ndarray, classes: np.ndarray
+) -> np.ndarray:
     """Return probabilities of classes as float64, with sums of exactly one, and zeros in unused rows.
 
     Parameters
     ----------
     probabilities : array-like of shape (n_samples, n_classes)
+    n_samples : int
+        Expected length.
     rows : ndarray of int
         The rows that are used; all others may hold anything.
-    shape : (int, int)
-        Expected shape.
+    classes : ndarray of shape (n_classes,)
+        The sorted classes.
 
     Raises
     ------
     ValueError
-        If the shape is wrong, a value is no number from 0 to 1, or a sum differs from one by more than 1e-3.
+        If the shape is wrong, the columns of a data frame are the classes in another order, a value is no
+        number from 0 to 1, or a sum differs from one by more than 1e-3.
     """
-    name, slack = "class_probabilities", 1e-3
+    name, slack, shape = "class_probabilities", 1e-3, (n_samples, len(classes))
     numbers = as_numbers(probabilities, name, allow_nan=True)
     if numbers.shape != shape:
         raise ValueError(f"{name} must have shape {shape}, a column for each class of y, got {numbers.shape}")
+    columns, labels = list(getattr(probabilities, "columns", ())), classes.tolist()
+    if _is_permuted(columns, labels) or _is_permuted([*map(str, columns)], [*map(str, labels)]):
+        raise ValueError(
+            f"{name} must have its columns in the order of the classes, {shorten(labels)}, got "
+            f"{shorten(columns)}"
+        )
     used, shares = numbers[rows], np.zeros(shape)
     wrong = used[~((used >= 0) & (used <= 1 + slack))]
     if wrong.size:
@@ -48,6 +59,11 @@ def check_class_probabilities(probabilities, rows: np.ndarray, shape: tuple[int,
         raise ValueError(f"rows of {name} must sum to 1, got a sum of {wrong[0]:.6g}")
     shares[rows] = used / totals[:, np.newaxis]
     return shares
+
+
+def _is_permuted(columns, labels):
+    """Whether columns have the names of all labels, in another order."""
+    return columns != labels and all(label in columns for label in labels)
 
 
 def check_labels(y, n_samples: int | None, *, name: str = "y", are_classes: bool = False) -> np.ndarray:
@@ -161,7 +177,8 @@ def check_targets(y, n_samples: int | None, rows=slice(None), *, name: str = "y"
             f"{name} has several columns, so all values must be 0 or 1 and say which labels an image has, "
             f"got {got}; for the names of these labels, use "
             "sklearn.preprocessing.MultiLabelBinarizer, for several columns of classes "
-            "sklearn.multioutput.MultiOutputClassifier"
+            "sklearn.multioutput.MultiOutputClassifier, for probabilities of classes labels as y, and "
+            "class_probabilities"
         )
     labels[rows] = used == 1
     return labels
