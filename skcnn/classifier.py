@@ -101,13 +101,13 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         training samples. This helps deep stacks without normalization. ``partial_fit`` uses the samples of
         its first call.
     init : mapping of str to array, FrozenEstimator or None, default=None
-        Initial weights from elsewhere, used wherever the name and shape of a weight match. All other weights
-        start as without ``init``; ``init_report_`` lists both. A mapping: by "layer/parameter", as
-        ``get_weights`` returns them. ``FrozenEstimator(clf)``: the weights of a fitted classifier and, with
-        ``input_scaling="standardize"``, its scaling, which then stays, unless the number of channels is
-        another; if its classes differ, the output layer starts anew. Layers with given weights are not
-        initialized from the data. A pickle of the fitted classifier holds what ``init`` holds, too:
-        ``skcnn.save(clf, path, drop="init")`` leaves it out.
+        Initial weights from elsewhere, used wherever the name and shape of a weight match, and none of its
+        layer has another shape. All other weights start as without ``init``; ``init_report_`` lists both. A
+        mapping: by "layer/parameter", as ``get_weights`` returns them. ``FrozenEstimator(clf)``: the weights
+        of a fitted classifier and, with ``input_scaling="standardize"``, its scaling, which then stays,
+        unless the number of channels is another; if its classes differ, the output layer starts anew. Layers
+        with given weights are not initialized from the data. A pickle of the fitted classifier holds what
+        ``init`` holds, too: ``skcnn.save(clf, path, drop="init")`` leaves it out.
     dtype : {"auto", "float32", "float64"}, default="auto"
         Type to compute in. "auto": float64 for float64 X, float32 for everything else.
     augmentation : None, "auto" or list, default=None
@@ -289,8 +289,8 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         Samples seen in training, repetitions included.
     init_report_ : dict or None
         Names of weights: "taken" from ``init``, "new" (missing in ``init``, or left out: the output layer of
-        other classes, counts of running statistics that do not fit), of "other shape", and "unused" (missing
-        in the network). None without ``init``.
+        other classes, all else of a layer with a weight of another shape, counts of running statistics that
+        do not fit), of "other shape", and "unused" (missing in the network). None without ``init``.
     n_outputs_ : int
         Number of scores of the network, one for each class or label.
     out_activation_ : str

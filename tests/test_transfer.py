@@ -221,6 +221,18 @@ def test_with_other_classes_the_output_layer_is_new(source):
         assert net.predict(X).max() == labels.max()
 
 
+@pytest.mark.parametrize(
+    "sizes", [{"conv_layer_sizes": (6,)}, {"kernel_size": 1}, {"hidden_layer_sizes": (7,)}], ids=str
+)
+def test_a_layer_of_another_size_is_new_as_a_whole(sizes):
+    """A bias is of no use without its weight."""
+    source = make_classifier(averaging=None).fit(X, Y)
+    net = make_classifier(init=FrozenEstimator(source), **sizes).fit(X, Y)
+    report = net.init_report_
+    assert report["other shape"]
+    assert not layers_of(report["taken"]) & layers_of(report["other shape"])
+
+
 def test_what_is_given_is_not_taken_from_the_data():
     layers = [PatchWhitening(activation="relu"), Dense(3)]
     source = fitted_classifier(layers, X=X, y=Y)
@@ -255,7 +267,10 @@ def test_the_first_partial_fit_takes_initial_weights_and_later_ones_go_on(source
         (FrozenEstimator(make_classifier()), "fitted .* got one around a ConvNetClassifier"),
         (FrozenEstimator(Dropout()), "fitted .* got one around a Dropout"),
         (FrozenEstimator(SimpleNamespace(model_=3)), "got one around a SimpleNamespace"),
-        (FrozenEstimator(make_pipeline(make_classifier())), "got one around a Pipeline without"),
+        (
+            FrozenEstimator(make_pipeline(make_classifier())),
+            r"pipeline\[-1\] .* got one around a Pipeline without",
+        ),
         (FrozenEstimator(GridSearchCV(make_classifier(LAYERS), {})), "best_estimator_: got .* GridSearchCV"),
         (make_classifier(), "init"),
     ],
@@ -282,6 +297,7 @@ def test_with_other_channels_weights_of_other_shape_start_anew(source):
     net = make_net(init=FrozenEstimator(source), learning_rate_init=1e-30, alpha=0).fit(channels, Y)
     plain = make_net(learning_rate_init=1e-30, alpha=0).fit(channels, Y)
     assert net.init_report_["other shape"] == ["conv1/weight"]
+    assert net.init_report_["new"] == ["conv1/bias"]
     assert_array_equal(net.model_.format.mean, plain.model_.format.mean)
     assert_array_equal(net.get_weights()["conv1/weight"], plain.get_weights()["conv1/weight"])
     assert_array_equal(net.get_weights()["dense/weight"], source.get_weights()["dense/weight"])

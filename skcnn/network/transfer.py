@@ -112,10 +112,12 @@ def with_weights(network: Network, weights: Mapping[str, Any]) -> Network:
 def take_over(
     network: Network, weights: Mapping[str, Any], *, left_out: Set[str] = frozenset()
 ) -> dict[str, list[str]]:
-    """Copy weights into a network where name and shape match.
+    """Copy weights into a network where names and shapes match.
 
-    A count says how much the running statistics of its layer weigh: it is copied only with all of them, and
-    if it is missing, they count as those of a long training.
+    A layer with a weight of another shape keeps all its own, for a bias is of no use without its weight;
+    what is missing of a layer does not keep the rest from being copied. A count says how much the running
+    statistics of its layer weigh: it is copied only with all of them, and if it is missing, they count as
+    those of a long training.
 
     Parameters
     ----------
@@ -129,8 +131,9 @@ def take_over(
     Returns
     -------
     report : dict of str to list of str
-        Names of weights by what happened to them. "taken": copied; "new": of the network only, or left out;
-        "other shape": in both, with different shapes; "unused": not in the network.
+        Names of weights by what happened to them. "taken": copied; "new": of the network only, left out, or
+        of a layer with a weight of another shape; "other shape": in both, with different shapes; "unused":
+        not in the network.
 
     Raises
     ------
@@ -143,7 +146,10 @@ def take_over(
         for key in own
         if key in weights and layer_of(key) not in left_out
     }
-    taken = {key for key, array in given.items() if array.shape == own[key].shape}
+    misfits = {key for key, array in given.items() if array.shape != own[key].shape}
+    all_counts = {f"{node.name}/{name}" for node in network.nodes[1:] for name in node.layer.count_params}
+    anew = set(map(layer_of, misfits - all_counts))
+    taken = {key for key in given if key not in misfits and layer_of(key) not in anew}
     for node in network.nodes[1:]:
         buffers = {f"{node.name}/{name}" for name in node.layer.buffer_params}
         counts = {f"{node.name}/{name}" for name in node.layer.count_params}
@@ -158,7 +164,7 @@ def take_over(
         if key in taken:
             np.copyto(value, check_weight(given[key], key, value.shape, value.dtype, what="init"))
             report["taken"].append(key)
-        elif key in given and given[key].shape != value.shape:
+        elif key in misfits:
             report["other shape"].append(key)
         else:
             report["new"].append(key)
@@ -175,15 +181,14 @@ def check_holds_model(frozen) -> None:
     if not isinstance(getattr(frozen, "model_", None), Model):
         raise ValueError(
             "init must be weights by name, or a FrozenEstimator around a fitted network, such as "
-            f"search.best_estimator_: got one around a {type(frozen.estimator).__name__} without a network"
+            "pipeline[-1] or search.best_estimator_: got one around a "
+            f"{type(frozen.estimator).__name__} without a network"
         )
 
 
 def layers_taken(report: Mapping[str, list[str]] | None) -> frozenset[str]:
-    """Return the layers with copied weights, and none of other shapes, by a report of :func:`take_over`."""
-    if report is None:
-        return frozenset()
-    return frozenset(map(layer_of, report["taken"])) - frozenset(map(layer_of, report["other shape"]))
+    """Return the layers with copied weights by a report of :func:`take_over`."""
+    return frozenset(map(layer_of, report["taken"])) if report else frozenset()
 
 
 def layer_of(key: str) -> str:

@@ -12,7 +12,7 @@ from skcnn.network.executor import Batch, Executor
 from skcnn.network.foreign_weights import MANY_UPDATES
 from skcnn.network.losses import LogLoss
 from skcnn.network.threads import worker_pool
-from skcnn.network.transfer import layers_taken, take_over, weights_by_name, with_weights
+from skcnn.network.transfer import layer_of, layers_taken, take_over, weights_by_name, with_weights
 
 SHAPE, N_SAMPLES, N_CLASSES = (6, 5, 2), 5, 3
 
@@ -123,7 +123,7 @@ def test_weights_are_taken_over_by_name_and_shape():
     del weights["layer2/shift"]
     before = network.copy()
     report = take_over(network, weights, left_out={"layer1"})
-    assert report["new"] == ["layer1/weight", "layer1/bias", "layer2/shift"]
+    assert report["new"] == ["layer1/weight", "layer1/bias", "layer5/weight", "layer2/shift"]
     assert report["other shape"] == ["layer5/bias"]
     assert report["unused"] == ["more/weight"]
     assert layers_taken(report) == {"layer2"}
@@ -132,6 +132,39 @@ def test_weights_are_taken_over_by_name_and_shape():
         np.testing.assert_array_equal(value, weights_by_name(source)[name])
     with pytest.raises(ValueError, match="init has no weight"):
         take_over(network, {"layer5/bias": np.zeros(7)})
+
+
+@pytest.mark.parametrize(
+    ("changed", "new"),
+    [
+        ("layer1/weight", ["layer1/bias"]),
+        ("layer5/bias", ["layer5/weight"]),
+        (
+            "layer2/shift",
+            [f"layer2/{name}" for name in ("scale", "running_mean", "running_variance", "n_updates")],
+        ),
+        (
+            "layer2/running_mean",
+            [f"layer2/{name}" for name in ("scale", "shift", "running_variance", "n_updates")],
+        ),
+    ],
+)
+def test_a_layer_with_a_parameter_of_another_shape_keeps_all_its_own(changed, new):
+    network, other = normalized(), normalized(seed=1)
+    before = network.copy()
+    report = take_over(network, weights_by_name(other) | {changed: np.zeros(7)})
+    assert report["other shape"] == [changed]
+    assert sorted(report["new"]) == sorted(new)
+    assert layers_taken(report) == {"layer1", "layer2", "layer5"} - {layer_of(changed)}
+    for name in (changed, *new):
+        np.testing.assert_array_equal(weights_by_name(network)[name], weights_by_name(before)[name])
+
+
+def test_a_weight_may_come_without_the_others_of_its_layer():
+    network = normalized()
+    report = take_over(network, {"layer1/weight": np.ones((3, 3, 2, 3))})
+    assert report["taken"] == ["layer1/weight"]
+    assert (network.params["layer1"]["weight"] == 1).all()
 
 
 COUNT = "layer2/n_updates"
@@ -164,12 +197,6 @@ def test_a_count_is_taken_with_all_statistics_that_it_is_about(changes, count):
 def test_a_count_alone_is_no_start():
     with pytest.raises(ValueError, match="init has no weight"):
         take_over(normalized(), {COUNT: np.array(7.0)})
-
-
-@pytest.mark.parametrize("name", ["bias", "weight"])
-def test_a_layer_that_is_taken_in_part_is_not_given(name):
-    weights = weights_by_name(normalized(seed=1)) | {f"layer1/{name}": np.zeros(7)}
-    assert layers_taken(take_over(normalized(), weights)) == {"layer2", "layer5"}
 
 
 class Table(Layer):
