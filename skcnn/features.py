@@ -5,6 +5,7 @@ from math import prod
 
 import numpy as np
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, TransformerMixin, clone
+from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
@@ -37,7 +38,8 @@ class ConvNetFeatures(MetaEstimatorMixin, TransformerMixin, BaseEstimator):
         Name of the layer; an ``activation`` of the layer is part of it. None: the layer before the output
         layer.
     prefit : bool, default=False
-        Whether the estimator is fitted; ``fit`` then takes a copy of it and trains nothing.
+        Whether the estimator is fitted; ``fit`` then takes a copy of it and trains nothing. A search or
+        cross-validation clones the estimator: within one, wrap it in FrozenEstimator.
 
     Attributes
     ----------
@@ -111,10 +113,23 @@ class ConvNetFeatures(MetaEstimatorMixin, TransformerMixin, BaseEstimator):
             raise ValueError(
                 f"with prefit=True nothing is trained, so fit takes no fit_params, got {sorted(fit_params)}"
             )
+        if self.prefit:
+            self._check_prefit()
         trained = deepcopy(self.estimator) if self.prefit else self._train(X, y, fit_params)
         feature_node(unwrap(trained)[1].model_, self.layer)
         self.estimator_ = trained
         return self
+
+    def _check_prefit(self):
+        """Raise a NotFittedError unless the estimator is fitted."""
+        try:
+            unwrap(self.estimator)
+        except NotFittedError as error:
+            raise NotFittedError(
+                f"with prefit=True, estimator must be fitted, got a {type(self.estimator).__name__} that is "
+                "not; a search or cross-validation clones it, and a clone is not fitted: pass "
+                "sklearn.frozen.FrozenEstimator(estimator), which stays fitted"
+            ) from error
 
     def _train(self, X, y, fit_params):
         """Return a trained clone of the estimator."""

@@ -17,7 +17,7 @@ from sklearn.decomposition import TruncatedSVD
 from sklearn.exceptions import NotFittedError, UnsetMetadataPassedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.impute import SimpleImputer
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
@@ -96,14 +96,24 @@ def test_steps_of_a_pipeline_take_what_they_take():
 def test_wrong_use_is_refused():
     with pytest.raises(NotFittedError):
         ConvNetFeatures(make_net()).transform(X)
-    with pytest.raises(NotFittedError):
-        ConvNetFeatures(make_net(), prefit=True).fit(X)
     with pytest.raises(ValueError, match="'dense9'"):
         ConvNetFeatures(make_net(), "dense9").fit(X, Y)
     with pytest.raises(TypeError, match="ConvNetClassifier"):
         ConvNetFeatures(SVC()).fit(X, Y)
     with pytest.raises(ValueError, match="sample_weight"):
         ConvNetFeatures(make_net().fit(X, Y), prefit=True).fit(X, Y, sample_weight=np.ones(len(X)))
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [make_net(), make_pipeline(StandardScaler(), make_net()), GridSearchCV(make_net(), {})],
+    ids=lambda estimator: type(estimator).__name__,
+)
+def test_with_prefit_a_clone_needs_a_frozen_network(estimator):
+    with pytest.raises(NotFittedError, match="prefit=True.*clones.*FrozenEstimator"):
+        ConvNetFeatures(estimator, prefit=True).fit(X)
+    features = ConvNetFeatures(FrozenEstimator(clone(estimator).fit(X, Y)), prefit=True)
+    assert cross_val_score(make_pipeline(features, SVC()), X, Y, cv=2, error_score="raise").mean() > 0.5
 
 
 def test_a_misspelt_layer_is_found_before_training(monkeypatch):
