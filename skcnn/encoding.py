@@ -151,6 +151,8 @@ class Encoder:
     ----------
     left_out : set of str, default=()
         Attributes of objects that are left out.
+    droppable : set of str, default=()
+        Names at the start of a path that ``save`` can drop, for messages.
 
     Attributes
     ----------
@@ -168,9 +170,10 @@ class Encoder:
     (1, None, {2: 0.5})
     """
 
-    def __init__(self, left_out: Set[str] = frozenset()):
+    def __init__(self, left_out: Set[str] = frozenset(), droppable: Set[str] = frozenset()):
         self.tensors: dict[str, np.ndarray] = {}
         self._left_out = left_out
+        self._droppable = droppable
         self._custom: dict[str, type] = {}
 
     def encode(self, value, path: str):
@@ -208,6 +211,12 @@ class Encoder:
             return self._encode_array(value, path)
         return self._encode_object(value, path)
 
+    def _refusal(self, path):
+        """Return the end of a message about a value that no file holds, with the way out if there is one."""
+        name = path.partition("/")[0]
+        way_out = f": drop=[{name!r}] writes the default in its place" if name in self._droppable else ""
+        return f"which a file cannot hold{way_out}"
+
     def _encode_all(self, values, path):
         return [self.encode(value, f"{path}/{index}") for index, value in enumerate(values, start=1)]
 
@@ -221,7 +230,7 @@ class Encoder:
             return {"objects": shape, "values": self._encode_all(array.ravel().tolist(), path)}
         raw = raw_dtype(array.dtype)
         if raw is None:
-            raise TypeError(f"{path} has the dtype {array.dtype}, which a file cannot hold")
+            raise TypeError(f"{path} has the dtype {array.dtype}, {self._refusal(path)}")
         while path in self.tensors:
             path += "'"  # keys of a mapping that are different, but print alike
         little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
@@ -242,7 +251,7 @@ class Encoder:
             if self._custom.setdefault(cls.__name__, cls) is not cls:
                 raise TypeError(f"{path} is a {cls.__name__}, but not of the class of this name found before")
         else:
-            raise TypeError(f"{path} is a {cls.__module__}.{cls.__qualname__}, which a file cannot hold")
+            raise TypeError(f"{path} is a {cls.__module__}.{cls.__qualname__}, {self._refusal(path)}")
         entries = {name: entry for name, entry in pack(value).items() if name not in self._left_out}
         return {key: cls.__name__, "holds": self._encode_entries(entries, path)}
 

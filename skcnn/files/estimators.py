@@ -62,7 +62,7 @@ def save(estimator, path, *, training_state: bool = False, drop: Iterable[str] =
         If the file cannot be written.
     TypeError
         If the estimator has another type or holds something that a file cannot hold, such as a function, a
-        RandomState, a splitter or a custom scorer; the message says where.
+        RandomState, a splitter or a custom scorer; the message says where, and what to drop.
     ValueError
         If ``drop`` has a name that is not a hyperparameter with a default, or there is no training state.
 
@@ -102,12 +102,14 @@ def save(estimator, path, *, training_state: bool = False, drop: Iterable[str] =
             "training_state=True, but the estimator has none: partial_fit keeps it, and fit with "
             "warm_start=True"
         )
-    defaults = signature(type(saved)).parameters
+    parameters = signature(type(saved)).parameters.values()
+    defaults = {each.name: each.default for each in parameters if each.default is not each.empty}
     for name in (drop,) if isinstance(drop, str) else drop:
-        if name not in defaults or defaults[name].default is defaults[name].empty:
+        if name not in defaults:
             raise ValueError(f"drop={name!r} is no hyperparameter with a default of {type(saved).__name__}")
-        setattr(saved, name, defaults[name].default)
-    encoder = Encoder({*CALLBACK_ATTRIBUTES, *(() if training_state else ("_training_state",))})
+        setattr(saved, name, defaults[name])
+    left_out = {*CALLBACK_ATTRIBUTES, *(() if training_state else ("_training_state",))}
+    encoder = Encoder(left_out, defaults.keys() - {"layers"})  # a model holds layers, too
     plain = encoder.encode(saved, "")
     metadata = {
         "format": FORMAT,

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from pickles import CLASSES, NAMES, TRAININGS, scores_of
 from processes import X, make_net
 from sklearn import config_context
 from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection import StratifiedShuffleSplit
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from small_classifiers import fitted_classifier, make_classifier, make_images
@@ -213,6 +215,32 @@ def test_hyperparameters_that_no_file_can_hold_are_named_or_dropped(name, value,
     assert getattr(loaded, name) == getattr(ConvNetClassifier(), name)
     assert getattr(saved, name) is value
     assert_same_model(loaded, saved)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("validation_split", StratifiedShuffleSplit(1)),
+        ("scoring", len),
+        ("random_state", np.random.RandomState(0)),
+        ("class_weight", {0: 1j}),
+        ("alpha", np.longdouble(1)),
+        ("init", FrozenEstimator(fitted_classifier().set_params(scoring=len))),
+    ],
+    ids=str,
+)
+def test_the_way_out_is_named_for_hyperparameters_that_no_file_can_hold(name, value, path):
+    saved = fitted_classifier().set_params(**{name: value})
+    with pytest.raises(TypeError, match=re.escape(f"drop=['{name}'] writes the default")):
+        save(saved, path)
+
+
+@pytest.mark.parametrize("name", ["note", "layers"])
+def test_no_way_out_is_named_where_dropping_is_none(name, path):
+    saved = fitted_classifier()
+    setattr(saved, name, [len])
+    with pytest.raises(TypeError, match="a file cannot hold$"):
+        save(saved, path)
 
 
 def test_only_hyperparameters_can_be_dropped(path):
