@@ -33,6 +33,9 @@ NAMES_OF_DTYPES = {dtype: name for name, dtype in DTYPES.items() if name != "BF1
 MAX_HEADER_BYTES = 100_000_000
 """The limit of other readers of the format."""
 
+ZIP_SIGNATURE = b"PK\3\4"
+"""The first bytes of a zip archive."""
+
 MAX_AXES = 32
 """The limit of the oldest supported numpy."""
 
@@ -104,7 +107,7 @@ def write_tensors(path, tensors: Mapping[str, np.ndarray], metadata: Mapping[str
     for piece in pieces:
         digest.update(piece)
     pieces[1] = text.replace(NO_DIGEST.encode(), digest.hexdigest().encode(), 1)
-    _replace_file(os.path.realpath(path), pieces)
+    _replace_file(path, pieces)
 
 
 def _bytes_of(array: np.ndarray) -> memoryview:
@@ -113,15 +116,20 @@ def _bytes_of(array: np.ndarray) -> memoryview:
     return stored.reshape(-1).view(np.uint8).data
 
 
-def _replace_file(path: str, pieces) -> None:
+def _replace_file(given, pieces) -> None:
     """Write pieces to a new file in the same folder, and replace the old one by it."""
+    path = os.path.realpath(given)
     if os.path.exists(path) and not os.path.isfile(path):
         raise OSError(f"{path} is not a regular file")
     temporary = os.path.join(os.path.dirname(path), f".{secrets.token_hex(8)}.tmp")
     is_new = not os.path.exists(path)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     try:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-        with open(os.open(temporary, flags, 0o666 if is_new else 0o600), "wb") as file:
+        handle = os.open(temporary, flags, 0o666 if is_new else 0o600)
+    except OSError as error:  # which names the temporary file
+        raise OSError(error.errno, error.strerror, os.fspath(given)) from None
+    try:
+        with open(handle, "wb") as file:
             for piece in pieces:
                 file.write(piece)
             file.flush()
@@ -182,6 +190,12 @@ def _end_of_header(data: bytearray) -> int:
     """Return where the arrays begin."""
     size = int.from_bytes(data[:8], "little")
     if len(data) < 8 or not 2 <= size <= min(len(data) - 8, MAX_HEADER_BYTES):
+        if data.startswith(ZIP_SIGNATURE):
+            raise FileError(
+                "not a safetensors file, but a zip archive, as torch.save and Keras write it: pass the "
+                "state_dict() of a PyTorch module, or write it with safetensors.torch.save_file; for Keras "
+                "there is weights_from_keras"
+            )
         raise FileError(f"not a safetensors file, or truncated: {len(data)} bytes, header of {size} bytes")
     return 8 + size
 

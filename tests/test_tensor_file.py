@@ -7,6 +7,7 @@ import stat
 import struct
 import sys
 import tracemalloc
+import zipfile
 
 import numpy as np
 import pytest
@@ -180,6 +181,26 @@ def test_json_of_strangers_is_refused(text):
 
 
 # Writing
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+@pytest.mark.parametrize("content", [b"", bytes(10**5)], ids=["empty", "large"])
+def test_a_zip_archive_is_named_with_what_to_do(path, content, compression):
+    """As torch.save and Keras write it."""
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        archive.writestr("archive/data.pkl", content)
+    with pytest.raises(FileError, match=r"zip archive.*torch\.save.*Keras.*state_dict\(\).*safetensors"):
+        read_tensors(path, has_digest=False)
+
+
+@pytest.mark.parametrize("place", ["missing", "file"])
+def test_a_file_that_cannot_be_made_is_named_as_it_was_given(tmp_path, place):
+    (tmp_path / "file").touch()
+    given = tmp_path / place / "net.skcnn"
+    with pytest.raises(OSError) as caught:
+        write_tensors(given, TENSORS, {})
+    assert caught.value.filename == str(given)
+    assert type(caught.value) is (NotADirectoryError if place == "file" else FileNotFoundError)
 
 
 def test_a_missing_file_stays_an_os_error(path):
