@@ -73,7 +73,7 @@ def weights_from_keras(
     OSError
         If there is no such file.
     TypeError
-        If ``layers`` is no list, or ``names`` no mapping.
+        If ``path`` is no path, such as a model, ``layers`` no list, or ``names`` no mapping.
     ValueError
         If layers are invalid, or anything does not fit: the message lists all parameters and layers that do
         not, with their shapes. If there are models within the model and no ``names``.
@@ -115,7 +115,14 @@ def read_keras(path) -> tuple[dict[str, dict[str, np.ndarray]], dict[str, str]]:
         If h5py is not installed.
     OSError
         If there is no such file.
+    TypeError
+        If ``path`` is no path.
     """
+    if not isinstance(path, str | os.PathLike):
+        raise TypeError(
+            "path must be the path of a file, such as model.save_weights('name.weights.h5') writes, got "
+            f"{type(path)}"
+        )
     with open(path, "rb") as file:
         data = io.BytesIO(file.read())
     try:

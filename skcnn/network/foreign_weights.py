@@ -200,6 +200,9 @@ def convert_weights(
             node = nodes[places[layer]]
             order = orders[node.inputs[0]]
             weights |= convert_module(layout, node, order, module, modules[module], misfits)
+    left_out = [module for module in modules if module not in dict(pairs)]
+    if left_out and None in dict(pairs):
+        misfits.append(f"names leave out {left_out[:5]}: they must name all modules that are to be taken")
     raise_misfits("the weights do not fit the layers", misfits)
     return weights
 

@@ -158,6 +158,12 @@ def test_damaged_files_are_refused(tmp_path):
         weights_from_keras(tmp_path / "missing", [], SHAPE)
 
 
+@pytest.mark.parametrize("path", [object(), None, ["file.keras"]], ids=lambda path: type(path).__name__)
+def test_what_is_no_path_is_refused(path):
+    with pytest.raises(TypeError, match=r"path .*save_weights.* got <class '.*"):
+        weights_from_keras(path, STACKS["sequential"], SHAPE)
+
+
 def test_without_h5py_the_message_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "h5py", None)
     with pytest.raises(ImportError, match=r"h5py: python -m pip install \"skcnn\[keras\]\""):
