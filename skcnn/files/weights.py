@@ -35,7 +35,8 @@ def weights_from_torch(
     layers : list or tuple
         The stack as in :class:`~skcnn.ConvNetClassifier`, without the output layer.
     image_shape : tuple of two or three int
-        Height, width and, unless 1, channels of the images that the network takes.
+        Height, width and, unless 1, channels of the images that the network takes: channels come last here,
+        also where PyTorch has them first.
     names : mapping of str to str, default=None
         Which module becomes which layer, such as ``{"features.0": "conv1", "classifier": "output"}``, by the
         names in ``get_weights``. It must give every layer but "output" a module; modules that it leaves out
@@ -172,6 +173,15 @@ def classifier_from_weights(
     >>> classifier = classifier_from_weights([], weights, ["left", "right"], (1, 2))
     >>> classifier.predict([[0.2, 0.9]])
     array(['right'], dtype='<U5')
+
+    A network with one output, a sigmoid, becomes one of two classes by zeros for the first: the softmax of
+    0 and z is the sigmoid of z.
+
+    >>> weights = {"output/weight": np.array([[1.0], [-1.0]]), "output/bias": np.array([0.5])}
+    >>> for name in ("output/weight", "output/bias"):
+    ...     weights[name] = np.concatenate([0 * weights[name], weights[name]], axis=-1)
+    >>> classifier_from_weights([], weights, ["no", "yes"], (1, 2)).predict_proba([[0.5, 1.0]])
+    array([[0.5, 0.5]], dtype=float32)
     """
     classifier = ConvNetClassifier(
         layers,

@@ -7,6 +7,7 @@ from files.test_estimators import FIRST_ROWS, stack_of
 from pickles import NAMES, TRAININGS, scores_of
 from processes import X
 from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection import GridSearchCV, KFold, ShuffleSplit, StratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from small_classifiers import fitted_classifier, make_classifier, make_images
@@ -112,6 +113,34 @@ def test_pipelines_features_and_frozen_networks_are_trusted():
     np.testing.assert_array_equal(through_skops(fitted).predict_proba(rows), fitted.predict_proba(rows))
     features = ConvNetFeatures(FrozenEstimator(fitted_classifier()), prefit=True).fit(images)
     np.testing.assert_array_equal(through_skops(features).transform(images), features.transform(images))
+
+
+SCIKIT_LEARN_TYPES = [
+    "sklearn.metrics._scorer._PassthroughScorer",
+    "sklearn.model_selection._split.StratifiedKFold",
+]
+
+
+def test_a_fitted_search_needs_names_of_scikit_learn_and_its_best_network_none():
+    """skops does not trust the scorer and the splitter that a search keeps."""
+    images, y = make_images()
+    search = GridSearchCV(make_classifier(max_iter=1), {"alpha": [0, 1]}, cv=2).fit(images, y)
+    data = sio.dumps(search)
+    assert set(sio.get_untrusted_types(data=data)) - set(SKOPS_TYPES) == set(SCIKIT_LEARN_TYPES)
+    loaded = sio.loads(data, trusted=[*SKOPS_TYPES, *SCIKIT_LEARN_TYPES])
+    for each in (loaded, through_skops(search.best_estimator_)):
+        np.testing.assert_array_equal(each.predict_proba(images), search.predict_proba(images))
+
+
+@pytest.mark.parametrize("splitter", [StratifiedKFold(2), KFold(2), ShuffleSplit(1)])
+def test_a_splitter_for_validation_is_to_be_trusted_by_name(splitter):
+    images, y = make_images()
+    net = make_classifier(early_stopping=True, validation_split=splitter, max_iter=1)
+    data = sio.dumps(net.fit(images, y))
+    name = f"sklearn.model_selection._split.{type(splitter).__name__}"
+    assert set(sio.get_untrusted_types(data=data)) - set(SKOPS_TYPES) == {name}
+    loaded = sio.loads(data, trusted=[*SKOPS_TYPES, name])
+    np.testing.assert_array_equal(loaded.predict_proba(images), net.predict_proba(images))
 
 
 def test_other_types_are_not_trusted():
