@@ -225,7 +225,7 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
 
     def _fit(self, X, y, sample_weight, mode, *, given_validation=None, **options):
         """Validate, build and train; take over the result only if all goes well."""
-        deadline = math.inf if self.max_time is None else time.perf_counter() + self.max_time
+        deadline = math.inf if self.max_time is None else time.perf_counter() + float(self.max_time)
         kernels = kernels_of(self.backend)
         draft = copy_without_callbacks(self)  # gets the names of the features, as the checks may still fail
         previous = None if mode.is_fresh else self.model_

@@ -4,7 +4,7 @@ By default these are the same ones each time. With ``--hypothesis-profile=exhaus
 drawn afresh each time; those that fail are kept in .hypothesis/ and run first until they pass.
 
 With ``--fast`` a run takes about a minute and goes through every room of the package: the first case of each
-test, without those marked ``costly``, of which one case takes a second or more, and without README.md.
+test, without those marked ``costly``, of which one case takes half a second or more, and without README.md.
 """
 
 from contextlib import suppress

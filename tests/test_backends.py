@@ -183,3 +183,6 @@ def test_the_default_is_numpy_whatever_is_installed():
 def test_other_backends_are_refused():
     with pytest.raises(ValueError, match="'backend' parameter .*'cuda'"):
         make(backend="cuda").fit(X, Y)
+    net = make().fit(X, Y).set_params(backend="cuda")
+    with pytest.raises(ValueError, match="backend must be one of .* got 'cuda'"):
+        net.predict(X)

@@ -128,6 +128,7 @@ def test_number_of_threads_does_not_change_bits(use_threads, variant):
         assert_same_bits(train(variant), one)
 
 
+@pytest.mark.costly
 @pytest.mark.parametrize(("n_threads", "largest"), [(10**7, np.inf), (10**7, 0), (4, 0)])
 def test_threads_start_as_they_are_needed_and_available(use_threads, monkeypatch, n_threads, largest):
     """However many were asked for: the memory of so many would take minutes to make."""
@@ -235,6 +236,7 @@ def test_backends_of_joblib_do_not_change_bits():
         assert_array_equal(result, expected, err_msg=backend)
 
 
+@pytest.mark.costly
 def test_concurrent_fits_have_the_same_bits():
     """One at a time in another thread, too."""
     expected = train("batch normalization")

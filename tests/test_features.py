@@ -133,6 +133,7 @@ def test_what_is_wrong_otherwise_is_said_as_by_fit():
         ConvNetFeatures(make_net(), "dense1").fit(np.zeros((5, 0)), Y[:5])
 
 
+@pytest.mark.costly
 def test_a_layer_that_a_pipeline_or_search_decides_upon_is_found_after_training():
     pipeline = make_pipeline(StandardScaler(), make_net(layers=[("conv1", Conv2D(2)), ("dense1", Dense(4))]))
     assert ConvNetFeatures(pipeline, "dense1").fit(X, Y).transform(X).shape == (len(X), 4)
@@ -175,6 +176,7 @@ def test_features_of_images_are_flattened_channels_last():
     assert_array_equal(features, maxima.reshape(len(X), -1))
 
 
+@pytest.mark.costly
 def test_a_memory_map_is_not_copied_whole(tmp_path):
     """More images take more memory for their features alone, five numbers of four bytes each."""
     n_images = 20_000

@@ -142,6 +142,7 @@ def test_a_pedestal_of_wide_types_does_not_matter(dtype, pedestal):
     assert_allclose(net.predict_proba(other), make_net().fit(BYTES, Y).predict_proba(BYTES), rtol=1e-3)
 
 
+@pytest.mark.costly
 def test_saliency_of_images_on_a_pedestal_is_that_without():
     """The baseline, the mean of float64, is as exact as the images."""
     images = BYTES.astype(float)

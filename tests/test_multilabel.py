@@ -105,6 +105,7 @@ def test_a_weight_equals_repetition(params):
     )
 
 
+@pytest.mark.costly
 def test_class_weights_are_those_of_the_losses_of_labels():
     """A label without weight is not learned, and the others as if it were not there."""
     weighted = full_batch(class_weight={2: 0.0}, max_iter=5).fit(X, LABELS)
@@ -153,6 +154,7 @@ def test_balanced_labels_that_no_image_has():
     assert np.isfinite(clf.model_.loss.label_weights).all()
 
 
+@pytest.mark.costly
 def test_smoothed_labels_are_less_certain():
     """The smoothed target of a label that all images have is 1 - s / 2."""
     y = np.c_[np.ones(60, int), LABELS[:, 0]]
@@ -199,6 +201,7 @@ def test_more_kinds_of_images_than_the_validation_part_has_are_split_at_random()
         assert make_classifier(early_stopping=True).fit(X[:1], y[:1]).validation_scores_ is None
 
 
+@pytest.mark.costly
 def test_a_stream_of_labels():
     stream = make_classifier()
     for _ in range(60):
@@ -279,6 +282,7 @@ def test_one_class_and_several_labels_are_told_apart():
         fitted.fit(X, CODES)
 
 
+@pytest.mark.costly
 @pytest.mark.parametrize("mixing", [Mixup(), CutMix()])
 def test_mixed_images_have_mixed_labels(mixing):
     clf = make_classifier(augmentation=[mixing], max_iter=80).fit(X, LABELS[:, :2])
@@ -352,6 +356,7 @@ def test_targets_of_one_hot_probabilities_are_the_classes():
     assert_allclose(hot.predict_proba(X), plain.predict_proba(X), rtol=1e-6)
 
 
+@pytest.mark.costly
 def test_a_small_network_learns_from_probabilities():
     soft = 0.5 * np.eye(3)[CODES] + 0.5 / 3
     clf = make_classifier(max_iter=80, alpha=0.0).fit(X, CODES, class_probabilities=soft)

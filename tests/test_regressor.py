@@ -240,6 +240,7 @@ def test_augmentations_that_mix_images_mix_targets(mixing):
     assert regressor.score(X, brightness) > 0.7
 
 
+@pytest.mark.costly
 def test_a_stream_learns_and_keeps_the_scale_of_the_first_chunk_that_varies():
     stream = make_regressor().partial_fit(X[:4], np.full(4, 100.0))
     assert not stream.model_.target_scaling.has_varied.any()

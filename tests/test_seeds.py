@@ -19,6 +19,7 @@ def run(*command, seed):
     return subprocess.run([sys.executable, *command], env=environment, cwd=TESTS, check=False, **options)
 
 
+@pytest.mark.costly
 def test_the_variable_chooses_what_is_drawn():
     script = "from seeds import generator; print(generator(3).integers(2**63))"
     first, second = (int(run("-c", script, seed=seed).stdout) for seed in ("0", "99"))

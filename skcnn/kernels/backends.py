@@ -15,12 +15,16 @@ def kernels_of(backend: str) -> Kernels:
     ------
     ImportError
         If Numba is missing or does not fit; the message says what to install.
+    ValueError
+        If there is no such backend.
 
     Examples
     --------
     >>> kernels_of("numpy").backend
     'numpy'
     """
+    if backend not in BACKENDS:
+        raise ValueError(f"backend must be one of {BACKENDS}, got {backend!r}")
     if backend == "numpy":
         return NUMPY
     try:

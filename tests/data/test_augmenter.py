@@ -134,6 +134,7 @@ def test_samples_are_mixed_in_by_their_weights():
     assert 0.69 < counts[9] / counts.sum() < 0.81
 
 
+@pytest.mark.costly
 def test_training_has_the_same_bits_on_any_number_of_threads(cut_work, monkeypatch):
     """With weights and an average, too."""
     cut_work(FINE)

@@ -492,6 +492,7 @@ def test_the_text_of_containers_is_how_they_are_made():
     assert repr(Parallel([Conv2D(8), ["passthrough"]])) == made
 
 
+@pytest.mark.costly
 def test_nested_names_are_searched():
     grid = {"res1__conv1__filters": [2, 3], "res1__norm1": [BatchNorm(), "passthrough"]}
     net = make_net(make_stack())

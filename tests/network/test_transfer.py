@@ -38,6 +38,7 @@ def loss_and_gradient(network):
         return executor.gradients(batch(), LogLoss()), executor.reduce().copy(), executor.buffers
 
 
+@pytest.mark.costly
 @pytest.mark.parametrize("frozen", [{"layer2"}, {"layer1", "layer2"}])
 def test_frozen_batch_normalization_is_a_constant_of_both_passes(frozen):
     """The loss is that of predictions, and its gradient that of differences."""

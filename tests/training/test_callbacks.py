@@ -465,6 +465,7 @@ def test_callbacks_see_the_state_of_numpy_that_the_caller_set(monkeypatch):
     assert not Looking.states & set(states)
 
 
+@pytest.mark.costly
 def test_copies_predict_in_other_threads_while_training_goes_on(cut_work, monkeypatch):
     monkeypatch.setenv("SKCNN_NUM_THREADS", "2")
     cut_work(FINE)

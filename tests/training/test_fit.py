@@ -84,6 +84,7 @@ def test_lbfgs_has_no_partial_fit():
     assert hasattr(net.set_params(solver="adam"), "partial_fit")
 
 
+@pytest.mark.costly
 def test_lbfgs_with_early_stopping_keeps_the_best_iterate():
     net = make_net(solver="lbfgs", max_iter=60, early_stopping=True, n_iter_no_change=3).fit(X, Y)
     assert net.n_iter_ < 60
@@ -172,6 +173,7 @@ def test_an_average_that_was_interrupted_begins_anew():
     assert_same_weights(net, other)
 
 
+@pytest.mark.costly
 def test_the_default_network_goes_on_from_a_pickle_bit_by_bit():
     whole = ConvNetClassifier(max_iter=4, random_state=SEED).fit(X, Y)
     halves = ConvNetClassifier(max_iter=2, warm_start=True, random_state=SEED).fit(X, Y)
