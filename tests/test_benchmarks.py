@@ -4,7 +4,10 @@ import importlib
 import json
 import math
 import runpy
+import subprocess
 import sys
+import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -60,7 +63,7 @@ def run_here(monkeypatch, capsys):
 
 
 def test_steps_without_pytorch(run_here, tmp_path):
-    options = ["--networks", "W1", "--pairs", 1, "--seconds", 0.01, "--skcnn-only"]
+    options = ["--networks", "W1", "--pairs", 1, "--patience", 0, "--seconds", 0.01, "--skcnn-only"]
     training, predicting = read_tables(run_here("steps.py", *options, "--json", tmp_path / "steps.json"))
     assert [row["network"] for row in training] == ["W1, 32", "W1, 200"]
     assert [row["network"] for row in predicting] == ["W1, 32", "W1, 200", "W1, 1024"]
@@ -76,7 +79,7 @@ def test_steps_without_pytorch(run_here, tmp_path):
 def test_estimators_without_pytorch(run_here, tmp_path):
     write_idx_files(tmp_path)
     options = ["--folder", tmp_path, "--samples", 60, "--epochs", 1, "--batch-size", 20, "--skcnn-only"]
-    options += ["--search-samples", 60, "--search-epochs", 1, "--pairs", 1]
+    options += ["--search-samples", 60, "--search-epochs", 1, "--pairs", 1, "--patience", 0]
     fits, searches, imports = read_tables(run_here("estimators.py", *options))
     assert [row["estimator"] for row in fits] == ["ConvNetClassifier", "MLPClassifier"]
     assert len(searches) == 2
@@ -94,7 +97,19 @@ def test_estimators_without_pytorch(run_here, tmp_path):
 def test_scaling_writes_the_readme(run_here, tmp_path):
     readme = tmp_path / "README.md"
     readme.write_text("before\n<!-- benchmark: scaling -->\nold\n<!-- end -->\nafter\n")
-    options = ["--vary", "image_size", "--values", 8, "--seconds", 0.01, "--pairs", 1, "--skcnn-only"]
+    options = [
+        "--vary",
+        "image_size",
+        "--values",
+        8,
+        "--seconds",
+        0.01,
+        "--pairs",
+        1,
+        "--patience",
+        0,
+        "--skcnn-only",
+    ]
     printed = run_here("scaling.py", *options, "--readme", readme)
     ((row,),) = read_tables(printed)
     assert row["image_size"] == "8"
@@ -133,9 +148,49 @@ def test_ratios_are_taken_pair_by_pair():
 def test_sides_take_turns_in_both_orders():
     calls = []
     sides = {name: lambda name=name: calls.append(name) or len(calls) for name in "ab"}
-    results = functions_of("measuring.py")["interleaved"](sides, 3, "label")
+    arguments = SimpleNamespace(pairs=3, patience=0)
+    results = functions_of("measuring.py")["interleaved"](sides, arguments, "label")
     assert calls == ["a", "b", "b", "a", "a", "b"]
     assert results == {"a": [1, 4, 5], "b": [2, 3, 6]}
+
+
+def test_the_load_of_others_is_measured():
+    """A busy process that is no child is another's work; that of a child is not."""
+    measuring = functions_of("measuring.py")
+    if measuring["busy_seconds"]() is None:
+        pytest.skip("the system does not tell how busy it is")
+    work = "import time; end = time.process_time() + 1\nwhile time.process_time() < end: pass"
+    with measuring["OtherLoad"]() as of_child:
+        subprocess.run([sys.executable, "-c", work], check=True)
+    with subprocess.Popen([sys.executable, "-c", work + "\ninput()"], stdin=subprocess.PIPE) as other:
+        with measuring["OtherLoad"]() as of_other:  # it is not waited for, so that its time is not counted
+            time.sleep(0.8)
+        other.communicate(b"\n")
+    assert of_other.cores > of_child.cores - 0.5
+    assert of_other.cores > 0.4
+    assert measuring["largest_load"]([{"other_load": 0.5}], None, [{"other_load": 0.25}]) == "0.50"
+    assert measuring["largest_load"]([{"other_load": None}]) == measuring["largest_load"]() == "-"
+
+
+def test_a_busy_machine_is_waited_for_and_named(monkeypatch, capsys):
+    measuring = functions_of("measuring.py")
+    loads = iter([1.5, 0.5, 0.0, 1.5])
+
+    class Load:
+        def __enter__(self):
+            self.cores = next(loads)
+            return self
+
+        def __exit__(self, *exception):
+            pass
+
+    monkeypatch.setitem(measuring["wait_until_quiet"].__globals__, "OtherLoad", Load)
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    measuring["wait_until_quiet"](60)
+    assert not capsys.readouterr().err
+    measuring["wait_until_quiet"](1e-9)
+    assert "others keep 1.50 cores busy" in capsys.readouterr().err
+    measuring["wait_until_quiet"](0)
 
 
 def test_seconds_per_unit_warms_up_and_lasts_long_enough(monkeypatch):

@@ -1,4 +1,4 @@
-"""Time whole estimators: ConvNetClassifier, skorch's NeuralNetClassifier and MLPClassifier.
+"""Time whole estimators: ConvNetClassifier, with numpy and Numba, skorch's and MLPClassifier.
 
 ``fit``: W2 of the networks on Fashion-MNIST, skcnn against skorch with the same network, minibatch and
 number of epochs, and against an MLPClassifier with one hidden layer. Pixels are float32, standardized
@@ -20,7 +20,9 @@ import sys
 import tempfile
 import time
 import warnings
+from argparse import Namespace
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from measuring import (
@@ -28,6 +30,7 @@ from measuring import (
     import_torch,
     interleaved,
     is_available,
+    largest_load,
     make_parser,
     median_of,
     memory_figure,
@@ -36,7 +39,6 @@ from measuring import (
     ratios,
     report,
     run_child,
-    warn_if_busy,
 )
 from networks import NETWORKS, conv, skcnn_classifier, torch_module
 
@@ -45,10 +47,16 @@ GRID = {"filters": [8, 16], "learning_rate": [1e-3, 3e-3], "batch_size": [32, 64
 IMPORTS = {
     "sklearn.neural_network": [],
     "skcnn": ["sklearn.neural_network"],
+    "skcnn.kernels.compiled": ["skcnn"],
     "torch": [],
     "skorch": [],
 }
-TITLES = {"skcnn": "ConvNetClassifier", "skorch": "NeuralNetClassifier (skorch)", "mlp": "MLPClassifier"}
+TITLES = {
+    "skcnn": "ConvNetClassifier",
+    "numba": "ConvNetClassifier, with Numba",
+    "skorch": "NeuralNetClassifier (skorch)",
+    "mlp": "MLPClassifier",
+}
 
 # What runs in child processes
 
@@ -110,7 +118,12 @@ def make_mlp(network, n_epochs):
     )
 
 
-MAKERS = {"skcnn": skcnn_classifier, "skorch": make_skorch, "mlp": make_mlp}
+MAKERS = {
+    "skcnn": skcnn_classifier,
+    "numba": partial(skcnn_classifier, backend="numba"),
+    "skorch": make_skorch,
+    "mlp": make_mlp,
+}
 
 
 def arranged(side, X):
@@ -167,9 +180,9 @@ def ratio_figure(rounds, side):
     return figure(ratios(seconds, ours)[0])
 
 
-def measure_fit(arguments, with_skorch):
+def measure_fit(arguments, extras):
     """Return caption, table and results of fits on Fashion-MNIST."""
-    names = ["skcnn", *(["skorch"] if with_skorch else []), "mlp"]
+    names = ["skcnn", *extras, "mlp"]
     with tempfile.TemporaryDirectory() as folder:
         options = {"path": f"{folder}/images.npz"}
         run_child("estimators:save_images", n_samples=arguments.samples, folder=arguments.folder, **options)
@@ -180,7 +193,7 @@ def measure_fit(arguments, with_skorch):
             )
             for name in names
         }
-        rounds = interleaved(sides, arguments.pairs, "fit")
+        rounds = interleaved(sides, arguments, "fit")
     rows = [
         [
             TITLES[name],
@@ -188,6 +201,7 @@ def measure_fit(arguments, with_skorch):
             ratio_figure(rounds, name),
             f"{median_of(rounds[name], 'score'):.4f}",
             memory_figure(rounds[name]),
+            largest_load(rounds[name]),
         ]
         for name in names
     ]
@@ -195,14 +209,14 @@ def measure_fit(arguments, with_skorch):
         f"Fit, {arguments.samples} images of Fashion-MNIST, {arguments.epochs} epochs, "
         f"minibatches of {arguments.batch_size} (threads: {arguments.threads}):"
     )
-    return caption, (["estimator", "s per epoch", "ratio", "test accuracy", "MB"], rows), rounds
+    return caption, (["estimator", "s per epoch", "ratio", "test accuracy", "MB", "other load"], rows), rounds
 
 
-def measure_search(arguments, with_skorch):
+def measure_search(arguments, extras):
     """Return caption, table and results of grid searches on digits."""
     rows, results = [], {}
     options = {"n_epochs": arguments.search_epochs, "n_samples": arguments.search_samples}
-    names = ["skcnn", *(["skorch"] if with_skorch else [])]
+    names = ["skcnn", *extras]
     for n_jobs in (1, 2):
         sides = {
             name: lambda name=name, n_jobs=n_jobs: run_child(
@@ -210,27 +224,28 @@ def measure_search(arguments, with_skorch):
             )
             for name in names
         }
-        rounds = results[n_jobs] = interleaved(sides, arguments.pairs, f"search, n_jobs={n_jobs}")
+        rounds = results[n_jobs] = interleaved(sides, arguments, f"search, n_jobs={n_jobs}")
         for name in names:
             seconds, score = (median_of(rounds[name], key) for key in ("seconds", "score"))
             named = f"{TITLES[name]}, n_jobs={n_jobs}"
-            rows.append([named, figure(seconds), ratio_figure(rounds, name), f"{score:.4f}"])
+            load = largest_load(rounds[name])
+            rows.append([named, figure(seconds), ratio_figure(rounds, name), f"{score:.4f}", load])
     caption = f"GridSearchCV, 8 candidates by 3 folds of digits, {arguments.search_epochs} epochs:"
-    return caption, (["estimator", "s", "ratio", "best accuracy"], rows), results
+    return caption, (["estimator", "s", "ratio", "best accuracy", "other load"], rows), results
 
 
-def measure_imports(arguments, with_skorch):
+def measure_imports(arguments, extras):
     """Return caption, table and results of imports; the first round, from a cold disk, is not counted."""
-    names = [name for name in IMPORTS if with_skorch or name not in ("torch", "skorch")]
+    needed = {"torch": "skorch", "skorch": "skorch", "skcnn.kernels.compiled": "numba"}
+    names = [name for name in IMPORTS if needed.get(name, extras) in (extras, *extras)]
     sides = {
         name: lambda name=name: {
             "seconds": run_child("measuring:import_seconds", module=name, before=IMPORTS[name])
         }
         for name in names
     }
-    rounds = {
-        name: results[1:] for name, results in interleaved(sides, arguments.pairs + 1, "imports").items()
-    }
+    one_more = Namespace(**(vars(arguments) | {"pairs": arguments.pairs + 1}))
+    rounds = {name: results[1:] for name, results in interleaved(sides, one_more, "imports").items()}
     rows = [
         [" after ".join([name, *IMPORTS[name]]), figure(median_of(rounds[name], "seconds"))] for name in names
     ]
@@ -251,12 +266,12 @@ def main():
     parser.add_argument("--search-epochs", type=int, default=10, help="epochs of each fit of the search")
     parser.add_argument("--search-samples", type=int, default=1797, help="number of digits")
     arguments = parser.parse_args()
-    warn_if_busy()
-    with_skorch = is_available(arguments, "torch") and is_available(arguments, "skorch")
+    extras = ["numba"] if is_available(arguments, "numba") else []
+    extras += ["skorch"] if is_available(arguments, "torch") and is_available(arguments, "skorch") else []
 
     tables, results = {}, {}
     for part in arguments.parts:
-        caption, table, results[part] = PARTS[part](arguments, with_skorch)
+        caption, table, results[part] = PARTS[part](arguments, extras)
         tables[caption] = table
     report(arguments, "estimators", tables, results)
 

@@ -6,7 +6,6 @@ and memory of an import belong to the side that needs it.
 """
 
 import argparse
-import functools
 import importlib
 import importlib.metadata
 import importlib.util
@@ -23,13 +22,74 @@ from pathlib import Path
 README = Path(__file__).with_name("README.md")
 THREAD_VARIABLES = ("SKCNN_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 SGEMM_SIZE = 2048
-BUSY_LOAD = 0.5
+
+QUIET = 0.05
+"""Load of others, in cores, up to which a machine counts as quiet."""
+
+# What others do on the machine
+
+
+def busy_seconds():
+    """Return for how long the cores have worked since the machine started; None where Linux does not say."""
+    try:
+        first, *_ = Path("/proc/stat").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return None
+    user, nice, system, _, _, interrupts, soft_interrupts, *_ = map(int, first.split()[1:])
+    return (user + nice + system + interrupts + soft_interrupts) / os.sysconf("SC_CLK_TCK")
+
+
+class OtherLoad:
+    """Measures in a with statement how many cores others keep busy, children of this process excepted.
+
+    Attributes
+    ----------
+    cores : float or None
+        Set at the end; None where it is unknown.
+    """
+
+    def __enter__(self):
+        self._start = self._clocks()
+        return self
+
+    def __exit__(self, *exception):
+        time_passed, busy, own = (
+            None if after is None else after - before
+            for after, before in zip(self._clocks(), self._start, strict=True)
+        )
+        self.cores = None if busy is None else max(0.0, (busy - own) / time_passed)
+
+    def _clocks(self):
+        """Return the time, what all cores have worked, and what this process and its children have."""
+        busy = busy_seconds()
+        times = os.times()
+        own = times.user + times.system + times.children_user + times.children_system
+        return time.perf_counter(), busy, None if busy is None else own
+
+
+def wait_until_quiet(patience):
+    """Wait some seconds at most until others leave the machine alone; say on standard error if they do not.
+
+    OpenMP, which PyTorch uses, suffers more from a core that others use than skcnn does.
+    """
+    deadline = time.perf_counter() + patience
+    while patience:
+        with OtherLoad() as load:
+            time.sleep(1)
+        if load.cores is None or load.cores <= QUIET:
+            return
+        if time.perf_counter() > deadline:
+            print(f"others keep {load.cores:.2f} cores busy: the figures mean little", file=sys.stderr)
+            return
+
 
 # Child processes
 
 
 def run_child(target, *, threads=None, timeout=1800, **arguments):
     """Call a function in a fresh Python process and return its result.
+
+    A record gets the load of others meanwhile as "other_load".
 
     Parameters
     ----------
@@ -51,10 +111,12 @@ def run_child(target, *, threads=None, timeout=1800, **arguments):
     if threads is not None:
         environment.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
     command = [sys.executable, __file__, target, json.dumps(arguments)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=timeout)
+    with OtherLoad() as load:
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=timeout)
     if done.returncode != 0:
         raise RuntimeError(f"{target} failed:\n{done.stderr.strip()}")
-    return json.loads(done.stdout.splitlines()[-1])
+    result = json.loads(done.stdout.splitlines()[-1])
+    return result | {"other_load": load.cores} if isinstance(result, dict) else result
 
 
 def import_torch():
@@ -135,14 +197,15 @@ def import_seconds(module, before):
 # Sides that take turns
 
 
-def interleaved(sides, n_rounds, label):
-    """Let all sides measure in turn, in reverse order every other round.
+def interleaved(sides, arguments, label):
+    """Let all sides measure in turn, in reverse order every other round, each on a quiet machine.
 
     Parameters
     ----------
     sides : dict of str to callable
         Name of each side, and the function that measures it once.
-    n_rounds : int
+    arguments : Namespace
+        With the number of rounds, ``pairs``, and the ``patience``.
     label : str
         What is measured, for the progress on standard error.
 
@@ -152,9 +215,11 @@ def interleaved(sides, n_rounds, label):
         What each side returned, round by round.
     """
     results = {name: [] for name in sides}
+    n_rounds = arguments.pairs
     for number in range(n_rounds):
         for name in list(sides)[:: 1 if number % 2 == 0 else -1]:
             print(f"{label}, round {number + 1} of {n_rounds}: {name}", file=sys.stderr, flush=True)
+            wait_until_quiet(arguments.patience)
             results[name].append(sides[name]())
     return results
 
@@ -163,6 +228,12 @@ def ratios(numerators, denominators):
     """Return the ratio of each pair: its median, the smallest and the largest."""
     pairs = [over / under for over, under in zip(numerators, denominators, strict=True)]
     return statistics.median(pairs), min(pairs), max(pairs)
+
+
+def largest_load(*sides):
+    """Return the largest load of others in the records of some sides, to show; "-" where it is unknown."""
+    loads = [record.get("other_load") for side in sides for record in side or ()]
+    return "-" if None in loads or not loads else f"{max(loads):.2f}"
 
 
 def median_of(results, key):
@@ -228,7 +299,10 @@ def make_parser(description):
     parser.add_argument(
         "--pairs", type=int, default=5, help="how often each side is measured; medians are reported"
     )
-    parser.add_argument("--threads", type=int, default=cores, help="number of threads of both sides")
+    parser.add_argument("--threads", type=int, default=cores, help="number of threads of all sides")
+    parser.add_argument(
+        "--patience", type=float, default=600, help="seconds to wait for a quiet machine before each timing"
+    )
     parser.add_argument("--skcnn-only", action="store_true", help="leave PyTorch and skorch out")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every single result to this file")
     parser.add_argument(
@@ -252,27 +326,24 @@ def is_available(arguments, package):
     return True
 
 
-@functools.cache
 def describe_machine():
-    """Return the versions that the figures depend on, and how busy the machine was when first asked."""
+    """Return what the figures depend on: versions, and the kernels that the BLAS chooses."""
+    import numpy  # noqa: F401, which loads its BLAS
+    from threadpoolctl import threadpool_info
+
     versions = []
-    for package in ("numpy", "scikit-learn", "torch", "skorch"):
+    for package in ("numpy", "scikit-learn", "numba", "torch", "skorch"):
         try:
             versions.append(f"{package} {importlib.metadata.version(package)}")
         except importlib.metadata.PackageNotFoundError:
             continue
-    load = f", load average {os.getloadavg()[0]:.2g} before" if hasattr(os, "getloadavg") else ""
+    blas = {
+        f"{library['internal_api']} for {library['architecture']}"
+        for library in threadpool_info()
+        if library["user_api"] == "blas" and "architecture" in library
+    }
     python = f"{platform.system()} {platform.machine()}, Python {platform.python_version()}"
-    return f"{python}, {', '.join(versions)}{load}"
-
-
-def warn_if_busy():
-    """Say on standard error that other work on the machine makes the figures worthless.
-
-    OpenMP, which PyTorch uses, suffers more from a core that others use than skcnn does.
-    """
-    if hasattr(os, "getloadavg") and os.getloadavg()[0] > BUSY_LOAD:
-        print(f"the machine is busy ({describe_machine()}): the figures mean little", file=sys.stderr)
+    return ", ".join([python, *versions, *sorted(blas)])
 
 
 def report(arguments, name, tables, results):

@@ -129,7 +129,7 @@ def skcnn_layers(network):
     return layers
 
 
-def skcnn_classifier(network, n_epochs, batch_size=None):
+def skcnn_classifier(network, n_epochs, batch_size=None, backend="numpy"):
     """Return a ConvNetClassifier that trains for so many epochs, and does nothing that others do not do."""
     from skcnn import ConvNetClassifier
 
@@ -144,6 +144,7 @@ def skcnn_classifier(network, n_epochs, batch_size=None):
         max_iter=n_epochs,
         n_iter_no_change=n_epochs,
         random_state=0,
+        backend=backend,
     )
 
 

@@ -10,9 +10,9 @@ too.
 
 import argparse
 
-from measuring import figure, is_available, make_parser, median_of, ratios, report, warn_if_busy
+from measuring import figure, is_available, largest_load, make_parser, median_of, ratios, report
 from networks import Network, conv, dense, pool
-from steps import measure
+from steps import SIDES, measure, seconds_of
 
 BASE = {"batch_size": 128, "image_size": 28, "filters": 32}
 VALUES = {
@@ -22,7 +22,7 @@ VALUES = {
     "threads": [1, 2, 4, 8],
 }
 N_PIXELS = 4096 * 28 * 28
-COLUMNS = ("skcnn", "PyTorch", "ratio")
+COLUMNS = (*SIDES.values(), "ratio", "ratio, Numba")
 
 
 def make_network(batch_size, image_size, filters):
@@ -45,28 +45,28 @@ def values_of(name, arguments):
     return [value for value in VALUES[name] if name != "threads" or value <= arguments.threads]
 
 
-def measure_point(name, value, arguments, with_torch):
+def measure_point(name, value, arguments, **available):
     """Return a value and the results of training and predicting with it."""
     point = {**BASE, "threads": arguments.threads, name: value}
     options = argparse.Namespace(**{**vars(arguments), "threads": point.pop("threads")})
     network, label = make_network(**point), f"{name} {value}, minibatch"
     return value, [
-        measure(task, label, network, point["batch_size"], options, with_torch=with_torch)
+        measure(task, label, network, point["batch_size"], options, **available)
         for task in ("train", "predict")
     ]
 
 
 def make_row(value, results):
-    """Return a value and, for training and predicting, both times and their ratio."""
+    """Return a value and, for training and predicting, the times of all sides and their ratios to PyTorch."""
     cells = [str(value)]
     for result in results:
-        cells += [figure(microseconds(result, side)) for side in ("skcnn", "torch")]
-        if result["torch"] is None:
-            cells.append("-")
-        else:
-            seconds = ([record["seconds"] for record in result[side]] for side in ("torch", "skcnn"))
-            cells.append(figure(ratios(*seconds)[0]))
-    return cells
+        cells += [figure(microseconds(result, side)) for side in SIDES]
+        for side in ("skcnn", "numba"):
+            if result["torch"] is None or result[side] is None:
+                cells.append("-")
+            else:
+                cells.append(figure(ratios(seconds_of(result["torch"]), seconds_of(result[side]))[0]))
+    return [*cells, largest_load(*(result[side] for result in results for side in SIDES))]
 
 
 def main():
@@ -78,13 +78,15 @@ def main():
     arguments = parser.parse_args()
     if arguments.values and len(arguments.vary) > 1:
         parser.error("--values is for a single --vary")
-    warn_if_busy()
-    with_torch = is_available(arguments, "torch")
+    available = {f"with_{package}": is_available(arguments, package) for package in ("numba", "torch")}
 
     tables, results = {}, []
     for name in arguments.vary:
-        measured = [measure_point(name, value, arguments, with_torch) for value in values_of(name, arguments)]
+        measured = [
+            measure_point(name, value, arguments, **available) for value in values_of(name, arguments)
+        ]
         header = [name, *(f"{part} {column}" for part in ("fit", "predict") for column in COLUMNS)]
+        header.append("other load")
         rows = [make_row(value, pair) for value, pair in measured]
         threads = "" if name == "threads" else f" (threads: {arguments.threads})"
         tables[f"Microseconds per image, by {name}{threads}:"] = header, rows

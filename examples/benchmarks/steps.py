@@ -1,4 +1,4 @@
-"""Time minibatches of four networks, trained and predicted by skcnn and by PyTorch.
+"""Time minibatches of four networks, trained and predicted by skcnn, with numpy and Numba, and by PyTorch.
 
 Training is the whole ``fit`` of a ConvNetClassifier with explicit layers, from the call to its return,
 divided by the number of minibatches; PyTorch trains the same network by a plain loop over the same images
@@ -23,6 +23,7 @@ from measuring import (
     import_torch,
     interleaved,
     is_available,
+    largest_load,
     make_parser,
     median_of,
     memory_figure,
@@ -32,7 +33,6 @@ from measuring import (
     report,
     run_child,
     seconds_per_unit,
-    warn_if_busy,
 )
 from networks import N_CLASSES, NETWORKS, Network, multiply_adds, skcnn_classifier, torch_module
 
@@ -51,10 +51,10 @@ def make_images(network, batch_size):
     return images, np.arange(n_samples) % N_CLASSES
 
 
-def train_skcnn(network, batch_size, seconds):
+def train_skcnn(network, batch_size, seconds, backend):
     """Return the seconds of a minibatch in ``fit``, the number of weights, and the memory."""
     network = Network(**network)
-    clf = skcnn_classifier(network, 1, batch_size)
+    clf = skcnn_classifier(network, 1, batch_size, backend)
     baseline = peak_memory()
     X, y = make_images(network, batch_size)
 
@@ -70,10 +70,10 @@ def train_skcnn(network, batch_size, seconds):
     }
 
 
-def predict_skcnn(network, seconds):
+def predict_skcnn(network, seconds, backend):
     """Return the seconds of an image in ``predict``, the number of weights, and the memory."""
     network = Network(**network)
-    clf = skcnn_classifier(network, 1, N_CLASSES)
+    clf = skcnn_classifier(network, 1, N_CLASSES, backend)
     baseline = peak_memory()
     X, y = make_images(network, N_CLASSES)
     clf.fit(X[:N_CLASSES], y[:N_CLASSES])
@@ -154,7 +154,7 @@ def predict_torch(network, batch_size, seconds, channels_last):
 # What the script does with them
 
 
-def make_sides(task, network, batch_size, arguments, *, with_torch):
+def make_sides(task, network, batch_size, arguments, *, with_numba, with_torch):
     """Return the functions that measure each side once, by its name."""
 
     def child(target, **options):
@@ -164,8 +164,10 @@ def make_sides(task, network, batch_size, arguments, *, with_torch):
     training = {"batch_size": batch_size} if task == "train" else {}
     sides = {
         "SGEMM": child("measuring:sgemm_rate"),
-        "skcnn": child(f"steps:{task}_skcnn", network=described, **training),
+        "skcnn": child(f"steps:{task}_skcnn", network=described, backend="numpy", **training),
     }
+    if with_numba:
+        sides["numba"] = child(f"steps:{task}_skcnn", network=described, backend="numba", **training)
     if with_torch:
         for name, channels_last in MEMORY_FORMATS.items():
             options = {"network": described, "batch_size": batch_size, "channels_last": channels_last}
@@ -173,7 +175,7 @@ def make_sides(task, network, batch_size, arguments, *, with_torch):
     return sides
 
 
-def measure(task, name, network, batch_size, arguments, *, with_torch):
+def measure(task, name, network, batch_size, arguments, *, with_numba, with_torch):
     """Measure all sides in turn.
 
     Parameters
@@ -185,18 +187,18 @@ def measure(task, name, network, batch_size, arguments, *, with_torch):
     batch_size : int
         Of both sides in training, of PyTorch in prediction.
     arguments : Namespace
-        With ``threads``, ``seconds`` and ``pairs``.
-    with_torch : bool
+        With ``threads``, ``seconds``, ``pairs`` and ``patience``.
+    with_numba, with_torch : bool
 
     Returns
     -------
     result : dict
-        ``rounds`` holds what every process returned; of PyTorch, those of its best form are also in
-        ``torch``, else None.
+        ``rounds`` holds what every process returned; those of the sides of the table are also in ``skcnn``,
+        ``numba`` and ``torch``, its best form, None where it is not measured.
     """
-    sides = make_sides(task, network, batch_size, arguments, with_torch=with_torch)
-    rounds = interleaved(sides, arguments.pairs, f"{task} {name} {batch_size}")
-    forms = [side for side in rounds if side not in ("SGEMM", "skcnn")]
+    sides = make_sides(task, network, batch_size, arguments, with_numba=with_numba, with_torch=with_torch)
+    rounds = interleaved(sides, arguments, f"{task} {name} {batch_size}")
+    forms = [side for side in rounds if side in MEMORY_FORMATS]
     for form in forms:
         assert rounds[form][0]["n_params"] == rounds["skcnn"][0]["n_params"], "the networks differ"
     best = min(forms, key=lambda form: median_of(rounds[form], "seconds"), default=None)
@@ -207,44 +209,58 @@ def measure(task, name, network, batch_size, arguments, *, with_torch):
         "batch_size": batch_size,
         "multiply_adds": multiply_adds(network) * images * (3 if task == "train" else 1),
         "skcnn": rounds["skcnn"],
+        "numba": rounds.get("numba"),
         "torch": rounds.get(best),
         "torch_form": best,
         "rounds": rounds,
     }
 
 
-def speed_cells(result):
-    """Return what a table says about times: both sides, ratios, and shares of the SGEMM limit."""
+SIDES = {"skcnn": "skcnn", "numba": "skcnn, Numba", "torch": "PyTorch"}
+"""Sides of the table, and what it calls them."""
 
-    def seconds(side):
-        return [record["seconds"] for record in result[side]]
-
-    def share(side):
-        rates = [result["multiply_adds"] / elapsed for elapsed in seconds(side)]
-        return figure(ratios(rates, result["rounds"]["SGEMM"])[0])
-
-    scale = 1e3 if result["task"] == "train" else 1e6
-    skcnn = figure(scale * median_of(result["skcnn"], "seconds"))
-    if result["torch"] is None:
-        return [skcnn, "-", "-", "-", share("skcnn"), "-"]
-    median, smallest, largest = ratios(seconds("torch"), seconds("skcnn"))
-    spread = f"{figure(smallest)} to {figure(largest)}"
-    torch = figure(scale * median_of(result["torch"], "seconds"))
-    return [skcnn, torch, figure(median), spread, share("skcnn"), share("torch")]
-
-
-SPEED_HEADER = ["skcnn", "PyTorch", "ratio", "from, to", "skcnn of SGEMM", "PyTorch of SGEMM"]
 UNITS = {"train": "ms per minibatch", "predict": "µs per image"}
+
+
+def seconds_of(records):
+    """Return the seconds of some records."""
+    return [record["seconds"] for record in records]
+
+
+def speed_cells(result):
+    """Return what a table says about times: all sides, ratios to PyTorch, and shares of the SGEMM limit."""
+    scale, cells = 1e3 if result["task"] == "train" else 1e6, []
+    for side in SIDES:
+        cells.append(figure(scale * median_of(result[side], "seconds")) if result[side] else "-")
+    for side in ("skcnn", "numba"):
+        if not result["torch"] or not result[side]:
+            cells.append("-")
+            continue
+        median, *bounds = ratios(seconds_of(result["torch"]), seconds_of(result[side]))
+        cells.append(f"{figure(median)} ({' to '.join(map(figure, bounds))})")
+    for side in SIDES:
+        rates = [result["multiply_adds"] / elapsed for elapsed in seconds_of(result[side] or ())]
+        cells.append(figure(ratios(rates, result["rounds"]["SGEMM"])[0]) if rates else "-")
+    return cells
+
+
+SPEED_HEADER = [
+    *SIDES.values(),
+    *["ratio", "ratio, Numba"],
+    *(f"{title} of SGEMM" for title in SIDES.values()),
+]
 
 
 def make_table(results):
     """Return header and rows of the results of one task."""
-    header = ["network", *SPEED_HEADER, "skcnn MB", "PyTorch MB", "best form of PyTorch"]
+    header = ["network", *SPEED_HEADER, *(f"{title} MB" for title in SIDES.values())]
+    header += ["best form of PyTorch", "other load"]
     rows = []
     for result in results:
         named = f"{result['network']}, {result['batch_size']}"
-        memory = [memory_figure(result[side]) if result[side] else "-" for side in ("skcnn", "torch")]
-        rows.append([named, *speed_cells(result), *memory, result["torch_form"] or "-"])
+        memory = [memory_figure(result[side]) if result[side] else "-" for side in SIDES]
+        load = largest_load(*(result[side] for side in SIDES))
+        rows.append([named, *speed_cells(result), *memory, result["torch_form"] or "-", load])
     return header, rows
 
 
@@ -261,15 +277,14 @@ def main():
     parser.add_argument("--train", action="store_true", help="only train, unless --predict is given, too")
     parser.add_argument("--predict", action="store_true", help="only predict, unless --train is given, too")
     arguments = parser.parse_args()
-    warn_if_busy()
-    with_torch = is_available(arguments, "torch")
+    available = {f"with_{package}": is_available(arguments, package) for package in ("numba", "torch")}
 
     tables, results = {}, []
     for task, caption in (("train", "Training"), ("predict", "Predicting")):
         if (arguments.train or arguments.predict) and not getattr(arguments, task):
             continue
         measured = [
-            measure(task, name, NETWORKS[name], batch_size, arguments, with_torch=with_torch)
+            measure(task, name, NETWORKS[name], batch_size, arguments, **available)
             for name in arguments.networks
             for batch_size in batch_sizes_of(NETWORKS[name], task)
         ]
