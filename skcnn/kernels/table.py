@@ -1,6 +1,7 @@
 """The table of kernels that layers compute with, of which a backend may replace some."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 from skcnn.kernels.base import BatchNormKernel, ConvolutionKernel, MaxPoolKernel
@@ -24,12 +25,15 @@ class Kernels:
         ``batch_norm(rectified)`` returns a kernel.
     max_pool : callable
         ``max_pool(windows, rectified)`` returns a kernel.
+    announced : callable
+        ``announced()`` returns a context manager, within which a line is printed if kernels are compiled.
     """
 
     backend: str
     convolution: Callable[..., ConvolutionKernel]
     batch_norm: Callable[[bool], BatchNormKernel]
     max_pool: Callable[[Windows, bool], MaxPoolKernel]
+    announced: Callable[[], AbstractContextManager] = nullcontext
 
 
 NUMPY = Kernels("numpy", convolution_kernel, BatchNorm, MaxPool)

@@ -1,7 +1,7 @@
 """One call of ``fit`` or ``partial_fit``: from the validated data to the weights that stay."""
 
 import math
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, NamedTuple
@@ -169,7 +169,8 @@ class Fit:
             On Ctrl-C. Outcome and result are set, except after a second Ctrl-C.
         """
         self._monitor = Monitor(self.objective, self.state, limit=self._limit, verbose=self.verbose)
-        with worker_pool(kernels=self.kernels) as self._pool:
+        announced = self.kernels.announced if self.verbose else nullcontext
+        with announced(), worker_pool(kernels=self.kernels) as self._pool:
             try:
                 self._end(self._train())
             except KeyboardInterrupt:

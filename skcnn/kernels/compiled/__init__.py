@@ -3,6 +3,7 @@
 from skcnn.kernels.base import ConvolutionKernel
 from skcnn.kernels.columns import ColumnsKernel
 from skcnn.kernels.compiled.columns import CompiledColumns
+from skcnn.kernels.compiled.jit import compilation_announced
 from skcnn.kernels.compiled.normalization import CompiledBatchNorm
 from skcnn.kernels.compiled.pooling import max_pool_kernel
 from skcnn.kernels.compiled.winograd import SIZE, CompiledWinograd
@@ -21,5 +22,7 @@ def compiled_convolution(windows, channels, filters, groups, has_bias) -> Convol
     return kernel
 
 
-NUMBA = Kernels("numba", compiled_convolution, CompiledBatchNorm, max_pool_kernel)
+NUMBA = Kernels(
+    "numba", compiled_convolution, CompiledBatchNorm, max_pool_kernel, announced=compilation_announced
+)
 """Compiled kernels; where there is none, that of numpy."""

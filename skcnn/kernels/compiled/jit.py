@@ -5,11 +5,13 @@ count references, and signed offsets may be negative, which costs a test each. S
 written, so results do not depend on the number of threads.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import numba
 import numpy as np
 import scipy.linalg.cython_blas  # noqa: F401, whose products compiled code calls: the pool limits their threads
+from numba.core.event import Listener, install_listener
 
 OPTIONS = {
     "nogil": True,
@@ -33,6 +35,28 @@ def compiled(function: Callable) -> Callable:
 def inlined(function: Callable) -> Callable:
     """Compile a function into those that call it."""
     return numba.njit(forceinline=True, **OPTIONS)(function)
+
+
+class _Announcement(Listener):
+    """Prints a line when the first function is compiled, not when one is read from the disk."""
+
+    def __init__(self):
+        self._is_made = False
+
+    def on_start(self, event):
+        if not self._is_made:
+            self._is_made = True
+            print("compiling kernels, which takes some seconds once on a machine", flush=True)
+
+    def on_end(self, event):
+        pass
+
+
+@contextmanager
+def compilation_announced() -> Iterator[None]:
+    """Print a line if functions are compiled within a with statement."""
+    with install_listener("numba:compile", _Announcement()):
+        yield
 
 
 @compiled
