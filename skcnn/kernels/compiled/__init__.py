@@ -3,11 +3,13 @@
 from skcnn.kernels.base import ConvolutionKernel
 from skcnn.kernels.columns import ColumnsKernel
 from skcnn.kernels.compiled.columns import CompiledColumns
+from skcnn.kernels.compiled.depthwise import CompiledDepthwise
 from skcnn.kernels.compiled.jit import compilation_announced
 from skcnn.kernels.compiled.normalization import CompiledBatchNorm
 from skcnn.kernels.compiled.pooling import max_pool_kernel
 from skcnn.kernels.compiled.winograd import SIZE, CompiledWinograd
 from skcnn.kernels.convolution import convolution_kernel
+from skcnn.kernels.depthwise import DepthwiseKernel
 from skcnn.kernels.table import Kernels
 from skcnn.kernels.winograd import WinogradKernel
 
@@ -17,6 +19,8 @@ def compiled_convolution(windows, channels, filters, groups, has_bias) -> Convol
     kernel = convolution_kernel(windows, channels, filters, groups, has_bias)
     if type(kernel) is ColumnsKernel:
         return CompiledColumns(windows, channels, filters, groups, has_bias)
+    if type(kernel) is DepthwiseKernel and channels == filters:
+        return CompiledDepthwise(windows, channels, filters, groups, has_bias)
     if type(kernel) is WinogradKernel and max(channels, filters) <= SIZE:
         return CompiledWinograd(windows, channels, filters, groups, has_bias)
     return kernel
