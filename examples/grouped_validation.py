@@ -38,8 +38,9 @@ def main():
     parser.add_argument("--scans", type=int, default=8, help="scans of each")
     arguments = parser.parse_args()
     n_patients, rng = arguments.patients, np.random.default_rng(0)
-    order = rng.permutation(len(load_digits().images))
-    images, labels = load_digits().images[order], load_digits().target[order]
+    digits = load_digits()
+    order = rng.permutation(len(digits.images))
+    images, labels = digits.images[order], digits.target[order]
     X, patients = scan(images[:n_patients], arguments.scans, rng)
     X_new, new_patients = scan(images[n_patients:], 1, rng)
     y, y_new = labels[patients], labels[n_patients:][new_patients]

@@ -71,7 +71,8 @@ def main():
     parser = option_parser(__doc__, "multilabel.png", epochs=15)
     parser.add_argument("--samples", type=int, default=8_000, help="pictures to train on")
     arguments = parser.parse_args()
-    images, labels = load_digits().images, load_digits().target
+    digits = load_digits()
+    images, labels = digits.images, digits.target
     rng = np.random.default_rng(0)
     X, y = draw_pictures(images[:-N_TEST], labels[:-N_TEST], arguments.samples, rng)
     X_test, y_test = draw_pictures(images[-N_TEST:], labels[-N_TEST:], 2_000, rng)

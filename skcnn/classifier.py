@@ -231,13 +231,16 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         Time limit of a call of ``fit`` or ``partial_fit``, in seconds. Training ends with the current
         minibatch, early enough for a validation and for the running statistics of the average: from about
         1,000 samples, or as many as the time allows. A call always completes the work before training
-        (``input_scaling``, initialization from the data), a minibatch, an iteration of "lbfgs", a validation,
-        and two minibatches of running statistics. Results then depend on the speed of the machine.
+        (``input_scaling``, initialization from the data), compiling kernels, a minibatch, an iteration of
+        "lbfgs", a validation, and two minibatches of running statistics. Results then depend on the speed of
+        the machine.
     backend : {"numpy", "numba"}, default="numpy"
-        What computes, in ``fit`` and in predictions. "numba": compiled kernels, which are faster;
-        ``python -m pip install "skcnn[numba]"``. The first fit on a machine compiles them, which takes some
-        seconds. Weights differ by rounding between the two, and a network that one has trained predicts with
-        either. Without Numba, ``fit`` raises an error, and predictions warn and use numpy.
+        What computes in ``fit``, in predictions and in :class:`ConvNetFeatures`; explanations use numpy.
+        "numba": compiled kernels, which are faster; ``python -m pip install "skcnn[numba]"``. The first fit
+        on a machine compiles them, which takes ten seconds to half a minute. Each step differs by rounding
+        between the two, which training amplifies: expect other weights of the same quality. A network that
+        one has trained predicts with either. Without Numba, ``fit`` raises an error, and predictions warn and
+        use numpy.
     warm_start : bool, default=False
         Whether ``fit`` continues with the network, optimizer and random draws of the last call.
     random_state : int, RandomState instance or None, default=None

@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from skcnn.data.arrays import as_image_array, check_images, stack_images
 from skcnn.data.images import ImageFormat, check_image_shape, resolve_image_shape
 from skcnn.estimator import BaseConvNet
+from skcnn.kernels.backends import kernels_or_numpy
 from skcnn.network.model import Model
 from skcnn.network.named_nodes import penultimate_node, result_node
 
@@ -100,9 +101,8 @@ def layer_features(estimator, layer: str | None, X) -> np.ndarray:
         Images, as the estimator takes them.
     """
     pipeline_input = PipelineInput(estimator, X)
-    features = pipeline_input.model.results(
-        pipeline_input.network_input, feature_node(pipeline_input.model, layer)
-    )
+    model, kernels = pipeline_input.model, kernels_or_numpy(pipeline_input.classifier.backend)
+    features = model.results(pipeline_input.network_input, feature_node(model, layer), kernels)
     return features.reshape(len(features), -1)
 
 

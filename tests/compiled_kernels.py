@@ -1,6 +1,17 @@
-"""The compiled kernels, where Numba is installed."""
+"""The compiled kernels, where Numba is installed, from a cache of this state of their files."""
+
+import hashlib
+import os
+import tempfile
+from pathlib import Path
 
 import pytest
+
+import skcnn
+
+FILES = sorted((Path(skcnn.__file__).parent / "kernels").rglob("*.py"))
+DIGEST = hashlib.sha256(b"".join(path.read_bytes() for path in FILES)).hexdigest()
+os.environ.setdefault("NUMBA_CACHE_DIR", str(Path(tempfile.gettempdir()) / f"skcnn_kernels_{DIGEST[:16]}"))
 
 try:
     from skcnn.kernels.compiled import NUMBA

@@ -20,7 +20,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from small_classifiers import assert_same_weights, make_classifier, make_images
 
-from skcnn import ConvNetClassifier, ConvNetFeatures, CutMix, Mixup, load, save
+from skcnn import BatchNorm, Conv2D, ConvNetClassifier, ConvNetFeatures, CutMix, Mixup, load, save
 from skcnn.inspection import saliency_maps
 
 X, CODES = make_images(60)
@@ -348,6 +348,17 @@ def test_chunks_of_a_stream_have_soft_targets_too():
         classes = np.repeat(np.arange(3), len(images))
         repeated.partial_fit(np.concatenate([images] * 3), classes, [0, 1, 2], shares.T.ravel())
     assert_allclose(soft.decision_function(X), repeated.decision_function(X), rtol=1e-7, atol=1e-9)
+
+
+def test_a_chunk_of_soft_targets_is_of_one_class_if_these_are_equal():
+    """Whatever y says, which only names the classes."""
+    updates = []
+    for shares in (SOFT, np.tile(SOFT[:1], (60, 1))):
+        net = make_classifier([Conv2D(2), BatchNorm()])
+        net.partial_fit(X, np.zeros(60, int), classes=[0, 1, 2], class_probabilities=shares)
+        net.partial_fit(X, np.zeros(60, int), class_probabilities=shares)
+        updates.append(net.get_weights()["batchnorm_1/n_updates"])
+    assert updates[0] > updates[1]
 
 
 def test_targets_of_one_hot_probabilities_are_the_classes():

@@ -199,7 +199,8 @@ class Samples:
     @property
     def are_representative(self) -> bool:
         """Whether the samples represent their stream: they are enough, and their targets differ."""
-        return len(self) >= FEWEST_SAMPLES and bool(np.ptp(self.targets[self.rows], axis=0).any())
+        targets = self.targets if self.class_probabilities is None else self.class_probabilities
+        return len(self) >= FEWEST_SAMPLES and bool(np.ptp(targets[self.rows], axis=0).any())
 
     def subset(self, rows: np.ndarray) -> "Samples":
         """Return the samples with only the given rows."""

@@ -140,7 +140,10 @@ class PredictionGridDisplay:
         elif model.loss.kind == "numbers" and len(model.classes) == 1:
             if class_names is not None:
                 raise ValueError(f"class_names must be None for predicted numbers, got {class_names!r}")
-            y = check_numbers(y, n_samples)[:, 0]
+            numbers = check_numbers(y, n_samples)
+            if numbers.shape[1] > 1:
+                raise ValueError(f"y must hold one number for each image, got shape {numbers.shape}")
+            y = numbers[:, 0]
             y_pred = estimator.predict(X)
             order = np.argsort(-np.abs(y_pred - y), kind="stable")[:n_images]
         else:

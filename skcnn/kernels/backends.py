@@ -36,11 +36,15 @@ def kernels_of(backend: str) -> Kernels:
     return NUMBA
 
 
-@cache
 def kernels_or_numpy(backend: str) -> Kernels:
     """Return the kernels of a backend, or those of numpy with a warning, once, where it is missing."""
     try:
         return kernels_of(backend)
     except ImportError as error:
-        warn_user(f"numpy computes instead: {error}")
+        _warn_once(f"{error}; numpy computes instead")
         return NUMPY
+
+
+@cache
+def _warn_once(message):
+    warn_user(message)

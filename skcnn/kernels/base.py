@@ -194,7 +194,7 @@ class BatchNormKernel(ABC):
         Returns
         -------
         total : float
-            Sum of the weights times the pixels of an image.
+            Sum of the weights times the pixels of an image. The caller sees to it that it is positive.
         mean, squares : ndarray of shape (channels,), float64
         """
 

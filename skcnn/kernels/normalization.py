@@ -8,7 +8,7 @@ from skcnn.kernels.rectifier import rectify, rectify_backward
 from skcnn.kernels.reductions import channel_sums, image_sums
 
 
-class BatchNorm(BatchNormKernel):
+class NumpyBatchNorm(BatchNormKernel):
     """Batch normalization that keeps the deviations of X from its mean, so that later passes lose no digits.
 
     Pixels of an image are added up in the dtype of X, images in float64.

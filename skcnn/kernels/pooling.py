@@ -13,7 +13,7 @@ from skcnn.kernels.windows import Windows
 Positions = tuple[np.ndarray, np.ndarray]
 
 
-class MaxPool(MaxPoolKernel):
+class NumpyMaxPool(MaxPoolKernel):
     """Maximum of windows in numpy."""
 
     def forward(self, X, out, scratch, kept):

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from skcnn.kernels.base import BatchNormKernel, ConvolutionKernel, MaxPoolKernel
 from skcnn.kernels.convolution import convolution_kernel
-from skcnn.kernels.normalization import BatchNorm
-from skcnn.kernels.pooling import MaxPool
+from skcnn.kernels.normalization import NumpyBatchNorm
+from skcnn.kernels.pooling import NumpyMaxPool
 from skcnn.kernels.windows import Windows
 
 
@@ -36,5 +36,5 @@ class Kernels:
     announced: Callable[[], AbstractContextManager] = nullcontext
 
 
-NUMPY = Kernels("numpy", convolution_kernel, BatchNorm, MaxPool)
+NUMPY = Kernels("numpy", convolution_kernel, NumpyBatchNorm, NumpyMaxPool)
 """Kernels in numpy."""

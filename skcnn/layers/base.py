@@ -8,7 +8,6 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from skcnn.encoding import register
-from skcnn.kernels.table import NUMPY, Kernels
 
 Shape = tuple[int, ...]
 Params = dict[str, np.ndarray]
@@ -117,9 +116,6 @@ class Layer(Block):
 
     is_random = False
     """Whether training draws random numbers."""
-
-    kernels: Kernels = NUMPY
-    """What the layer computes with. An executor may run copies of layers with other kernels."""
 
     def __init_subclass__(cls, **options):
         super().__init_subclass__(**options)

@@ -8,6 +8,7 @@ import numpy as np
 
 from skcnn._sklearn import StrOptions
 from skcnn.kernels.base import ConvolutionKernel
+from skcnn.kernels.table import NUMPY
 from skcnn.kernels.windows import sliding_windows
 from skcnn.layers.activation import connect_with_activation
 from skcnn.layers.base import Layer, as_pair, as_size, check_divides, check_padding, require_image
@@ -19,6 +20,7 @@ class Convolution(Layer):
 
     decayed_params: tuple[str, ...] = ("weight",)
     initial_weight = "random"
+    _kernels = NUMPY  # an executor may run copies with others
     _parameter_constraints: dict = {"use_bias": ["boolean"]}
 
     @abstractmethod
@@ -150,7 +152,7 @@ class Convolution(Layer):
     def _kernel(self, input_shape) -> ConvolutionKernel:
         """Return the kernel for images of a shape."""
         channels = input_shape[2]
-        return self.kernels.convolution(
+        return self._kernels.convolution(
             self.windows(input_shape[:2]),
             channels,
             self.filter_count(channels),

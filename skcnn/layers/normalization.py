@@ -10,6 +10,7 @@ from skcnn._sklearn import Interval
 from skcnn.kernels.base import Affine
 from skcnn.kernels.channelwise import channelwise
 from skcnn.kernels.reductions import channel_sums, image_sums, merge_moments
+from skcnn.kernels.table import NUMPY
 from skcnn.layers.base import Layer, MergingLayer, as_size, check_divides
 
 
@@ -65,7 +66,8 @@ class BatchNorm(MergingLayer):
 
     buffer_params = ("running_mean", "running_variance", "n_updates")
     count_params = ("n_updates",)
-    is_rectified = False
+    _kernels = NUMPY  # an executor may run copies with others,
+    _is_rectified = False  # or which take over a ReLU after them
     _parameter_constraints: dict = {
         "momentum": [Interval(Real, 0, 1, closed="left")],
         "epsilon": [Interval(Real, 0, None, closed="neither")],
@@ -98,7 +100,7 @@ class BatchNorm(MergingLayer):
         return ("X",) if self.plan(input_shape).reads_images else ()
 
     def plan(self, input_shape):
-        return self.kernels.batch_norm(self.is_rectified)
+        return self._kernels.batch_norm(self._is_rectified)
 
     def statistics(self, X, unit):
         """Return total weight, mean and sum of squared deviations of each channel."""
@@ -177,18 +179,6 @@ class BatchNorm(MergingLayer):
             return None
         affine, means = unit.merged["affine"], unit.merged["means"]
         return unit.plan.backward(unit.X, dY, affine, means, unit.weights, out, unit.scratch, unit.kept)
-
-
-class RectifiedBatchNorm(BatchNorm):
-    r"""Batch normalization and a ReLU after it in one pass, in place of both while a network is trained.
-
-    Examples
-    --------
-    >>> RectifiedBatchNorm().output_shape((8, 8, 3))
-    (8, 8, 3)
-    """
-
-    is_rectified = True
 
 
 class ChannelAffine(Layer):

@@ -2,11 +2,9 @@
 
 import numpy as np
 
-from skcnn.kernels.pooling import (
-    average_pool_backward,
-    average_pool_forward,
-)
+from skcnn.kernels.pooling import average_pool_backward, average_pool_forward
 from skcnn.kernels.reductions import image_sums
+from skcnn.kernels.table import NUMPY
 from skcnn.kernels.windows import sliding_windows
 from skcnn.layers.base import Layer, as_pair, check_padding, require_image
 
@@ -105,28 +103,17 @@ class MaxPool2D(WindowPool2D):
     (3, 4, 16)
     """
 
-    is_rectified = False
+    _kernels = NUMPY  # an executor may run copies with others,
+    _is_rectified = False  # or which take over a ReLU after them
 
     def plan(self, input_shape):
-        return self.kernels.max_pool(self.windows(input_shape[:2]), self.is_rectified)
+        return self._kernels.max_pool(self.windows(input_shape[:2]), self._is_rectified)
 
     def forward(self, params, X, unit, *, training, out):
         return unit.plan.forward(X, out, unit.scratch, unit.kept if training else None)
 
     def backward(self, params, dY, unit, *, need_dX, out):
         return unit.plan.backward(dY, out, unit.scratch, unit.kept)
-
-
-class RectifiedMaxPool2D(MaxPool2D):
-    """Maximum of windows and a ReLU after it in one pass, in place of both in training and prediction.
-
-    Examples
-    --------
-    >>> RectifiedMaxPool2D().output_shape((7, 8, 16))
-    (3, 4, 16)
-    """
-
-    is_rectified = True
 
 
 class AvgPool2D(WindowPool2D):

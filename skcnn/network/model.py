@@ -126,8 +126,17 @@ class Model:
                 np.add(scores, of_view, out=scores)
         return finite_rows(np.divide(scores, len(readers), out=scores), "the scores of")
 
-    def results(self, X: np.ndarray, index: int) -> np.ndarray:
+    def results(self, X: np.ndarray, index: int, kernels: Kernels = NUMPY) -> np.ndarray:
         """Return the results of a node for images, shape (n_samples, h, w, c) or (n_samples, f).
+
+        Parameters
+        ----------
+        X : ndarray of shape (n_samples, ...)
+            Images in a layout of the format.
+        index : int
+            Number of the node.
+        kernels : Kernels
+            What the layers compute with.
 
         Raises
         ------
@@ -135,7 +144,7 @@ class Model:
             If a result is not finite because values of X are too large.
         """
         node = self.network.nodes[index]
-        results = predict(self.network.up_to(index), ImageSource(X, self.format).read, len(X))
+        results = predict(self.network.up_to(index), ImageSource(X, self.format).read, len(X), kernels)
         finite_rows(results, f"the results of layer {node.name!r} for")
         return results.reshape(len(X), *node.output_shape)
 
@@ -170,10 +179,10 @@ class Model:
         )
 
 
-def predict(network: Network, read, n_rows: int) -> np.ndarray:
+def predict(network: Network, read, n_rows: int, kernels: Kernels = NUMPY) -> np.ndarray:
     """Return the predictions of a network for the rows that ``read`` reads, shape (n_rows, n_outputs)."""
     out = np.empty((n_rows, network.n_outputs), network.dtype)
-    with worker_pool(n_predicted=n_rows) as pool:
+    with worker_pool(n_predicted=n_rows, kernels=kernels) as pool:
         return Executor(network, pool, training=False).predict(Batch(n_rows, read), out)
 
 

@@ -10,8 +10,8 @@ import numpy as np
 
 from skcnn.kernels.table import NUMPY, Kernels
 from skcnn.layers import BatchNorm, Conv2D, DepthwiseConv2D, MaxPool2D, ReLU
-from skcnn.layers.normalization import ChannelAffine, RectifiedBatchNorm
-from skcnn.layers.pooling import RectifiedMaxPool2D
+from skcnn.layers.convolution import Convolution
+from skcnn.layers.normalization import ChannelAffine
 from skcnn.layers.reshape import Identity
 from skcnn.network.graph import Node
 from skcnn.network.network import Params
@@ -19,10 +19,6 @@ from skcnn.network.network import Params
 ABSORBING = (Conv2D, DepthwiseConv2D)
 """Layers into which a following BatchNorm is folded. Subclasses are excluded because they may compute
 anything, and Dense because scaling its weight takes longer than it saves."""
-
-
-RECTIFIED: dict[type, type] = {BatchNorm: RectifiedBatchNorm, MaxPool2D: RectifiedMaxPool2D}
-"""Layers that take over a ReLU after them, and what they become."""
 
 
 def fuse(nodes: tuple[Node, ...]) -> tuple[Node, ...]:
@@ -47,8 +43,8 @@ def fuse(nodes: tuple[Node, ...]) -> tuple[Node, ...]:
     >>> nodes = compile_nodes([("conv", Conv2D(4, activation="relu")), ("pool", MaxPool2D())], (8, 8, 1))
     >>> [node.name for node in fuse(nodes)]
     ['input', 'conv', 'pool', 'conv_relu']
-    >>> fuse(nodes)[2].layer, fuse(nodes)[3].layer
-    (RectifiedMaxPool2D(), Identity())
+    >>> fuse(nodes)[3].layer
+    Identity()
     """
     fused = list(nodes)
     for index, activation, pooling in pairs_that_are_alone(nodes):
@@ -57,8 +53,9 @@ def fuse(nodes: tuple[Node, ...]) -> tuple[Node, ...]:
             fused[index] = replace(pooling, inputs=activation.inputs, input_shapes=activation.input_shapes)
             fused[index + 1] = replace(activation, inputs=(index,), input_shapes=(shape,), output_shape=shape)
     for index, node, activation in pairs_that_are_alone(tuple(fused)):
-        if type(node.layer) in RECTIFIED and type(activation.layer) is ReLU:
-            rectified = RECTIFIED[type(node.layer)](**node.layer.get_params(deep=False))
+        if type(node.layer) in (BatchNorm, MaxPool2D) and type(activation.layer) is ReLU:
+            rectified = copy(node.layer)
+            rectified._is_rectified = True
             fused[index : index + 2] = replace(node, layer=rectified), replace(activation, layer=Identity())
     return tuple(fused)
 
@@ -75,11 +72,13 @@ def bind(nodes: tuple[Node, ...], kernels: Kernels) -> tuple[Node, ...]:
     """Return nodes whose layers compute with some kernels; layers that users hold stay as they are."""
     if kernels is NUMPY:
         return nodes
-    bound = [nodes[0]]
-    for node in nodes[1:]:
-        layer = copy(node.layer)
-        layer.kernels = kernels
-        bound.append(replace(node, layer=layer))
+    bound = []
+    for node in nodes:
+        if isinstance(node.layer, Convolution | BatchNorm | MaxPool2D):
+            layer = copy(node.layer)
+            layer._kernels = kernels
+            node = replace(node, layer=layer)
+        bound.append(node)
     return tuple(bound)
 
 

@@ -147,12 +147,12 @@ def take_over(
         if key in weights and layer_of(key) not in left_out
     }
     misfits = {key for key, array in given.items() if array.shape != own[key].shape}
-    all_counts = {f"{node.name}/{name}" for node in network.nodes[1:] for name in node.layer.count_params}
-    anew = set(map(layer_of, misfits - all_counts))
+    count_names = {node.name: node.layer.count_params for node in network.nodes[1:]}
+    anew = {layer_of(key) for key in misfits if key.rpartition("/")[2] not in count_names[layer_of(key)]}
     taken = {key for key in given if key not in misfits and layer_of(key) not in anew}
     for node in network.nodes[1:]:
         buffers = {f"{node.name}/{name}" for name in node.layer.buffer_params}
-        counts = {f"{node.name}/{name}" for name in node.layer.count_params}
+        counts = {f"{node.name}/{name}" for name in count_names[node.name]}
         if not buffers - counts <= taken:
             taken -= counts
         elif buffers > counts:

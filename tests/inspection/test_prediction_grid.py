@@ -116,5 +116,7 @@ def test_what_has_no_single_number_and_names_of_numbers_are_refused():
     regressor.fit(X, CODES)
     with pytest.raises(ValueError, match="class_names must be None"):
         PredictionGridDisplay.from_estimator(regressor, X, CODES, class_names=["ant", "bee", "cat"])
+    with pytest.raises(ValueError, match="y must hold one number"):
+        PredictionGridDisplay.from_estimator(regressor, X, outputs)
     with pytest.raises(ValueError, match="y must hold finite numbers"):
         PredictionGridDisplay.from_estimator(regressor, X, Y)

@@ -1,5 +1,7 @@
 """Tests of rewritten networks against those that the layers say."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from seeds import SEED, generator
@@ -24,6 +26,7 @@ from skcnn import (
 )
 from skcnn.layers.activation import ACTIVATIONS
 from skcnn.layers.containers import Add
+from skcnn.layers.reshape import Identity
 from skcnn.network.executor import Executor
 from skcnn.network.model import predict
 from skcnn.network.rewriting import fold, fuse
@@ -54,22 +57,22 @@ def assert_consistent(nodes, params):
 # --- nodes that training and prediction run in another order ---
 
 FUSED = {
-    "pooling before ReLU": ([Conv2D(3), ReLU(), MaxPool2D()], "Conv2D RectifiedMaxPool2D Identity"),
+    "pooling before ReLU": ([Conv2D(3), ReLU(), MaxPool2D()], "Conv2D MaxPool2D Identity"),
     "by name": (
         [Conv2D(3, activation="relu"), MaxPool2D(3, strides=2)],
-        "Conv2D RectifiedMaxPool2D Identity",
+        "Conv2D MaxPool2D Identity",
     ),
-    "first of all": ([ReLU(), MaxPool2D(2, padding="same"), Conv2D(2)], "RectifiedMaxPool2D Identity Conv2D"),
+    "first of all": ([ReLU(), MaxPool2D(2, padding="same"), Conv2D(2)], "MaxPool2D Identity Conv2D"),
     "at most six": ([Conv2D(3), ReLU6(), MaxPool2D()], "Conv2D MaxPool2D ReLU6"),
-    "after a merge": ([BatchNorm(), ReLU(), MaxPool2D()], "BatchNorm RectifiedMaxPool2D Identity"),
-    "normalization and ReLU": ([Conv2D(3), BatchNorm(), ReLU()], "Conv2D RectifiedBatchNorm Identity"),
+    "after a merge": ([BatchNorm(), ReLU(), MaxPool2D()], "BatchNorm MaxPool2D Identity"),
+    "normalization and ReLU": ([Conv2D(3), BatchNorm(), ReLU()], "Conv2D BatchNorm Identity"),
     "twice": (
         [ReLU(), MaxPool2D(), Conv2D(3), ReLU(), MaxPool2D(2, ceil_mode=True)],
-        "RectifiedMaxPool2D Identity Conv2D RectifiedMaxPool2D Identity",
+        "MaxPool2D Identity Conv2D MaxPool2D Identity",
     ),
     "in a branch": (
         [Residual([Conv2D(2), ReLU(), MaxPool2D(3, strides=1, padding="same")])],
-        "Conv2D RectifiedMaxPool2D Identity Add",
+        "Conv2D MaxPool2D Identity Add",
     ),
 }
 
@@ -104,6 +107,9 @@ def test_what_is_fused(layers, expected):
     assert fused[-1].output_shape == network.nodes[-1].output_shape
     assert_consistent(fused, network.params)
     assert fuse(fused) == fused
+    for node, after in pairwise(fused):
+        assert getattr(node.layer, "_is_rectified", False) == (type(after.layer) is Identity)
+    assert not any(getattr(node.layer, "_is_rectified", False) for node in network.nodes)
 
 
 @pytest.mark.parametrize("layers", LEFT_ALONE.values(), ids=LEFT_ALONE)

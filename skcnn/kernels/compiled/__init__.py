@@ -1,5 +1,7 @@
 """Kernels compiled by Numba, in the places of those of numpy."""
 
+from functools import lru_cache
+
 from skcnn.kernels.base import ConvolutionKernel
 from skcnn.kernels.columns import ColumnsKernel
 from skcnn.kernels.compiled.columns import CompiledColumns
@@ -11,10 +13,14 @@ from skcnn.kernels.compiled.winograd import SIZE, CompiledWinograd
 from skcnn.kernels.convolution import convolution_kernel
 from skcnn.kernels.depthwise import DepthwiseKernel
 from skcnn.kernels.table import Kernels
+from skcnn.kernels.windows import Windows
 from skcnn.kernels.winograd import WinogradKernel
 
 
-def compiled_convolution(windows, channels, filters, groups, has_bias) -> ConvolutionKernel:
+@lru_cache(maxsize=1024)
+def compiled_convolution(
+    windows: Windows, channels: int, filters: int, groups: int, has_bias: bool
+) -> ConvolutionKernel:
     """Return the compiled kernel of the kind that numpy would use; where there is none, that of numpy."""
     kernel = convolution_kernel(windows, channels, filters, groups, has_bias)
     if type(kernel) is ColumnsKernel:

@@ -1,4 +1,4 @@
-"""Gathered windows, one row of outputs at a time, whose columns stay in the L2 cache."""
+"""Gathered windows, one row of outputs at a time, whose columns stay in a cache if images are no signals."""
 
 from math import prod
 
@@ -16,8 +16,9 @@ class CompiledColumns(ColumnsKernel):
     """
 
     def scratch_size(self):
-        """Return the size of the padded image: columns of a row of outputs do not count."""
-        return 2 * self.channels * prod(self.windows.padded_size)
+        """Return the size of the padded image and its gradient, and of the columns of a row of outputs."""
+        rows = self.inputs + self.has_bias + self.filters // self.groups
+        return 2 * self.channels * prod(self.windows.padded_size) + rows * self.windows.counts[1]
 
     def forward(self, X, prepared, out, scratch, kept):
         memory = self._memory(scratch, X.shape[2])

@@ -3,6 +3,9 @@
 LLVM makes vector instructions of inner loops over whole one-dimensional arrays with unsigned offsets: slices
 count references, and signed offsets may be negative, which costs a test each. Sums stay in the order that is
 written, so results do not depend on the number of threads.
+
+Numba keeps machine code by the file of the outermost function alone. After a change of what several files
+use, such as the functions below, the cache is outdated: ``NUMBA_CACHE_DIR`` names another folder.
 """
 
 from collections.abc import Callable, Iterator
@@ -38,13 +41,14 @@ def inlined(function: Callable) -> Callable:
 
 
 class _Announcement(Listener):
-    """Prints a line when the first function is compiled, not when one is read from the disk."""
+    """Prints a line when the first of our functions is compiled, not when one is read from the disk."""
 
     def __init__(self):
         self._is_made = False
 
     def on_start(self, event):
-        if not self._is_made:
+        is_ours = event.data["dispatcher"].py_func.__module__.startswith(__package__)
+        if is_ours and not self._is_made:
             self._is_made = True
             print("compiling kernels, which takes some seconds once on a machine", flush=True)
 
@@ -57,16 +61,6 @@ def compilation_announced() -> Iterator[None]:
     """Print a line if functions are compiled within a with statement."""
     with install_listener("numba:compile", _Announcement()):
         yield
-
-
-@compiled
-def tiled(vector, size):
-    """Repeat a vector up to a size."""
-    out = np.empty(size, vector.dtype)
-    for start in range(0, size, vector.size):
-        for k in range(vector.size):
-            out[start + k] = vector[k]
-    return out
 
 
 @compiled

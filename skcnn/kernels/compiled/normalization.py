@@ -5,7 +5,7 @@ from math import prod
 import numpy as np
 
 from skcnn.kernels.base import BatchNormKernel
-from skcnn.kernels.compiled.jit import compiled, index, tiled
+from skcnn.kernels.compiled.jit import compiled, index
 
 LANES, ROWS = 512, 16
 """Lanes and rows that the two passes of statistics take at a time: 32 kB, which stay in the L1 cache."""
@@ -31,20 +31,20 @@ class CompiledBatchNorm(BatchNormKernel):
         return self.predict(X, affine, out)
 
     def predict(self, X, affine, out):
-        apply(X.reshape(-1), out.reshape(-1), *self._lanes(X, affine), self.rectified)
+        apply(X.reshape(-1), out.reshape(-1), *self._lanes(as_pixels(X), affine), self.rectified)
         return out
 
     def backward_statistics(self, X, dY, affine, scratch, kept):
         channels = X.shape[-1]
         sums, products = np.zeros(channels), np.zeros(channels)
-        center, factor, shift = self._lanes(X, affine)
+        center, factor, shift = self._lanes(as_pixels(X), affine)
         sum_gradients(X.reshape(-1), dY.reshape(-1), center, factor, shift, self.rectified, sums, products)
         return sums, products + sums * (center[:channels] - affine.center)
 
     def backward(self, X, dY, affine, means, weights, out, scratch, kept):
-        center, factor, shift = self._lanes(X, affine)
+        center, factor, shift = self._lanes(as_pixels(X) if weights is None else X, affine)
         about = means.about(affine.center.astype(X.dtype))
-        slope, offset = (tiled(vector, center.size) for vector in about)
+        slope, offset = (np.tile(vector, center.size // vector.size) for vector in about)
         if weights is not None:
             by_lane = np.repeat(weights.astype(X.dtype), X.shape[-1])
             slope, offset = slope * by_lane, offset * by_lane
@@ -64,7 +64,12 @@ class CompiledBatchNorm(BatchNormKernel):
     def _lanes(self, X, affine):
         """Return center, factor and shift for each lane, in the dtype of X."""
         center = affine.center.astype(X.dtype)
-        return [tiled(vector, prod(X.shape[-2:])) for vector in (center, *affine.about(center))]
+        return [np.tile(vector, X.shape[-2]) for vector in (center, *affine.about(center))]
+
+
+def as_pixels(X: np.ndarray) -> np.ndarray:
+    """Return vectors as the pixels of a single image, whose lanes are fewer, and images as they are."""
+    return X[:, np.newaxis] if X.ndim == 2 else X
 
 
 @compiled

@@ -6,7 +6,7 @@ import numpy as np
 
 from skcnn.kernels.base import MaxPoolKernel
 from skcnn.kernels.compiled.jit import compiled, index
-from skcnn.kernels.pooling import MaxPool
+from skcnn.kernels.pooling import NumpyMaxPool
 
 STOPPED = 255
 """Position of a maximum that the rectifier stops; the positions in a window are numbers below it."""
@@ -14,7 +14,7 @@ STOPPED = 255
 
 def max_pool_kernel(windows, rectified: bool) -> MaxPoolKernel:
     """Return a compiled kernel, or numpy's for windows of more pixels than a byte can number."""
-    return (CompiledMaxPool if prod(windows.size) <= STOPPED else MaxPool)(windows, rectified)
+    return (CompiledMaxPool if prod(windows.size) <= STOPPED else NumpyMaxPool)(windows, rectified)
 
 
 class CompiledMaxPool(MaxPoolKernel):
@@ -22,7 +22,7 @@ class CompiledMaxPool(MaxPoolKernel):
 
     def forward(self, X, out, scratch, kept):
         *size, n_images, channels = out.shape
-        memory = scratch if kept is None else kept
+        memory = scratch if kept is None else kept  # to leave positions out of prediction saves no time
         positions = memory("positions", (out.size,), np.uint8)
         X, Y, lanes = X.reshape(-1), out.reshape(-1), n_images * channels
         if self.windows.are_pairs == (True, True):
@@ -58,7 +58,6 @@ class CompiledMaxPool(MaxPoolKernel):
 @compiled
 def max_of_pairs(X, Y, positions, image_size, counts, lanes, rectified):
     """Write the maxima of windows of 2x2 pixels, and their positions in row order."""
-    zero, stopped = X.dtype.type(0), np.uint8(STOPPED)
     m, row = index(lanes), index(image_size[1] * lanes)
     for i in range(counts[0]):
         for j in range(counts[1]):
@@ -66,10 +65,17 @@ def max_of_pairs(X, Y, positions, image_size, counts, lanes, rectified):
             y = index((i * counts[1] + j) * lanes)
             max_of_four(X, Y, positions, a, row, y, m)
             if rectified:
-                for k in range(m):
-                    is_stopped = Y[y + k] <= zero
-                    positions[y + k] = stopped if is_stopped else positions[y + k]
-                    Y[y + k] = zero if is_stopped else Y[y + k]
+                stop_negative(Y, positions, y, m)
+
+
+@compiled
+def stop_negative(Y, positions, y, m):
+    """Write zeros over negative maxima, and that their gradients go nowhere."""
+    zero, stopped = Y.dtype.type(0), np.uint8(STOPPED)
+    for k in range(m):
+        is_stopped = Y[y + k] <= zero
+        positions[y + k] = stopped if is_stopped else positions[y + k]
+        Y[y + k] = zero if is_stopped else Y[y + k]
 
 
 @compiled
@@ -127,7 +133,7 @@ def add_where(dY, positions, dX, y, x, m, number):
 def max_of_windows(X, Y, positions, image_size, size, counts, strides, dilation, start, lanes, rectified):
     """Write the maxima of any windows, and their positions."""
     height, width = image_size
-    zero, stopped, m = X.dtype.type(0), np.uint8(STOPPED), index(lanes)
+    m = index(lanes)
     for i in range(counts[0]):
         for j in range(counts[1]):
             y = index((i * counts[1] + j) * lanes)
@@ -147,10 +153,7 @@ def max_of_windows(X, Y, positions, image_size, size, counts, strides, dilation,
                         take_larger(X, Y, positions, x, y, m, number)
                     is_first = False
             if rectified:
-                for k in range(m):
-                    is_stopped = Y[y + k] <= zero
-                    positions[y + k] = stopped if is_stopped else positions[y + k]
-                    Y[y + k] = zero if is_stopped else Y[y + k]
+                stop_negative(Y, positions, y, m)
 
 
 @compiled

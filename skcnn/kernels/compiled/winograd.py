@@ -117,9 +117,8 @@ def convolve_backward(
                 results, at = (out_height, out_width, n_images * n_filters), (4 * i, 4 * j)
                 transform_gradients(dY, results, at, n_tiles, of_results, products, halfway, runs)
                 T = n_tiles * n
-                for t in range(T if of_bias.size else 0):
-                    for k in range(n_filters):
-                        of_bias[k] += products[index(7 * STEP + t * n_filters + k)]
+                if of_bias.size:
+                    add_rows(products, 7 * STEP, T, of_bias)
                 for p in range(PIXELS**2):
                     tile = tiles[p * STEP : p * STEP + T * channels].reshape(T, channels)
                     product = products[p * STEP : p * STEP + T * n_filters].reshape(T, n_filters)
@@ -137,6 +136,17 @@ def block_size(columns, lanes):
     """Return how many tiles side by side, of how many images, make a block."""
     wide = min(columns, SIZE // lanes)
     return wide, max(1, SIZE // (columns * lanes))
+
+
+@compiled
+def add_rows(A, start, n_rows, sums):
+    """Add rows of A to sums, first among themselves, which rounds less."""
+    total = np.zeros_like(sums)
+    for row in range(n_rows):
+        for k in range(sums.size):
+            total[k] += A[index(start + row * sums.size + k)]
+    for k in range(sums.size):
+        sums[k] += total[k]
 
 
 @compiled
