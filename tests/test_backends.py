@@ -56,7 +56,7 @@ def train_chunks(net):
     return net
 
 
-TRAININGS = {  # Adam would divide gradients of biases before a normalization, which are rounding, by themselves
+TRAININGS = {  # Adam would divide gradients of biases before a normalization, mere rounding, by themselves
     "plain": lambda net: net.fit(X, Y),
     "weights": lambda net: net.fit(X, Y, np.linspace(0, 2, 40)),
     "chunks": train_chunks,
