@@ -10,7 +10,7 @@ from numpy.testing import assert_array_equal
 from seeds import SEED, generator
 from sklearn.metrics import accuracy_score
 from sklearn.neural_network import MLPClassifier
-from small_classifiers import make_classifier
+from small_classifiers import make_classifier, make_images
 from small_trainings import make_network, objective
 
 from skcnn.data.samples import Samples
@@ -270,3 +270,22 @@ def test_a_validation_loss_that_is_not_finite_is_divergence(value):
     model.network_.vector[:] = value
     with pytest.raises(DivergenceError, match="the validation loss became"):
         score_of(model, validation)
+
+
+def test_a_metric_without_a_signature_gets_no_weights(monkeypatch):
+    """As functions in C may have none, which cannot be asked whether they take weights."""
+
+    images, codes = make_images(24)
+
+    def fit():
+        clf = make_classifier(early_stopping=True, validation_fraction=0.25, scoring="accuracy", max_iter=2)
+        return clf.fit(images, codes, np.linspace(1, 2, 24))
+
+    def raise_error(function):
+        raise ValueError("no signature found for builtin")
+
+    weighted = fit().validation_scores_
+    monkeypatch.setattr("skcnn.training.monitoring.signature", raise_error)
+    scores = fit().validation_scores_
+    assert scores != weighted
+    assert {score * 6 for score in scores} <= set(range(7))  # hits of six samples that count alike
