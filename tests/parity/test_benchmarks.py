@@ -8,7 +8,7 @@ pytest.importorskip("torch", reason="benchmarks need PyTorch, which is not insta
 
 
 def test_steps():
-    options = ["--networks", "W1", "--pairs", 2, "--seconds", 0.01, "--threads", 1]
+    options = ["--networks", "W1", "--pairs", 2, "--patience", 0, "--seconds", 0.01, "--threads", 1]
     training, predicting = read_tables(run_benchmark("steps.py", *options))
     for row in training + predicting:
         for column in ("skcnn", "PyTorch", "ratio", "skcnn of SGEMM", "PyTorch of SGEMM", "PyTorch MB"):
@@ -20,7 +20,7 @@ def test_estimators(tmp_path):
     pytest.importorskip("skorch", reason="skorch is not installed")
     write_idx_files(tmp_path)
     options = ["--folder", tmp_path, "--samples", 60, "--epochs", 1, "--batch-size", 20, "--threads", 1]
-    options += ["--search-samples", 90, "--search-epochs", 1, "--pairs", 1]
+    options += ["--search-samples", 90, "--search-epochs", 1, "--pairs", 1, "--patience", 0]
     fits, searches, imports = read_tables(run_benchmark("estimators.py", *options))
     assert [len(fits), len(searches), len(imports)] == [3, 4, 4]
     for row in fits + searches:
@@ -30,7 +30,8 @@ def test_estimators(tmp_path):
 
 
 def test_scaling():
-    options = ["--vary", "batch_size", "--values", 16, "--seconds", 0.01, "--pairs", 1, "--threads", 1]
+    options = ["--vary", "batch_size", "--values", 16, "--seconds", 0.01, "--threads", 1]
+    options += ["--pairs", 1, "--patience", 0]
     ((row,),) = read_tables(run_benchmark("scaling.py", *options))
     for column in ("fit ratio", "predict ratio"):
         assert_positive(row[column])
