@@ -64,7 +64,7 @@ def convolve(X, filters, Y, start, size, strides, dilation, inputs, padded, colu
                 np.dot(columns.T, filters[0], Y[i])
             else:
                 np.dot(columns.T, filters[group], results)
-                Y[i, :, group * n_filters : (group + 1) * n_filters] = results
+                put_columns(results, Y[i], group * n_filters)
 
 
 @compiled
@@ -86,7 +86,7 @@ def convolve_backward(
             columns[inputs:] = 1
             row = dY[i]
             if groups > 1:
-                results[:] = row[:, group * n_filters : (group + 1) * n_filters]
+                take_columns(row, group * n_filters, results)
                 row = results
             np.dot(columns, row, share)
             total_gradient = gradient[group]
@@ -98,6 +98,22 @@ def convolve_backward(
                 scatter(columns, group * channels, channels, i, out_width, size, strides, dilation, of_padded)
     if needs_images:
         cut(of_padded, start, dX)
+
+
+@compiled
+def put_columns(A, B, first):
+    """Write a matrix to columns of another one; assigning to a slice takes five seconds to compile."""
+    for row in range(A.shape[0]):
+        for k in range(A.shape[1]):
+            B[row, first + k] = A[row, k]
+
+
+@compiled
+def take_columns(A, first, B):
+    """Write columns of a matrix to another one."""
+    for row in range(B.shape[0]):
+        for k in range(B.shape[1]):
+            B[row, k] = A[row, first + k]
 
 
 @compiled
