@@ -5,7 +5,7 @@ from math import prod
 import numpy as np
 
 from skcnn.kernels.columns import ColumnsKernel
-from skcnn.kernels.compiled.jit import add_run, compiled, copy_run, index
+from skcnn.kernels.compiled.jit import add_matrix, add_run, compiled, copy_run, index
 
 
 class CompiledColumns(ColumnsKernel):
@@ -77,22 +77,19 @@ def convolve_backward(
     out_height, out_width, n_images, total = dY.shape
     n_pixels, channels = out_width * n_images, X.shape[3] // groups
     pad(X, start, padded)
+    columns[inputs:] = 1
     gradient[:] = 0
     of_padded[:] = 0
     dY = dY.reshape(out_height, n_pixels, total)
     for i in range(out_height):
         for group in range(groups):
             gather(padded, group * channels, channels, i, out_width, size, strides, dilation, columns)
-            columns[inputs:] = 1
             row = dY[i]
             if groups > 1:
                 take_columns(row, group * n_filters, results)
                 row = results
             np.dot(columns, row, share)
-            total_gradient = gradient[group]
-            for a in range(share.shape[0]):
-                for k in range(n_filters):
-                    total_gradient[a, k] += share[a, k]
+            add_matrix(share, gradient[group])
             if needs_images:
                 np.dot(filters[group, :inputs], row.T, columns[:inputs])
                 scatter(columns, group * channels, channels, i, out_width, size, strides, dilation, of_padded)

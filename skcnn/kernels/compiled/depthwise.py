@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from skcnn.kernels.compiled.jit import compiled, index
+from skcnn.kernels.compiled.jit import compiled, geometry_of, index
 from skcnn.kernels.depthwise import DepthwiseKernel
 from skcnn.kernels.reductions import channel_sums
 
@@ -19,12 +19,12 @@ class CompiledDepthwise(DepthwiseKernel):
         n_images = X.shape[2]
         offsets = np.zeros(n_images * self.filters, X.dtype) if bias is None else np.tile(bias, n_images)
         lanes = np.tile(filters, n_images)
-        convolve(X.reshape(-1), lanes, offsets, out.reshape(-1), *self._geometry())
+        convolve(X.reshape(-1), lanes, offsets, out.reshape(-1), *geometry_of(self.windows))
         return out
 
     def backward(self, X, dY, prepared, gradient, out, scratch, kept):
         filters, _ = prepared
-        n_images, geometry = X.shape[2], self._geometry()
+        n_images, geometry = X.shape[2], geometry_of(self.windows)
         if self.has_bias:
             gradient[-1] = channel_sums(dY)
         sums = np.zeros((len(filters), n_images * self.filters))
@@ -33,19 +33,6 @@ class CompiledDepthwise(DepthwiseKernel):
         if out is not None:
             spread(dY.reshape(-1), np.tile(filters, n_images), out.reshape(-1), *geometry)
         return out
-
-    def _geometry(self):
-        """Return sizes of images and windows, their counts and distances, and the padding before images."""
-        windows = self.windows
-        (top, _), (left, _) = windows.padding
-        return (
-            windows.image_size,
-            windows.size,
-            windows.counts,
-            windows.strides,
-            windows.dilation,
-            (top, left),
-        )
 
 
 @compiled

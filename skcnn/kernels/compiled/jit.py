@@ -16,6 +16,8 @@ import numpy as np
 import scipy.linalg.cython_blas  # noqa: F401, whose products compiled code calls: the pool limits their threads
 from numba.core.event import Listener, install_listener
 
+from skcnn.kernels.windows import Windows
+
 OPTIONS = {
     "nogil": True,
     "error_model": "numpy",
@@ -63,6 +65,16 @@ def compilation_announced() -> Iterator[None]:
         yield
 
 
+def geometry_of(windows: Windows) -> tuple:
+    """Return what loops over windows need.
+
+    Sizes of images and windows, counts, strides and dilation of the windows, and the padding before images.
+    """
+    (top, _), (left, _) = windows.padding
+    sizes = windows.image_size, windows.size, windows.counts
+    return *sizes, windows.strides, windows.dilation, (top, left)
+
+
 @compiled
 def copy_run(A, a, B, b, n):
     """Copy n elements of A to B."""
@@ -75,3 +87,11 @@ def add_run(A, a, B, b, n):
     """Add n elements of A to B."""
     for k in range(n):
         B[b + k] += A[a + k]
+
+
+@compiled
+def add_matrix(A, B):
+    """Add A to B."""
+    for i in range(A.shape[0]):
+        for k in range(A.shape[1]):
+            B[i, k] += A[i, k]

@@ -5,7 +5,7 @@ from math import prod
 import numpy as np
 
 from skcnn.kernels.base import MaxPoolKernel
-from skcnn.kernels.compiled.jit import compiled, index
+from skcnn.kernels.compiled.jit import compiled, geometry_of, index
 from skcnn.kernels.pooling import NumpyMaxPool
 
 STOPPED = 255
@@ -28,7 +28,7 @@ class CompiledMaxPool(MaxPoolKernel):
         if self.windows.are_pairs == (True, True):
             max_of_pairs(X, Y, positions, self.windows.image_size, tuple(size), lanes, self.rectified)
         else:
-            max_of_windows(X, Y, positions, *self._geometry(), lanes, self.rectified)
+            max_of_windows(X, Y, positions, *geometry_of(self.windows), lanes, self.rectified)
         return out
 
     def backward(self, dY, dX, scratch, kept):
@@ -38,21 +38,8 @@ class CompiledMaxPool(MaxPoolKernel):
         if self.windows.are_pairs == (True, True):
             spread_to_pairs(*arguments, self.windows.image_size, self.windows.counts, lanes)
         else:
-            spread_to_windows(*arguments, *self._geometry(), lanes)
+            spread_to_windows(*arguments, *geometry_of(self.windows), lanes)
         return dX
-
-    def _geometry(self):
-        """Return what the loops over windows need: sizes, counts and distances along both axes."""
-        windows = self.windows
-        (top, _), (left, _) = windows.padding
-        return (
-            windows.image_size,
-            windows.size,
-            windows.counts,
-            windows.strides,
-            windows.dilation,
-            (top, left),
-        )
 
 
 @compiled

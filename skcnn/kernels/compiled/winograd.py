@@ -11,7 +11,7 @@ width. Arrays of a block are ``[position * STEP + tile * lanes + lane]`` for the
 
 import numpy as np
 
-from skcnn.kernels.compiled.jit import add_run, compiled, copy_run, index, inlined
+from skcnn.kernels.compiled.jit import add_matrix, add_run, compiled, copy_run, index, inlined
 from skcnn.kernels.winograd import OVERLAP, PIXELS, RESULTS, WinogradKernel
 
 LANES = 128
@@ -147,14 +147,6 @@ def add_rows(A, start, n_rows, sums):
             total[k] += A[index(start + row * sums.size + k)]
     for k in range(sums.size):
         sums[k] += total[k]
-
-
-@compiled
-def add_matrix(A, B):
-    """Add A to B."""
-    for i in range(A.shape[0]):
-        for k in range(A.shape[1]):
-            B[i, k] += A[i, k]
 
 
 @compiled
