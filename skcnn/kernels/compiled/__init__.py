@@ -9,7 +9,7 @@ from skcnn.kernels.compiled.depthwise import CompiledDepthwise
 from skcnn.kernels.compiled.jit import compilation_announced
 from skcnn.kernels.compiled.normalization import CompiledBatchNorm
 from skcnn.kernels.compiled.pooling import max_pool_kernel
-from skcnn.kernels.compiled.winograd import SIZE, CompiledWinograd
+from skcnn.kernels.compiled.winograd import WIDEST, CompiledWinograd
 from skcnn.kernels.convolution import convolution_kernel
 from skcnn.kernels.depthwise import DepthwiseKernel
 from skcnn.kernels.table import Kernels
@@ -27,7 +27,7 @@ def compiled_convolution(
         return CompiledColumns(windows, channels, filters, groups, has_bias)
     if type(kernel) is DepthwiseKernel and channels == filters:
         return CompiledDepthwise(windows, channels, filters, groups, has_bias)
-    if type(kernel) is WinogradKernel and max(channels, filters) <= SIZE:
+    if type(kernel) is WinogradKernel and max(channels, filters) <= WIDEST:
         return CompiledWinograd(windows, channels, filters, groups, has_bias)
     return kernel
 

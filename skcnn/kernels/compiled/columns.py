@@ -1,116 +1,140 @@
-"""Gathered windows, one row of outputs at a time, whose columns stay in a cache if images are no signals."""
+"""Gathered windows of a few outputs at a time, whose columns stay in a cache."""
 
 from math import prod
 
-import numpy as np
-
 from skcnn.kernels.columns import ColumnsKernel
-from skcnn.kernels.compiled.jit import add_matrix, add_run, compiled, copy_run, index
+from skcnn.kernels.compiled.jit import add_run, compiled, copy_run, index
+from skcnn.kernels.compiled.products import VECTOR_BYTES, multiply, row_distance, with_distance
+
+COLUMNS_SIZE = 32_768
+"""Elements of the columns of neighbouring outputs, which are gathered together; 128 kB in float32."""
 
 
 class CompiledColumns(ColumnsKernel):
-    """Convolution of any kind by products of filters and the gathered windows of a row of outputs.
+    """Convolution of any kind by products of filters and the gathered windows of neighbouring outputs.
 
     Padded images have shape (channels, height, width, n_images); columns have a row for each input of a
     filter, and a last row of ones for the bias.
     """
 
     def scratch_size(self):
-        """Return the size of the padded image and its gradient, and of the columns of a row of outputs."""
-        rows = self.inputs + self.has_bias + self.filters // self.groups
-        return 2 * self.channels * prod(self.windows.padded_size) + rows * self.windows.counts[1]
+        """Return the size of the padded image and its gradient, and of the columns of an output."""
+        rows, filters = self.inputs + self.has_bias, self.filters // self.groups
+        n_pixels = min(self.windows.counts[1], max(1, COLUMNS_SIZE // rows))
+        return 2 * self.channels * prod(self.windows.padded_size) + (rows + filters) * n_pixels
+
+    def prepare(self, weight, bias):
+        """Return the filters of all groups, one after the other, with the bias as their last row."""
+        return with_distance(super().prepare(weight, bias))
 
     def forward(self, X, prepared, out, scratch, kept):
-        memory = self._memory(scratch, X.shape[2])
-        convolve(X, prepared, out, *self._geometry(), *memory)
+        padded, *memory = self._memory(scratch, X.shape[2])
+        convolve(X, prepared, out, *self._geometry(), padded, *memory)
         return out
 
     def backward(self, X, dY, prepared, gradient, out, scratch, kept):
-        n_images, needs_images = X.shape[2], out is not None
-        padded, columns, results = self._memory(scratch, n_images)
-        shape = padded.shape if needs_images else (0, 0, 0, 0)
-        of_padded, share = scratch("padded gradient", shape), scratch("share", gradient.shape[1:])
-        dX, memory = out if needs_images else X, (padded, of_padded, columns, results, share)
-        convolve_backward(X, dY, prepared, gradient, dX, needs_images, *self._geometry(), *memory)
+        padded, *memory = self._memory(scratch, X.shape[2])
+        of_padded = scratch("padded gradient", padded.shape if out is not None else (0, 0, 0, 0))
+        dX = X if out is None else out
+        arguments = X, dY, prepared, gradient.reshape(-1), dX, out is not None
+        convolve_backward(*arguments, *self._geometry(), padded, of_padded, *memory)
         return out
 
     def _memory(self, scratch, n_images):
-        """Return memory for padded images, columns, and the outputs of a group."""
-        windows, n_pixels = self.windows, self.windows.counts[1] * n_images
-        padded = scratch("padded", (self.channels, *windows.padded_size, n_images))
-        columns = scratch("columns", (self.inputs + self.has_bias, n_pixels))
-        return padded, columns, scratch("results", (n_pixels, self.filters // self.groups))
+        """Return memory for padded images, columns, and outputs with a row for each filter of a group."""
+        rows, out_width = self.inputs + self.has_bias, self.windows.counts[1]
+        n_pixels = n_images * min(out_width, max(1, COLUMNS_SIZE // (rows * n_images)))
+        padded = scratch("padded", (self.channels, *self.windows.padded_size, n_images))
+        results = scratch("results", (self.filters // self.groups * n_pixels,))
+        return padded, scratch("columns", (rows * n_pixels,)), results
 
     def _geometry(self):
-        """Return padding before the images, size, distances and dilation of the windows, and the inputs."""
+        """Return padding before images, size, distances and dilation of windows, groups and two counts."""
         windows = self.windows
         (top, _), (left, _) = windows.padding
-        return (top, left), windows.size, windows.strides, windows.dilation, self.inputs
+        counts = self.groups, self.inputs, self.inputs + self.has_bias
+        return (top, left), windows.size, windows.strides, windows.dilation, *counts
 
 
 @compiled
-def convolve(X, filters, Y, start, size, strides, dilation, inputs, padded, columns, results):
-    """Write the convolution of X, row by row of outputs."""
-    groups, _, n_filters = filters.shape
+def convolve(X, filters, Y, start, size, strides, dilation, groups, inputs, rows, padded, columns, results):
+    """Write the convolution of X, some neighbouring outputs at a time."""
     out_height, out_width, n_images, total = Y.shape
-    n_pixels, channels = out_width * n_images, X.shape[3] // groups
+    channels, n_filters, wide = X.shape[3] // groups, total // groups, columns.size // (rows * n_images)
+    distance = row_distance(n_filters)
     pad(X, start, padded)
-    columns[inputs:] = 1
-    Y = Y.reshape(out_height, n_pixels, total)
+    Y = Y.reshape(Y.size)
     for i in range(out_height):
-        for group in range(groups):
-            gather(padded, group * channels, channels, i, out_width, size, strides, dilation, columns)
-            if groups == 1:
-                np.dot(columns.T, filters[0], Y[i])
-            else:
-                np.dot(columns.T, filters[group], results)
-                put_columns(results, Y[i], group * n_filters)
+        for j in range(0, out_width, wide):
+            n = min(wide, out_width - j) * n_images
+            columns[inputs * n : rows * n] = 1
+            for group in range(groups):
+                y, w = (i * out_width + j) * n_images * total + group * n_filters, group * rows * distance
+                gather(padded, group * channels, channels, (i, j), n, size, strides, dilation, columns)
+                if n_filters * Y.itemsize > VECTOR_BYTES:
+                    multiply(columns, 0, 1, n, filters, w, distance, Y, y, total, n, n_filters, rows, False)
+                else:  # outputs fill vectors, as filters do not
+                    multiply(filters, w, 1, distance, columns, 0, n, results, 0, n, n_filters, n, rows, False)
+                    transpose(results, 0, n, Y, y, total, n_filters, n)
 
 
 @compiled
 def convolve_backward(
-    X, dY, filters, gradient, dX, needs_images, start, size, strides, dilation, inputs,
-    padded, of_padded, columns, results, share,
+    X, dY, filters, gradient, dX, needs_images, start, size, strides, dilation, groups, inputs, rows,
+    padded, of_padded, columns, results,
 ):  # fmt: skip
     """Write the gradients of filters with bias and, if needed, of X."""
-    groups, _, n_filters = filters.shape
     out_height, out_width, n_images, total = dY.shape
-    n_pixels, channels = out_width * n_images, X.shape[3] // groups
+    channels, n_filters, wide = X.shape[3] // groups, total // groups, columns.size // (rows * n_images)
+    distance = row_distance(n_filters)
     pad(X, start, padded)
-    columns[inputs:] = 1
     gradient[:] = 0
     of_padded[:] = 0
-    dY = dY.reshape(out_height, n_pixels, total)
+    dY = dY.reshape(dY.size)
     for i in range(out_height):
-        for group in range(groups):
-            gather(padded, group * channels, channels, i, out_width, size, strides, dilation, columns)
-            row = dY[i]
-            if groups > 1:
-                take_columns(row, group * n_filters, results)
-                row = results
-            np.dot(columns, row, share)
-            add_matrix(share, gradient[group])
-            if needs_images:
-                np.dot(filters[group, :inputs], row.T, columns[:inputs])
-                scatter(columns, group * channels, channels, i, out_width, size, strides, dilation, of_padded)
+        for j in range(0, out_width, wide):
+            n = min(wide, out_width - j) * n_images
+            columns[inputs * n : rows * n] = 1
+            for group in range(groups):
+                y, w = (i * out_width + j) * n_images * total + group * n_filters, group * rows * distance
+                pixels = group * channels, channels, (i, j), n, size, strides, dilation
+                gather(padded, *pixels, columns)
+                multiply(
+                    columns,
+                    0,
+                    n,
+                    1,
+                    dY,
+                    y,
+                    total,
+                    gradient,
+                    group * rows * n_filters,
+                    n_filters,
+                    rows,
+                    n_filters,
+                    n,
+                    True,
+                )
+                if needs_images:
+                    transpose(dY, y, total, results, 0, n, n, n_filters)
+                    multiply(
+                        filters, w, distance, 1, results, 0, n, columns, 0, n, inputs, n, n_filters, False
+                    )
+                    scatter(columns, *pixels, of_padded)
     if needs_images:
         cut(of_padded, start, dX)
 
 
 @compiled
-def put_columns(A, B, first):
-    """Write a matrix to columns of another one; assigning to a slice takes five seconds to compile."""
-    for row in range(A.shape[0]):
-        for k in range(A.shape[1]):
-            B[row, first + k] = A[row, k]
-
-
-@compiled
-def take_columns(A, first, B):
-    """Write columns of a matrix to another one."""
-    for row in range(B.shape[0]):
-        for k in range(B.shape[1]):
-            B[row, k] = A[row, first + k]
+def transpose(A, a, a_row, B, b, b_row, rows, columns):
+    """Write the columns of a matrix as the rows of another one."""
+    for i in range(min(rows, columns)):
+        if rows < columns:
+            x, y, x_step, y_step = index(a + i * a_row), index(b + i), index(1), index(b_row)
+        else:
+            x, y, x_step, y_step = index(a + i), index(b + i * b_row), index(a_row), index(1)
+        for k in range(index(max(rows, columns))):
+            B[y + k * y_step] = A[x + k * x_step]
 
 
 @compiled
@@ -118,11 +142,13 @@ def pad(X, start, padded):
     """Write images channel by channel, with zeros around them."""
     height, width, n_images, channels = X.shape
     X = X.reshape(X.size)
-    for channel in range(channels):
-        for y in range(padded.shape[1]):
-            for x in range(padded.shape[2]):
-                row, column, out = y - start[0], x - start[1], padded[channel, y, x]
-                if 0 <= row < height and 0 <= column < width:
+    for y in range(padded.shape[1]):
+        for x in range(padded.shape[2]):
+            row, column = y - start[0], x - start[1]
+            is_inside = 0 <= row < height and 0 <= column < width
+            for channel in range(channels):
+                out = padded[channel, y, x]
+                if is_inside:
                     at = index((row * width + column) * n_images * channels + channel)
                     for k in range(index(n_images)):
                         out[k] = X[at + k * index(channels)]
@@ -145,38 +171,42 @@ def cut(padded, start, X):
 
 
 @compiled
-def gather(padded, first, channels, i, out_width, size, strides, dilation, columns):
-    """Write the windows of a row of outputs as columns."""
-    _, height, width, n = padded.shape
-    padded, columns = padded.reshape(padded.size), columns.reshape(columns.size)
-    step, out = strides[1] * n, 0
+def gather(padded, first, channels, place, n, size, strides, dilation, columns):
+    """Write the windows of n outputs of a row as columns."""
+    _, height, width, n_images = padded.shape
+    padded = padded.reshape(padded.size)
+    step, out = strides[1] * n_images, 0
     for channel in range(first, first + channels):
         for u in range(size[0]):
             for v in range(size[1]):
-                row = i * strides[0] + u * dilation[0]
-                at = ((channel * height + row) * width + v * dilation[1]) * n
-                if step == n:
-                    copy_run(padded, index(at), columns, index(out), index(out_width * n))
+                row, column = place[0] * strides[0] + u * dilation[0], place[1] * strides[1] + v * dilation[1]
+                at = ((channel * height + row) * width + column) * n_images
+                if step == n_images:
+                    copy_run(padded, index(at), columns, index(out), index(n))
                 else:
-                    for j in range(out_width):
-                        copy_run(padded, index(at + j * step), columns, index(out + j * n), index(n))
-                out += out_width * n
+                    for j in range(n // n_images):
+                        copy_run(
+                            padded, index(at + j * step), columns, index(out + j * n_images), index(n_images)
+                        )
+                out += n
 
 
 @compiled
-def scatter(columns, first, channels, i, out_width, size, strides, dilation, padded):
+def scatter(columns, first, channels, place, n, size, strides, dilation, padded):
     """Add columns to the pixels that they were gathered from: the adjoint of ``gather``."""
-    _, height, width, n = padded.shape
-    padded, columns = padded.reshape(padded.size), columns.reshape(columns.size)
-    step, out = strides[1] * n, 0
+    _, height, width, n_images = padded.shape
+    padded = padded.reshape(padded.size)
+    step, out = strides[1] * n_images, 0
     for channel in range(first, first + channels):
         for u in range(size[0]):
             for v in range(size[1]):
-                row = i * strides[0] + u * dilation[0]
-                at = ((channel * height + row) * width + v * dilation[1]) * n
-                if step == n:
-                    add_run(columns, index(out), padded, index(at), index(out_width * n))
+                row, column = place[0] * strides[0] + u * dilation[0], place[1] * strides[1] + v * dilation[1]
+                at = ((channel * height + row) * width + column) * n_images
+                if step == n_images:
+                    add_run(columns, index(out), padded, index(at), index(n))
                 else:
-                    for j in range(out_width):
-                        add_run(columns, index(out + j * n), padded, index(at + j * step), index(n))
-                out += out_width * n
+                    for j in range(n // n_images):
+                        add_run(
+                            columns, index(out + j * n_images), padded, index(at + j * step), index(n_images)
+                        )
+                out += n

@@ -87,11 +87,3 @@ def add_run(A, a, B, b, n):
     """Add n elements of A to B."""
     for k in range(n):
         B[b + k] += A[a + k]
-
-
-@compiled
-def add_matrix(A, B):
-    """Add A to B."""
-    for i in range(A.shape[0]):
-        for k in range(A.shape[1]):
-            B[i, k] += A[i, k]

@@ -11,17 +11,25 @@ width. Arrays of a block are ``[position * STEP + tile * lanes + lane]`` for the
 
 import numpy as np
 
-from skcnn.kernels.compiled.jit import add_matrix, add_run, compiled, copy_run, index, inlined
+from skcnn.kernels.compiled.jit import add_run, compiled, copy_run, index, inlined
+from skcnn.kernels.compiled.products import multiply, row_distance, with_distance
 from skcnn.kernels.winograd import OVERLAP, PIXELS, RESULTS, WinogradKernel
 
 LANES = 128
 """Lanes of a pass of a transform, whose halfway results stay in the L1 cache."""
 
-SIZE = 4096
-"""Elements of a position in a block; two blocks of 36 positions have 1.2 MB in float32."""
+SIZE = 2048
+"""Elements of a position in a block, whose tiles and products then have 600 kB in float32."""
 
-STEP = SIZE + 16
-"""Distance between positions, a cache line more: powers of two would fall into the same set of the cache."""
+TILES = 32
+"""Smallest number of tiles in a block, even if it is larger: each block reads all filters from memory."""
+
+WIDEST = 512
+"""Largest number of channels or filters."""
+
+STEP = TILES * WIDEST + 16
+"""Distance between positions: room for the largest block, and a cache line more, because powers of two would
+fall into the same set of the cache."""
 
 
 class CompiledWinograd(WinogradKernel):
@@ -37,7 +45,7 @@ class CompiledWinograd(WinogradKernel):
         """Return transformed filters, the bias, which may be empty, and the filters transposed."""
         filters, bias = super().prepare(weight, bias)
         bias = bias if self.has_bias else np.empty(0, weight.dtype)
-        return filters, bias, np.ascontiguousarray(filters.swapaxes(1, 2))
+        return with_distance(filters), bias, with_distance(filters.swapaxes(1, 2))
 
     def forward(self, X, prepared, out, scratch, kept):
         filters, bias, _ = prepared
@@ -46,11 +54,11 @@ class CompiledWinograd(WinogradKernel):
 
     def backward(self, X, dY, prepared, gradient, out, scratch, kept):
         filters, _, transposed = prepared
-        of_filters = gradient[: filters.shape[0] * self.channels].reshape(filters.shape)
+        of_filters = gradient[: PIXELS**2 * self.channels].reshape(-1)
         of_bias = gradient[-1] if self.has_bias else np.empty(0, X.dtype)
         needs_images = out is not None
         dX = out if needs_images else X
-        memory = *self._start(), *self._memory(scratch), scratch("share", filters.shape[1:])
+        memory = *self._start(), *self._memory(scratch)
         convolve_backward(X, dY, transposed, of_filters, of_bias, dX, needs_images, *memory)
         return out
 
@@ -83,12 +91,11 @@ def convolve(X, filters, bias, Y, top, left, tiles, products, halfway, runs):
                 transform_pixels(X, pixels, place, n_tiles, lanes, tiles, halfway, runs)
                 T = n_tiles * n
                 for p in range(PIXELS**2):
-                    at = p * STEP
-                    np.dot(
-                        tiles[at : at + T * channels].reshape(T, channels),
-                        filters[p],
-                        products[at : at + T * n_filters].reshape(T, n_filters),
-                    )
+                    at, w = p * STEP, p * channels * row_distance(n_filters)
+                    multiply(
+                        tiles, at, channels, 1, filters, w, row_distance(n_filters),
+                        products, at, n_filters, T, n_filters, channels, False,
+                    )  # fmt: skip
                 results, place = (out_height, out_width, n_images * n_filters), (4 * i, 4 * j)
                 lanes = first * n_filters, n * n_filters
                 transform_products(products, bias, Y, results, place, n_tiles, lanes, halfway, runs)
@@ -96,7 +103,7 @@ def convolve(X, filters, bias, Y, top, left, tiles, products, halfway, runs):
 
 @compiled
 def convolve_backward(
-    X, dY, transposed, of_filters, of_bias, dX, needs_images, top, left, tiles, products, halfway, runs, share
+    X, dY, transposed, of_filters, of_bias, dX, needs_images, top, left, tiles, products, halfway, runs
 ):
     """Write the gradients of transformed filters and bias and, if needed, of X."""
     height, width, n_images, channels = X.shape
@@ -120,12 +127,17 @@ def convolve_backward(
                 if of_bias.size:
                     add_rows(products, 7 * STEP, T, of_bias)
                 for p in range(PIXELS**2):
-                    tile = tiles[p * STEP : p * STEP + T * channels].reshape(T, channels)
-                    product = products[p * STEP : p * STEP + T * n_filters].reshape(T, n_filters)
-                    np.dot(tile.T, product, share)
-                    add_matrix(share, of_filters[p])
+                    at, of_position = p * STEP, p * channels * n_filters
+                    w = p * n_filters * row_distance(channels)
+                    multiply(
+                        tiles, at, 1, channels, products, at, n_filters,
+                        of_filters, of_position, n_filters, channels, n_filters, T, True,
+                    )  # fmt: skip
                     if needs_images:
-                        np.dot(product, transposed[p], tile)
+                        multiply(
+                            products, at, n_filters, 1, transposed, w, row_distance(channels),
+                            tiles, at, channels, T, channels, n_filters, False,
+                        )  # fmt: skip
                 if needs_images:
                     neighbours = i > 0, j > 0
                     transform_back(tiles, dX, pixels, place, neighbours, n_tiles, lanes, halfway, runs)
@@ -134,8 +146,9 @@ def convolve_backward(
 @compiled
 def block_size(columns, lanes):
     """Return how many tiles side by side, of how many images, make a block."""
-    wide = min(columns, SIZE // lanes)
-    return wide, max(1, SIZE // (columns * lanes))
+    n_tiles = max(TILES, SIZE // lanes)
+    wide = min(columns, n_tiles)
+    return wide, n_tiles // wide
 
 
 @compiled

@@ -1,0 +1,199 @@
+"""Products of small matrices, whose sums stay in registers.
+
+Libraries of linear algebra copy both matrices before they multiply, which for some dozens of rows and columns
+takes as long as the product. A loop over numbers would not do: LLVM keeps no array of sums in registers, so
+the vectors are written out for it.
+"""
+
+from collections.abc import Callable
+
+import llvmlite.binding
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from skcnn.kernels.compiled.jit import compiled
+
+VECTOR_BYTES = 64 if llvmlite.binding.get_host_cpu_features().get("avx512f") else 32
+
+
+class Vectors:
+    """Writes instructions that load and store vectors of numbers.
+
+    Parameters
+    ----------
+    builder : IRBuilder
+    number : ir.Type
+    lanes : int
+    columns : ir.Value or None
+        How many lanes are read and written, the others being zero; None: all.
+    """
+
+    def __init__(self, builder, number, lanes, columns):
+        self._builder, self.type = builder, ir.VectorType(number, lanes)
+        self.zeros = ir.Constant(self.type, [0.0] * lanes)
+        self._bytes = {"float": 4, "double": 8}[str(number)]
+        self._mask = None
+        if columns is not None:
+            numbers = ir.Constant(ir.VectorType(columns.type, lanes), list(range(lanes)))
+            self._mask = builder.icmp_signed("<", numbers, self.repeat(columns))
+
+    def repeat(self, number):
+        """Return a vector of a number."""
+        undefined = ir.Constant(ir.VectorType(number.type, self.type.count), ir.Undefined)
+        first = self._builder.insert_element(undefined, number, ir.IntType(32)(0))
+        zeros = ir.Constant(ir.VectorType(ir.IntType(32), self.type.count), [0] * self.type.count)
+        return self._builder.shuffle_vector(first, undefined, zeros)
+
+    def load(self, array, offset):
+        """Return a vector of an array."""
+        if self._mask is None:
+            return self._builder.load(self._address(array, offset), align=self._bytes)
+        types = self._address(array, offset).type, ir.IntType(32), self._mask.type, self.type
+        load = self._intrinsic("load", self.type, types)
+        address = self._address(array, offset)
+        return self._builder.call(load, [address, ir.IntType(32)(self._bytes), self._mask, self.zeros])
+
+    def store(self, vector, array, offset):
+        """Write a vector to an array."""
+        address = self._address(array, offset)
+        if self._mask is None:
+            self._builder.store(vector, address, align=self._bytes)
+            return
+        types = self.type, address.type, ir.IntType(32), self._mask.type
+        store = self._intrinsic("store", ir.VoidType(), types)
+        self._builder.call(store, [vector, address, ir.IntType(32)(self._bytes), self._mask])
+
+    def _address(self, array, offset):
+        return self._builder.bitcast(self._builder.gep(array, [offset]), self.type.as_pointer())
+
+    def _intrinsic(self, operation, result, arguments):
+        """Return LLVM's function that loads or stores some lanes of a vector."""
+        name = f"llvm.masked.{operation}.v{self.type.count}f{8 * self._bytes}.p0"
+        return cgutils.get_or_insert_function(self._builder.module, ir.FunctionType(result, arguments), name)
+
+
+def register_tile(rows: int, n_vectors: int, *, masked: bool) -> Callable:
+    """Return a function for compiled code that computes some rows and one or two vectors of a product.
+
+    Its parameters are those of :func:`multiply`, without the number of rows.
+
+    Parameters
+    ----------
+    rows, n_vectors : int
+        Size of this part of the product.
+    masked : bool
+        Whether there may be fewer columns than the vectors have lanes.
+    """
+
+    @intrinsic
+    def tile(typing, A, a, a_row, a_step, B, b, b_step, C, c, c_row, columns, steps, adds):
+        arguments = A, *[types.intp] * 3, B, *[types.intp] * 2, C, *[types.intp] * 4, types.boolean
+        lanes = n_vectors * VECTOR_BYTES * 8 // A.dtype.bitwidth
+
+        def generate(context, builder, signature, values):
+            _, a, a_row, a_step, _, b, b_step, _, c, c_row, columns, steps, adds = values
+            A, B, C = (
+                context.make_array(signature.args[place])(context, builder, values[place]).data
+                for place in (0, 4, 7)
+            )
+
+            def at(start, number, distance):
+                return builder.add(start, builder.mul(number, distance))
+
+            number = context.get_value_type(signature.args[0].dtype)
+            vectors = Vectors(builder, number, lanes, columns if masked else None)
+            sums = [cgutils.alloca_once(builder, vectors.type) for _ in range(rows)]
+            places = [at(c, c.type(i), c_row) for i in range(rows)]
+            for total, place in zip(sums, places, strict=True):
+                builder.store(vectors.zeros, total)
+                with builder.if_then(adds):
+                    builder.store(vectors.load(C, place), total)
+            with cgutils.for_range(builder, steps) as loop:
+                factors = vectors.load(B, at(b, loop.index, b_step))
+                step = at(a, loop.index, a_step)
+                for i, total in enumerate(sums):
+                    factor = builder.load(builder.gep(A, [at(step, a.type(i), a_row)]))
+                    product = builder.fmul(vectors.repeat(factor), factors, flags=("contract",))
+                    builder.store(builder.fadd(builder.load(total), product, flags=("contract",)), total)
+            for total, place in zip(sums, places, strict=True):
+                vectors.store(builder.load(total), C, place)
+            return context.get_dummy_value()
+
+        return types.void(*arguments), generate
+
+    return tile
+
+
+@compiled
+def row_distance(columns):
+    """Return a distance between rows that lets a column lie in many sets of a cache: no power of two."""
+    return columns + 16 if columns % 64 == 0 else columns
+
+
+def with_distance(matrices: np.ndarray) -> np.ndarray:
+    """Return a copy of matrices, one after the other, with the distance between their rows."""
+    copies = np.zeros((*matrices.shape[:-1], row_distance(matrices.shape[-1])), matrices.dtype)
+    np.copyto(copies[..., : matrices.shape[-1]], matrices)
+    return copies.reshape(-1)
+
+
+STEPS = 128
+"""Steps at a time, whose factors for a few rows and columns stay in the L1 cache."""
+
+four_rows = register_tile(4, 2, masked=False)  # eight sums hide how long a multiplication and addition take
+four_rows_or_less = register_tile(4, 2, masked=True)
+eight_narrow_rows = register_tile(8, 1, masked=True)
+two_rows = register_tile(2, 2, masked=True)
+one_row = register_tile(1, 2, masked=True)
+
+
+@compiled
+def multiply(A, a, a_row, a_step, B, b, b_step, C, c, c_row, rows, columns, steps, adds):
+    """Write the product of two matrices, or add it to what is there.
+
+    Each sum is in the order of the steps, whatever the size of a vector.
+
+    Parameters
+    ----------
+    A, B, C : ndarray of shape (n,)
+        Memory of the factors and of the product.
+    a, a_row, a_step : int
+        Start of A, and the distances between its rows and between its columns, which are the steps.
+    b, b_step : int
+        Start of B, and the distance between its rows, the steps. Columns lie side by side.
+    c, c_row : int
+        Start of C, and the distance between its rows. Columns lie side by side.
+    rows, columns, steps : int
+        Size of the product, and number of terms of each sum.
+    adds : bool
+        Whether to add.
+    """
+    for k in range(0, steps, STEPS):
+        x, y, n = a + k * a_step, b + k * b_step, min(STEPS, steps - k)
+        multiply_part(A, x, a_row, a_step, B, y, b_step, C, c, c_row, rows, columns, n, adds or k > 0)
+
+
+@compiled
+def multiply_part(A, a, a_row, a_step, B, b, b_step, C, c, c_row, rows, columns, steps, adds):
+    """Do what :func:`multiply` does, for a few steps."""
+    lanes = VECTOR_BYTES // C.itemsize
+    for j in range(0, columns, 2 * lanes):
+        n, at, to, i = min(2 * lanes, columns - j), a, c + j, 0
+        several = 4 if n > lanes else 8
+        while i + several <= rows:
+            if n == 2 * lanes:
+                four_rows(A, at, a_row, a_step, B, b + j, b_step, C, to, c_row, n, steps, adds)
+            elif n > lanes:
+                four_rows_or_less(A, at, a_row, a_step, B, b + j, b_step, C, to, c_row, n, steps, adds)
+            else:
+                eight_narrow_rows(A, at, a_row, a_step, B, b + j, b_step, C, to, c_row, n, steps, adds)
+            i, at, to = i + several, at + several * a_row, to + several * c_row
+        if i + 2 <= rows:
+            two_rows(A, at, a_row, a_step, B, b + j, b_step, C, to, c_row, n, steps, adds)
+            i, at, to = i + 2, at + 2 * a_row, to + 2 * c_row
+        for _ in range(i, rows):
+            one_row(A, at, a_row, a_step, B, b + j, b_step, C, to, c_row, n, steps, adds)
+            at, to = at + a_row, to + c_row
