@@ -4,7 +4,16 @@ from math import prod
 
 from skcnn.kernels.columns import ColumnsKernel
 from skcnn.kernels.compiled.jit import add_run, compiled, copy_run, index
-from skcnn.kernels.compiled.products import VECTOR_BYTES, multiply, row_distance, with_distance
+from skcnn.kernels.compiled.products import (
+    ADD,
+    NEXT,
+    START,
+    VECTOR_BYTES,
+    WRITE,
+    multiply,
+    row_distance,
+    with_distance,
+)
 
 COLUMNS_SIZE = 32_768
 """Elements of the columns of neighbouring outputs, which are gathered together; 128 kB in float32."""
@@ -72,10 +81,12 @@ def convolve(X, filters, Y, start, size, strides, dilation, groups, inputs, rows
                 y, w = (i * out_width + j) * n_images * total + group * n_filters, group * rows * distance
                 gather(padded, group * channels, channels, (i, j), n, size, strides, dilation, columns)
                 if n_filters * Y.itemsize > VECTOR_BYTES:
-                    multiply(columns, 0, 1, n, filters, w, distance, Y, y, total, n, n_filters, rows, False)
+                    of_columns, of_filters, sizes = (START, NEXT, n), (w, distance), (n, n_filters, rows)
+                    multiply(columns, of_columns, filters, of_filters, Y, (y, total), sizes, WRITE)
                 else:  # outputs fill vectors, as filters do not
-                    multiply(filters, w, 1, distance, columns, 0, n, results, 0, n, n_filters, n, rows, False)
-                    transpose(results, 0, n, Y, y, total, n_filters, n)
+                    of_filters, of_columns, sizes = (w, NEXT, distance), (START, n), (n_filters, n, rows)
+                    multiply(filters, of_filters, columns, of_columns, results, (START, n), sizes, WRITE)
+                    transpose(results, START, n, Y, y, total, n_filters, n)
 
 
 @compiled
@@ -99,27 +110,14 @@ def convolve_backward(
                 y, w = (i * out_width + j) * n_images * total + group * n_filters, group * rows * distance
                 pixels = group * channels, channels, (i, j), n, size, strides, dilation
                 gather(padded, *pixels, columns)
+                of_columns, of_gradient = (START, n, NEXT), (group * rows * n_filters, n_filters)
                 multiply(
-                    columns,
-                    0,
-                    n,
-                    1,
-                    dY,
-                    y,
-                    total,
-                    gradient,
-                    group * rows * n_filters,
-                    n_filters,
-                    rows,
-                    n_filters,
-                    n,
-                    True,
+                    columns, of_columns, dY, (y, total), gradient, of_gradient, (rows, n_filters, n), ADD
                 )
                 if needs_images:
-                    transpose(dY, y, total, results, 0, n, n, n_filters)
-                    multiply(
-                        filters, w, distance, 1, results, 0, n, columns, 0, n, inputs, n, n_filters, False
-                    )
+                    transpose(dY, y, total, results, START, n, n, n_filters)
+                    of_filters, of_results, sizes = (w, distance, NEXT), (START, n), (inputs, n, n_filters)
+                    multiply(filters, of_filters, results, of_results, columns, of_results, sizes, WRITE)
                     scatter(columns, *pixels, of_padded)
     if needs_images:
         cut(of_padded, start, dX)

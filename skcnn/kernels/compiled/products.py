@@ -143,15 +143,19 @@ def with_distance(matrices: np.ndarray) -> np.ndarray:
 STEPS = 128
 """Steps at a time, whose factors for a few rows and columns stay in the L1 cache."""
 
+START, NEXT = np.int64(0), np.int64(1)
+WRITE, ADD = np.bool_(False), np.bool_(True)
+"""Arguments of :func:`multiply`. Literals have types of their own, for which it would be compiled again."""
+
 four_rows = register_tile(4, 2, masked=False)  # eight sums hide how long a multiplication and addition take
-four_rows_or_less = register_tile(4, 2, masked=True)
+four_rows_in_part = register_tile(4, 2, masked=True)
 eight_narrow_rows = register_tile(8, 1, masked=True)
 two_rows = register_tile(2, 2, masked=True)
 one_row = register_tile(1, 2, masked=True)
 
 
 @compiled
-def multiply(A, a, a_row, a_step, B, b, b_step, C, c, c_row, rows, columns, steps, adds):
+def multiply(A, of_A, B, of_B, C, of_C, sizes, adds):
     """Write the product of two matrices, or add it to what is there.
 
     Each sum is in the order of the steps, whatever the size of a vector.
@@ -160,40 +164,35 @@ def multiply(A, a, a_row, a_step, B, b, b_step, C, c, c_row, rows, columns, step
     ----------
     A, B, C : ndarray of shape (n,)
         Memory of the factors and of the product.
-    a, a_row, a_step : int
-        Start of A, and the distances between its rows and between its columns, which are the steps.
-    b, b_step : int
-        Start of B, and the distance between its rows, the steps. Columns lie side by side.
-    c, c_row : int
-        Start of C, and the distance between its rows. Columns lie side by side.
-    rows, columns, steps : int
-        Size of the product, and number of terms of each sum.
+    of_A : tuple of int
+        Where A begins, and the distances between its rows and between its columns, which are the steps.
+    of_B : tuple of int
+        Where B begins, and the distance between its rows, the steps. Columns lie side by side.
+    of_C : tuple of int
+        Where C begins, and the distance between its rows. Columns lie side by side.
+    sizes : tuple of int
+        Rows and columns of the product, and the number of steps, the terms of each sum.
     adds : bool
         Whether to add.
     """
-    for k in range(0, steps, STEPS):
-        x, y, n = a + k * a_step, b + k * b_step, min(STEPS, steps - k)
-        multiply_part(A, x, a_row, a_step, B, y, b_step, C, c, c_row, rows, columns, n, adds or k > 0)
-
-
-@compiled
-def multiply_part(A, a, a_row, a_step, B, b, b_step, C, c, c_row, rows, columns, steps, adds):
-    """Do what :func:`multiply` does, for a few steps."""
+    (a, a_row, a_step), (b, b_step), (c, c_row), (rows, columns, steps) = of_A, of_B, of_C, sizes
     lanes = VECTOR_BYTES // C.itemsize
-    for j in range(0, columns, 2 * lanes):
-        n, at, to, i = min(2 * lanes, columns - j), a, c + j, 0
-        several = 4 if n > lanes else 8
-        while i + several <= rows:
-            if n == 2 * lanes:
-                four_rows(A, at, a_row, a_step, B, b + j, b_step, C, to, c_row, n, steps, adds)
-            elif n > lanes:
-                four_rows_or_less(A, at, a_row, a_step, B, b + j, b_step, C, to, c_row, n, steps, adds)
-            else:
-                eight_narrow_rows(A, at, a_row, a_step, B, b + j, b_step, C, to, c_row, n, steps, adds)
-            i, at, to = i + several, at + several * a_row, to + several * c_row
-        if i + 2 <= rows:
-            two_rows(A, at, a_row, a_step, B, b + j, b_step, C, to, c_row, n, steps, adds)
-            i, at, to = i + 2, at + 2 * a_row, to + 2 * c_row
-        for _ in range(i, rows):
-            one_row(A, at, a_row, a_step, B, b + j, b_step, C, to, c_row, n, steps, adds)
-            at, to = at + a_row, to + c_row
+    for k in range(0, steps, STEPS):
+        terms, adds_now = min(STEPS, steps - k), adds or k > 0
+        for j in range(0, columns, 2 * lanes):
+            n, x, y, z = min(2 * lanes, columns - j), a + k * a_step, b + k * b_step + j, c + j
+            i, several = 0, 4 if n > lanes else 8
+            while i + several <= rows:
+                if n == 2 * lanes:
+                    four_rows(A, x, a_row, a_step, B, y, b_step, C, z, c_row, n, terms, adds_now)
+                elif n > lanes:
+                    four_rows_in_part(A, x, a_row, a_step, B, y, b_step, C, z, c_row, n, terms, adds_now)
+                else:
+                    eight_narrow_rows(A, x, a_row, a_step, B, y, b_step, C, z, c_row, n, terms, adds_now)
+                i, x, z = i + several, x + several * a_row, z + several * c_row
+            if i + 2 <= rows:
+                two_rows(A, x, a_row, a_step, B, y, b_step, C, z, c_row, n, terms, adds_now)
+                i, x, z = i + 2, x + 2 * a_row, z + 2 * c_row
+            while i < rows:
+                one_row(A, x, a_row, a_step, B, y, b_step, C, z, c_row, n, terms, adds_now)
+                i, x, z = i + 1, x + a_row, z + c_row

@@ -12,7 +12,7 @@ width. Arrays of a block are ``[position * STEP + tile * lanes + lane]`` for the
 import numpy as np
 
 from skcnn.kernels.compiled.jit import add_run, compiled, copy_run, index, inlined
-from skcnn.kernels.compiled.products import multiply, row_distance, with_distance
+from skcnn.kernels.compiled.products import ADD, NEXT, WRITE, multiply, row_distance, with_distance
 from skcnn.kernels.winograd import OVERLAP, PIXELS, RESULTS, WinogradKernel
 
 LANES = 128
@@ -80,6 +80,7 @@ def convolve(X, filters, bias, Y, top, left, tiles, products, halfway, runs):
     out_height, out_width, _, n_filters = Y.shape
     rows, columns = (out_height + 3) // 4, (out_width + 3) // 4
     wide, images = block_size(columns, max(channels, n_filters))
+    distance = row_distance(n_filters)
     X, Y = X.reshape(X.size), Y.reshape(Y.size)
     for first in range(0, n_images, images):
         n = min(images, n_images - first)
@@ -91,11 +92,10 @@ def convolve(X, filters, bias, Y, top, left, tiles, products, halfway, runs):
                 transform_pixels(X, pixels, place, n_tiles, lanes, tiles, halfway, runs)
                 T = n_tiles * n
                 for p in range(PIXELS**2):
-                    at, w = p * STEP, p * channels * row_distance(n_filters)
-                    multiply(
-                        tiles, at, channels, 1, filters, w, row_distance(n_filters),
-                        products, at, n_filters, T, n_filters, channels, False,
-                    )  # fmt: skip
+                    at, w = p * STEP, p * channels * distance
+                    of_tiles, of_filters, of_products = (at, channels, NEXT), (w, distance), (at, n_filters)
+                    sizes = T, n_filters, channels
+                    multiply(tiles, of_tiles, filters, of_filters, products, of_products, sizes, WRITE)
                 results, place = (out_height, out_width, n_images * n_filters), (4 * i, 4 * j)
                 lanes = first * n_filters, n * n_filters
                 transform_products(products, bias, Y, results, place, n_tiles, lanes, halfway, runs)
@@ -110,6 +110,7 @@ def convolve_backward(
     out_height, out_width, _, n_filters = dY.shape
     rows, columns = (out_height + 3) // 4, (out_width + 3) // 4
     wide, images = block_size(columns, max(channels, n_filters))
+    distance = row_distance(channels)
     X, dY, dX = X.reshape(X.size), dY.reshape(dY.size), dX.reshape(dX.size)
     of_filters[:] = 0
     of_bias[:] = 0
@@ -127,17 +128,22 @@ def convolve_backward(
                 if of_bias.size:
                     add_rows(products, 7 * STEP, T, of_bias)
                 for p in range(PIXELS**2):
-                    at, of_position = p * STEP, p * channels * n_filters
-                    w = p * n_filters * row_distance(channels)
-                    multiply(
-                        tiles, at, 1, channels, products, at, n_filters,
-                        of_filters, of_position, n_filters, channels, n_filters, T, True,
-                    )  # fmt: skip
+                    at, w, sizes = p * STEP, p * channels * n_filters, (channels, n_filters, T)
+                    of_tiles, of_products = (at, NEXT, channels), (at, n_filters)
+                    multiply(tiles, of_tiles, products, of_products, of_filters, (w, n_filters), sizes, ADD)
                     if needs_images:
+                        w, sizes = p * n_filters * distance, (T, channels, n_filters)
+                        of_factor = at, n_filters, NEXT
                         multiply(
-                            products, at, n_filters, 1, transposed, w, row_distance(channels),
-                            tiles, at, channels, T, channels, n_filters, False,
-                        )  # fmt: skip
+                            products,
+                            of_factor,
+                            transposed,
+                            (w, distance),
+                            tiles,
+                            (at, channels),
+                            sizes,
+                            WRITE,
+                        )
                 if needs_images:
                     neighbours = i > 0, j > 0
                     transform_back(tiles, dX, pixels, place, neighbours, n_tiles, lanes, halfway, runs)
