@@ -56,13 +56,15 @@ class Setup:
         self.params: list = [params.get(node.name, {}) for node in self.program.nodes]
         self.plans = [None] + list(map(plan_of, self.program.nodes[1:]))
         self.image_bytes = image_bytes(nodes, dtype)
+        self._preparing = [index for index, node in enumerate(nodes[1:], start=1) if node.layer.prepares]
 
     def prepare(self, *, training: bool) -> list:
         """Return what ``prepare`` of each layer returns for the current parameters."""
-        prepared = [None]
-        for node, own, plan in zip(self.program.nodes[1:], self.params[1:], self.plans[1:], strict=True):
+        prepared: list = [None] * len(self.params)
+        for index in self._preparing:
+            node = self.program.nodes[index]
             with node.name_errors():
-                prepared.append(node.layer.prepare(own, plan, training=training))
+                prepared[index] = node.layer.prepare(self.params[index], self.plans[index], training=training)
         return prepared
 
 

@@ -11,7 +11,6 @@ from skcnn.kernels.compiled.products import (
     VECTOR_BYTES,
     WRITE,
     multiply,
-    row_distance,
     with_distance,
 )
 
@@ -70,7 +69,7 @@ def convolve(X, filters, Y, start, size, strides, dilation, groups, inputs, rows
     """Write the convolution of X, some neighbouring outputs at a time."""
     out_height, out_width, n_images, total = Y.shape
     channels, n_filters, wide = X.shape[3] // groups, total // groups, columns.size // (rows * n_images)
-    distance = row_distance(n_filters)
+    distance = filters.size // (groups * rows)
     pad(X, start, padded)
     Y = Y.reshape(Y.size)
     for i in range(out_height):
@@ -97,7 +96,7 @@ def convolve_backward(
     """Write the gradients of filters with bias and, if needed, of X."""
     out_height, out_width, n_images, total = dY.shape
     channels, n_filters, wide = X.shape[3] // groups, total // groups, columns.size // (rows * n_images)
-    distance = row_distance(n_filters)
+    distance = filters.size // (groups * rows)
     pad(X, start, padded)
     gradient[:] = 0
     of_padded[:] = 0

@@ -127,16 +127,19 @@ def register_tile(rows: int, n_vectors: int, *, masked: bool) -> Callable:
     return tile
 
 
-@compiled
-def row_distance(columns):
+def row_distance(columns: int) -> int:
     """Return a distance between rows that lets a column lie in many sets of a cache: no power of two."""
     return columns + 16 if columns % 64 == 0 else columns
 
 
 def with_distance(matrices: np.ndarray) -> np.ndarray:
-    """Return a copy of matrices, one after the other, with the distance between their rows."""
-    copies = np.zeros((*matrices.shape[:-1], row_distance(matrices.shape[-1])), matrices.dtype)
-    np.copyto(copies[..., : matrices.shape[-1]], matrices)
+    """Return matrices, one after the other, with the distance between their rows."""
+    *shape, columns = matrices.shape
+    distance = row_distance(columns)
+    if distance == columns:
+        return np.ascontiguousarray(matrices).reshape(-1)
+    copies = np.zeros((*shape, distance), matrices.dtype)
+    np.copyto(copies[..., :columns], matrices)
     return copies.reshape(-1)
 
 

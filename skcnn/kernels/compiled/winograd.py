@@ -12,7 +12,7 @@ width. Arrays of a block are ``[position * STEP + tile * lanes + lane]`` for the
 import numpy as np
 
 from skcnn.kernels.compiled.jit import add_run, compiled, copy_run, index, inlined
-from skcnn.kernels.compiled.products import ADD, NEXT, WRITE, multiply, row_distance, with_distance
+from skcnn.kernels.compiled.products import ADD, NEXT, WRITE, multiply, with_distance
 from skcnn.kernels.winograd import OVERLAP, PIXELS, RESULTS, WinogradKernel
 
 LANES = 128
@@ -80,7 +80,7 @@ def convolve(X, filters, bias, Y, top, left, tiles, products, halfway, runs):
     out_height, out_width, _, n_filters = Y.shape
     rows, columns = (out_height + 3) // 4, (out_width + 3) // 4
     wide, images = block_size(columns, max(channels, n_filters))
-    distance = row_distance(n_filters)
+    distance = filters.size // (PIXELS**2 * channels)
     X, Y = X.reshape(X.size), Y.reshape(Y.size)
     for first in range(0, n_images, images):
         n = min(images, n_images - first)
@@ -110,7 +110,7 @@ def convolve_backward(
     out_height, out_width, _, n_filters = dY.shape
     rows, columns = (out_height + 3) // 4, (out_width + 3) // 4
     wide, images = block_size(columns, max(channels, n_filters))
-    distance = row_distance(channels)
+    distance = transposed.size // (PIXELS**2 * n_filters)
     X, dY, dX = X.reshape(X.size), dY.reshape(dY.size), dX.reshape(dX.size)
     of_filters[:] = 0
     of_bias[:] = 0
@@ -129,21 +129,12 @@ def convolve_backward(
                     add_rows(products, 7 * STEP, T, of_bias)
                 for p in range(PIXELS**2):
                     at, w, sizes = p * STEP, p * channels * n_filters, (channels, n_filters, T)
-                    of_tiles, of_products = (at, NEXT, channels), (at, n_filters)
-                    multiply(tiles, of_tiles, products, of_products, of_filters, (w, n_filters), sizes, ADD)
+                    by_channel, of_products = (at, NEXT, channels), (at, n_filters)
+                    multiply(tiles, by_channel, products, of_products, of_filters, (w, n_filters), sizes, ADD)
                     if needs_images:
                         w, sizes = p * n_filters * distance, (T, channels, n_filters)
-                        of_factor = at, n_filters, NEXT
-                        multiply(
-                            products,
-                            of_factor,
-                            transposed,
-                            (w, distance),
-                            tiles,
-                            (at, channels),
-                            sizes,
-                            WRITE,
-                        )
+                        by_tile, of_matrix, of_tiles = (at, n_filters, NEXT), (w, distance), (at, channels)
+                        multiply(products, by_tile, transposed, of_matrix, tiles, of_tiles, sizes, WRITE)
                 if needs_images:
                     neighbours = i > 0, j > 0
                     transform_back(tiles, dX, pixels, place, neighbours, n_tiles, lanes, halfway, runs)
