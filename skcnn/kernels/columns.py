@@ -32,9 +32,14 @@ class ColumnsKernel(ConvolutionKernel):
         return self.channels // self.groups * prod(self.windows.size)
 
     @property
-    def gradient_shape(self):
-        """Shape of the memory that collects the gradients of the filters, with a row for the bias."""
+    def filters_shape(self):
+        """Shape of the filters as matrices, with a row for the bias."""
         return (self.groups, self.inputs + self.has_bias, self.filters // self.groups)
+
+    @property
+    def gradient_shape(self):
+        """Shape of the memory that collects the gradients of the filters and of the bias."""
+        return self.filters_shape
 
     def scratch_size(self):
         """Return the size of the columns and of the padded image."""
@@ -43,8 +48,8 @@ class ColumnsKernel(ConvolutionKernel):
         return rows * prod(windows.counts) + self.channels * prod(windows.padded_size)
 
     def prepare(self, weight, bias):
-        """Return the filters as matrices with the bias as the last row, of shape ``gradient_shape``."""
-        prepared = np.empty(self.gradient_shape, weight.dtype)
+        """Return the filters as matrices with the bias as the last row, of shape ``filters_shape``."""
+        prepared = np.empty(self.filters_shape, weight.dtype)
         height, width, channels, filters = weight.shape
         by_group = weight.reshape(height, width, channels, self.groups, filters // self.groups)
         np.copyto(

@@ -19,6 +19,9 @@ class Cut:
     further_shard : int
         Forward multiply-adds per shard if there are more than two: each further shard costs two threads a
         few percent.
+    shard_rows : int
+        Smallest number of rows of a shard if there are more than two: each shard reads all weights and
+        writes a gradient of its own.
     min_shards : int
         Smallest number of shards of a minibatch that has as many rows.
     max_shards : int
@@ -50,6 +53,7 @@ class Cut:
 
     second_shard: int = 30_000_000
     further_shard: int = 800_000_000
+    shard_rows: int = 8
     min_shards: int = 1
     max_shards: int = 8
     chunk_bytes: int = 8_000_000
@@ -78,11 +82,14 @@ class Cut:
         --------
         >>> Cut().shard_bounds(100, 600_000)
         [(0, 50), (50, 100)]
+        >>> Cut().shard_bounds(8, 1_800_000_000)
+        [(0, 4), (4, 8)]
         >>> Cut().shard_bounds(96, 25_000_000)
         [(0, 32), (32, 64), (64, 96)]
         """
         total = n_rows * multiply_adds
-        worthwhile = 1 if total < self.second_shard else max(2, total // self.further_shard)
+        several = max(2, min(total // self.further_shard, n_rows // self.shard_rows))
+        worthwhile = 1 if total < self.second_shard else several
         n_shards = min(n_rows, self.max_shards, max(self.min_shards, worthwhile))
         cuts = [-(-n_rows * index // n_shards) for index in range(n_shards + 1)]
         return list(zip(cuts, cuts[1:], strict=False))

@@ -7,11 +7,14 @@ from skcnn.kernels.compiled.jit import add_run, compiled, copy_run, index
 from skcnn.kernels.compiled.products import (
     ADD,
     NEXT,
+    PANEL,
     START,
     VECTOR_BYTES,
     WRITE,
+    as_panels,
+    from_panels,
     multiply,
-    with_distance,
+    panels_shape,
 )
 
 COLUMNS_SIZE = 32_768
@@ -31,20 +34,30 @@ class CompiledColumns(ColumnsKernel):
         n_pixels = min(self.windows.counts[1], max(1, COLUMNS_SIZE // rows))
         return 2 * self.channels * prod(self.windows.padded_size) + (rows + filters) * n_pixels
 
+    @property
+    def gradient_shape(self):
+        """Shape of the gradients of the filters of each group as panels, with a row for the bias."""
+        groups, rows, filters = self.filters_shape
+        return (groups, *panels_shape(rows, filters))
+
     def prepare(self, weight, bias):
-        """Return the filters of all groups, one after the other, with the bias as their last row."""
-        return with_distance(super().prepare(weight, bias))
+        """Return the filters of each group, with the bias as the last row, as panels and as matrices."""
+        matrices = super().prepare(weight, bias)
+        return as_panels(matrices).reshape(-1), matrices.reshape(-1)
+
+    def gradients(self, total):
+        return super().gradients(from_panels(total, self.filters // self.groups))
 
     def forward(self, X, prepared, out, scratch, kept):
         padded, *memory = self._memory(scratch, X.shape[2])
-        convolve(X, prepared, out, *self._geometry(), padded, *memory)
+        convolve(X, *prepared, out, *self._geometry(), padded, *memory)
         return out
 
     def backward(self, X, dY, prepared, gradient, out, scratch, kept):
         padded, *memory = self._memory(scratch, X.shape[2])
         of_padded = scratch("padded gradient", padded.shape if out is not None else (0, 0, 0, 0))
         dX = X if out is None else out
-        arguments = X, dY, prepared, gradient.reshape(-1), dX, out is not None
+        arguments = X, dY, prepared[1], gradient.reshape(-1), dX, out is not None
         convolve_backward(*arguments, *self._geometry(), padded, of_padded, *memory)
         return out
 
@@ -65,11 +78,13 @@ class CompiledColumns(ColumnsKernel):
 
 
 @compiled
-def convolve(X, filters, Y, start, size, strides, dilation, groups, inputs, rows, padded, columns, results):
+def convolve(
+    X, panels, filters, Y, start, size, strides, dilation, groups, inputs, rows, padded, columns, results
+):
     """Write the convolution of X, some neighbouring outputs at a time."""
     out_height, out_width, n_images, total = Y.shape
     channels, n_filters, wide = X.shape[3] // groups, total // groups, columns.size // (rows * n_images)
-    distance = filters.size // (groups * rows)
+    of_group = panels.size // groups
     pad(X, start, padded)
     Y = Y.reshape(Y.size)
     for i in range(out_height):
@@ -77,14 +92,16 @@ def convolve(X, filters, Y, start, size, strides, dilation, groups, inputs, rows
             n = min(wide, out_width - j) * n_images
             columns[inputs * n : rows * n] = 1
             for group in range(groups):
-                y, w = (i * out_width + j) * n_images * total + group * n_filters, group * rows * distance
+                y = (i * out_width + j) * n_images * total + group * n_filters
                 gather(padded, group * channels, channels, (i, j), n, size, strides, dilation, columns)
                 if n_filters * Y.itemsize > VECTOR_BYTES:
-                    of_columns, of_filters, sizes = (START, NEXT, n), (w, distance), (n, n_filters, rows)
-                    multiply(columns, of_columns, filters, of_filters, Y, (y, total), sizes, WRITE)
+                    of_columns, of_panels = (START, NEXT, n), (group * of_group, PANEL, rows * PANEL)
+                    of_Y, sizes = (y, total, PANEL), (n, n_filters, rows)
+                    multiply(columns, of_columns, panels, of_panels, Y, of_Y, sizes, WRITE)
                 else:  # outputs fill vectors, as filters do not
-                    of_filters, of_columns, sizes = (w, NEXT, distance), (START, n), (n_filters, n, rows)
-                    multiply(filters, of_filters, columns, of_columns, results, (START, n), sizes, WRITE)
+                    of_filters, by_row = (group * rows * n_filters, NEXT, n_filters), (START, n, PANEL)
+                    sizes = n_filters, n, rows
+                    multiply(filters, of_filters, columns, by_row, results, by_row, sizes, WRITE)
                     transpose(results, START, n, Y, y, total, n_filters, n)
 
 
@@ -96,7 +113,7 @@ def convolve_backward(
     """Write the gradients of filters with bias and, if needed, of X."""
     out_height, out_width, n_images, total = dY.shape
     channels, n_filters, wide = X.shape[3] // groups, total // groups, columns.size // (rows * n_images)
-    distance = filters.size // (groups * rows)
+    of_group = gradient.size // groups
     pad(X, start, padded)
     gradient[:] = 0
     of_padded[:] = 0
@@ -106,17 +123,17 @@ def convolve_backward(
             n = min(wide, out_width - j) * n_images
             columns[inputs * n : rows * n] = 1
             for group in range(groups):
-                y, w = (i * out_width + j) * n_images * total + group * n_filters, group * rows * distance
+                y = (i * out_width + j) * n_images * total + group * n_filters
                 pixels = group * channels, channels, (i, j), n, size, strides, dilation
                 gather(padded, *pixels, columns)
-                of_columns, of_gradient = (START, n, NEXT), (group * rows * n_filters, n_filters)
-                multiply(
-                    columns, of_columns, dY, (y, total), gradient, of_gradient, (rows, n_filters, n), ADD
-                )
+                of_columns, of_gradient = (START, n, NEXT), (group * of_group, PANEL, rows * PANEL)
+                of_dY, sizes = (y, total, PANEL), (rows, n_filters, n)
+                multiply(columns, of_columns, dY, of_dY, gradient, of_gradient, sizes, ADD)
                 if needs_images:
                     transpose(dY, y, total, results, START, n, n, n_filters)
-                    of_filters, of_results, sizes = (w, distance, NEXT), (START, n), (inputs, n, n_filters)
-                    multiply(filters, of_filters, results, of_results, columns, of_results, sizes, WRITE)
+                    of_filters, by_row = (group * rows * n_filters, n_filters, NEXT), (START, n, PANEL)
+                    sizes = inputs, n, n_filters
+                    multiply(filters, of_filters, results, by_row, columns, by_row, sizes, WRITE)
                     scatter(columns, *pixels, of_padded)
     if needs_images:
         cut(of_padded, start, dX)

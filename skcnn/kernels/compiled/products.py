@@ -18,6 +18,9 @@ from skcnn.kernels.compiled.jit import compiled
 
 VECTOR_BYTES = 64 if llvmlite.binding.get_host_cpu_features().get("avx512f") else 32
 
+PANEL = np.int64(2 * VECTOR_BYTES // 4)
+"""Columns of a panel of a matrix: two vectors in float32, four in float64."""
+
 
 class Vectors:
     """Writes instructions that load and store vectors of numbers.
@@ -127,20 +130,38 @@ def register_tile(rows: int, n_vectors: int, *, masked: bool) -> Callable:
     return tile
 
 
-def row_distance(columns: int) -> int:
-    """Return a distance between rows that lets a column lie in many sets of a cache: no power of two."""
-    return columns + 16 if columns % 64 == 0 else columns
+def panels_shape(rows: int, columns: int) -> tuple[int, int, int]:
+    """Return the shape of a matrix cut into panels."""
+    return -(-columns // PANEL), rows, PANEL
 
 
-def with_distance(matrices: np.ndarray) -> np.ndarray:
-    """Return matrices, one after the other, with the distance between their rows."""
-    *shape, columns = matrices.shape
-    distance = row_distance(columns)
-    if distance == columns:
-        return np.ascontiguousarray(matrices).reshape(-1)
-    copies = np.zeros((*shape, distance), matrices.dtype)
-    np.copyto(copies[..., :columns], matrices)
-    return copies.reshape(-1)
+def as_panels(matrices: np.ndarray) -> np.ndarray:
+    """Return matrices cut into panels of a few columns, each of which lies in one piece.
+
+    To read a few columns of a large matrix, row by row, takes as long as memory needs to answer.
+
+    Parameters
+    ----------
+    matrices : ndarray of shape (n, rows, columns)
+
+    Returns
+    -------
+    panels : ndarray of shape (n, n_panels, rows, PANEL)
+        The last panel is filled up with zeros.
+    """
+    n, rows, columns = matrices.shape
+    n_panels, *_ = shape = panels_shape(rows, columns)
+    if columns % PANEL:
+        matrices = np.pad(matrices, ((0, 0), (0, 0), (0, n_panels * PANEL - columns)))
+    panels = np.empty((n, *shape), matrices.dtype)
+    np.copyto(panels, matrices.reshape(n, rows, n_panels, PANEL).swapaxes(1, 2))
+    return panels
+
+
+def from_panels(panels: np.ndarray, columns: int) -> np.ndarray:
+    """Return the matrices, shape (n, rows, columns), that were cut into panels."""
+    n, _, rows, _ = panels.shape
+    return panels.swapaxes(1, 2).reshape(n, rows, -1)[:, :, :columns]
 
 
 STEPS = 128
@@ -148,7 +169,7 @@ STEPS = 128
 
 START, NEXT = np.int64(0), np.int64(1)
 WRITE, ADD = np.bool_(False), np.bool_(True)
-"""Arguments of :func:`multiply`. Literals have types of their own, for which it would be compiled again."""
+"""Arguments of :func:`multiply`; it would be compiled again for the types of literals."""
 
 four_rows = register_tile(4, 2, masked=False)  # eight sums hide how long a multiplication and addition take
 four_rows_in_part = register_tile(4, 2, masked=True)
@@ -169,21 +190,22 @@ def multiply(A, of_A, B, of_B, C, of_C, sizes, adds):
         Memory of the factors and of the product.
     of_A : tuple of int
         Where A begins, and the distances between its rows and between its columns, which are the steps.
-    of_B : tuple of int
-        Where B begins, and the distance between its rows, the steps. Columns lie side by side.
-    of_C : tuple of int
-        Where C begins, and the distance between its rows. Columns lie side by side.
+    of_B, of_C : tuple of int
+        Where B and C begin, and the distances between rows and between panels: PANEL if whole rows lie in
+        one piece.
     sizes : tuple of int
         Rows and columns of the product, and the number of steps, the terms of each sum.
     adds : bool
         Whether to add.
     """
-    (a, a_row, a_step), (b, b_step), (c, c_row), (rows, columns, steps) = of_A, of_B, of_C, sizes
+    (a, a_row, a_step), (b, b_step, b_panel), (c, c_row, c_panel) = of_A, of_B, of_C
+    rows, columns, steps = sizes
     lanes = VECTOR_BYTES // C.itemsize
     for k in range(0, steps, STEPS):
         terms, adds_now = min(STEPS, steps - k), adds or k > 0
         for j in range(0, columns, 2 * lanes):
-            n, x, y, z = min(2 * lanes, columns - j), a + k * a_step, b + k * b_step + j, c + j
+            n, x = min(2 * lanes, columns - j), a + k * a_step
+            y, z = b + k * b_step + j // PANEL * b_panel + j % PANEL, c + j // PANEL * c_panel + j % PANEL
             i, several = 0, 4 if n > lanes else 8
             while i + several <= rows:
                 if n == 2 * lanes:

@@ -9,11 +9,22 @@ lanes at a time, along the height into ``halfway``, whose columns neighbouring t
 width. Arrays of a block are ``[position * STEP + tile * lanes + lane]`` for the 36 positions in a tile.
 """
 
+from math import prod
+
 import numpy as np
 
 from skcnn.kernels.compiled.jit import add_run, compiled, copy_run, index, inlined
-from skcnn.kernels.compiled.products import ADD, NEXT, WRITE, multiply, with_distance
-from skcnn.kernels.winograd import OVERLAP, PIXELS, RESULTS, WinogradKernel
+from skcnn.kernels.compiled.products import (
+    ADD,
+    NEXT,
+    PANEL,
+    WRITE,
+    as_panels,
+    from_panels,
+    multiply,
+    panels_shape,
+)
+from skcnn.kernels.winograd import OVERLAP, PIXELS, RESULTS, WinogradKernel, transforms
 
 LANES = 128
 """Lanes of a pass of a transform, whose halfway results stay in the L1 cache."""
@@ -41,11 +52,31 @@ class CompiledWinograd(WinogradKernel):
         """Return nothing: blocks do not grow with the number of images."""
         return 0
 
+    @property
+    def gradient_shape(self):
+        """Size of the gradients of the transformed filters as panels, and of the bias."""
+        return (PIXELS**2 * prod(panels_shape(self.channels, self.filters)) + self.has_bias * self.filters,)
+
     def prepare(self, weight, bias):
-        """Return transformed filters, the bias, which may be empty, and the filters transposed."""
-        filters, bias = super().prepare(weight, bias)
-        bias = bias if self.has_bias else np.empty(0, weight.dtype)
-        return with_distance(filters), bias, with_distance(filters.swapaxes(1, 2))
+        """Return transformed filters as panels, the bias, which may be empty, and the filters transposed."""
+        weight, transform = weight.reshape(9, self.channels, self.filters), transforms(weight.dtype).filters
+        filters, transposed = (
+            (transform @ as_panels(matrices).reshape(9, -1)).reshape(-1)
+            for matrices in (weight, weight.swapaxes(1, 2))
+        )
+        return filters, bias if self.has_bias else np.empty(0, weight.dtype), transposed
+
+    def gradients(self, total):
+        of_filters, of_bias = self._parts(total)
+        panels = transforms(total.dtype).filters.T @ of_filters.reshape(PIXELS**2, -1)
+        panels = panels.reshape(9, *panels_shape(self.channels, self.filters))
+        weight = from_panels(panels, self.filters).reshape(3, 3, self.channels, self.filters)
+        return weight, of_bias if self.has_bias else None
+
+    def _parts(self, gradient):
+        """Return the gradients of the filters, and of the bias, which may be empty."""
+        end = gradient.size - self.has_bias * self.filters
+        return gradient[:end], gradient[end:]
 
     def forward(self, X, prepared, out, scratch, kept):
         filters, bias, _ = prepared
@@ -53,13 +84,9 @@ class CompiledWinograd(WinogradKernel):
         return out
 
     def backward(self, X, dY, prepared, gradient, out, scratch, kept):
-        filters, _, transposed = prepared
-        of_filters = gradient[: PIXELS**2 * self.channels].reshape(-1)
-        of_bias = gradient[-1] if self.has_bias else np.empty(0, X.dtype)
-        needs_images = out is not None
-        dX = out if needs_images else X
-        memory = *self._start(), *self._memory(scratch)
-        convolve_backward(X, dY, transposed, of_filters, of_bias, dX, needs_images, *memory)
+        _, _, transposed = prepared
+        arguments = *self._parts(gradient), X if out is None else out, out is not None
+        convolve_backward(X, dY, transposed, *arguments, *self._start(), *self._memory(scratch))
         return out
 
     def _start(self):
@@ -80,7 +107,7 @@ def convolve(X, filters, bias, Y, top, left, tiles, products, halfway, runs):
     out_height, out_width, _, n_filters = Y.shape
     rows, columns = (out_height + 3) // 4, (out_width + 3) // 4
     wide, images = block_size(columns, max(channels, n_filters))
-    distance = filters.size // (PIXELS**2 * channels)
+    of_position = filters.size // PIXELS**2
     X, Y = X.reshape(X.size), Y.reshape(Y.size)
     for first in range(0, n_images, images):
         n = min(images, n_images - first)
@@ -92,9 +119,9 @@ def convolve(X, filters, bias, Y, top, left, tiles, products, halfway, runs):
                 transform_pixels(X, pixels, place, n_tiles, lanes, tiles, halfway, runs)
                 T = n_tiles * n
                 for p in range(PIXELS**2):
-                    at, w = p * STEP, p * channels * distance
-                    of_tiles, of_filters, of_products = (at, channels, NEXT), (w, distance), (at, n_filters)
-                    sizes = T, n_filters, channels
+                    at, w = p * STEP, p * of_position
+                    of_tiles, of_filters = (at, channels, NEXT), (w, PANEL, channels * PANEL)
+                    of_products, sizes = (at, n_filters, PANEL), (T, n_filters, channels)
                     multiply(tiles, of_tiles, filters, of_filters, products, of_products, sizes, WRITE)
                 results, place = (out_height, out_width, n_images * n_filters), (4 * i, 4 * j)
                 lanes = first * n_filters, n * n_filters
@@ -110,7 +137,7 @@ def convolve_backward(
     out_height, out_width, _, n_filters = dY.shape
     rows, columns = (out_height + 3) // 4, (out_width + 3) // 4
     wide, images = block_size(columns, max(channels, n_filters))
-    distance = transposed.size // (PIXELS**2 * n_filters)
+    gradient_step, transposed_step = of_filters.size // PIXELS**2, transposed.size // PIXELS**2
     X, dY, dX = X.reshape(X.size), dY.reshape(dY.size), dX.reshape(dX.size)
     of_filters[:] = 0
     of_bias[:] = 0
@@ -128,13 +155,15 @@ def convolve_backward(
                 if of_bias.size:
                     add_rows(products, 7 * STEP, T, of_bias)
                 for p in range(PIXELS**2):
-                    at, w, sizes = p * STEP, p * channels * n_filters, (channels, n_filters, T)
-                    by_channel, of_products = (at, NEXT, channels), (at, n_filters)
-                    multiply(tiles, by_channel, products, of_products, of_filters, (w, n_filters), sizes, ADD)
+                    at, w, sizes = p * STEP, p * gradient_step, (channels, n_filters, T)
+                    of_tiles, of_products = (at, NEXT, channels), (at, n_filters, PANEL)
+                    of_gradient = w, PANEL, channels * PANEL
+                    multiply(tiles, of_tiles, products, of_products, of_filters, of_gradient, sizes, ADD)
                     if needs_images:
-                        w, sizes = p * n_filters * distance, (T, channels, n_filters)
-                        by_tile, of_matrix, of_tiles = (at, n_filters, NEXT), (w, distance), (at, channels)
-                        multiply(products, by_tile, transposed, of_matrix, tiles, of_tiles, sizes, WRITE)
+                        w, sizes = p * transposed_step, (T, channels, n_filters)
+                        of_products, of_matrix = (at, n_filters, NEXT), (w, PANEL, n_filters * PANEL)
+                        of_tiles = at, channels, PANEL
+                        multiply(products, of_products, transposed, of_matrix, tiles, of_tiles, sizes, WRITE)
                 if needs_images:
                     neighbours = i > 0, j > 0
                     transform_back(tiles, dX, pixels, place, neighbours, n_tiles, lanes, halfway, runs)
