@@ -132,7 +132,7 @@ def register_tile(rows: int, n_vectors: int, *, masked: bool) -> Callable:
 
 def panels_shape(rows: int, columns: int) -> tuple[int, int, int]:
     """Return the shape of a matrix cut into panels."""
-    return -(-columns // PANEL), rows, PANEL
+    return -(-columns // int(PANEL)), rows, int(PANEL)
 
 
 def as_panels(matrices: np.ndarray) -> np.ndarray:
