@@ -22,6 +22,7 @@ def test_shards_cover_all_rows_once_and_are_nearly_equal(multiply_adds):
         assert sizes[0] == max(sizes)  # whose scratch memory serves those that follow
         assert (len(sizes) > 1) == (n_rows > 1 and n_rows * multiply_adds >= cut.second_shard)
         assert len(sizes) <= 2 or n_rows * multiply_adds >= len(sizes) * cut.further_shard
+        assert len(sizes) <= 2 or sizes[-1] >= cut.shard_rows
 
 
 def test_a_number_of_shards_can_be_asked_for():

@@ -29,7 +29,7 @@ class CompiledColumns(ColumnsKernel):
     """
 
     def scratch_size(self):
-        """Return the size of the padded image and its gradient, and of the columns of an output."""
+        """Return the size of the padded image and its gradient, and of neighbouring columns and outputs."""
         rows, filters = self.inputs + self.has_bias, self.filters // self.groups
         n_pixels = min(self.windows.counts[1], max(1, COLUMNS_SIZE // rows))
         return 2 * self.channels * prod(self.windows.padded_size) + (rows + filters) * n_pixels

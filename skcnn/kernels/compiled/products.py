@@ -7,16 +7,16 @@ the vectors are written out for it.
 
 from collections.abc import Callable
 
-import llvmlite.binding
 import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
+from numba.core.codegen import get_host_cpu_features
 from numba.extending import intrinsic
 
 from skcnn.kernels.compiled.jit import compiled
 
-VECTOR_BYTES = 64 if llvmlite.binding.get_host_cpu_features().get("avx512f") else 32
+VECTOR_BYTES = 64 if "+avx512f" in get_host_cpu_features() else 32
 
 PANEL = np.int64(2 * VECTOR_BYTES // 4)
 """Columns of a panel of a matrix: two vectors in float32, four in float64."""
@@ -52,11 +52,11 @@ class Vectors:
 
     def load(self, array, offset):
         """Return a vector of an array."""
-        if self._mask is None:
-            return self._builder.load(self._address(array, offset), align=self._bytes)
-        types = self._address(array, offset).type, ir.IntType(32), self._mask.type, self.type
-        load = self._intrinsic("load", self.type, types)
         address = self._address(array, offset)
+        if self._mask is None:
+            return self._builder.load(address, align=self._bytes)
+        types = address.type, ir.IntType(32), self._mask.type, self.type
+        load = self._intrinsic("load", self.type, types)
         return self._builder.call(load, [address, ir.IntType(32)(self._bytes), self._mask, self.zeros])
 
     def store(self, vector, array, offset):
@@ -206,18 +206,21 @@ def multiply(A, of_A, B, of_B, C, of_C, sizes, adds):
         for j in range(0, columns, 2 * lanes):
             n, x = min(2 * lanes, columns - j), a + k * a_step
             y, z = b + k * b_step + j // PANEL * b_panel + j % PANEL, c + j // PANEL * c_panel + j % PANEL
-            i, several = 0, 4 if n > lanes else 8
-            while i + several <= rows:
-                if n == 2 * lanes:
-                    four_rows(A, x, a_row, a_step, B, y, b_step, C, z, c_row, n, terms, adds_now)
-                elif n > lanes:
-                    four_rows_in_part(A, x, a_row, a_step, B, y, b_step, C, z, c_row, n, terms, adds_now)
-                else:
-                    eight_narrow_rows(A, x, a_row, a_step, B, y, b_step, C, z, c_row, n, terms, adds_now)
-                i, x, z = i + several, x + several * a_row, z + several * c_row
-            if i + 2 <= rows:
-                two_rows(A, x, a_row, a_step, B, y, b_step, C, z, c_row, n, terms, adds_now)
-                i, x, z = i + 2, x + 2 * a_row, z + 2 * c_row
+            i = 0
             while i < rows:
-                one_row(A, x, a_row, a_step, B, y, b_step, C, z, c_row, n, terms, adds_now)
-                i, x, z = i + 1, x + a_row, z + c_row
+                if rows - i >= 8 and n <= lanes:
+                    eight_narrow_rows(A, x, a_row, a_step, B, y, b_step, C, z, c_row, n, terms, adds_now)
+                    done = 8
+                elif rows - i >= 4 and n == 2 * lanes:
+                    four_rows(A, x, a_row, a_step, B, y, b_step, C, z, c_row, n, terms, adds_now)
+                    done = 4
+                elif rows - i >= 4:
+                    four_rows_in_part(A, x, a_row, a_step, B, y, b_step, C, z, c_row, n, terms, adds_now)
+                    done = 4
+                elif rows - i >= 2:
+                    two_rows(A, x, a_row, a_step, B, y, b_step, C, z, c_row, n, terms, adds_now)
+                    done = 2
+                else:
+                    one_row(A, x, a_row, a_step, B, y, b_step, C, z, c_row, n, terms, adds_now)
+                    done = 1
+                i, x, z = i + done, x + done * a_row, z + done * c_row
