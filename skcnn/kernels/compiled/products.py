@@ -168,8 +168,10 @@ STEPS = 128
 """Steps at a time, whose factors for a few rows and columns stay in the L1 cache."""
 
 START, NEXT = np.int64(0), np.int64(1)
+"""The start of an array, and the distance to the next element."""
+
 WRITE, ADD = np.bool_(False), np.bool_(True)
-"""Arguments of :func:`multiply`; it would be compiled again for the types of literals."""
+"""Whether to add. Numba would compile :func:`multiply` again for literals in place of these four."""
 
 four_rows = register_tile(4, 2, masked=False)  # eight sums hide how long a multiplication and addition take
 four_rows_in_part = register_tile(4, 2, masked=True)
