@@ -188,6 +188,7 @@ def update(
     if objective.clip_norm is not None:
         clip_norm(gradient, objective.clip_norm)
     decays = optimizer.decouples_decay and objective.alpha != 0
+    number, rules = state.n_updates + 1, executor.pool.kernels.updates
 
     def update_section(section_and_factor):
         section, factor = section_and_factor
@@ -197,15 +198,22 @@ def update(
             decayed = weights[: network.n_decayed - section.start]
             np.multiply(decayed, 1 - rate * objective.alpha, out=decayed)
         if factor != 0:
-            optimizer.update(weights, gradient[section], slots, step=state.n_updates + 1, learning_rate=rate)
+            optimizer.update(weights, gradient[section], slots, step=number, learning_rate=rate, rules=rules)
         if averaging and averaging.each_step:
             averaging.update(slots["average"], weights, state.n_averaged)
+        check_is_finite(weights)
+
+    def check_is_finite(values):
+        if not is_finite(values):
+            raise DivergenceError(
+                f"a weight or running statistic is no longer finite at step {state.step + 1}"
+            )
 
     size = executor.pool.cut.section
     executor.pool.run(update_section, network.factors_of_sections(objective.factors, size))
     network.set_buffers(executor.buffers)
-    if not has_finite_parameters(network):
-        raise DivergenceError(f"a weight or running statistic is no longer finite at step {state.step + 1}")
+    for values in network.buffers().values():
+        check_is_finite(values)
     state.step += 1
     state.n_updates += 1
     if averaging and averaging.each_step:

@@ -1,14 +1,18 @@
-"""Optimizers: in-place updates of a section of the parameters.
+"""Optimizers: the numbers with which a rule updates a section of the parameters.
 
-An optimizer holds hyperparameters only. Its slots, arrays with one number for each parameter, zero before
+The rules, which change arrays in place, are functions of the table of kernels. An optimizer holds
+hyperparameters only. Its slots, arrays with one number for each parameter, zero before
 the first step, belong to the training state and are passed in. Hyperparameters have the same names as in
 the estimator. They are python floats, because numpy's would turn float32 into float64.
 """
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
 
 import numpy as np
+
+from skcnn.kernels.updates import UPDATES
 
 Slots = dict[str, np.ndarray]
 
@@ -20,7 +24,10 @@ class Optimizer(ABC):
     """Names of the parameters of the constructor."""
 
     slot_names: tuple[str, ...]
-    """Names of the slots."""
+    """Names of the slots, in the order of the rule."""
+
+    rule: str
+    """Name of the rule in the table of kernels."""
 
     decay_rates: tuple[str, ...] = ()
     """Names of the hyperparameters that set the scale of the slots."""
@@ -36,8 +43,25 @@ class Optimizer(ABC):
         return " ".join([type(self).__name__, *rates])
 
     @abstractmethod
+    def numbers(self, step: int, learning_rate: float) -> tuple[float, ...]:
+        """Return the numbers of the rule for a step.
+
+        Parameters
+        ----------
+        step : int
+            Number of the step, from 1.
+        learning_rate : float
+        """
+
     def update(
-        self, weights: np.ndarray, gradient: np.ndarray, slots: Slots, *, step: int, learning_rate: float
+        self,
+        weights: np.ndarray,
+        gradient: np.ndarray,
+        slots: Slots,
+        *,
+        step: int,
+        learning_rate: float,
+        rules: Mapping[str, Callable[..., None]] = UPDATES,
     ) -> None:
         """Take one step in place.
 
@@ -52,7 +76,11 @@ class Optimizer(ABC):
         step : int
             Number of the step, from 1.
         learning_rate : float
+        rules : mapping of str to callable
+            Rules by name, of a table of kernels.
         """
+        arrays = (slots[name] for name in self.slot_names)
+        rules[self.rule](weights, gradient, *arrays, *self.numbers(step, learning_rate))
 
 
 class SGD(Optimizer):
@@ -87,22 +115,14 @@ class SGD(Optimizer):
 
     hyperparameters = ("momentum", "nesterovs_momentum")
     slot_names = ("velocity",)
+    rule = "sgd"
 
     def __init__(self, momentum: float = 0.9, nesterovs_momentum: bool = True):
         self.momentum = float(momentum)
         self.nesterovs_momentum = bool(nesterovs_momentum)
 
-    def update(self, weights, gradient, slots, *, step, learning_rate):
-        velocity = slots["velocity"]
-        np.multiply(gradient, learning_rate, out=gradient)
-        np.multiply(velocity, self.momentum, out=velocity)
-        np.subtract(velocity, gradient, out=velocity)
-        if self.nesterovs_momentum:
-            np.subtract(weights, gradient, out=weights)
-            np.multiply(velocity, self.momentum, out=gradient)
-            np.add(weights, gradient, out=weights)
-        else:
-            np.add(weights, velocity, out=weights)
+    def numbers(self, step, learning_rate):
+        return self.momentum, self.nesterovs_momentum, learning_rate
 
 
 class Adagrad(Optimizer):
@@ -135,15 +155,13 @@ class Adagrad(Optimizer):
 
     hyperparameters = ("epsilon",)
     slot_names = ("square_sum",)
+    rule = "rmsprop"
 
     def __init__(self, epsilon: float = 1e-8):
         self.epsilon = float(epsilon)
 
-    def update(self, weights, gradient, slots, *, step, learning_rate):
-        square_sum = slots["square_sum"]
-        squares = np.multiply(gradient, gradient)
-        np.add(square_sum, squares, out=square_sum)
-        step_by_root(weights, gradient, square_sum, squares, self.epsilon, learning_rate)
+    def numbers(self, step, learning_rate):
+        return 1.0, self.epsilon, learning_rate  # a sum that does not decay
 
 
 class RMSProp(Optimizer):
@@ -178,28 +196,16 @@ class RMSProp(Optimizer):
 
     hyperparameters = ("beta_2", "epsilon")
     slot_names = ("square_sum",)
+    rule = "rmsprop"
     decay_rates = ("beta_2",)
 
     def __init__(self, beta_2: float = 0.999, epsilon: float = 1e-8):
         self.beta_2 = float(beta_2)
         self.epsilon = float(epsilon)
 
-    def update(self, weights, gradient, slots, *, step, learning_rate):
-        square_sum = slots["square_sum"]
-        squares = np.multiply(gradient, gradient)
-        np.multiply(square_sum, self.beta_2, out=square_sum)
-        np.add(square_sum, squares, out=square_sum)
+    def numbers(self, step, learning_rate):
         scale = math.sqrt(1 - self.beta_2)
-        step_by_root(weights, gradient, square_sum, squares, self.epsilon / scale, learning_rate / scale)
-
-
-def step_by_root(weights, gradient, square_sum, scratch, epsilon: float, learning_rate: float) -> None:
-    """Subtract ``learning_rate * gradient / (sqrt(square_sum) + epsilon)`` from the weights in place."""
-    np.sqrt(square_sum, out=scratch)
-    np.add(scratch, epsilon, out=scratch)
-    np.divide(gradient, scratch, out=gradient)
-    np.multiply(gradient, learning_rate, out=gradient)
-    np.subtract(weights, gradient, out=weights)
+        return self.beta_2, self.epsilon / scale, learning_rate / scale
 
 
 class Adam(Optimizer):
@@ -238,26 +244,17 @@ class Adam(Optimizer):
     hyperparameters = ("beta_1", "beta_2", "epsilon")
     decay_rates = ("beta_1", "beta_2")
     slot_names = ("gradient_sum", "square_sum")
+    rule = "adam"
 
     def __init__(self, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-8):
         self.beta_1 = float(beta_1)
         self.beta_2 = float(beta_2)
         self.epsilon = float(epsilon)
 
-    def update(self, weights, gradient, slots, *, step, learning_rate):
-        gradient_sum, square_sum = slots["gradient_sum"], slots["square_sum"]
+    def numbers(self, step, learning_rate):
         correction = math.sqrt((1 - self.beta_2) / (1 - self.beta_2**step))
         rate = learning_rate * (1 - self.beta_1) / ((1 - self.beta_1**step) * correction)
-        np.multiply(gradient_sum, self.beta_1, out=gradient_sum)
-        np.add(gradient_sum, gradient, out=gradient_sum)
-        np.multiply(square_sum, self.beta_2, out=square_sum)
-        np.multiply(gradient, gradient, out=gradient)
-        np.add(square_sum, gradient, out=square_sum)
-        np.sqrt(square_sum, out=gradient)
-        np.add(gradient, self.epsilon / correction, out=gradient)
-        np.divide(gradient_sum, gradient, out=gradient)
-        np.multiply(gradient, rate, out=gradient)
-        np.subtract(weights, gradient, out=weights)
+        return self.beta_1, self.beta_2, self.epsilon / correction, rate
 
 
 class AdamW(Adam):
@@ -323,21 +320,14 @@ class NAdam(Adam):
     array([0.7359])
     """
 
-    def update(self, weights, gradient, slots, *, step, learning_rate):
-        gradient_sum, square_sum = slots["gradient_sum"], slots["square_sum"]
+    rule = "nadam"
+
+    def numbers(self, step, learning_rate):
         gradient_share = (1 - self._momentum(step)) / (1 - self._momentum_product(step))
         sum_share = self._momentum(step + 1) / (1 - self._momentum_product(step + 1)) * (1 - self.beta_1)
         correction = math.sqrt((1 - self.beta_2) / (1 - self.beta_2**step))
-        np.multiply(gradient_sum, self.beta_1, out=gradient_sum)
-        np.add(gradient_sum, gradient, out=gradient_sum)
-        squares = np.multiply(gradient, gradient)
-        np.multiply(square_sum, self.beta_2, out=square_sum)
-        np.add(square_sum, squares, out=square_sum)
-        np.multiply(gradient, gradient_share, out=gradient)
-        np.multiply(gradient_sum, sum_share, out=squares)
-        np.add(gradient, squares, out=gradient)
-        rate = learning_rate / correction
-        step_by_root(weights, gradient, square_sum, squares, self.epsilon / correction, rate)
+        shares = gradient_share, sum_share
+        return self.beta_1, self.beta_2, *shares, self.epsilon / correction, learning_rate / correction
 
     def _momentum(self, step):
         return self.beta_1 * (1 - 0.5 * 0.96 ** (step / 250))

@@ -30,10 +30,12 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from compiled_kernels import NUMBA, needs_numba
 from numpy.testing import assert_allclose, assert_array_equal
 from seeds import generator
 from sklearn.neural_network._stochastic_optimizers import SGDOptimizer
 
+from skcnn.kernels.table import NUMPY
 from skcnn.training.optimizers import OPTIMIZERS, SGD, Adagrad, Adam, AdamW, NAdam, Optimizer, RMSProp
 
 START = np.array([1.0, -2.0, 0.5, 3.0])
@@ -69,6 +71,9 @@ def name_of(value):
 
 
 each_optimizer = pytest.mark.parametrize("optimizer", IN_PLACE + WITH_A_TEMPORARY, ids=name_of)
+each_backend = pytest.mark.parametrize(
+    "kernels", [NUMPY, pytest.param(NUMBA, marks=needs_numba)], ids=["numpy", "numba"]
+)
 
 
 def fresh_slots(optimizer, weights):
@@ -80,7 +85,7 @@ def gradient_at(weights, step):
     return CURVATURE * weights + np.sin(np.arange(4) + step)
 
 
-def take_fifty_steps(optimizer, *, dtype=np.float64, rate=lambda step: 0.02):
+def take_fifty_steps(optimizer, *, dtype=np.float64, rate=lambda step: 0.02, kernels=NUMPY):
     """Return the weights, which training shrinks where the decay is not part of the loss, and the slots."""
     weights = START.astype(dtype)
     slots = fresh_slots(optimizer, weights)
@@ -88,7 +93,8 @@ def take_fifty_steps(optimizer, *, dtype=np.float64, rate=lambda step: 0.02):
         gradient = gradient_at(weights, step).astype(dtype)
         if optimizer.decouples_decay:
             weights *= 1 - 0.02 * DECAY
-        optimizer.update(weights, gradient, slots, step=step, learning_rate=rate(step))
+        now = {"step": step, "learning_rate": rate(step)}
+        optimizer.update(weights, gradient, slots, **now, rules=kernels.updates)
     return weights, slots
 
 
@@ -109,9 +115,10 @@ def test_hyperparameters_name_the_arguments_of_the_constructor(optimizer_class):
     assert optimizer.decouples_decay is (optimizer_class is AdamW)  # which leaves it to training
 
 
+@each_backend
 @pytest.mark.parametrize(("optimizer", "expected"), PYTORCH, ids=name_of)
-def test_fifty_steps_end_where_those_of_pytorch_end(optimizer, expected):
-    assert_allclose(take_fifty_steps(optimizer)[0], expected, rtol=0, atol=1e-10)
+def test_fifty_steps_end_where_those_of_pytorch_end(optimizer, expected, kernels):
+    assert_allclose(take_fifty_steps(optimizer, kernels=kernels)[0], expected, rtol=0, atol=1e-10)
 
 
 @pytest.mark.parametrize("nesterov", [False, True])
@@ -132,10 +139,12 @@ def test_nadam_with_beta_1_of_zero_is_adam_without_momentum():
     assert_allclose(nadam, adam, rtol=0, atol=1e-13)
 
 
+@each_backend
 @each_optimizer
-def test_float32_stays_float32_and_close_to_float64(optimizer):
+def test_float32_stays_float32_and_close_to_float64(optimizer, kernels):
     """Fifty steps of rounding, each of a few units of the largest weight."""
-    (narrow, slots), (wide, _) = take_fifty_steps(optimizer, dtype=np.float32), take_fifty_steps(optimizer)
+    narrow, slots = take_fifty_steps(optimizer, dtype=np.float32, kernels=kernels)
+    wide, _ = take_fifty_steps(optimizer)
     assert narrow.dtype == np.float32
     assert all(slot.dtype == np.float32 for slot in slots.values())
     assert_allclose(narrow, wide, rtol=0, atol=50 * 3 * 2 * 2**-24)
@@ -157,8 +166,9 @@ def test_updates_are_in_place_and_allocate_no_more_than_they_need(optimizer):
     assert vars(optimizer) == hyperparameters
 
 
+@each_backend
 @each_optimizer
-def test_the_result_does_not_depend_on_the_cuts_of_the_vector(optimizer):
+def test_the_result_does_not_depend_on_the_cuts_of_the_vector(optimizer, kernels):
     """Blocks of odd sizes at odd addresses give the same bits as the whole vector."""
     start, *gradients = generator(0).standard_normal((6, 1003)).astype(np.float32)
     results = []
@@ -169,7 +179,9 @@ def test_the_result_does_not_depend_on_the_cuts_of_the_vector(optimizer):
             gradient = gradient.copy()
             for begin, end in zip(cuts, cuts[1:], strict=False):
                 part = {name: slot[begin:end] for name, slot in slots.items()}
-                optimizer.update(weights[begin:end], gradient[begin:end], part, step=step, learning_rate=0.01)
+                now = {"step": step, "learning_rate": 0.01}
+                arrays = weights[begin:end], gradient[begin:end], part
+                optimizer.update(*arrays, **now, rules=kernels.updates)
         results.append([weights, *slots.values()])
     for whole, cut in zip(*results, strict=True):
         assert_array_equal(whole, cut)

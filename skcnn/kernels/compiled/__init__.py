@@ -9,6 +9,7 @@ from skcnn.kernels.compiled.depthwise import CompiledDepthwise
 from skcnn.kernels.compiled.jit import compilation_announced
 from skcnn.kernels.compiled.normalization import CompiledBatchNorm
 from skcnn.kernels.compiled.pooling import max_pool_kernel
+from skcnn.kernels.compiled.updates import UPDATES
 from skcnn.kernels.compiled.winograd import WIDEST, CompiledWinograd
 from skcnn.kernels.convolution import convolution_kernel
 from skcnn.kernels.depthwise import DepthwiseKernel
@@ -33,6 +34,11 @@ def compiled_convolution(
 
 
 NUMBA = Kernels(
-    "numba", compiled_convolution, CompiledBatchNorm, max_pool_kernel, announced=compilation_announced
+    "numba",
+    compiled_convolution,
+    CompiledBatchNorm,
+    max_pool_kernel,
+    UPDATES,
+    announced=compilation_announced,
 )
 """Compiled kernels; where there is none, that of numpy."""
