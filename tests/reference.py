@@ -449,7 +449,7 @@ def run_forward(layer, params, X, *, training, weights=None, seed=0, in_place=Fa
     unit = NaiveUnit(X, weights=weights, seed=seed)
     input_shape = (*X.shape[:-2], X.shape[-1])
     unit.plan = layer.plan(input_shape)
-    unit.prepared = layer.prepare(params, unit.plan, training=training)
+    unit.prepared = layer.prepare(params, unit.plan, training=training, memory=KeptMemory(X.dtype))
     if training and hasattr(layer, "merge"):
         unit.merged, unit.buffers = layer.merge(params, [layer.statistics(X, unit)])
         unit.X = X if "X" in layer.reads_in_backward(input_shape) else None

@@ -776,7 +776,7 @@ class Interrupt(PassingLayer):
 
     steps_left = None
 
-    def prepare(self, params, plan, *, training):
+    def prepare(self, params, plan, *, training, memory):
         if training and Interrupt.steps_left is not None:
             Interrupt.steps_left -= 1
             if Interrupt.steps_left == 0:

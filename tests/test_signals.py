@@ -23,7 +23,7 @@ class Counting(Layer):
 
     steps = 0
 
-    def prepare(self, params, plan, *, training):
+    def prepare(self, params, plan, *, training, memory):
         Counting.steps += training
 
     def forward(self, params, X, unit, *, training, out):

@@ -52,13 +52,15 @@ class ConvolutionKernel(ABC):
         """Return the number of elements of scratch memory for one image."""
 
     @abstractmethod
-    def prepare(self, weight: np.ndarray, bias: np.ndarray | None):
+    def prepare(self, weight: np.ndarray, bias: np.ndarray | None, memory: Memory):
         """Return weight and bias in the form that the passes need.
 
         Parameters
         ----------
         weight : ndarray of shape (kh, kw, channels / groups, filters)
         bias : ndarray of shape (filters,), or None without bias
+        memory : Memory
+            Memory for what is returned.
         """
 
     @abstractmethod
@@ -119,13 +121,15 @@ class ConvolutionKernel(ABC):
         """
 
     @abstractmethod
-    def gradients(self, total: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    def gradients(self, total: np.ndarray, scratch: Memory) -> tuple[np.ndarray, np.ndarray | None]:
         """Return the gradients of weight and bias.
 
         Parameters
         ----------
         total : ndarray of shape ``gradient_shape``
             Sum of what ``backward`` wrote.
+        scratch : Memory
+            Memory for what is returned.
 
         Returns
         -------

@@ -47,9 +47,9 @@ class ColumnsKernel(ConvolutionKernel):
         rows = self.groups * (self.inputs + self.has_bias)
         return rows * prod(windows.counts) + self.channels * prod(windows.padded_size)
 
-    def prepare(self, weight, bias):
+    def prepare(self, weight, bias, memory):
         """Return the filters as matrices with the bias as the last row, of shape ``filters_shape``."""
-        prepared = np.empty(self.filters_shape, weight.dtype)
+        prepared = memory("filters", self.filters_shape)
         height, width, channels, filters = weight.shape
         by_group = weight.reshape(height, width, channels, self.groups, filters // self.groups)
         np.copyto(
@@ -60,7 +60,7 @@ class ColumnsKernel(ConvolutionKernel):
             prepared[:, -1] = bias.reshape(self.groups, -1)
         return prepared
 
-    def gradients(self, total):
+    def gradients(self, total, scratch):
         """Return the gradients of weight and bias, by the inverse of ``prepare``."""
         channels, filters = self.channels // self.groups, self.filters // self.groups
         by_group = total[:, : self.inputs].reshape(self.groups, channels, *self.windows.size, filters)
@@ -186,11 +186,11 @@ class PointwiseKernel(ConvolutionKernel):
         """Return the size of the copied pixels; nothing is copied if the strides are 1."""
         return self.channels * prod(self.windows.counts) * (self.windows.strides != (1, 1))
 
-    def prepare(self, weight, bias):
+    def prepare(self, weight, bias, memory):
         """Return the filters as a matrix, shape (channels, filters), and the bias."""
         return weight.reshape(self.channels, self.filters), bias
 
-    def gradients(self, total):
+    def gradients(self, total, scratch):
         """Return the gradients of weight and bias."""
         weight = total[: self.channels].reshape(1, 1, self.channels, self.filters)
         return weight, total[-1] if self.has_bias else None

@@ -27,11 +27,11 @@ class DepthwiseKernel(ConvolutionKernel):
         repeated = prod(self.windows.image_size) * self.filters if self.multiplier > 1 else 0
         return prod(self.windows.counts) * self.filters + repeated
 
-    def prepare(self, weight, bias):
+    def prepare(self, weight, bias, memory):
         """Return the filters as a matrix, shape (kh * kw, filters), and the bias."""
         return weight.reshape(-1, self.filters), bias
 
-    def gradients(self, total):
+    def gradients(self, total, scratch):
         """Return the gradients of weight and bias."""
         weight = total[: prod(self.windows.size)].reshape(*self.windows.size, 1, self.filters)
         return weight, total[-1] if self.has_bias else None

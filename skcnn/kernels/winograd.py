@@ -81,16 +81,19 @@ class WinogradKernel(ConvolutionKernel):
         tile_size = PIXELS**2 * self.channels + PIXELS * (PIXELS + RESULTS) * self.filters
         return self.rows * self.columns * tile_size + 3 * prod(self.padded_size) * self.channels
 
-    def prepare(self, weight, bias):
+    def prepare(self, weight, bias, memory):
         """Return the transformed filters, shape (36, channels, filters), and the bias."""
-        transformed = transforms(weight.dtype).filters @ weight.reshape(9, -1)
-        return transformed.reshape(PIXELS**2, self.channels, self.filters), bias
+        transformed = memory("filters", (PIXELS**2, self.channels, self.filters))
+        matrix = transforms(weight.dtype).filters
+        np.matmul(matrix, weight.reshape(9, -1), out=transformed.reshape(PIXELS**2, -1))
+        return transformed, bias
 
-    def gradients(self, total):
+    def gradients(self, total, scratch):
         """Return the gradients of weight, by the adjoint of ``prepare``, and of bias."""
         transformed = total[: PIXELS**2 * self.channels].reshape(PIXELS**2, -1)
-        weight = transforms(total.dtype).filters.T @ transformed
-        return weight.reshape(3, 3, self.channels, self.filters), total[-1] if self.has_bias else None
+        weight = scratch("weight gradient", (3, 3, self.channels, self.filters))
+        np.matmul(transforms(total.dtype).filters.T, transformed, out=weight.reshape(9, -1))
+        return weight, total[-1] if self.has_bias else None
 
     def forward(self, X, prepared, out, scratch, kept):
         filters, bias = prepared

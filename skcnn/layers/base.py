@@ -242,11 +242,11 @@ class Layer(Block):
     def plan(self, input_shape: Shape):
         """Return what depends on the shape alone, the ``plan`` of all units; called once for a network."""
 
-    def prepare(self, params: Params, plan, *, training: bool):
+    def prepare(self, params: Params, plan, *, training: bool, memory):
         """Return what depends on the parameters alone, ``prepared`` of all units.
 
         Called once per step of training; for prediction, when the layer's parameters have changed. Units must
-        not change what it returns.
+        not change what it returns. ``memory(name, shape)`` gives arrays for it, reused in the next step.
         """
 
     @property

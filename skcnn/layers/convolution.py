@@ -101,9 +101,9 @@ class Convolution(Layer):
     def plan(self, input_shape):
         return self._kernel(input_shape)
 
-    def prepare(self, params, plan, *, training):
-        height, width = plan.windows.size
-        return plan.prepare(params["weight"].reshape(height, width, -1, plan.filters), params.get("bias"))
+    def prepare(self, params, plan, *, training, memory):
+        weight = params["weight"].reshape(*plan.windows.size, -1, plan.filters)
+        return plan.prepare(weight, params.get("bias"), memory)
 
     def forward(self, params, X, unit, *, training, out):
         kept = unit.kept if training else unit.scratch
@@ -119,7 +119,8 @@ class Convolution(Layer):
 
     def finish(self, params, unit):
         """Turn the accumulated total into the gradients of weight and bias."""
-        weight, bias = unit.plan.gradients(unit.accumulator("total", unit.plan.gradient_shape))
+        total = unit.accumulator("total", unit.plan.gradient_shape)
+        weight, bias = unit.plan.gradients(total, unit.scratch)
         unit.add_gradient("weight", weight.reshape(params["weight"].shape))
         if bias is not None:
             unit.add_gradient("bias", bias)

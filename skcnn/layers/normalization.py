@@ -136,7 +136,7 @@ class BatchNorm(MergingLayer):
         """Return the inverse standard deviation, in float64."""
         return 1 / np.sqrt(np.asarray(variance, np.float64) + self.epsilon)
 
-    def prepare(self, params, plan, *, training):
+    def prepare(self, params, plan, *, training, memory):
         """Return the map from inputs to outputs in prediction."""
         return None if training else Affine(params["running_mean"], self._factor(params), params["shift"])
 

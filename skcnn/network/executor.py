@@ -195,7 +195,7 @@ class Executor:
 
     def _begin(self, batch):
         """Assign the rows of a minibatch to the shards."""
-        self._context.prepared[:] = self._setup.prepare(training=True)
+        self._context.prepared[:] = self._setup.prepare(training=True, pool=self.pool)
         self.buffers, self._part = {}, batch.part
         bounds = self.pool.cut.shard_bounds(batch.n_rows, self._multiply_adds)
         while len(self._shards) < len(bounds):

@@ -7,9 +7,11 @@ import numpy as np
 
 from skcnn.kernels.table import NUMPY, Kernels
 from skcnn.network.graph import Node
+from skcnn.network.memory import Arena
 from skcnn.network.network import Network, Params
 from skcnn.network.program import Program
 from skcnn.network.rewriting import bind, fold, freeze, fuse
+from skcnn.network.threads import WorkerPool
 
 
 class Setup:
@@ -56,15 +58,28 @@ class Setup:
         self.params: list = [params.get(node.name, {}) for node in self.program.nodes]
         self.plans = [None] + list(map(plan_of, self.program.nodes[1:]))
         self.image_bytes = image_bytes(nodes, dtype)
-        self._preparing = [index for index, node in enumerate(nodes[1:], start=1) if node.layer.prepares]
+        preparing = [index for index, node in enumerate(nodes[1:], start=1) if node.layer.prepares]
+        self._memory = {index: Arena(dtype) for index in preparing}
+        self._n_params = sum(value.size for own in self.params for value in own.values())
 
-    def prepare(self, *, training: bool) -> list:
-        """Return what ``prepare`` of each layer returns for the current parameters."""
+    def prepare(self, *, training: bool, pool: WorkerPool | None = None) -> list:
+        """Return what ``prepare`` of each layer returns for the current parameters, in the same memory.
+
+        Threads of a pool share the work where parameters are many.
+        """
         prepared: list = [None] * len(self.params)
-        for index in self._preparing:
-            node = self.program.nodes[index]
-            with node.name_errors():
-                prepared[index] = node.layer.prepare(self.params[index], self.plans[index], training=training)
+
+        def prepare(indices):
+            for index in indices:
+                node, params, plan = self.program.nodes[index], self.params[index], self.plans[index]
+                memory = self._memory[index]
+                with node.name_errors():
+                    prepared[index] = node.layer.prepare(params, plan, training=training, memory=memory)
+
+        if pool is None or self._n_params <= pool.cut.section:
+            prepare(self._memory)
+        else:
+            pool.run(prepare, [(index,) for index in self._memory])
         return prepared
 
 

@@ -91,7 +91,8 @@ class Problem:
         self.weight = rng.standard_normal((*kernel_size, channels // groups, filters)).astype(dtype)
         self.dY = rng.standard_normal((*windows.counts, n_images, filters)).astype(dtype)
         self.bias = rng.standard_normal(filters).astype(dtype)
-        self.prepared = self.kernel.prepare(self.weight, self.bias if has_bias else None)
+        memory = KeptMemory(dtype)
+        self.prepared = self.kernel.prepare(self.weight, self.bias if has_bias else None, memory)
         if kind in NUMPY_KERNELS:  # others would be compiled for such arrays, too
             for array in (self.X, self.weight, self.dY):
                 array.setflags(write=False)
@@ -109,7 +110,7 @@ class Problem:
         X = self.X if self.kernel.reads_images else None
         dX = self.kernel.backward(X, self.dY, self.prepared, gradient, out, self.scratch, self.kept)
         assert dX is out
-        return dX, *self.kernel.gradients(gradient)
+        return dX, *self.kernel.gradients(gradient, GarbageMemory(self.X.dtype))
 
 
 each_row = pytest.mark.parametrize(("kind", "geometry"), ROWS)

@@ -6,7 +6,15 @@ from compiled_kernels import NUMBA, needs_numba
 from seeds import generator
 
 if NUMBA is not None:
-    from skcnn.kernels.compiled.products import ADD, PANEL, WRITE, as_panels, from_panels, multiply
+    from skcnn.kernels.compiled.products import (
+        ADD,
+        PANEL,
+        WRITE,
+        from_panels,
+        multiply,
+        panels_shape,
+        to_panels,
+    )
 
 pytestmark = needs_numba
 
@@ -21,6 +29,16 @@ SIZES = [
     (25, 16, 129),
 ]
 """Rows, columns and steps: some fill vectors, panels and the steps of a pass, others do not."""
+
+
+def as_panels(matrix):
+    """Return a matrix as panels, and check that they can be turned back, in memory full of NaN."""
+    rows, columns = matrix.shape
+    panels, back = np.full((1, *panels_shape(rows, columns)), np.nan, matrix.dtype), np.empty_like(matrix)
+    to_panels(matrix.reshape(-1), (0, columns, 1), (1, rows, columns), panels, 0)
+    from_panels(panels, 0, back.reshape(-1), (0, columns, 1), (1, rows, columns))
+    np.testing.assert_array_equal(back, matrix)
+    return panels
 
 
 def assert_product(C, expected, bound, before):
@@ -41,8 +59,7 @@ def test_product_of_matrices(sizes, dtype):
         rng.normal(size=size).astype(dtype)
         for size in ((rows, steps), (steps, columns), (rows + 1, columns + 2))
     )
-    transposed, panels = np.ascontiguousarray(A.T), as_panels(B[np.newaxis])
-    np.testing.assert_array_equal(from_panels(panels, columns)[0], B)
+    transposed, panels = np.ascontiguousarray(A.T), as_panels(B)
     flat, of_C, before = C.reshape(-1), (0, columns + 2, PANEL), C.copy()
     expected = A.astype(np.float64) @ B
     bound = (steps + 1) * np.finfo(dtype).eps * (np.abs(A) @ np.abs(B))  # each addition rounds once
@@ -54,11 +71,23 @@ def test_product_of_matrices(sizes, dtype):
 
 
 def test_product_as_panels():
-    """The gradient of filters is one: its panels are complete, the last one with zeros."""
+    """The gradient of filters is one."""
     rng = generator(0)
-    A, B = rng.normal(size=(6, 4)), rng.normal(size=(4, 37))
-    panels = np.zeros_like(as_panels(np.zeros((1, 6, 37))))
+    A, B, C = rng.normal(size=(6, 4)), rng.normal(size=(4, 37)), np.empty((6, 37))
+    panels = np.empty((1, *panels_shape(6, 37)))
     of_B, of_panels = (0, 37, PANEL), (0, PANEL, 6 * PANEL)
     multiply(A.reshape(-1), (0, 4, 1), B.reshape(-1), of_B, panels.reshape(-1), of_panels, (6, 37, 4), WRITE)
-    np.testing.assert_allclose(from_panels(panels, 37)[0], A @ B, rtol=1e-12, atol=1e-14)
-    assert not panels[0, -1, :, 37 % PANEL :].any()
+    from_panels(panels, 0, C.reshape(-1), (0, 37, 1), (1, 6, 37))
+    np.testing.assert_allclose(C, A @ B, rtol=1e-12, atol=1e-14)
+
+
+def test_panels_of_several_matrices_transposed_with_a_row_before():
+    """The last panel is filled up with zeros, and a row of another matrix comes first."""
+    A, row = generator(1).normal(size=(2, 37, 6)), generator(2).normal(size=(2, 37))
+    panels = np.full((2, *panels_shape(7, 37)), np.nan)
+    to_panels(row.reshape(-1), (37, 37, 1), (2, 1, 37), panels, 0)
+    to_panels(A.reshape(-1), (37 * 6, 1, 6), (2, 6, 37), panels, 1)
+    whole = panels.swapaxes(1, 2).reshape(2, 7, -1)
+    np.testing.assert_array_equal(whole[:, 0, :37], row)
+    np.testing.assert_array_equal(whole[:, 1:, :37], A.swapaxes(1, 2))
+    assert not whole[:, :, 37:].any()

@@ -133,7 +133,7 @@ def test_prepare_comes_once_a_step(cut_work):
     calls = []
 
     class Prepared(Dense):
-        def prepare(self, params, plan, *, training):
+        def prepare(self, params, plan, *, training, memory):
             calls.append(training)
 
     cut_work(FINE)

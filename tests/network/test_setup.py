@@ -28,7 +28,7 @@ class Doubled(Layer):
     def init_params(self, input_shape, *, activation, dtype, rng):
         return {"half": np.ones(1, dtype)}
 
-    def prepare(self, params, plan, *, training):
+    def prepare(self, params, plan, *, training, memory):
         if self.meanwhile is not None:
             self.meanwhile()
         return 2 * params["half"]

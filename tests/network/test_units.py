@@ -234,7 +234,7 @@ def test_prepared_is_what_prepare_returned_at_this_step():
     seen = []
 
     class Prepared(Weighted):
-        def prepare(self, params, plan, *, training):
+        def prepare(self, params, plan, *, training, memory):
             assert training
             return params["weight"].copy()
 

@@ -11,10 +11,10 @@ from skcnn.kernels.compiled.products import (
     START,
     VECTOR_BYTES,
     WRITE,
-    as_panels,
     from_panels,
     multiply,
     panels_shape,
+    to_panels,
 )
 
 COLUMNS_SIZE = 32_768
@@ -25,7 +25,7 @@ class CompiledColumns(ColumnsKernel):
     """Convolution of any kind by products of filters and the gathered windows of neighbouring outputs.
 
     Padded images have shape (channels, height, width, n_images); columns have a row for each input of a
-    filter, and a last row of ones for the bias.
+    filter, in the order of the weight, and a last row of ones for the bias.
     """
 
     def scratch_size(self):
@@ -40,13 +40,24 @@ class CompiledColumns(ColumnsKernel):
         groups, rows, filters = self.filters_shape
         return (groups, *panels_shape(rows, filters))
 
-    def prepare(self, weight, bias):
-        """Return the filters of each group, with the bias as the last row, as panels and as matrices."""
-        matrices = super().prepare(weight, bias)
-        return as_panels(matrices).reshape(-1), matrices.reshape(-1)
+    def prepare(self, weight, bias, memory):
+        """Return the filters of each group, with the bias as the last row, as panels, and the weight."""
+        panels, weight, filters = memory("panels", self.gradient_shape), weight.reshape(-1), self.filters
+        sizes = self.groups, self.inputs, filters // self.groups
+        to_panels(weight, (sizes[2], filters, 1), sizes, panels, 0)
+        if self.has_bias:
+            to_panels(bias, (sizes[2], filters, 1), (self.groups, 1, sizes[2]), panels, self.inputs)
+        return panels.reshape(-1), weight
 
-    def gradients(self, total):
-        return super().gradients(from_panels(total, self.filters // self.groups))
+    def gradients(self, total, scratch):
+        filters, bias = self.filters, None
+        sizes = self.groups, self.inputs, filters // self.groups
+        weight = scratch("weight gradient", (*self.windows.size, self.channels // self.groups, filters))
+        from_panels(total, 0, weight.reshape(-1), (sizes[2], filters, 1), sizes)
+        if self.has_bias:
+            bias = scratch("bias gradient", (filters,))
+            from_panels(total, self.inputs, bias, (sizes[2], filters, 1), (self.groups, 1, sizes[2]))
+        return weight, bias
 
     def forward(self, X, prepared, out, scratch, kept):
         padded, *memory = self._memory(scratch, X.shape[2])
@@ -79,7 +90,7 @@ class CompiledColumns(ColumnsKernel):
 
 @compiled
 def convolve(
-    X, panels, filters, Y, start, size, strides, dilation, groups, inputs, rows, padded, columns, results
+    X, panels, weight, Y, start, size, strides, dilation, groups, inputs, rows, padded, columns, results
 ):
     """Write the convolution of X, some neighbouring outputs at a time."""
     out_height, out_width, n_images, total = Y.shape
@@ -99,15 +110,18 @@ def convolve(
                     of_Y, sizes = (y, total, PANEL), (n, n_filters, rows)
                     multiply(columns, of_columns, panels, of_panels, Y, of_Y, sizes, WRITE)
                 else:  # outputs fill vectors, as filters do not
-                    of_filters, by_row = (group * rows * n_filters, NEXT, n_filters), (START, n, PANEL)
-                    sizes = n_filters, n, rows
-                    multiply(filters, of_filters, columns, by_row, results, by_row, sizes, WRITE)
+                    of_panel, by_row, sizes = (
+                        (group * of_group, NEXT, PANEL),
+                        (START, n, PANEL),
+                        (n_filters, n, rows),
+                    )
+                    multiply(panels, of_panel, columns, by_row, results, by_row, sizes, WRITE)
                     transpose(results, START, n, Y, y, total, n_filters, n)
 
 
 @compiled
 def convolve_backward(
-    X, dY, filters, gradient, dX, needs_images, start, size, strides, dilation, groups, inputs, rows,
+    X, dY, weight, gradient, dX, needs_images, start, size, strides, dilation, groups, inputs, rows,
     padded, of_padded, columns, results,
 ):  # fmt: skip
     """Write the gradients of filters with bias and, if needed, of X."""
@@ -115,7 +129,7 @@ def convolve_backward(
     channels, n_filters, wide = X.shape[3] // groups, total // groups, columns.size // (rows * n_images)
     of_group = gradient.size // groups
     pad(X, start, padded)
-    gradient[:] = 0
+    adds = WRITE
     of_padded[:] = 0
     dY = dY.reshape(dY.size)
     for i in range(out_height):
@@ -128,13 +142,14 @@ def convolve_backward(
                 gather(padded, *pixels, columns)
                 of_columns, of_gradient = (START, n, NEXT), (group * of_group, PANEL, rows * PANEL)
                 of_dY, sizes = (y, total, PANEL), (rows, n_filters, n)
-                multiply(columns, of_columns, dY, of_dY, gradient, of_gradient, sizes, ADD)
+                multiply(columns, of_columns, dY, of_dY, gradient, of_gradient, sizes, adds)
                 if needs_images:
                     transpose(dY, y, total, results, START, n, n, n_filters)
-                    of_filters, by_row = (group * rows * n_filters, n_filters, NEXT), (START, n, PANEL)
+                    of_weight, by_row = (group * n_filters, total, NEXT), (START, n, PANEL)
                     sizes = inputs, n, n_filters
-                    multiply(filters, of_filters, results, by_row, columns, by_row, sizes, WRITE)
+                    multiply(weight, of_weight, results, by_row, columns, by_row, sizes, WRITE)
                     scatter(columns, *pixels, of_padded)
+            adds = ADD
     if needs_images:
         cut(of_padded, start, dX)
 
@@ -190,9 +205,9 @@ def gather(padded, first, channels, place, n, size, strides, dilation, columns):
     _, height, width, n_images = padded.shape
     padded = padded.reshape(padded.size)
     step, out = strides[1] * n_images, 0
-    for channel in range(first, first + channels):
-        for u in range(size[0]):
-            for v in range(size[1]):
+    for u in range(size[0]):
+        for v in range(size[1]):
+            for channel in range(first, first + channels):
                 row, column = place[0] * strides[0] + u * dilation[0], place[1] * strides[1] + v * dilation[1]
                 at = ((channel * height + row) * width + column) * n_images
                 if step == n_images:
@@ -211,9 +226,9 @@ def scatter(columns, first, channels, place, n, size, strides, dilation, padded)
     _, height, width, n_images = padded.shape
     padded = padded.reshape(padded.size)
     step, out = strides[1] * n_images, 0
-    for channel in range(first, first + channels):
-        for u in range(size[0]):
-            for v in range(size[1]):
+    for u in range(size[0]):
+        for v in range(size[1]):
+            for channel in range(first, first + channels):
                 row, column = place[0] * strides[0] + u * dilation[0], place[1] * strides[1] + v * dilation[1]
                 at = ((channel * height + row) * width + column) * n_images
                 if step == n_images:

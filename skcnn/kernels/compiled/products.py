@@ -14,7 +14,7 @@ from numba.core import cgutils
 from numba.core.codegen import get_host_cpu_features
 from numba.extending import intrinsic
 
-from skcnn.kernels.compiled.jit import compiled
+from skcnn.kernels.compiled.jit import compiled, index
 
 VECTOR_BYTES = 64 if "+avx512f" in get_host_cpu_features() else 32
 
@@ -135,33 +135,66 @@ def panels_shape(rows: int, columns: int) -> tuple[int, int, int]:
     return -(-columns // int(PANEL)), rows, int(PANEL)
 
 
-def as_panels(matrices: np.ndarray) -> np.ndarray:
-    """Return matrices cut into panels of a few columns, each of which lies in one piece.
+@compiled
+def to_panels(A, of_A, sizes, panels, first):
+    """Cut matrices into panels of a few columns, each of which lies in one piece.
 
     To read a few columns of a large matrix, row by row, takes as long as memory needs to answer.
 
     Parameters
     ----------
-    matrices : ndarray of shape (n, rows, columns)
-
-    Returns
-    -------
-    panels : ndarray of shape (n, n_panels, rows, PANEL)
-        The last panel is filled up with zeros.
+    A : ndarray of shape (size,)
+        Memory of the matrices.
+    of_A : tuple of int
+        Distances between matrices, between rows and between columns.
+    sizes : tuple of int
+        Number of matrices, rows and columns.
+    panels : ndarray of shape (n, n_panels, n_rows, PANEL)
+        Receives the panels. The last one is filled up with zeros.
+    first : int
+        Row of the panels at which the rows begin.
     """
-    n, rows, columns = matrices.shape
-    n_panels, *_ = shape = panels_shape(rows, columns)
-    if columns % PANEL:
-        matrices = np.pad(matrices, ((0, 0), (0, 0), (0, n_panels * PANEL - columns)))
-    panels = np.empty((n, *shape), matrices.dtype)
-    np.copyto(panels, matrices.reshape(n, rows, n_panels, PANEL).swapaxes(1, 2))
-    return panels
+    (a_matrix, a_row, a_column), (n, rows, columns) = of_A, sizes
+    _, n_panels, n_rows, _ = panels.shape
+    panels = panels.reshape(panels.size)
+    for matrix in range(n):
+        for panel in range(n_panels):
+            full = min(PANEL, columns - panel * PANEL)
+            start = matrix * a_matrix + panel * PANEL * a_column
+            end = ((matrix * n_panels + panel) * n_rows + first) * PANEL
+            for row in range(rows):
+                copy_lanes(
+                    A, index(start + row * a_row), index(a_column), panels, index(end + row * PANEL), full
+                )
 
 
-def from_panels(panels: np.ndarray, columns: int) -> np.ndarray:
-    """Return the matrices, shape (n, rows, columns), that were cut into panels."""
-    n, _, rows, _ = panels.shape
-    return panels.swapaxes(1, 2).reshape(n, rows, -1)[:, :, :columns]
+@compiled
+def copy_lanes(A, a, step, panels, p, n):
+    """Write n elements of A, a step apart, and zeros after them, to a row of a panel."""
+    if step == 1 and n == PANEL:
+        for k in range(index(PANEL)):
+            panels[p + k] = A[a + k]
+        return
+    for k in range(index(n)):
+        panels[p + k] = A[a + k * step]
+    for k in range(index(n), index(PANEL)):
+        panels[p + k] = 0
+
+
+@compiled
+def from_panels(panels, first, A, of_A, sizes):
+    """Write the matrices that were cut into panels: the inverse of :func:`to_panels`."""
+    (a_matrix, a_row, a_column), (n, rows, columns) = of_A, sizes
+    _, n_panels, n_rows, _ = panels.shape
+    panels = panels.reshape(panels.size)
+    for matrix in range(n):
+        for panel in range(n_panels):
+            full = min(PANEL, columns - panel * PANEL)
+            start = matrix * a_matrix + panel * PANEL * a_column
+            end = ((matrix * n_panels + panel) * n_rows + first) * PANEL
+            for row in range(rows):
+                for k in range(index(full)):
+                    A[index(start + row * a_row) + k * index(a_column)] = panels[index(end + row * PANEL) + k]
 
 
 STEPS = 128

@@ -19,10 +19,10 @@ from skcnn.kernels.compiled.products import (
     NEXT,
     PANEL,
     WRITE,
-    as_panels,
     from_panels,
     multiply,
     panels_shape,
+    to_panels,
 )
 from skcnn.kernels.winograd import OVERLAP, PIXELS, RESULTS, WinogradKernel, transforms
 
@@ -57,20 +57,29 @@ class CompiledWinograd(WinogradKernel):
         """Size of the gradients of the transformed filters as panels, and of the bias."""
         return (PIXELS**2 * prod(panels_shape(self.channels, self.filters)) + self.has_bias * self.filters,)
 
-    def prepare(self, weight, bias):
+    def prepare(self, weight, bias, memory):
         """Return transformed filters as panels, the bias, which may be empty, and the filters transposed."""
-        weight, transform = weight.reshape(9, self.channels, self.filters), transforms(weight.dtype).filters
-        filters, transposed = (
-            (transform @ as_panels(matrices).reshape(9, -1)).reshape(-1)
-            for matrices in (weight, weight.swapaxes(1, 2))
-        )
-        return filters, bias if self.has_bias else np.empty(0, weight.dtype), transposed
+        channels, filters, weight = self.channels, self.filters, weight.reshape(-1)
+        straight = self._transform(weight, (filters, 1), (channels, filters), "filters", memory)
+        transposed = self._transform(weight, (1, filters), (filters, channels), "transposed", memory)
+        return straight, bias if self.has_bias else np.empty(0, weight.dtype), transposed
 
-    def gradients(self, total):
+    def _transform(self, weight, distances, sizes, name, memory):
+        """Return transformed filters as panels, given the distances between their rows and columns."""
+        panels = memory("panels", (9, *panels_shape(*sizes)))
+        to_panels(weight, (self.channels * self.filters, *distances), (9, *sizes), panels, 0)
+        transformed = memory(name, (PIXELS**2, panels[0].size))
+        np.matmul(transforms(weight.dtype).filters, panels.reshape(9, -1), out=transformed)
+        return transformed.reshape(-1)
+
+    def gradients(self, total, scratch):
         of_filters, of_bias = self._parts(total)
-        panels = transforms(total.dtype).filters.T @ of_filters.reshape(PIXELS**2, -1)
-        panels = panels.reshape(9, *panels_shape(self.channels, self.filters))
-        weight = from_panels(panels, self.filters).reshape(3, 3, self.channels, self.filters)
+        sizes = 9, self.channels, self.filters
+        panels = scratch("panels", (9, *panels_shape(*sizes[1:])))
+        weight = scratch("weight gradient", (3, 3, *sizes[1:]))
+        transform = transforms(total.dtype).filters.T
+        np.matmul(transform, of_filters.reshape(PIXELS**2, -1), out=panels.reshape(9, -1))
+        from_panels(panels, 0, weight.reshape(-1), (self.channels * self.filters, self.filters, 1), sizes)
         return weight, of_bias if self.has_bias else None
 
     def _parts(self, gradient):
@@ -139,8 +148,8 @@ def convolve_backward(
     wide, images = block_size(columns, max(channels, n_filters))
     gradient_step, transposed_step = of_filters.size // PIXELS**2, transposed.size // PIXELS**2
     X, dY, dX = X.reshape(X.size), dY.reshape(dY.size), dX.reshape(dX.size)
-    of_filters[:] = 0
     of_bias[:] = 0
+    adds = WRITE
     for first in range(0, n_images, images):
         n = min(images, n_images - first)
         for i in range(rows):
@@ -158,7 +167,7 @@ def convolve_backward(
                     at, w, sizes = p * STEP, p * gradient_step, (channels, n_filters, T)
                     of_tiles, of_products = (at, NEXT, channels), (at, n_filters, PANEL)
                     of_gradient = w, PANEL, channels * PANEL
-                    multiply(tiles, of_tiles, products, of_products, of_filters, of_gradient, sizes, ADD)
+                    multiply(tiles, of_tiles, products, of_products, of_filters, of_gradient, sizes, adds)
                     if needs_images:
                         w, sizes = p * transposed_step, (T, channels, n_filters)
                         of_products, of_matrix = (at, n_filters, NEXT), (w, PANEL, n_filters * PANEL)
@@ -167,6 +176,7 @@ def convolve_backward(
                 if needs_images:
                     neighbours = i > 0, j > 0
                     transform_back(tiles, dX, pixels, place, neighbours, n_tiles, lanes, halfway, runs)
+                adds = ADD
 
 
 @compiled
