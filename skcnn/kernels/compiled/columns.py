@@ -3,7 +3,7 @@
 from math import prod
 
 from skcnn.kernels.columns import ColumnsKernel
-from skcnn.kernels.compiled.jit import add_run, compiled, copy_run, index
+from skcnn.kernels.compiled.jit import add_run, compiled, copy_run, index, inlined
 from skcnn.kernels.compiled.products import (
     ADD,
     NEXT,
@@ -24,15 +24,17 @@ COLUMNS_SIZE = 32_768
 class CompiledColumns(ColumnsKernel):
     """Convolution of any kind by products of filters and the gathered windows of neighbouring outputs.
 
-    Padded images have shape (channels, height, width, n_images); columns have a row for each input of a
-    filter, in the order of the weight, and a last row of ones for the bias.
+    Padded images have shape (channels, height, strides, width / strides, n_images): of their columns, those
+    that are a stride apart lie side by side, so that the same pixel of neighbouring windows does. Gathered
+    columns have a row for each input of a filter, in the order of the weight, and a last row of ones for the
+    bias.
     """
 
     def scratch_size(self):
         """Return the size of the padded image and its gradient, and of neighbouring columns and outputs."""
         rows, filters = self.inputs + self.has_bias, self.filters // self.groups
         n_pixels = min(self.windows.counts[1], max(1, COLUMNS_SIZE // rows))
-        return 2 * self.channels * prod(self.windows.padded_size) + (rows + filters) * n_pixels
+        return 2 * self.channels * prod(self._padded_size) + (rows + filters) * n_pixels
 
     @property
     def gradient_shape(self):
@@ -66,17 +68,24 @@ class CompiledColumns(ColumnsKernel):
 
     def backward(self, X, dY, prepared, gradient, out, scratch, kept):
         padded, *memory = self._memory(scratch, X.shape[2])
-        of_padded = scratch("padded gradient", padded.shape if out is not None else (0, 0, 0, 0))
+        of_padded = scratch("padded gradient", padded.shape if out is not None else (0, 0, 0, 0, 0))
         dX = X if out is None else out
         arguments = X, dY, prepared[1], gradient.reshape(-1), dX, out is not None
         convolve_backward(*arguments, *self._geometry(), padded, of_padded, *memory)
         return out
 
+    @property
+    def _padded_size(self):
+        """Height, stride along the width and number of columns a stride apart of padded images."""
+        height, width = self.windows.padded_size
+        _, stride = self.windows.strides
+        return height, stride, -(-width // stride)
+
     def _memory(self, scratch, n_images):
         """Return memory for padded images, columns, and outputs with a row for each filter of a group."""
         rows, out_width = self.inputs + self.has_bias, self.windows.counts[1]
         n_pixels = n_images * min(out_width, max(1, COLUMNS_SIZE // (rows * n_images)))
-        padded = scratch("padded", (self.channels, *self.windows.padded_size, n_images))
+        padded = scratch("padded", (self.channels, *self._padded_size, n_images))
         results = scratch("results", (self.filters // self.groups * n_pixels,))
         return padded, scratch("columns", (rows * n_pixels,)), results
 
@@ -170,13 +179,14 @@ def transpose(A, a, a_row, B, b, b_row, rows, columns):
 def pad(X, start, padded):
     """Write images channel by channel, with zeros around them."""
     height, width, n_images, channels = X.shape
+    _, padded_height, stride, padded_width, _ = padded.shape
     X = X.reshape(X.size)
-    for y in range(padded.shape[1]):
-        for x in range(padded.shape[2]):
+    for y in range(padded_height):
+        for x in range(stride * padded_width):
             row, column = y - start[0], x - start[1]
             is_inside = 0 <= row < height and 0 <= column < width
             for channel in range(channels):
-                out = padded[channel, y, x]
+                out = padded[channel, y, x % stride, x // stride]
                 if is_inside:
                     at = index((row * width + column) * n_images * channels + channel)
                     for k in range(index(n_images)):
@@ -189,53 +199,46 @@ def pad(X, start, padded):
 def cut(padded, start, X):
     """Write the images without what is around them, the adjoint of ``pad``."""
     height, width, n_images, channels = X.shape
+    stride = padded.shape[2]
     X = X.reshape(X.size)
     for row in range(height):
         for column in range(width):
+            y, x = row + start[0], column + start[1]
             for channel in range(channels):
-                pixels = padded[channel, row + start[0], column + start[1]]
+                pixels = padded[channel, y, x % stride, x // stride]
                 at = index((row * width + column) * n_images * channels + channel)
                 for k in range(index(n_images)):
                     X[at + k * index(channels)] = pixels[k]
 
 
+@inlined
+def place_of(shape, channel, place, u, v, strides, dilation):
+    """Return where the pixel (u, v) of the window of an output lies in padded images."""
+    _, height, stride, width, n_images = shape
+    row, column = place[0] * strides[0] + u * dilation[0], v * dilation[1]
+    in_row = column % stride * width + column // stride + place[1]
+    return ((channel * height + row) * stride * width + in_row) * n_images
+
+
 @compiled
 def gather(padded, first, channels, place, n, size, strides, dilation, columns):
     """Write the windows of n outputs of a row as columns."""
-    _, height, width, n_images = padded.shape
-    padded = padded.reshape(padded.size)
-    step, out = strides[1] * n_images, 0
+    shape, padded, out = padded.shape, padded.reshape(padded.size), 0
     for u in range(size[0]):
         for v in range(size[1]):
             for channel in range(first, first + channels):
-                row, column = place[0] * strides[0] + u * dilation[0], place[1] * strides[1] + v * dilation[1]
-                at = ((channel * height + row) * width + column) * n_images
-                if step == n_images:
-                    copy_run(padded, index(at), columns, index(out), index(n))
-                else:
-                    for j in range(n // n_images):
-                        copy_run(
-                            padded, index(at + j * step), columns, index(out + j * n_images), index(n_images)
-                        )
+                at = place_of(shape, channel, place, u, v, strides, dilation)
+                copy_run(padded, index(at), columns, index(out), index(n))
                 out += n
 
 
 @compiled
 def scatter(columns, first, channels, place, n, size, strides, dilation, padded):
     """Add columns to the pixels that they were gathered from: the adjoint of ``gather``."""
-    _, height, width, n_images = padded.shape
-    padded = padded.reshape(padded.size)
-    step, out = strides[1] * n_images, 0
+    shape, padded, out = padded.shape, padded.reshape(padded.size), 0
     for u in range(size[0]):
         for v in range(size[1]):
             for channel in range(first, first + channels):
-                row, column = place[0] * strides[0] + u * dilation[0], place[1] * strides[1] + v * dilation[1]
-                at = ((channel * height + row) * width + column) * n_images
-                if step == n_images:
-                    add_run(columns, index(out), padded, index(at), index(n))
-                else:
-                    for j in range(n // n_images):
-                        add_run(
-                            columns, index(out + j * n_images), padded, index(at + j * step), index(n_images)
-                        )
+                at = place_of(shape, channel, place, u, v, strides, dilation)
+                add_run(columns, index(out), padded, index(at), index(n))
                 out += n
