@@ -18,7 +18,10 @@ from skcnn.kernels.compiled.products import (
 )
 
 COLUMNS_SIZE = 32_768
-"""Elements of the columns of neighbouring outputs, which are gathered together; 128 kB in float32."""
+"""Elements of the columns that are gathered together, if more outputs than OUTPUTS; 128 kB in float32."""
+
+OUTPUTS = 256
+"""Smallest number of outputs whose windows are gathered together: each time, all filters are read."""
 
 
 class CompiledColumns(ColumnsKernel):
@@ -33,8 +36,7 @@ class CompiledColumns(ColumnsKernel):
     def scratch_size(self):
         """Return the size of the padded image and its gradient, and of neighbouring columns and outputs."""
         rows, filters = self.inputs + self.has_bias, self.filters // self.groups
-        n_pixels = min(self.windows.counts[1], max(1, COLUMNS_SIZE // rows))
-        return 2 * self.channels * prod(self._padded_size) + (rows + filters) * n_pixels
+        return 2 * self.channels * prod(self._padded_size) + (rows + filters) * prod(self._block(1))
 
     @property
     def gradient_shape(self):
@@ -63,14 +65,14 @@ class CompiledColumns(ColumnsKernel):
 
     def forward(self, X, prepared, out, scratch, kept):
         padded, *memory = self._memory(scratch, X.shape[2])
-        convolve(X, *prepared, out, *self._geometry(), padded, *memory)
+        convolve(X, *prepared, out, self._block(X.shape[2]), *self._geometry(), padded, *memory)
         return out
 
     def backward(self, X, dY, prepared, gradient, out, scratch, kept):
         padded, *memory = self._memory(scratch, X.shape[2])
         of_padded = scratch("padded gradient", padded.shape if out is not None else (0, 0, 0, 0, 0))
         dX = X if out is None else out
-        arguments = X, dY, prepared[1], gradient.reshape(-1), dX, out is not None
+        arguments = X, dY, prepared[1], gradient.reshape(-1), dX, out is not None, self._block(X.shape[2])
         convolve_backward(*arguments, *self._geometry(), padded, of_padded, *memory)
         return out
 
@@ -83,11 +85,17 @@ class CompiledColumns(ColumnsKernel):
 
     def _memory(self, scratch, n_images):
         """Return memory for padded images, columns, and outputs with a row for each filter of a group."""
-        rows, out_width = self.inputs + self.has_bias, self.windows.counts[1]
-        n_pixels = n_images * min(out_width, max(1, COLUMNS_SIZE // (rows * n_images)))
+        rows, n_pixels = self.inputs + self.has_bias, n_images * prod(self._block(n_images))
         padded = scratch("padded", (self.channels, *self._padded_size, n_images))
         results = scratch("results", (self.filters // self.groups * n_pixels,))
         return padded, scratch("columns", (rows * n_pixels,)), results
+
+    def _block(self, n_images):
+        """Return the height and width of the outputs whose windows are gathered together."""
+        height, width = self.windows.counts
+        n_outputs = max(OUTPUTS, COLUMNS_SIZE // (self.inputs + self.has_bias))
+        n_pixels = max(1, n_outputs // n_images)
+        return min(height, max(1, n_pixels // width)), min(width, n_pixels)
 
     def _geometry(self):
         """Return padding before images, size, distances and dilation of windows, groups and two counts."""
@@ -99,21 +107,35 @@ class CompiledColumns(ColumnsKernel):
 
 @compiled
 def convolve(
-    X, panels, weight, Y, start, size, strides, dilation, groups, inputs, rows, padded, columns, results
+    X,
+    panels,
+    weight,
+    Y,
+    block,
+    start,
+    size,
+    strides,
+    dilation,
+    groups,
+    inputs,
+    rows,
+    padded,
+    columns,
+    results,
 ):
     """Write the convolution of X, some neighbouring outputs at a time."""
     out_height, out_width, n_images, total = Y.shape
-    channels, n_filters, wide = X.shape[3] // groups, total // groups, columns.size // (rows * n_images)
-    of_group = panels.size // groups
+    channels, n_filters, of_group = X.shape[3] // groups, total // groups, panels.size // groups
     pad(X, start, padded)
     Y = Y.reshape(Y.size)
-    for i in range(out_height):
-        for j in range(0, out_width, wide):
-            n = min(wide, out_width - j) * n_images
+    for i in range(0, out_height, block[0]):
+        for j in range(0, out_width, block[1]):
+            shape = min(block[0], out_height - i), min(block[1], out_width - j) * n_images
+            n = shape[0] * shape[1]
             columns[inputs * n : rows * n] = 1
             for group in range(groups):
                 y = (i * out_width + j) * n_images * total + group * n_filters
-                gather(padded, group * channels, channels, (i, j), n, size, strides, dilation, columns)
+                gather(padded, group * channels, channels, (i, j), shape, size, strides, dilation, columns)
                 if n_filters * Y.itemsize > VECTOR_BYTES:
                     of_columns, of_panels = (START, NEXT, n), (group * of_group, PANEL, rows * PANEL)
                     of_Y, sizes = (y, total, PANEL), (n, n_filters, rows)
@@ -130,24 +152,24 @@ def convolve(
 
 @compiled
 def convolve_backward(
-    X, dY, weight, gradient, dX, needs_images, start, size, strides, dilation, groups, inputs, rows,
+    X, dY, weight, gradient, dX, needs_images, block, start, size, strides, dilation, groups, inputs, rows,
     padded, of_padded, columns, results,
 ):  # fmt: skip
     """Write the gradients of filters with bias and, if needed, of X."""
     out_height, out_width, n_images, total = dY.shape
-    channels, n_filters, wide = X.shape[3] // groups, total // groups, columns.size // (rows * n_images)
-    of_group = gradient.size // groups
+    channels, n_filters, of_group = X.shape[3] // groups, total // groups, gradient.size // groups
     pad(X, start, padded)
     adds = WRITE
     of_padded[:] = 0
     dY = dY.reshape(dY.size)
-    for i in range(out_height):
-        for j in range(0, out_width, wide):
-            n = min(wide, out_width - j) * n_images
+    for i in range(0, out_height, block[0]):
+        for j in range(0, out_width, block[1]):
+            shape = min(block[0], out_height - i), min(block[1], out_width - j) * n_images
+            n = shape[0] * shape[1]
             columns[inputs * n : rows * n] = 1
             for group in range(groups):
                 y = (i * out_width + j) * n_images * total + group * n_filters
-                pixels = group * channels, channels, (i, j), n, size, strides, dilation
+                pixels = group * channels, channels, (i, j), shape, size, strides, dilation
                 gather(padded, *pixels, columns)
                 of_columns, of_gradient = (START, n, NEXT), (group * of_group, PANEL, rows * PANEL)
                 of_dY, sizes = (y, total, PANEL), (rows, n_filters, n)
@@ -212,33 +234,37 @@ def cut(padded, start, X):
 
 
 @inlined
-def place_of(shape, channel, place, u, v, strides, dilation):
-    """Return where the pixel (u, v) of the window of an output lies in padded images."""
-    _, height, stride, width, n_images = shape
+def place_of(padded_shape, first, place, u, v, strides, dilation):
+    """Return where pixel (u, v) of the window of an output lies, and the distances of channels and rows."""
+    _, height, stride, width, n_images = padded_shape
     row, column = place[0] * strides[0] + u * dilation[0], v * dilation[1]
-    in_row = column % stride * width + column // stride + place[1]
-    return ((channel * height + row) * stride * width + in_row) * n_images
+    of_row, in_row = stride * width * n_images, column % stride * width + column // stride + place[1]
+    return (first * height + row) * of_row + in_row * n_images, height * of_row, strides[0] * of_row
 
 
 @compiled
-def gather(padded, first, channels, place, n, size, strides, dilation, columns):
-    """Write the windows of n outputs of a row as columns."""
-    shape, padded, out = padded.shape, padded.reshape(padded.size), 0
+def gather(padded, first, channels, place, shape, size, strides, dilation, columns):
+    """Write the windows of some outputs, a number of rows and the length of one, as columns."""
+    padded_shape, padded, out = padded.shape, padded.reshape(padded.size), 0
     for u in range(size[0]):
         for v in range(size[1]):
-            for channel in range(first, first + channels):
-                at = place_of(shape, channel, place, u, v, strides, dilation)
-                copy_run(padded, index(at), columns, index(out), index(n))
-                out += n
+            at, of_channel, of_row = place_of(padded_shape, first, place, u, v, strides, dilation)
+            for channel in range(channels):
+                for i in range(shape[0]):
+                    pixels = index(at + channel * of_channel + i * of_row)
+                    copy_run(padded, pixels, columns, index(out), index(shape[1]))
+                    out += shape[1]
 
 
 @compiled
-def scatter(columns, first, channels, place, n, size, strides, dilation, padded):
+def scatter(columns, first, channels, place, shape, size, strides, dilation, padded):
     """Add columns to the pixels that they were gathered from: the adjoint of ``gather``."""
-    shape, padded, out = padded.shape, padded.reshape(padded.size), 0
+    padded_shape, padded, out = padded.shape, padded.reshape(padded.size), 0
     for u in range(size[0]):
         for v in range(size[1]):
-            for channel in range(first, first + channels):
-                at = place_of(shape, channel, place, u, v, strides, dilation)
-                add_run(columns, index(out), padded, index(at), index(n))
-                out += n
+            at, of_channel, of_row = place_of(padded_shape, first, place, u, v, strides, dilation)
+            for channel in range(channels):
+                for i in range(shape[0]):
+                    pixels = index(at + channel * of_channel + i * of_row)
+                    add_run(columns, index(out), padded, pixels, index(shape[1]))
+                    out += shape[1]
