@@ -105,7 +105,7 @@ class Problem:
     def backward(self, *, want_images=True):
         """Return the gradients of images, weight and bias, after a forward pass, in memory full of NaN."""
         self.forward()
-        gradient = garbage(self.kernel.gradient_shape, self.X.dtype)
+        self.total = gradient = garbage(self.kernel.gradient_shape, self.X.dtype)
         out = garbage(self.X.shape, self.X.dtype) if want_images else None
         X = self.X if self.kernel.reads_images else None
         dX = self.kernel.backward(X, self.dY, self.prepared, gradient, out, self.scratch, self.kept)
@@ -137,6 +137,7 @@ def test_results_and_gradients_are_the_naive_ones(kind, geometry, dtype):
     expected = reference.conv2d_backward(*arrays, problem.dY, **problem.where)
     for actual, naive in zip(problem.backward(), expected, strict=True):
         assert_close(actual, naive)
+    assert np.isfinite(problem.total).all()  # or to add up those of chunks would warn
 
 
 @each_row

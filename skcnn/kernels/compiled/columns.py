@@ -159,6 +159,8 @@ def convolve_backward(
     out_height, out_width, n_images, total = dY.shape
     channels, n_filters, of_group = X.shape[3] // groups, total // groups, gradient.size // groups
     pad(X, start, padded)
+    if n_filters % PANEL:
+        gradient[:] = 0  # what is left of panels is added up, too
     adds = WRITE
     of_padded[:] = 0
     dY = dY.reshape(dY.size)

@@ -160,12 +160,11 @@ def to_panels(A, of_A, sizes, panels, first):
     for matrix in range(n):
         for panel in range(n_panels):
             full = min(PANEL, columns - panel * PANEL)
-            start = matrix * a_matrix + panel * PANEL * a_column
-            end = ((matrix * n_panels + panel) * n_rows + first) * PANEL
+            a = matrix * a_matrix + panel * PANEL * a_column
+            p = ((matrix * n_panels + panel) * n_rows + first) * PANEL
             for row in range(rows):
-                copy_lanes(
-                    A, index(start + row * a_row), index(a_column), panels, index(end + row * PANEL), full
-                )
+                x, y = index(a + row * a_row), index(p + row * PANEL)
+                copy_lanes(A, x, index(a_column), panels, y, full)
 
 
 @compiled
@@ -190,11 +189,12 @@ def from_panels(panels, first, A, of_A, sizes):
     for matrix in range(n):
         for panel in range(n_panels):
             full = min(PANEL, columns - panel * PANEL)
-            start = matrix * a_matrix + panel * PANEL * a_column
-            end = ((matrix * n_panels + panel) * n_rows + first) * PANEL
+            a = matrix * a_matrix + panel * PANEL * a_column
+            p = ((matrix * n_panels + panel) * n_rows + first) * PANEL
             for row in range(rows):
+                x, y = index(a + row * a_row), index(p + row * PANEL)
                 for k in range(index(full)):
-                    A[index(start + row * a_row) + k * index(a_column)] = panels[index(end + row * PANEL) + k]
+                    A[x + k * index(a_column)] = panels[y + k]
 
 
 STEPS = 128

@@ -149,6 +149,8 @@ def convolve_backward(
     gradient_step, transposed_step = of_filters.size // PIXELS**2, transposed.size // PIXELS**2
     X, dY, dX = X.reshape(X.size), dY.reshape(dY.size), dX.reshape(dX.size)
     of_bias[:] = 0
+    if n_filters % PANEL:
+        of_filters[:] = 0  # what is left of panels is added up, too
     adds = WRITE
     for first in range(0, n_images, images):
         n = min(images, n_images - first)
