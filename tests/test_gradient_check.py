@@ -68,7 +68,8 @@ class OneElementWrong(Tanh):
 
 class TransposedKernel(Conv2D):
     def finish(self, params, unit):
-        weight, bias = unit.plan.gradients(unit.accumulator("total", unit.plan.gradient_shape))
+        total = unit.accumulator("total", unit.plan.gradient_shape)
+        weight, bias = unit.plan.gradients(total, unit.scratch)
         unit.add_gradient("weight", weight.swapaxes(0, 1))
         unit.add_gradient("bias", bias)
 

@@ -107,22 +107,9 @@ class CompiledColumns(ColumnsKernel):
 
 @compiled
 def convolve(
-    X,
-    panels,
-    weight,
-    Y,
-    block,
-    start,
-    size,
-    strides,
-    dilation,
-    groups,
-    inputs,
-    rows,
-    padded,
-    columns,
-    results,
-):
+    X, panels, weight, Y, block, start, size, strides, dilation, groups, inputs, rows,
+    padded, columns, results,
+):  # fmt: skip
     """Write the convolution of X, some neighbouring outputs at a time."""
     out_height, out_width, n_images, total = Y.shape
     channels, n_filters, of_group = X.shape[3] // groups, total // groups, panels.size // groups
@@ -141,11 +128,8 @@ def convolve(
                     of_Y, sizes = (y, total, PANEL), (n, n_filters, rows)
                     multiply(columns, of_columns, panels, of_panels, Y, of_Y, sizes, WRITE)
                 else:  # outputs fill vectors, as filters do not
-                    of_panel, by_row, sizes = (
-                        (group * of_group, NEXT, PANEL),
-                        (START, n, PANEL),
-                        (n_filters, n, rows),
-                    )
+                    of_panel, by_row = (group * of_group, NEXT, PANEL), (START, n, PANEL)
+                    sizes = n_filters, n, rows
                     multiply(panels, of_panel, columns, by_row, results, by_row, sizes, WRITE)
                     transpose(results, START, n, Y, y, total, n_filters, n)
 
