@@ -52,7 +52,7 @@ class ConvolutionKernel(ABC):
         """Return the number of elements of scratch memory for one image."""
 
     @abstractmethod
-    def prepare(self, weight: np.ndarray, bias: np.ndarray | None, memory: Memory):
+    def prepare(self, weight: np.ndarray, bias: np.ndarray | None, memory: Memory, *, training: bool):
         """Return weight and bias in the form that the passes need.
 
         Parameters
@@ -60,7 +60,9 @@ class ConvolutionKernel(ABC):
         weight : ndarray of shape (kh, kw, channels / groups, filters)
         bias : ndarray of shape (filters,), or None without bias
         memory : Memory
-            Memory for what is returned.
+            Memory for what is returned, which may also be views of the arguments, and for temporaries.
+        training : bool
+            Whether ``backward`` needs it, too.
         """
 
     @abstractmethod
@@ -129,7 +131,7 @@ class ConvolutionKernel(ABC):
         total : ndarray of shape ``gradient_shape``
             Sum of what ``backward`` wrote.
         scratch : Memory
-            Memory for what is returned.
+            Memory for what is returned, which may also be views of the total, and for temporaries.
 
         Returns
         -------

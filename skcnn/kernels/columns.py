@@ -47,7 +47,7 @@ class ColumnsKernel(ConvolutionKernel):
         rows = self.groups * (self.inputs + self.has_bias)
         return rows * prod(windows.counts) + self.channels * prod(windows.padded_size)
 
-    def prepare(self, weight, bias, memory):
+    def prepare(self, weight, bias, memory, *, training):
         """Return the filters as matrices with the bias as the last row, of shape ``filters_shape``."""
         prepared = memory("filters", self.filters_shape)
         height, width, channels, filters = weight.shape
@@ -186,7 +186,7 @@ class PointwiseKernel(ConvolutionKernel):
         """Return the size of the copied pixels; nothing is copied if the strides are 1."""
         return self.channels * prod(self.windows.counts) * (self.windows.strides != (1, 1))
 
-    def prepare(self, weight, bias, memory):
+    def prepare(self, weight, bias, memory, *, training):
         """Return the filters as a matrix, shape (channels, filters), and the bias."""
         return weight.reshape(self.channels, self.filters), bias
 

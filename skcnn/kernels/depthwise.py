@@ -27,7 +27,7 @@ class DepthwiseKernel(ConvolutionKernel):
         repeated = prod(self.windows.image_size) * self.filters if self.multiplier > 1 else 0
         return prod(self.windows.counts) * self.filters + repeated
 
-    def prepare(self, weight, bias, memory):
+    def prepare(self, weight, bias, memory, *, training):
         """Return the filters as a matrix, shape (kh * kw, filters), and the bias."""
         return weight.reshape(-1, self.filters), bias
 

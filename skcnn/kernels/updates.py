@@ -1,6 +1,6 @@
 """Rules by which optimizers update weights, in place, and the table of their numpy versions.
 
-Arrays are flat and of one dtype; the gradient is overwritten. Numbers are python floats, because those of
+Arrays are flat and of one dtype; the gradient may be overwritten. Numbers are python floats, because those of
 numpy would turn float32 into float64. :mod:`skcnn.training.optimizers` says what the numbers are.
 """
 
@@ -37,11 +37,7 @@ def adam(weights, gradient, gradient_sum, square_sum, beta_1, beta_2, epsilon, r
     np.multiply(square_sum, beta_2, out=square_sum)
     np.multiply(gradient, gradient, out=gradient)
     np.add(square_sum, gradient, out=square_sum)
-    np.sqrt(square_sum, out=gradient)
-    np.add(gradient, epsilon, out=gradient)
-    np.divide(gradient_sum, gradient, out=gradient)
-    np.multiply(gradient, rate, out=gradient)
-    np.subtract(weights, gradient, out=weights)
+    _step_by_root(weights, gradient_sum, square_sum, gradient, epsilon, rate)
 
 
 def nadam(
@@ -59,13 +55,13 @@ def nadam(
     _step_by_root(weights, gradient, square_sum, squares, epsilon, rate)
 
 
-def _step_by_root(weights, gradient, square_sum, scratch, epsilon, rate):
-    """Subtract ``rate * gradient / (sqrt(square_sum) + epsilon)`` from the weights in place."""
+def _step_by_root(weights, numerator, square_sum, scratch, epsilon, rate):
+    """Subtract ``rate * numerator / (sqrt(square_sum) + epsilon)`` from the weights in place."""
     np.sqrt(square_sum, out=scratch)
     np.add(scratch, epsilon, out=scratch)
-    np.divide(gradient, scratch, out=gradient)
-    np.multiply(gradient, rate, out=gradient)
-    np.subtract(weights, gradient, out=weights)
+    np.divide(numerator, scratch, out=scratch)
+    np.multiply(scratch, rate, out=scratch)
+    np.subtract(weights, scratch, out=weights)
 
 
 UPDATES: Mapping[str, Callable[..., None]] = {"sgd": sgd, "rmsprop": rmsprop, "adam": adam, "nadam": nadam}

@@ -81,7 +81,7 @@ class WinogradKernel(ConvolutionKernel):
         tile_size = PIXELS**2 * self.channels + PIXELS * (PIXELS + RESULTS) * self.filters
         return self.rows * self.columns * tile_size + 3 * prod(self.padded_size) * self.channels
 
-    def prepare(self, weight, bias, memory):
+    def prepare(self, weight, bias, memory, *, training):
         """Return the transformed filters, shape (36, channels, filters), and the bias."""
         transformed = memory("filters", (PIXELS**2, self.channels, self.filters))
         matrix = transforms(weight.dtype).filters

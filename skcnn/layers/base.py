@@ -246,7 +246,8 @@ class Layer(Block):
         """Return what depends on the parameters alone, ``prepared`` of all units.
 
         Called once per step of training; for prediction, when the layer's parameters have changed. Units must
-        not change what it returns. ``memory(name, shape)`` gives arrays for it, reused in the next step.
+        not change what it returns. ``memory(name, shape)`` gives arrays for it, which the layer's next call
+        gets again. Several layers may be prepared at the same time, on several threads.
         """
 
     @property

@@ -103,7 +103,7 @@ class Convolution(Layer):
 
     def prepare(self, params, plan, *, training, memory):
         weight = params["weight"].reshape(*plan.windows.size, -1, plan.filters)
-        return plan.prepare(weight, params.get("bias"), memory)
+        return plan.prepare(weight, params.get("bias"), memory, training=training)
 
     def forward(self, params, X, unit, *, training, out):
         kept = unit.kept if training else unit.scratch

@@ -69,17 +69,18 @@ class Setup:
         """
         prepared: list = [None] * len(self.params)
 
-        def prepare(indices):
-            for index in indices:
-                node, params, plan = self.program.nodes[index], self.params[index], self.plans[index]
-                memory = self._memory[index]
-                with node.name_errors():
-                    prepared[index] = node.layer.prepare(params, plan, training=training, memory=memory)
+        def prepare_node(index):
+            node, memory = self.program.nodes[index], self._memory[index]
+            with node.name_errors():
+                prepared[index] = node.layer.prepare(
+                    self.params[index], self.plans[index], training=training, memory=memory
+                )
 
-        if pool is None or self._n_params <= pool.cut.section:
-            prepare(self._memory)
+        if pool is not None and self._n_params > pool.cut.section:
+            pool.run(prepare_node, list(self._memory))
         else:
-            pool.run(prepare, [(index,) for index in self._memory])
+            for index in self._memory:
+                prepare_node(index)
         return prepared
 
 

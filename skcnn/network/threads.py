@@ -122,7 +122,7 @@ class WorkerPool:
     cut : Cut or None
         How an executor cuts its work; None for ``default_cut``.
     kernels : Kernels
-        What layers compute with.
+        What layers and optimizers compute with.
 
     Attributes
     ----------
@@ -249,7 +249,7 @@ def worker_pool(cut: Cut | None = None, *, n_predicted: int | None = None, kerne
     n_predicted : int or None, default=None
         Number of rows if the pool only predicts: few rows need only one thread.
     kernels : Kernels
-        What layers compute with.
+        What layers and optimizers compute with.
 
     Yields
     ------

@@ -120,7 +120,7 @@ class Fit:
     deadline : float
         Value of ``time.perf_counter`` at which the fit must end.
     kernels : Kernels
-        What the layers compute with.
+        What layers and optimizers compute with.
     verbose : bool
         Whether to print a line for each epoch.
     outcome : Outcome or None

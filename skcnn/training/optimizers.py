@@ -1,9 +1,9 @@
 """Optimizers: the numbers with which a rule updates a section of the parameters.
 
 The rules, which change arrays in place, are functions of the table of kernels. An optimizer holds
-hyperparameters only. Its slots, arrays with one number for each parameter, zero before
-the first step, belong to the training state and are passed in. Hyperparameters have the same names as in
-the estimator. They are python floats, because numpy's would turn float32 into float64.
+hyperparameters only. Its slots, arrays with one number for each parameter, zero before the first step, belong
+to the training state and are passed in. Hyperparameters have the same names as in the estimator. They are
+python floats, because numpy's would turn float32 into float64.
 """
 
 import math
@@ -70,7 +70,7 @@ class Optimizer(ABC):
         weights : ndarray of shape (n,)
             Updated.
         gradient : ndarray of shape (n,)
-            Overwritten.
+            May be overwritten.
         slots : dict of str to ndarray of shape (n,)
             Updated.
         step : int

@@ -92,7 +92,8 @@ class Problem:
         self.dY = rng.standard_normal((*windows.counts, n_images, filters)).astype(dtype)
         self.bias = rng.standard_normal(filters).astype(dtype)
         memory = KeptMemory(dtype)
-        self.prepared = self.kernel.prepare(self.weight, self.bias if has_bias else None, memory)
+        bias = self.bias if has_bias else None
+        self.prepared = self.kernel.prepare(self.weight, bias, memory, training=True)
         if kind in NUMPY_KERNELS:  # others would be compiled for such arrays, too
             for array in (self.X, self.weight, self.dY):
                 array.setflags(write=False)

@@ -18,10 +18,10 @@ from skcnn.kernels.compiled.products import (
 )
 
 COLUMNS_SIZE = 32_768
-"""Elements of the columns that are gathered together, if more outputs than OUTPUTS; 128 kB in float32."""
+"""Windows are gathered until their columns have as many elements, which are 128 kB in float32."""
 
 OUTPUTS = 256
-"""Smallest number of outputs whose windows are gathered together: each time, all filters are read."""
+"""Smallest number of windows that are gathered together, because all filters are read for each block."""
 
 
 class CompiledColumns(ColumnsKernel):
@@ -44,7 +44,7 @@ class CompiledColumns(ColumnsKernel):
         groups, rows, filters = self.filters_shape
         return (groups, *panels_shape(rows, filters))
 
-    def prepare(self, weight, bias, memory):
+    def prepare(self, weight, bias, memory, *, training):
         """Return the filters of each group, with the bias as the last row, as panels, and the weight."""
         panels, weight, filters = memory("panels", self.gradient_shape), weight.reshape(-1), self.filters
         sizes = self.groups, self.inputs, filters // self.groups
@@ -65,7 +65,7 @@ class CompiledColumns(ColumnsKernel):
 
     def forward(self, X, prepared, out, scratch, kept):
         padded, *memory = self._memory(scratch, X.shape[2])
-        convolve(X, *prepared, out, self._block(X.shape[2]), *self._geometry(), padded, *memory)
+        convolve(X, prepared[0], out, self._block(X.shape[2]), *self._geometry(), padded, *memory)
         return out
 
     def backward(self, X, dY, prepared, gradient, out, scratch, kept):
@@ -107,9 +107,8 @@ class CompiledColumns(ColumnsKernel):
 
 @compiled
 def convolve(
-    X, panels, weight, Y, block, start, size, strides, dilation, groups, inputs, rows,
-    padded, columns, results,
-):  # fmt: skip
+    X, panels, Y, block, start, size, strides, dilation, groups, inputs, rows, padded, columns, results
+):
     """Write the convolution of X, some neighbouring outputs at a time."""
     out_height, out_width, n_images, total = Y.shape
     channels, n_filters, of_group = X.shape[3] // groups, total // groups, panels.size // groups

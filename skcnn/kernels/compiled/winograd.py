@@ -57,11 +57,13 @@ class CompiledWinograd(WinogradKernel):
         """Size of the gradients of the transformed filters as panels, and of the bias."""
         return (PIXELS**2 * prod(panels_shape(self.channels, self.filters)) + self.has_bias * self.filters,)
 
-    def prepare(self, weight, bias, memory):
-        """Return transformed filters as panels, the bias, which may be empty, and the filters transposed."""
+    def prepare(self, weight, bias, memory, *, training):
+        """Return transformed filters as panels, the bias or an empty one, and filters transposed or None."""
         channels, filters, weight = self.channels, self.filters, weight.reshape(-1)
         straight = self._transform(weight, (filters, 1), (channels, filters), "filters", memory)
-        transposed = self._transform(weight, (1, filters), (filters, channels), "transposed", memory)
+        transposed = None
+        if training:
+            transposed = self._transform(weight, (1, filters), (filters, channels), "transposed", memory)
         return straight, bias if self.has_bias else np.empty(0, weight.dtype), transposed
 
     def _transform(self, weight, distances, sizes, name, memory):
