@@ -21,7 +21,7 @@ import time
 import warnings
 from pathlib import Path
 
-from measuring import README, figure, report, run_child
+from measuring import README, figure, largest_load, report, run_child, wait_until_quiet
 
 DATA_SETS = ("digits", "fashion_10k", "fashion", "cifar10")
 CAPTIONS = {
@@ -134,6 +134,7 @@ def measure(data_set, estimator, seed, arguments):
     """Return what a fit gives, or None if it takes too long."""
     options = {"data_set": data_set, "estimator": estimator, "random_state": seed}
     print(f"{data_set}, {estimator}, seed {seed}", file=sys.stderr, flush=True)
+    wait_until_quiet(arguments.patience)
     try:
         return run_child("accuracy:fit", timeout=60 * arguments.limit, n_samples=arguments.samples, **options)
     except subprocess.TimeoutExpired:
@@ -239,6 +240,9 @@ def main():
     parser.add_argument("--estimators", nargs="+", choices=ESTIMATORS, default=list(ESTIMATORS))
     parser.add_argument("--seeds", type=int, default=3, help="fits of an estimator that is random")
     parser.add_argument("--limit", type=float, default=30.0, help="minutes of a fit")
+    parser.add_argument(
+        "--patience", type=float, default=600, help="seconds to wait for a quiet machine before each fit"
+    )
     parser.add_argument("--samples", type=int, default=None, help="training images (all by default)")
     parser.add_argument(
         "--json", type=Path, metavar="FILE", help="keep results in this file, and go on from it"
@@ -250,7 +254,12 @@ def main():
     arguments = parser.parse_args()
     results = measure_all(arguments)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    caption = f"Accuracy, and seconds of a fit ({cores} cores):"
+    measured = [
+        [record for record in found if record]
+        for by_estimator in results.values()
+        for found in by_estimator.values()
+    ]
+    caption = f"Accuracy, and seconds of a fit ({cores} cores, other load at most {largest_load(*measured)}):"
     tables = {
         caption: table_of(results, arguments),
         "Log loss / Brier score / calibration error:": table_of_probabilities(results, arguments),
