@@ -12,7 +12,9 @@ from skcnn.augmentation import (
     RandomShift,
     RandomZoom,
 )
+from skcnn.batch_streams import fit_batches
 from skcnn.classifier import ConvNetClassifier
+from skcnn.data.image_files import ImageFiles, images_from_folder
 from skcnn.features import ConvNetFeatures
 from skcnn.files import SKOPS_TYPES, load, save
 from skcnn.layers import (
@@ -88,6 +90,7 @@ __all__ = [
     "GroupNorm",
     "HardSigmoid",
     "HardSwish",
+    "ImageFiles",
     "Layer",
     "LayerNorm",
     "LeakyReLU",
@@ -113,6 +116,8 @@ __all__ = [
     "SpatialDropout2D",
     "Tanh",
     "ZeroPad2D",
+    "fit_batches",
+    "images_from_folder",
     "load",
     "save",
 ]

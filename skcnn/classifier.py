@@ -652,7 +652,7 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
             why = "as in the last call" if name == "y" else "as y has"
             raise ValueError(f"{name} must have shape {expected}, {why}, got {targets.shape}")
         if known.kind == "classes":
-            codes = np.zeros(len(targets), np.intp)
+            codes = np.zeros(len(targets), np.int32)
             codes[rows] = encode_labels(targets[rows], known.classes, name=name)
             return codes, known
         if self.loss != "log_loss":
@@ -676,7 +676,9 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
 
     def _class_weights(self, samples):
         """Return the factor that ``class_weight`` gives each class; labels have theirs in the loss."""
-        return None if samples.outputs.kind == "labels" else self._weights_of_outputs(samples)
+        if self.class_weight is None or samples.outputs.kind == "labels":
+            return None
+        return self._weights_of_outputs(samples)
 
     def _weights_of_outputs(self, samples):
         shares, rows = samples.class_probabilities, samples.rows

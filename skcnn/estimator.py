@@ -32,7 +32,6 @@ from skcnn.data.arrays import check_images
 from skcnn.data.augmenter import Augmenter, augmentations_of, changes_of_views
 from skcnn.data.images import (
     ImageFormat,
-    ImageSource,
     fixed_scaling,
     resolve_image_shape,
     standardize,
@@ -42,6 +41,7 @@ from skcnn.data.samples import (
     Samples,
     check_validation_arguments,
     check_weights_and_rows,
+    divide,
     mean_of_weights,
     split_by,
     split_validation,
@@ -445,9 +445,8 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
         """Return the format with the scaling of these samples and, in a stream, all earlier ones."""
         weights = samples.weights[samples.rows]
         with np.errstate(over="ignore"):
-            total = min((weights / mean_weight).sum(), 1e100)  # always finite
-        source = ImageSource(samples.X, format, samples.rows)
-        return standardize(source, None if np.ptp(weights) == 0 else weights, total=total)
+            total = min(divide(weights, mean_weight).sum(), 1e100)  # always finite
+        return standardize(samples.source(format), None if np.ptp(weights) == 0 else weights, total=total)
 
     def _layers(self, image_shape, n_outputs):
         """Return all layers that the hyperparameters define, and their nodes."""

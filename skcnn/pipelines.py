@@ -182,7 +182,7 @@ class PipelineInput:
         """
         if not self.transformers:
             return self.network_input
-        return as_image_array(self._given, estimator=self.transformers[0][1], allow_nan=True)
+        return np.asarray(as_image_array(self._given, estimator=self.transformers[0][1], allow_nan=True))
 
     @cached_property
     def image_format(self) -> ImageFormat:
@@ -235,7 +235,7 @@ class PipelineInput:
         """Return images after the transformers, as input of the network."""
         for _, transformer in self.transformers:
             X = transformer.transform(X)
-        return check_images(self.classifier, X, format=self.model.format)
+        return np.asarray(check_images(self.classifier, X, format=self.model.format))
 
 
 def check_stored(image_shape, data_format) -> None:

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 BENCHMARKS = Path(__file__).parent.parent / "examples" / "benchmarks"
-SCRIPTS = ("steps.py", "estimators.py", "scaling.py", "accuracy.py")
+SCRIPTS = ("steps.py", "estimators.py", "scaling.py", "accuracy.py", "reading.py")
 
 
 @functools.cache

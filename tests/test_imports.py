@@ -15,7 +15,7 @@ from skcnn import ConvNetClassifier, ConvNetFeatures, _sklearn
 PACKAGE = Path(skcnn.__file__).parent
 
 FLOORS = [
-    {"_sklearn", "fitted_attributes", "random_streams", "tensor_file", "user_warnings"},
+    {"_sklearn", "batch_streams", "fitted_attributes", "random_streams", "tensor_file", "user_warnings"},
     {"encoding", "kernels"},
     {"layers", "augmentation", "versions"},
     {"data"},
@@ -35,12 +35,14 @@ DISTRIBUTIONS = {"sklearn": "scikit-learn", "PIL": "pillow", "mlflow": "mlflow-s
 """Names to install of the packages that are imported by another one."""
 
 EXTRAS = {
+    "skcnn/data/image_files.py": "images",
     "skcnn/files/keras.py": "keras",
     "skcnn/inspection/plotting.py": "plot",
     "skcnn/kernels/compiled": "numba",
     "skcnn/onnx": "files",
     "tests": "test",
     "tests/browser": "browser",
+    "tests/data": "datasets",
     "tests/files": "files",
     "tests/parity": "parity",
     "tests/parity/test_onnx.py": "files",
@@ -51,6 +53,7 @@ EXTRAS = {
     "examples/export_onnx.py": "files",
     "examples/honest_probabilities.py": "probabilities",
     "examples/benchmarks": "bench",
+    "examples/benchmarks/reading.py": "images",
 }
 """What imports more than the dependencies, and the extras that bring it, beside those of its folders."""
 
@@ -162,7 +165,9 @@ def test_only_what_is_declared_is_imported(folder):
 
 def test_all_that_is_declared_is_imported():
     """Onnxruntime checks an export where it is there, and whoever registers with skl2onnx has it."""
-    expected = declared([*PROJECT["dependencies"], "skcnn[plot,keras,onnx,numba]", "onnxruntime", "skl2onnx"])
+    expected = declared(
+        [*PROJECT["dependencies"], "skcnn[plot,images,keras,onnx,numba]", "onnxruntime", "skl2onnx"]
+    )
     assert set.union(*map(others_in, MODULES.values())) == expected
 
 

@@ -10,6 +10,7 @@ from sklearn.utils import check_array
 from sklearn.utils.validation import validate_data
 
 from skcnn.data.images import ImageFormat, check_image_layout
+from skcnn.data.lazy_images import DatasetImages, LazyImages, is_dataset
 
 TIMES = (np.datetime64, np.timedelta64, date, timedelta)
 """Types of dates and durations, which numpy and pandas convert to numbers."""
@@ -95,8 +96,8 @@ def as_numbers(values, name: str, *, allow_nan=False) -> np.ndarray:
 
 def check_images(
     estimator, X, y="no_validation", *, reset=False, format: ImageFormat | None = None
-) -> np.ndarray:
-    """Return X as an array of images.
+) -> np.ndarray | LazyImages:
+    """Return X as an array of images, or as a view of images that are read later.
 
     Parameters
     ----------
@@ -124,13 +125,14 @@ def check_images(
     return X
 
 
-def as_image_array(X, *, estimator, allow_nan=False) -> np.ndarray:
+def as_image_array(X, *, estimator, allow_nan=False) -> np.ndarray | LazyImages:
     """Return X as an array of real numbers with two to four axes; arrays are not copied.
 
     Parameters
     ----------
     X : array-like of shape (n_samples, n_features), (n, h, w), (n, h, w, c) or (n, c, h, w)
-        Or arrays of one shape in a list, object array, Series or data frame with one column.
+        Or arrays of one shape in a list, object array, Series or data frame with one column. Images in files
+        and datasets that are read when they are indexed stay unread.
     estimator : estimator
         Named in messages.
     allow_nan : bool, default=False
@@ -138,7 +140,7 @@ def as_image_array(X, *, estimator, allow_nan=False) -> np.ndarray:
 
     Returns
     -------
-    X : ndarray
+    X : ndarray or LazyImages
 
     Raises
     ------
@@ -148,6 +150,10 @@ def as_image_array(X, *, estimator, allow_nan=False) -> np.ndarray:
     TypeError
         If X is sparse.
     """
+    if is_dataset(X):
+        X = DatasetImages(X)
+    if isinstance(X, LazyImages) and X.size:
+        return X
     X = stack_images(X)
     kept = isinstance(X, np.ndarray) and X.dtype.kind in "buif"
     try:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from skcnn.data.lazy_images import LazyImages
 from skcnn.kernels.channelwise import channelwise
 from skcnn.kernels.reductions import merge_moments, near_one
 from skcnn.layers.base import is_integer
@@ -73,8 +74,8 @@ class ImageSource:
 
     Parameters
     ----------
-    X : ndarray of shape (n, ...)
-        Images in one of the layouts of the format, in any real dtype; never copied as a whole.
+    X : ndarray or LazyImages of shape (n, ...)
+        Images in one of the layouts of the format, in any real dtype; never copied or read as a whole.
     format : ImageFormat
     subset : ndarray of int or None, default=None
         Indices of the images of the source; None for all.
@@ -90,13 +91,27 @@ class ImageSource:
            [6., 7.]], dtype=float32)
     """
 
-    def __init__(self, X: np.ndarray, format: ImageFormat, subset: np.ndarray | None = None):
+    def __init__(self, X: np.ndarray | LazyImages, format: ImageFormat, subset: np.ndarray | None = None):
         self.X = X
         self.format = format
         self.subset = subset
 
     def __len__(self):
         return len(self.X if self.subset is None else self.subset)
+
+    @property
+    def is_lazy(self) -> bool:
+        """Whether images have to be read, which takes time."""
+        return isinstance(self.X, LazyImages)
+
+    @property
+    def block(self) -> int:
+        """Number of neighbouring images that are read as fast as one."""
+        return self.X.block if isinstance(self.X, LazyImages) else 1
+
+    def raw(self, rows) -> np.ndarray:
+        """Return images as they are stored."""
+        return np.asarray(self.X[rows if self.subset is None else self.subset[rows]])
 
     def read(self, rows, out: np.ndarray) -> np.ndarray:
         """Read images in the layout of kernels, scaled in the dtype of the mean and cast.
@@ -118,7 +133,7 @@ class ImageSource:
         """
         mean, deviation = self.format.mean, self.format.deviation
         scaled = out if mean is None or mean.dtype == out.dtype else np.empty(out.shape, mean.dtype)
-        images = self.X[rows if self.subset is None else self.subset[rows]]
+        images = self.raw(rows)
         images = images.reshape(len(images), *self.format.stored_shape)
         order = (2, 3, 0, 1) if self.format.channels_first else (1, 2, 0, 3)
         with np.errstate(over="ignore", invalid="ignore"):

@@ -16,7 +16,7 @@ from sklearn.utils import check_array
 from skcnn._sklearn import safe_indexing
 from skcnn.data.arrays import as_numbers, refuse_masked
 from skcnn.data.augmenter import Augmenter
-from skcnn.data.images import ImageSource
+from skcnn.data.images import ImageFormat, ImageSource
 from skcnn.data.targets import TargetScaling
 from skcnn.random_streams import RandomStreams
 from skcnn.user_warnings import warn_user
@@ -43,10 +43,25 @@ class Outputs(NamedTuple):
     classes: np.ndarray
 
 
+def constant(value: float, n: int) -> np.ndarray:
+    """Return a vector of equal float64 numbers, which takes no memory; it cannot be written to."""
+    return np.broadcast_to(np.float64(value), n)
+
+
+def divide(vector: np.ndarray, divisor: float) -> np.ndarray:
+    """Return a vector divided by a number; that of a constant takes no memory."""
+    if vector.strides == (0,):
+        return np.broadcast_to(vector[:1] / divisor, vector.shape)
+    return vector / divisor
+
+
 def check_weights_and_rows(
     sample_weight, n_samples: int, *, name: str, may_be_empty: bool
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray | slice]:
     """Return sample weights as :func:`check_sample_weight` does, and the rows of positive weight.
+
+    These are a slice if they are all rows, as without weights, because large arrays of bytes leave no room
+    for more numbers than they hold images.
 
     Raises
     ------
@@ -54,10 +69,9 @@ def check_weights_and_rows(
         If weights are invalid, or all are zero unless that is allowed.
     """
     weights = check_sample_weight(sample_weight, n_samples, name=name)
-    rows = np.flatnonzero(weights)
-    if not (len(rows) or may_be_empty):
+    if not (may_be_empty or weights.any()):
         raise ValueError(f"{name} is zero for every sample: at least one must be positive")
-    return weights, rows
+    return weights, slice(None) if weights.all() else np.flatnonzero(weights)
 
 
 def check_sample_weight(sample_weight, n_samples: int, *, name: str = "sample_weight") -> np.ndarray:
@@ -79,8 +93,10 @@ def check_sample_weight(sample_weight, n_samples: int, *, name: str = "sample_we
     ValueError
         If a weight is negative, masked or not finite, or the shape is wrong.
     """
-    if sample_weight is None or isinstance(sample_weight, Real):
-        sample_weight = np.full(n_samples, 1.0 if sample_weight is None else sample_weight)
+    if sample_weight is None:
+        return constant(1, n_samples)
+    if isinstance(sample_weight, Real):
+        sample_weight = np.full(n_samples, sample_weight)
     sample_weight = as_numbers(sample_weight, name)
     if sample_weight.shape != (n_samples,):
         raise ValueError(
@@ -176,8 +192,8 @@ class Samples:
     targets : ndarray of shape (n,), int, or (n, n_outputs)
         Indices of the classes, labels as 0 and 1, or numbers to predict.
     weights : ndarray of shape (n,), float64
-    rows : ndarray of int
-        The rows of the subset.
+    rows : ndarray of int or slice
+        The rows of the subset; a slice of all.
     outputs : Outputs
     given_weights : bool
         Whether the user gave the weights.
@@ -188,13 +204,22 @@ class Samples:
     X: np.ndarray
     targets: np.ndarray
     weights: np.ndarray
-    rows: np.ndarray
+    rows: np.ndarray | slice
     outputs: Outputs
     given_weights: bool = False
     class_probabilities: np.ndarray | None = None
 
     def __len__(self):
-        return len(self.rows)
+        return len(self.X) if isinstance(self.rows, slice) else len(self.rows)
+
+    @property
+    def numbers(self) -> np.ndarray:
+        """The rows of the subset, as integers."""
+        return np.arange(len(self.X)) if isinstance(self.rows, slice) else self.rows
+
+    def source(self, format: ImageFormat) -> ImageSource:
+        """Return the images, to be read in a format."""
+        return ImageSource(self.X, format, None if isinstance(self.rows, slice) else self.rows)
 
     @property
     def are_representative(self) -> bool:
@@ -208,7 +233,7 @@ class Samples:
 
     def rows_of(self, X):
         """Return the subset's rows of an array or data frame as long as X; the array itself for all rows."""
-        return X if len(self) == len(self.X) else safe_indexing(X, self.rows)
+        return X if isinstance(self.rows, slice) else safe_indexing(X, self.rows)
 
     @property
     def y(self) -> np.ndarray:
@@ -254,7 +279,7 @@ class Samples:
         """
         weights = self.weights[self.rows]
         with np.errstate(over="ignore"):
-            loss_weights = self.loss_weights(class_weight) / mean_weight
+            loss_weights = divide(self.loss_weights(class_weight), mean_weight)
         if loss_weights.max() > np.finfo(format.dtype).max:
             raise ValueError(
                 f"sample_weight is too large compared with {mean_weight}, the mean of sample_weight times "
@@ -266,7 +291,7 @@ class Samples:
                 f"y has values that are not finite in {format.dtype} after division by {target_scaling.scale}"
             )
         return TrainingData(
-            images=ImageSource(self.X, format, None if len(self) == len(self.X) else self.rows),
+            images=self.source(format),
             targets=targets,
             loss_weights=loss_weights,
             weights=None if np.ptp(weights) == 0 else weights,
@@ -281,7 +306,7 @@ class Samples:
             return target_scaling.apply(self.targets[self.rows])
         if self.class_probabilities is None:
             return self.targets[self.rows]
-        shares = self.class_probabilities[self.rows] * class_weight
+        shares = self.class_probabilities[self.rows] * (1 if class_weight is None else class_weight)
         totals = shares.sum(axis=1, keepdims=True)
         return np.divide(shares, totals, out=np.zeros_like(shares), where=totals > 0)
 
@@ -298,7 +323,7 @@ def mean_of_weights(weights: np.ndarray) -> float:
     if largest == 0:
         raise ValueError("sample_weight times class_weight is zero for every sample")
     with np.errstate(over="ignore"):  # numpy 1 warns if the largest weight is subnormal
-        return float(largest * (weights / largest).mean())
+        return float(largest * divide(weights, largest).mean())
 
 
 def split_validation(samples: Samples, fraction: float, seed: int) -> tuple[Samples, Samples | None]:
@@ -331,13 +356,13 @@ def split_validation(samples: Samples, fraction: float, seed: int) -> tuple[Samp
             "without early stopping"
         )
         return samples, None
-    rows, random_state = samples.rows[splittable], RandomStreams(seed).integer("split")
+    rows, random_state = samples.numbers[splittable], RandomStreams(seed).integer("split")
     training, validation = train_test_split(
         rows, test_size=fraction, stratify=strata[rows], random_state=random_state
     )
     give_each_class(validation, training, strata)
     give_each_class(training, validation, strata)
-    training = np.sort(np.concatenate([training, samples.rows[~splittable]]))
+    training = np.sort(np.concatenate([training, samples.numbers[~splittable]]))
     return samples.subset(training), samples.subset(np.sort(validation))
 
 
@@ -396,7 +421,7 @@ def split_by(samples: Samples, splitter, groups) -> tuple[Samples, Samples]:
         raise ValueError(f"{name} gives no split")
     if len(parts) != 2 or not all(is_index(part, n_samples) for part in parts):
         raise ValueError(f"{name} must give a pair, two arrays of indices from 0 to {n_samples - 1}")
-    training, validation = (np.sort(samples.rows[part.astype(int)]) for part in parts)
+    training, validation = (np.sort(samples.numbers[part.astype(int)]) for part in parts)
     if not len(training) or not len(validation) or np.intersect1d(training, validation).size:
         raise ValueError(
             f"{name} gives {len(training)} training and {len(validation)} validation samples, expected two "

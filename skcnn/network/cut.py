@@ -42,6 +42,8 @@ class Cut:
         Elements of a parameter vector that a thread updates at a time.
     init_bytes : int
         Memory for the inputs that a layer sees at a time when it is initialized from the data.
+    run_bytes, window_bytes : int
+        Memory for stored images that are read at a time; see :func:`skcnn.data.read_ahead.shuffled_runs`.
 
     Examples
     --------
@@ -63,6 +65,8 @@ class Cut:
     gradient_rows: int = 64
     section: int = SECTION
     init_bytes: int = 4_000_000
+    run_bytes: int = 1_000_000
+    window_bytes: int = 32_000_000
 
     def shard_bounds(self, n_rows: int, multiply_adds: int) -> list[tuple[int, int]]:
         """Cut a minibatch into shards of nearly equal size, the largest first.

@@ -109,7 +109,7 @@ def to_onnx(estimator, X=None, *, opset=OPSET):
     format = network.model_.format
     shape, dtype = format.stored_shape, np.dtype(np.float32)
     if X is not None:
-        X = check_images(network, X, format=format)
+        X = np.asarray(check_images(network, X, format=format)[:N_CHECKED])
         X = X.astype(X.dtype.newbyteorder("="), copy=False)
         shape, dtype = X.shape[1:], X.dtype
         if dtype.kind == "f" and dtype.itemsize > 8:
@@ -121,7 +121,6 @@ def to_onnx(estimator, X=None, *, opset=OPSET):
         outputs = write_features(graph, "X", network.model_, features.layer, output="features")
     model = graph.make_model([("X", dtype, shape)], outputs)
     if X is not None and find_spec("onnxruntime") is not None:
-        X = X[:N_CHECKED]
         _check_results(model, _expected_results(network, features, X), X)
     return model
 

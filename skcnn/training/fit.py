@@ -23,6 +23,7 @@ from skcnn.training.loop import (
     has_finite_parameters,
     has_finite_scores,
     hold_frozen,
+    runs_of,
     train_epochs,
 )
 from skcnn.training.monitoring import History, Monitor, Validation
@@ -151,7 +152,6 @@ class Fit:
 
     def __post_init__(self):
         self._first_step = self.state.step
-        self._order = self._order_of_averaging()
         self._limit = self._limit_of_time()
         self._last = None
 
@@ -263,13 +263,13 @@ class Fit:
             self.state,
             self.objective,
             pool=self._pool,
-            order=self._order,
+            order=self._order_of_averaging(),
             n_samples=n_samples,
             statistics=self.previous.network.buffers() if self.mode is Mode.CHUNK else None,
             limit=self._limit,
         )
         near = (self.previous or self.model).network.vector
-        rows = np.arange(len(self.data.images))[: self.objective.batch_size]
+        rows = np.arange(min(len(self.data.images), self.objective.batch_size))
         if not (
             has_finite_parameters(averaged)
             and has_finite_scores(averaged, self.data, rows, self._pool, near=near)
@@ -288,9 +288,10 @@ class Fit:
 
     def _order_of_averaging(self):
         """Return a random order of the samples, as sorted ones give minibatches of one class; else None."""
-        if self.objective.averaging is None or not self.objective.shuffle:
+        if not self.objective.shuffle:
             return None
-        return RandomStreams(self.state.seed).generator("shuffle", 0, 1).permutation(len(self.data.images))
+        generator = RandomStreams(self.state.seed).generator("shuffle", 0, 1)
+        return np.concatenate(runs_of(self.data, self._pool.cut, generator))
 
     def _start(self):
         """Initialize parameters from the data, or score the weights of an earlier call."""

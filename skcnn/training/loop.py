@@ -4,15 +4,17 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import chain, islice
 
 import numpy as np
 
-from skcnn.data.samples import TrainingData
+from skcnn.data.read_ahead import read_ahead, shuffled_runs
+from skcnn.data.samples import TrainingData, constant
 from skcnn.kernels.reductions import near_one
-from skcnn.network.cut import sections
+from skcnn.network.cut import Cut, sections
 from skcnn.network.executor import Batch, Executor
 from skcnn.network.losses import dense_targets
 from skcnn.network.network import Network
@@ -74,17 +76,16 @@ def train_epochs(
     n_batches = -(-len(data.images) // objective.batch_size)
     first_epoch = state.epoch
     checkpoint = Checkpoint(network, state)
+    minibatches = minibatches_of_epochs(data, state, objective, n_batches, pool)
     while True:
         start_time = time.perf_counter()
         first_step = (state.epoch - (first_epoch if schedule.has_horizon else 0)) * n_batches
         position = Position(first_step, n_batches, state.n_samples_seen, state.n_plateaus)
         losses, loss_sum, n_seen = [], 0.0, 0
-        for index, rows in enumerate(
-            np.array_split(order_of_epoch(data, state, objective.shuffle), n_batches)
-        ):
+        for index, (rows, loaded) in enumerate(islice(minibatches, n_batches)):
             rate = schedule.rate(replace(position, step=first_step + index))
             with hold_interrupts(), checkpoint.restore_on_divergence():
-                loss, gradient = loss_and_gradient(executor, data, rows, state, objective)
+                loss, gradient = loss_and_gradient(executor, loaded, rows, state, objective)
                 if index == 0:
                     checkpoint.save()
                 update(executor, gradient, state, objective, rate)
@@ -96,7 +97,7 @@ def train_epochs(
             if limit.ends_training():
                 break
         with checkpoint.restore_on_divergence():
-            if not has_finite_scores(network, data, rows, pool, near=checkpoint.weights):
+            if not has_finite_scores(network, loaded, rows, pool, near=checkpoint.weights):
                 raise DivergenceError(f"the scores are no longer finite at step {state.step}")
             state.epoch += 1
             if averaging and averaging.takes_epoch(state.epoch - first_epoch, objective.n_epochs):
@@ -123,12 +124,26 @@ def prepare_state(network: Network, state: TrainingState, objective: Objective) 
     resume(network, state)
 
 
-def order_of_epoch(data: TrainingData, state: TrainingState, shuffle: bool) -> np.ndarray:
-    """Return the order of the samples in an epoch."""
-    n_samples = len(data.images)
-    if not shuffle:
-        return np.arange(n_samples)
-    return RandomStreams(state.seed).generator("shuffle", state.epoch).permutation(n_samples)
+def runs_of(data: TrainingData, cut: Cut, generator: np.random.Generator | None) -> list[np.ndarray]:
+    """Return the samples in parts that are read at a time; in random order if there is a generator."""
+    return shuffled_runs(data.images, generator, run_bytes=cut.run_bytes, window_bytes=cut.window_bytes)
+
+
+def minibatches_of_epochs(
+    data: TrainingData, state: TrainingState, objective: Objective, n_batches: int, pool
+) -> Iterator[tuple[np.ndarray, TrainingData]]:
+    """Yield minibatches endlessly; nothing is read ahead beyond the epochs that the objective has."""
+    streams, sizes = RandomStreams(state.seed), np.array_split(constant(0, len(data.images)), n_batches)
+
+    def runs_of_epoch(epoch):
+        return runs_of(data, pool.cut, streams.generator("shuffle", epoch) if objective.shuffle else None)
+
+    while True:
+        epochs = range(state.epoch, state.epoch + objective.n_epochs)
+        runs = chain.from_iterable(map(runs_of_epoch, epochs))
+        yield from read_ahead(
+            data, runs, chain.from_iterable(map(len, sizes) for _ in epochs), pool.n_threads
+        )
 
 
 def hold_frozen(network: Network, state: TrainingState) -> None:

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from skcnn.data.samples import TrainingData
+from skcnn.data.read_ahead import read_ahead
+from skcnn.data.samples import TrainingData, constant, divide
 from skcnn.network.executor import Batch, Executor
 from skcnn.network.network import Network
 from skcnn.training.loop import make_batch
@@ -66,13 +67,15 @@ def make_averaged_network(
         executor = Executor(averaged, pool, training=True, seed=state.seed)
         order = np.arange(len(data.images)) if order is None else order
         minibatches = choose_evenly(np.array_split(order, -(-len(order) // objective.batch_size)), n_samples)
-        weights = np.ones(len(data.images)) if data.weights is None else data.weights / data.weights.max()
+        weights = data.weights if data.weights is not None else constant(1, len(data.images))
+        weights = divide(weights, weights.max())
+        loaded = read_ahead(data, minibatches, map(len, minibatches), pool.n_threads)
         batches = (
             (
-                make_batch(data, rows, averaged, objective, number=int(rows[0]), epoch=state.epoch),
+                make_batch(own, rows, averaged, objective, number=int(rows[0]), epoch=state.epoch),
                 weights[rows].sum(),
             )
-            for rows in take_until_limit(minibatches, limit)
+            for rows, own in take_until_limit(loaded, limit)
         )
         if statistics is None:
             average_statistics(executor, batches)
@@ -83,12 +86,12 @@ def make_averaged_network(
     return averaged
 
 
-def take_until_limit(minibatches: Iterable[np.ndarray], limit: TimeLimit | None) -> Iterator[np.ndarray]:
+def take_until_limit(minibatches: Iterable, limit: TimeLimit | None) -> Iterator:
     """Yield minibatches until time is up, but at least ``FEWEST_MINIBATCHES``."""
-    for index, rows in enumerate(minibatches):
+    for index, minibatch in enumerate(minibatches):
         if index >= FEWEST_MINIBATCHES and limit is not None and limit.ends_statistics():
             return
-        yield rows
+        yield minibatch
 
 
 def choose_evenly(minibatches: list[np.ndarray], n_samples: int | None) -> list[np.ndarray]:

@@ -33,7 +33,7 @@ def samples_of(codes, weights=None, rows=None, class_probabilities=None):
         np.arange(len(codes), dtype=float).reshape(-1, 1),
         codes,
         np.ones(len(codes)) if weights is None else np.asarray(weights, float),
-        np.arange(len(codes)) if rows is None else np.asarray(rows),
+        slice(None) if rows is None else np.asarray(rows),
         Outputs("classes", np.arange(codes.max() + 1)),
         given_weights=weights is not None,
         class_probabilities=class_probabilities,
