@@ -12,6 +12,17 @@ ALIGNMENT = 64
 """Bytes of a cache line; arrays start at a multiple of it."""
 
 
+def new_memory(size: int, dtype: np.dtype) -> np.ndarray:
+    """Return an uninitialized array of ``size`` elements that starts at a cache line."""
+    n_bytes = size * dtype.itemsize
+    try:
+        memory = np.empty(n_bytes + ALIGNMENT, np.uint8)
+    except ValueError as error:  # too large for numpy to try
+        raise MemoryError(str(error)) from error
+    start = -memory.ctypes.data % ALIGNMENT
+    return memory[start : start + n_bytes].view(dtype)
+
+
 class Slabs:
     """Cuts arrays from large slabs of memory that threads share.
 
@@ -26,14 +37,10 @@ class Slabs:
         """Return an uninitialized array of ``size`` elements."""
         n_bytes = size * dtype.itemsize
         if n_bytes > SLAB_BYTES // 4:
-            try:
-                return np.empty(size, dtype)
-            except ValueError as error:  # too large for numpy to try
-                raise MemoryError(str(error)) from error
+            return new_memory(size, dtype)
         with self._lock:
             if self._slab.size < n_bytes:
-                self._slab = np.empty(SLAB_BYTES, np.uint8)
-                self._slab = self._slab[-self._slab.ctypes.data % ALIGNMENT :]
+                self._slab = new_memory(SLAB_BYTES, np.dtype(np.uint8))
             array = self._slab[:n_bytes]
             self._slab = self._slab[-(-n_bytes // ALIGNMENT) * ALIGNMENT :]
         return array.view(dtype)
@@ -50,7 +57,7 @@ class Arena:
         ``allocate(size, dtype)`` returns new memory.
     """
 
-    def __init__(self, dtype, allocate=np.empty):
+    def __init__(self, dtype, allocate=new_memory):
         self._dtype = np.dtype(dtype)
         self._allocate = allocate
         self._memory = {}

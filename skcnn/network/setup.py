@@ -60,28 +60,31 @@ class Setup:
         self.image_bytes = image_bytes(nodes, dtype)
         preparing = [index for index, node in enumerate(nodes[1:], start=1) if node.layer.prepares]
         self._memory = {index: Arena(dtype) for index in preparing}
+        self._fixed = {index for index in preparing if nodes[index].name in frozen}
+        self._prepared: list = [None] * len(nodes)
         self._n_params = sum(value.size for own in self.params for value in own.values())
 
     def prepare(self, *, training: bool, pool: WorkerPool | None = None) -> list:
         """Return what ``prepare`` of each layer returns for the current parameters, in the same memory.
 
-        Threads of a pool share the work where parameters are many.
+        Frozen layers, whose parameters do not change, prepare once. Threads of a pool share the work where
+        parameters are many.
         """
-        prepared: list = [None] * len(self.params)
 
         def prepare_node(index):
             node, memory = self.program.nodes[index], self._memory[index]
             with node.name_errors():
-                prepared[index] = node.layer.prepare(
+                self._prepared[index] = node.layer.prepare(
                     self.params[index], self.plans[index], training=training, memory=memory
                 )
 
+        due = [index for index in self._memory if index not in self._fixed or self._prepared[index] is None]
         if pool is not None and self._n_params > pool.cut.section:
-            pool.run(prepare_node, list(self._memory))
+            pool.run(prepare_node, due)
         else:
-            for index in self._memory:
+            for index in due:
                 prepare_node(index)
-        return prepared
+        return self._prepared
 
 
 class PredictionSetup(Setup):

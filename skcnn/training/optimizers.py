@@ -9,6 +9,7 @@ python floats, because numpy's would turn float32 into float64.
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 
 import numpy as np
 
@@ -323,8 +324,10 @@ class NAdam(Adam):
     rule = "nadam"
 
     def numbers(self, step, learning_rate):
-        gradient_share = (1 - self._momentum(step)) / (1 - self._momentum_product(step))
-        sum_share = self._momentum(step + 1) / (1 - self._momentum_product(step + 1)) * (1 - self.beta_1)
+        gradient_share = (1 - self._momentum(step)) / (1 - momentum_product(self.beta_1, step))
+        sum_share = (
+            self._momentum(step + 1) / (1 - momentum_product(self.beta_1, step + 1)) * (1 - self.beta_1)
+        )
         correction = math.sqrt((1 - self.beta_2) / (1 - self.beta_2**step))
         shares = gradient_share, sum_share
         return self.beta_1, self.beta_2, *shares, self.epsilon / correction, learning_rate / correction
@@ -332,17 +335,19 @@ class NAdam(Adam):
     def _momentum(self, step):
         return self.beta_1 * (1 - 0.5 * 0.96 ** (step / 250))
 
-    def _momentum_product(self, step):
-        r"""Return the product of the momenta up to a step, without a loop over steps.
 
-        By the series of the logarithm, that of :math:`\prod_{i \le t} (1 - q^i / 2)` is
-        :math:`-\sum_k 2^{-k} q^k (1 - q^{k t}) / (k (1 - q^k))`. With sixty terms, the error is smaller than
-        rounding.
-        """
-        k = np.arange(1, 61)
-        logarithm = math.log(0.96) / 250  # of q
-        terms = 0.5**k * np.exp(logarithm * k) * np.expm1(logarithm * k * step) / np.expm1(logarithm * k) / k
-        return self.beta_1**step * math.exp(-float(terms.sum()))
+@lru_cache(maxsize=16)  # the sections of a step ask for the same
+def momentum_product(beta_1: float, step: int) -> float:
+    r"""Return the product of the momenta of :class:`NAdam` up to a step, without a loop over steps.
+
+    By the series of the logarithm, that of :math:`\prod_{i \le t} (1 - q^i / 2)` is
+    :math:`-\sum_k 2^{-k} q^k (1 - q^{k t}) / (k (1 - q^k))`. With sixty terms, the error is smaller than
+    rounding.
+    """
+    k = np.arange(1, 61)
+    logarithm = math.log(0.96) / 250  # of q
+    terms = 0.5**k * np.exp(logarithm * k) * np.expm1(logarithm * k * step) / np.expm1(logarithm * k) / k
+    return beta_1**step * math.exp(-float(terms.sum()))
 
 
 OPTIMIZERS: dict[str, type[Optimizer]] = {

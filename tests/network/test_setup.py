@@ -13,7 +13,7 @@ from small_networks import chain
 
 from skcnn.layers import BatchNorm, Conv2D, Dense, DepthwiseConv2D, Flatten, Layer, PatchWhitening, ReLU
 from skcnn.network.model import predict
-from skcnn.network.setup import image_bytes, prediction_setup
+from skcnn.network.setup import Setup, image_bytes, prediction_setup
 
 SHAPE = (6, 5, 16)
 X = generator(1).standard_normal((6, 5, 3, 16))
@@ -59,6 +59,19 @@ def network_of(layers):
 
 def scores_of(network):
     return predict(network, lambda rows, out: np.copyto(out, X[:, :, rows]), X.shape[2])
+
+
+def test_frozen_layers_prepare_once_and_others_each_time():
+    calls = []
+    layers = [Doubled(lambda number=number: calls.append(number)) for number in range(2)]
+    network = network_of(layers)
+    frozen = {network.nodes[1].name}
+    setup = Setup(network.nodes, network.params, network.dtype, network.trained, frozen=frozen)
+    first = list(setup.prepare(training=True))
+    network.vector[...] *= 2
+    for before, after, factor in zip(first[1:3], setup.prepare(training=True)[1:3], (1, 2), strict=True):
+        assert_array_equal(after, factor * before)
+    assert calls == [0, 1, 1]
 
 
 @pytest.mark.parametrize("layers", LAYERS.values(), ids=LAYERS)

@@ -3,7 +3,7 @@
 from math import prod
 
 from skcnn.kernels.columns import ColumnsKernel
-from skcnn.kernels.compiled.jit import add_run, compiled, copy_run, index, inlined
+from skcnn.kernels.compiled.jit import add_run, clear_run, compiled, copy_run, index, inlined
 from skcnn.kernels.compiled.products import (
     ADD,
     NEXT,
@@ -46,22 +46,28 @@ class CompiledColumns(ColumnsKernel):
 
     def prepare(self, weight, bias, memory, *, training):
         """Return the filters of each group, with the bias as the last row, as panels, and the weight."""
-        panels, weight, filters = memory("panels", self.gradient_shape), weight.reshape(-1), self.filters
-        sizes = self.groups, self.inputs, filters // self.groups
-        to_panels(weight, (sizes[2], filters, 1), sizes, panels, 0)
+        panels, weight = memory("panels", self.gradient_shape), weight.reshape(-1)
+        distances, of_weight, of_bias = self._matrices()
+        to_panels(weight, distances, of_weight, panels, 0)
         if self.has_bias:
-            to_panels(bias, (sizes[2], filters, 1), (self.groups, 1, sizes[2]), panels, self.inputs)
+            to_panels(bias, distances, of_bias, panels, self.inputs)
         return panels.reshape(-1), weight
 
     def gradients(self, total, scratch):
-        filters, bias = self.filters, None
-        sizes = self.groups, self.inputs, filters // self.groups
-        weight = scratch("weight gradient", (*self.windows.size, self.channels // self.groups, filters))
-        from_panels(total, 0, weight.reshape(-1), (sizes[2], filters, 1), sizes)
+        bias, shape = None, (*self.windows.size, self.channels // self.groups, self.filters)
+        weight = scratch("weight gradient", shape)
+        distances, of_weight, of_bias = self._matrices()
+        from_panels(total, 0, weight.reshape(-1), distances, of_weight)
         if self.has_bias:
-            bias = scratch("bias gradient", (filters,))
-            from_panels(total, self.inputs, bias, (sizes[2], filters, 1), (self.groups, 1, sizes[2]))
+            bias = scratch("bias gradient", (self.filters,))
+            from_panels(total, self.inputs, bias, distances, of_bias)
         return weight, bias
+
+    def _matrices(self):
+        """Return the matrices of the groups in the weight: distances and sizes, and the sizes of the bias."""
+        columns = self.filters // self.groups
+        sizes = (self.groups, self.inputs, columns), (self.groups, 1, columns)
+        return (columns, self.filters, 1), *sizes
 
     def forward(self, X, prepared, out, scratch, kept):
         padded, *memory = self._memory(scratch, X.shape[2])
@@ -186,36 +192,32 @@ def transpose(A, a, a_row, B, b, b_row, rows, columns):
 def pad(X, start, padded):
     """Write images channel by channel, with zeros around them."""
     height, width, n_images, channels = X.shape
-    _, padded_height, stride, padded_width, _ = padded.shape
-    X = X.reshape(X.size)
+    (_, padded_height, stride, padded_width, _), of_channel = padded.shape, padded.size // channels
+    X, padded = X.reshape(X.size), padded.reshape(padded.size)
     for y in range(padded_height):
         for x in range(stride * padded_width):
             row, column = y - start[0], x - start[1]
-            is_inside = 0 <= row < height and 0 <= column < width
+            to = ((y * stride + x % stride) * padded_width + x // stride) * n_images
+            if 0 <= row < height and 0 <= column < width:
+                at = (row * width + column) * n_images * channels
+                transpose(X, at, channels, padded, to, of_channel, n_images, channels)
+                continue
             for channel in range(channels):
-                out = padded[channel, y, x % stride, x // stride]
-                if is_inside:
-                    at = index((row * width + column) * n_images * channels + channel)
-                    for k in range(index(n_images)):
-                        out[k] = X[at + k * index(channels)]
-                else:
-                    out[:] = 0
+                clear_run(padded, index(to + channel * of_channel), index(n_images))
 
 
 @compiled
 def cut(padded, start, X):
     """Write the images without what is around them, the adjoint of ``pad``."""
     height, width, n_images, channels = X.shape
-    stride = padded.shape[2]
-    X = X.reshape(X.size)
+    (_, _, stride, padded_width, _), of_channel = padded.shape, padded.size // channels
+    X, padded = X.reshape(X.size), padded.reshape(padded.size)
     for row in range(height):
         for column in range(width):
             y, x = row + start[0], column + start[1]
-            for channel in range(channels):
-                pixels = padded[channel, y, x % stride, x // stride]
-                at = index((row * width + column) * n_images * channels + channel)
-                for k in range(index(n_images)):
-                    X[at + k * index(channels)] = pixels[k]
+            at = ((y * stride + x % stride) * padded_width + x // stride) * n_images
+            to = (row * width + column) * n_images * channels
+            transpose(padded, at, of_channel, X, to, channels, channels, n_images)
 
 
 @inlined

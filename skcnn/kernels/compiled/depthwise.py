@@ -38,7 +38,7 @@ class CompiledDepthwise(DepthwiseKernel):
 @compiled
 def convolve(X, filters, offsets, Y, image_size, size, counts, strides, dilation, start):
     """Write offsets and the products of each window with the filters."""
-    lanes = offsets.size
+    lanes, filters = offsets.size, filters.reshape(filters.size)
     m = index(lanes)
     for i in range(counts[0]):
         for j in range(counts[1]):
@@ -53,14 +53,14 @@ def convolve(X, filters, offsets, Y, image_size, size, counts, strides, dilation
                     column = j * strides[1] - start[1] + v * dilation[1]
                     if 0 <= column < image_size[1]:
                         x = index((row * image_size[1] + column) * lanes)
-                        add_products(X, x, filters[u * size[1] + v], Y, y, m)
+                        add_products(X, x, filters, index((u * size[1] + v) * lanes), Y, y, m)
 
 
 @compiled
-def add_products(X, x, weights, Y, y, n):
-    """Add the products of n pixels and weights to Y."""
+def add_products(A, a, B, b, C, c, n):
+    """Add the products of n elements of A and of B to C."""
     for k in range(n):
-        Y[y + k] += X[x + k] * weights[k]
+        C[c + k] += A[a + k] * B[b + k]
 
 
 @compiled
@@ -80,23 +80,16 @@ def sum_products(X, dY, sums, image_size, size, counts, strides, dilation, start
                     if 0 <= column < image_size[1]:
                         x = index((row * image_size[1] + column) * lanes)
                         y = index((i * counts[1] + j) * lanes)
-                        sum_run(X, x, dY, y, of_row, index(lanes))
+                        add_products(X, x, dY, y, of_row, index(0), index(lanes))
                 total = sums[u * size[1] + v]
                 for k in range(lanes):
                     total[k] += of_row[k]
 
 
 @compiled
-def sum_run(X, x, dY, y, sums, n):
-    """Add the products of n pixels and gradients to sums."""
-    for k in range(n):
-        sums[k] += X[x + k] * dY[y + k]
-
-
-@compiled
 def spread(dY, filters, dX, image_size, size, counts, strides, dilation, start):
     """Write the gradients of the pixels: the adjoint of ``convolve``."""
-    lanes = filters.shape[1]
+    lanes, filters = filters.shape[1], filters.reshape(filters.size)
     dX[:] = 0
     for i in range(counts[0]):
         for j in range(counts[1]):
@@ -109,4 +102,4 @@ def spread(dY, filters, dX, image_size, size, counts, strides, dilation, start):
                     column = j * strides[1] - start[1] + v * dilation[1]
                     if 0 <= column < image_size[1]:
                         x = index((row * image_size[1] + column) * lanes)
-                        add_products(dY, y, filters[u * size[1] + v], dX, x, index(lanes))
+                        add_products(dY, y, filters, index((u * size[1] + v) * lanes), dX, x, index(lanes))

@@ -83,6 +83,13 @@ def copy_run(A, a, B, b, n):
 
 
 @compiled
+def clear_run(A, a, n):
+    """Write n zeros to A."""
+    for k in range(n):
+        A[a + k] = 0
+
+
+@compiled
 def add_run(A, a, B, b, n):
     """Add n elements of A to B."""
     for k in range(n):

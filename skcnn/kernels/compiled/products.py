@@ -14,7 +14,7 @@ from numba.core import cgutils
 from numba.core.codegen import get_host_cpu_features
 from numba.extending import intrinsic
 
-from skcnn.kernels.compiled.jit import compiled, index
+from skcnn.kernels.compiled.jit import compiled, index, inlined
 
 VECTOR_BYTES = 64 if "+avx512f" in get_host_cpu_features() else 32
 
@@ -154,17 +154,22 @@ def to_panels(A, of_A, sizes, panels, first):
     first : int
         Row of the panels at which the rows begin.
     """
-    (a_matrix, a_row, a_column), (n, rows, columns) = of_A, sizes
-    _, n_panels, n_rows, _ = panels.shape
-    panels = panels.reshape(panels.size)
+    n, rows, columns = sizes
+    shape, panels, step = panels.shape, panels.reshape(panels.size), index(of_A[2])
     for matrix in range(n):
-        for panel in range(n_panels):
+        for panel in range(shape[1]):
             full = min(PANEL, columns - panel * PANEL)
-            a = matrix * a_matrix + panel * PANEL * a_column
-            p = ((matrix * n_panels + panel) * n_rows + first) * PANEL
             for row in range(rows):
-                x, y = index(a + row * a_row), index(p + row * PANEL)
-                copy_lanes(A, x, index(a_column), panels, y, full)
+                a, p = places_of_row(matrix, panel, row, of_A, shape, first)
+                copy_lanes(A, a, step, panels, p, full)
+
+
+@inlined
+def places_of_row(matrix, panel, row, of_A, shape, first):
+    """Return where a row of a panel begins in the memory of the matrices, and in that of the panels."""
+    (a_matrix, a_row, a_column), (_, n_panels, n_rows, _) = of_A, shape
+    a = matrix * a_matrix + row * a_row + panel * PANEL * a_column
+    return index(a), index(((matrix * n_panels + panel) * n_rows + first + row) * PANEL)
 
 
 @compiled
@@ -183,18 +188,15 @@ def copy_lanes(A, a, step, panels, p, n):
 @compiled
 def from_panels(panels, first, A, of_A, sizes):
     """Write the matrices that were cut into panels: the inverse of :func:`to_panels`."""
-    (a_matrix, a_row, a_column), (n, rows, columns) = of_A, sizes
-    _, n_panels, n_rows, _ = panels.shape
-    panels = panels.reshape(panels.size)
+    n, rows, columns = sizes
+    shape, panels, step = panels.shape, panels.reshape(panels.size), index(of_A[2])
     for matrix in range(n):
-        for panel in range(n_panels):
+        for panel in range(shape[1]):
             full = min(PANEL, columns - panel * PANEL)
-            a = matrix * a_matrix + panel * PANEL * a_column
-            p = ((matrix * n_panels + panel) * n_rows + first) * PANEL
             for row in range(rows):
-                x, y = index(a + row * a_row), index(p + row * PANEL)
+                a, p = places_of_row(matrix, panel, row, of_A, shape, first)
                 for k in range(index(full)):
-                    A[x + k * index(a_column)] = panels[y + k]
+                    A[a + k * step] = panels[p + k]
 
 
 STEPS = 128

@@ -13,7 +13,7 @@ from math import prod
 
 import numpy as np
 
-from skcnn.kernels.compiled.jit import add_run, compiled, copy_run, index, inlined
+from skcnn.kernels.compiled.jit import add_run, clear_run, compiled, copy_run, index, inlined
 from skcnn.kernels.compiled.products import (
     ADD,
     NEXT,
@@ -43,6 +43,10 @@ STEP = TILES * WIDEST + 16
 fall into the same set of the cache."""
 
 
+CENTRE = PIXELS + 1
+"""Position (1, 1) of a tile, whose product is a term of all its results, with a factor of one."""
+
+
 class CompiledWinograd(WinogradKernel):
     """Winograd's algorithm block by block."""
 
@@ -60,15 +64,17 @@ class CompiledWinograd(WinogradKernel):
     def prepare(self, weight, bias, memory, *, training):
         """Return transformed filters as panels, the bias or an empty one, and filters transposed or None."""
         channels, filters, weight = self.channels, self.filters, weight.reshape(-1)
-        straight = self._transform(weight, (filters, 1), (channels, filters), "filters", memory)
-        transposed = None
+        # predictions prepare once, so they need not keep the panels
+        scratch = memory if training else lambda name, shape: np.empty(shape, weight.dtype)
+        arguments = weight, memory, scratch
+        straight, transposed = self._transform("filters", (filters, 1), (channels, filters), *arguments), None
         if training:
-            transposed = self._transform(weight, (1, filters), (filters, channels), "transposed", memory)
+            transposed = self._transform("transposed", (1, filters), (filters, channels), *arguments)
         return straight, bias if self.has_bias else np.empty(0, weight.dtype), transposed
 
-    def _transform(self, weight, distances, sizes, name, memory):
+    def _transform(self, name, distances, sizes, weight, memory, scratch):
         """Return transformed filters as panels, given the distances between their rows and columns."""
-        panels = memory("panels", (9, *panels_shape(*sizes)))
+        panels = scratch("panels", (9, *panels_shape(*sizes)))
         to_panels(weight, (self.channels * self.filters, *distances), (9, *sizes), panels, 0)
         transformed = memory(name, (PIXELS**2, panels[0].size))
         np.matmul(transforms(weight.dtype).filters, panels.reshape(9, -1), out=transformed)
@@ -107,7 +113,8 @@ class CompiledWinograd(WinogradKernel):
 
     def _memory(self, scratch):
         """Return memory for transformed tiles, products, halfway results and a few runs of pixels."""
-        sizes = {"tiles": 36 * STEP, "products": 36 * STEP, "halfway": 36 * LANES, "runs": 6 * LANES}
+        of_block, of_tile = PIXELS**2 * STEP, PIXELS**2 * LANES
+        sizes = {"tiles": of_block, "products": of_block, "halfway": of_tile, "runs": PIXELS * LANES}
         return [scratch(name, (size,)) for name, size in sizes.items()]
 
 
@@ -116,7 +123,7 @@ def convolve(X, filters, bias, Y, top, left, tiles, products, halfway, runs):
     """Write the convolution of X, block by block."""
     height, width, n_images, channels = X.shape
     out_height, out_width, _, n_filters = Y.shape
-    rows, columns = (out_height + 3) // 4, (out_width + 3) // 4
+    rows, columns = -(-out_height // RESULTS), -(-out_width // RESULTS)
     wide, images = block_size(columns, max(channels, n_filters))
     of_position = filters.size // PIXELS**2
     X, Y = X.reshape(X.size), Y.reshape(Y.size)
@@ -125,7 +132,7 @@ def convolve(X, filters, bias, Y, top, left, tiles, products, halfway, runs):
         for i in range(rows):
             for j in range(0, columns, wide):
                 n_tiles = min(wide, columns - j)
-                pixels, place = (height, width, n_images * channels), (4 * i - top, 4 * j - left)
+                pixels, place = (height, width, n_images * channels), (RESULTS * i - top, RESULTS * j - left)
                 lanes = first * channels, n * channels
                 transform_pixels(X, pixels, place, n_tiles, lanes, tiles, halfway, runs)
                 T = n_tiles * n
@@ -134,7 +141,7 @@ def convolve(X, filters, bias, Y, top, left, tiles, products, halfway, runs):
                     of_tiles, of_filters = (at, channels, NEXT), (w, PANEL, channels * PANEL)
                     of_products, sizes = (at, n_filters, PANEL), (T, n_filters, channels)
                     multiply(tiles, of_tiles, filters, of_filters, products, of_products, sizes, WRITE)
-                results, place = (out_height, out_width, n_images * n_filters), (4 * i, 4 * j)
+                results, place = (out_height, out_width, n_images * n_filters), (RESULTS * i, RESULTS * j)
                 lanes = first * n_filters, n * n_filters
                 transform_products(products, bias, Y, results, place, n_tiles, lanes, halfway, runs)
 
@@ -146,7 +153,7 @@ def convolve_backward(
     """Write the gradients of transformed filters and bias and, if needed, of X."""
     height, width, n_images, channels = X.shape
     out_height, out_width, _, n_filters = dY.shape
-    rows, columns = (out_height + 3) // 4, (out_width + 3) // 4
+    rows, columns = -(-out_height // RESULTS), -(-out_width // RESULTS)
     wide, images = block_size(columns, max(channels, n_filters))
     gradient_step, transposed_step = of_filters.size // PIXELS**2, transposed.size // PIXELS**2
     X, dY, dX = X.reshape(X.size), dY.reshape(dY.size), dX.reshape(dX.size)
@@ -159,14 +166,14 @@ def convolve_backward(
         for i in range(rows):
             for j in range(0, columns, wide):
                 n_tiles = min(wide, columns - j)
-                pixels, place = (height, width, n_images * channels), (4 * i - top, 4 * j - left)
+                pixels, place = (height, width, n_images * channels), (RESULTS * i - top, RESULTS * j - left)
                 lanes, of_results = (first * channels, n * channels), (first * n_filters, n * n_filters)
                 transform_pixels(X, pixels, place, n_tiles, lanes, tiles, halfway, runs)
-                results, at = (out_height, out_width, n_images * n_filters), (4 * i, 4 * j)
+                results, at = (out_height, out_width, n_images * n_filters), (RESULTS * i, RESULTS * j)
                 transform_gradients(dY, results, at, n_tiles, of_results, products, halfway, runs)
                 T = n_tiles * n
                 if of_bias.size:
-                    add_rows(products, 7 * STEP, T, of_bias)
+                    add_rows(products, CENTRE * STEP, T, of_bias)
                 for p in range(PIXELS**2):
                     at, w, sizes = p * STEP, p * gradient_step, (channels, n_filters, T)
                     of_tiles, of_products = (at, NEXT, channels), (at, n_filters, PANEL)
@@ -200,13 +207,6 @@ def add_rows(A, start, n_rows, sums):
             total[k] += A[index(start + row * sums.size + k)]
     for k in range(sums.size):
         sums[k] += total[k]
-
-
-@compiled
-def clear_run(A, a, n):
-    """Write n zeros."""
-    for k in range(n):
-        A[a + k] = 0
 
 
 @compiled
@@ -384,12 +384,12 @@ def halfway_to_column(halfway, h, runs, n):
 def transform_products(products, bias, Y, shape, place, n_tiles, lanes, halfway, runs):
     """Transform the products of tiles side by side to results, and add the bias.
 
-    It is added to the products at position (1, 1), whose factor is one in all results of a tile.
+    It is added to the products at the centre.
     """
     height, width, m = shape
     first, lanes = lanes
     if bias.size:
-        for at in range(7 * STEP, 7 * STEP + n_tiles * lanes, bias.size):
+        for at in range(CENTRE * STEP, CENTRE * STEP + n_tiles * lanes, bias.size):
             for k in range(bias.size):
                 products[index(at + k)] += bias[k]
     for j in range(n_tiles):
