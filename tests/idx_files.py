@@ -7,10 +7,10 @@ import numpy as np
 from seeds import generator
 
 
-def write_idx_files(folder, n_training=60):
-    """Write IDX files with training images and 20 test images to a folder."""
+def write_idx_files(folder, n_training=60, n_test=20):
+    """Write IDX files with training images and test images to a folder."""
     rng = generator(0)
-    for part, n_images in (("train", n_training), ("t10k", 20)):
+    for part, n_images in (("train", n_training), ("t10k", n_test)):
         images = rng.integers(0, 256, (n_images, 28, 28), dtype=np.uint8)
         labels = (np.arange(n_images) % 10).astype(np.uint8)
         for kind, array in (("images-idx3", images), ("labels-idx1", labels)):

@@ -122,10 +122,10 @@ def test_scaling_writes_the_readme(run_here, tmp_path):
 
 def test_reading_from_files_and_slow_sources(run_here, tmp_path, monkeypatch):
     package("PIL.Image")
-    write_idx_files(tmp_path)
+    write_idx_files(tmp_path, n_test=30)
     monkeypatch.syspath_prepend(BENCHMARKS.parent)
     monkeypatch.setattr("fashion_mnist.DEBIAN_FOLDER", tmp_path)
-    options = ["--images", 20, "--epochs", 1, "--slow-images", 40, "--pairs", 1, "--patience", 0]
+    options = ["--images", 30, "--epochs", 1, "--slow-images", 40, "--pairs", 1, "--patience", 0]
     searches, epochs = read_tables(run_here("reading.py", *options))
     assert [row["images"] for row in searches] == ["array", "files", "files, cached"]
     assert len(epochs) == 5

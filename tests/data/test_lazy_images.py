@@ -64,7 +64,7 @@ def test_rows_that_do_not_exist_and_columns_are_errors():
         with pytest.raises(IndexError):
             lazy[key]
     with pytest.raises(ValueError, match="copy"):
-        np.asarray(lazy, copy=False)
+        lazy.__array__(copy=False)
 
 
 def test_training_and_prediction_are_those_of_an_array():
