@@ -16,7 +16,7 @@ from skcnn.batch_streams import fit_batches
 from skcnn.classifier import ConvNetClassifier
 from skcnn.data.image_files import ImageFiles, images_from_folder
 from skcnn.features import ConvNetFeatures
-from skcnn.files import SKOPS_TYPES, load, save
+from skcnn.files import SKOPS_TYPES, load, resume, save
 from skcnn.layers import (
     CELU,
     ELU,
@@ -59,6 +59,7 @@ from skcnn.layers import (
     ZeroPad2D,
 )
 from skcnn.regressor import ConvNetRegressor
+from skcnn.training.checkpoint import Checkpoint
 from skcnn.versions import __version__ as __version__
 
 __all__ = [
@@ -75,6 +76,7 @@ __all__ = [
     "AvgPool2D",
     "BatchNorm",
     "CELU",
+    "Checkpoint",
     "Conv2D",
     "ConvNetClassifier",
     "ConvNetFeatures",
@@ -119,5 +121,6 @@ __all__ = [
     "fit_batches",
     "images_from_folder",
     "load",
+    "resume",
     "save",
 ]

@@ -241,6 +241,9 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         between the two, which training amplifies: expect other weights of the same quality. A network that
         one has trained predicts with either. Without Numba, ``fit`` raises an error, and predictions warn and
         use numpy.
+    checkpoint : Checkpoint or None, default=None
+        Where and how often ``fit`` writes the state of training, from which a later ``fit`` with the same
+        hyperparameters and data goes on if the process ends; see :class:`Checkpoint`.
     warm_start : bool, default=False
         Whether ``fit`` continues with the network, optimizer and random draws of the last call.
     random_state : int, RandomState instance or None, default=None
@@ -400,6 +403,7 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         scoring=None,
         max_time=None,
         backend="numpy",
+        checkpoint=None,
         warm_start=False,
         random_state=None,
         verbose=False,

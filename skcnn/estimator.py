@@ -28,7 +28,7 @@ from skcnn._sklearn import (
     check_hyperparameters,
 )
 from skcnn.architecture import NORMALIZATION, POOLING, compact_layers, complete_layers, explicit_layers
-from skcnn.data.arrays import check_images
+from skcnn.data.arrays import as_image_array, check_images
 from skcnn.data.augmenter import Augmenter, augmentations_of, changes_of_views
 from skcnn.data.images import (
     ImageFormat,
@@ -60,6 +60,7 @@ from skcnn.network.network import init_network
 from skcnn.network.summary import ASSUMED_DTYPE, summary_of_network, summary_of_nodes, with_unknown_output
 from skcnn.network.transfer import check_holds_model, layers_taken, take_over, weights_by_name, with_weights
 from skcnn.training.callbacks import begin_fit, copy_without_callbacks, samples_for_callbacks
+from skcnn.training.checkpoint import Checkpoint, CheckpointFile, fingerprint_of, some_rows
 from skcnn.training.fit import Fit, Mode
 from skcnn.training.monitoring import History, Validation
 from skcnn.training.objective import check_has_no_horizon, check_solver, make_objective
@@ -76,6 +77,9 @@ NOT_NEGATIVE = FiniteInterval(with_zero=True)
 POSITIVE = FiniteInterval(with_zero=False)
 SHARE = Interval(Real, 0, 1, closed="left")
 COUNT = Interval(Integral, 1, None, closed="left")
+FITTED = ("model_", "_history", "_training_state", "feature_names_in_")
+"""Attributes that a fit sets."""
+
 SIZES = [list, tuple, np.ndarray, COUNT]
 
 
@@ -150,6 +154,7 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
         "validation_split": [HasMethods(["split", "get_n_splits"]), None],
         "scoring": [StrOptions(set(get_scorer_names())), callable, None],
         "backend": [StrOptions(set(BACKENDS))],
+        "checkpoint": [Checkpoint, None],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
     }
@@ -236,6 +241,10 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
         )
         class_weight = self._class_weights(samples)
         state = self._next_state(mode)
+        file = self._checkpoint_file(mode, samples, state.seed, given_validation, options)
+        saved = None if file is None else file.begin()
+        if saved is not None:
+            state.seed = saved.state.seed
         if mode is Mode.CHUNK and not samples.loss_weights(class_weight).any():
             return self  # no sample counts
         format = previous.format if previous else self._format_of(images.shape, images.dtype)
@@ -276,6 +285,8 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
             deadline=deadline,
             kernels=kernels,
             verbose=self.verbose,
+            file=file,
+            saved=saved,
         )
         return self._carry_out(fit, draft)
 
@@ -291,6 +302,8 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
             raise
         fit.warn(self)
         self._take_over(draft._with_result(fit.mode, fit.result))
+        if fit.file is not None:
+            fit.file.remove()
         return self
 
     def _with_result(self, mode, result):
@@ -304,8 +317,7 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
 
     def _take_over(self, fitted):
         """Take over the fitted attributes of a fitted copy."""
-        names = ("model_", "_history", "_training_state", "feature_names_in_")
-        taken = {name: value for name, value in vars(fitted).items() if name in names}
+        taken = {name: value for name, value in vars(fitted).items() if name in FITTED}
         drop_fitted(self, keep=taken)
         self.__dict__.update(taken)
 
@@ -341,6 +353,27 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
             state.n_averaged = len(self.batch_losses_)
             state.slots["average"] = self.network_.vector.copy()
         return state
+
+    def _checkpoint_file(self, mode, samples, seed, given_validation, options):
+        """Return the file of a fit; None if there is none."""
+        if self.checkpoint is None or mode.is_partial:
+            return None
+        before = copy_without_callbacks(self)
+        parameters = self._all_params() | {"class": type(self).__name__, "shape of X": samples.X.shape}
+        if mode.is_fresh:
+            for name in FITTED:
+                vars(before).pop(name, None)
+        else:
+            parameters["last call"] = [vars(self).get(name) for name in FITTED]
+        if self.random_state is not None or not mode.is_fresh:
+            parameters["random_state"] = seed
+        arrays = {"y": samples.targets, "sample_weight": samples.weights}
+        for name, value in {"X": samples.X, **(given_validation or {}), **options}.items():
+            if value is not None and name in ("X", "X_val"):
+                arrays[name] = some_rows(as_image_array(value, estimator=self))
+            elif value is not None:
+                arrays[name] = np.asarray(value)
+        return CheckpointFile(self.checkpoint, before, fingerprint_of(parameters, arrays))
 
     def _next_history(self, mode, model, mean_weight):
         """Return the history of the earlier calls, with the mean weight and the aim of this call."""
@@ -517,6 +550,10 @@ class BaseConvNet(NamedPartsMixin, VersionedMixin, CallbackSupportMixin, BaseEst
         """Raise a ValueError for invalid augmentation, tta or init, or for what the solver cannot use."""
         augmentations = augmentations_of(self.augmentation, (1, 1, 1))  # here any shape will do
         check_solver(self._all_params(), has_augmentation=bool(augmentations))
+        if self.checkpoint is not None:
+            check_hyperparameters(self.checkpoint)
+            if self.solver == "lbfgs":
+                raise ValueError("solver='lbfgs' cannot go on from a checkpoint: set checkpoint=None")
         changes_of_views(self.tta)
         if isinstance(self.init, FrozenEstimator):
             check_holds_model(self.init)

@@ -51,7 +51,7 @@ step_size, step_factor, momentum, nesterovs_momentum, beta_1, beta_2, epsilon, c
     averaging, averaging_decay, averaging_start
         The average of the weights, as in :class:`ConvNetClassifier`.
     max_iter, tol, n_iter_no_change, shuffle, early_stopping, validation_fraction, validation_split, \
-scoring, max_time, backend, warm_start, random_state, verbose
+scoring, max_time, backend, checkpoint, warm_start, random_state, verbose
         The course of training, as in :class:`ConvNetClassifier`. The split of validation samples is not
         stratified.
 
@@ -150,6 +150,7 @@ init_report_
         scoring=None,
         max_time=None,
         backend="numpy",
+        checkpoint=None,
         warm_start=False,
         random_state=None,
         verbose=False,

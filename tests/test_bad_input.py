@@ -21,6 +21,7 @@ from small_classifiers import make_classifier, make_images
 
 from skcnn import (
     AvgPool2D,
+    Checkpoint,
     Conv2D,
     ConvNetClassifier,
     Dense,
@@ -132,6 +133,7 @@ BAD_VALUES = {
     "class_weight": ["auto", 2, [1, 2, 3], {0: -1.0}, {0: np.nan}, {0: np.inf}, {0: "a"}, {0: None}],
     "solver": ["newton", None, 1],
     "backend": ["cuda", None, 1],
+    "checkpoint": ["folder", 1, Checkpoint],
     "batch_size": ["all", None, 0, -1, 2.5, np.nan],
     "learning_rate": ["linear", 0.1, None],
     "learning_rate_factors": [0.1, "conv1", [("conv1", 1)], {"conv1": -1}, {"conv1": "a"}, {1: 1.0}],

@@ -4,6 +4,7 @@ import skcnn.regressor  # noqa: F401  registers ConvNetRegressor
 from skcnn.encoding import REGISTRY
 from skcnn.files.estimators import load, save
 from skcnn.files.keras import weights_from_keras
+from skcnn.files.resuming import resume
 from skcnn.files.weights import classifier_from_weights, weights_from_torch
 from skcnn.tensor_file import FileError
 
@@ -19,6 +20,7 @@ __all__ = [
     "FileError",
     "classifier_from_weights",
     "load",
+    "resume",
     "save",
     "weights_from_keras",
     "weights_from_torch",

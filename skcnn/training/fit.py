@@ -16,6 +16,7 @@ from skcnn.network.network import Network
 from skcnn.network.threads import worker_pool
 from skcnn.random_streams import RandomStreams
 from skcnn.training.callbacks import UnwatchedFit, WatchedFit
+from skcnn.training.checkpoint import CheckpointFile, SavedTraining
 from skcnn.training.data_initialization import initialize_from_data
 from skcnn.training.lbfgs import minimize_lbfgs
 from skcnn.training.loop import (
@@ -124,6 +125,10 @@ class Fit:
         What layers and optimizers compute with.
     verbose : bool
         Whether to print a line for each epoch.
+    file : CheckpointFile or None
+        Where the state is written after an epoch.
+    saved : SavedTraining or None
+        Where an interrupted fit has stopped, from which this one goes on.
     outcome : Outcome or None
         None until training has ended.
     divergence : str or None
@@ -146,12 +151,14 @@ class Fit:
     deadline: float = math.inf
     kernels: Kernels = NUMPY
     verbose: bool = False
+    file: CheckpointFile | None = None
+    saved: SavedTraining | None = None
     outcome: Outcome | None = None
     divergence: str | None = None
     result: Result | None = None
 
     def __post_init__(self):
-        self._first_step = self.state.step
+        self._first_step, self._first_epoch = self.state.step, self.state.epoch
         self._limit = self._limit_of_time()
         self._last = None
 
@@ -294,9 +301,14 @@ class Fit:
         return np.concatenate(runs_of(self.data, self._pool.cut, generator))
 
     def _start(self):
-        """Initialize parameters from the data, or score the weights of an earlier call."""
+        """Begin with parameters from the data, with those of an earlier call, or where a fit has stopped."""
         network = self.model.network
-        if self.mode.is_fresh:
+        if self.saved is not None:
+            network.restore(self.saved.snapshot)
+            vars(self.state).update(vars(self.saved.state))
+            self._first_epoch = self.saved.first_epoch
+            self._monitor.recall(self.saved.monitor)
+        elif self.mode.is_fresh:
             initialize_from_data(
                 network,
                 self.data,
@@ -318,7 +330,8 @@ class Fit:
         if self.objective.optimizer is None:
             minimize_lbfgs(*problem, pool=self._pool, goes_on=self._end_epoch)
             return
-        epochs = train_epochs(*problem, pool=self._pool, limit=self._limit)
+        first_epoch = None if self.saved is None else self._first_epoch
+        epochs = train_epochs(*problem, pool=self._pool, limit=self._limit, first_epoch=first_epoch)
         for record in epochs:
             try:
                 goes_on = self._end_epoch(record)
@@ -334,6 +347,8 @@ class Fit:
             scored = self._average(n_samples=VALIDATED_SAMPLES)
             record["validation_score"] = self.validation.score(scored, self._pool)
         goes_on = self.watch.end_epoch(self._monitor.goes_on(record, scored), self.copy_result)
+        if goes_on and self.file is not None:
+            self.file.save(self._first_epoch, self.model.network, self.state, self._monitor)
         if not goes_on and self._monitor.best is None:
             try:
                 self._last = self._average()

@@ -40,6 +40,7 @@ def train_epochs(
     *,
     pool,
     limit: TimeLimit,
+    first_epoch: int | None = None,
 ) -> Generator[dict]:
     """Train a network epoch by epoch, endlessly.
 
@@ -56,6 +57,8 @@ def train_epochs(
     pool : WorkerPool
     limit : TimeLimit
         May end the epoch early, after the current minibatch.
+    first_epoch : int, default=None
+        Number of epochs before the training that this one goes on with. None: it begins now.
 
     Yields
     ------
@@ -70,12 +73,12 @@ def train_epochs(
         if the caller throws the error into the generator. Network and state are then restored from the last
         epoch start at which the loss was finite.
     """
-    prepare_state(network, state, objective)
+    prepare_state(network, state, objective, goes_on=first_epoch is not None)
     executor = Executor(network, pool, training=True, seed=state.seed)
     averaging, schedule = objective.averaging, objective.schedule
     n_batches = -(-len(data.images) // objective.batch_size)
-    first_epoch = state.epoch
-    checkpoint = Checkpoint(network, state)
+    first_epoch = state.epoch if first_epoch is None else first_epoch
+    last_good = LastGood(network, state)
     minibatches = minibatches_of_epochs(data, state, objective, n_batches, pool)
     while True:
         start_time = time.perf_counter()
@@ -84,10 +87,10 @@ def train_epochs(
         losses, loss_sum, n_seen = [], 0.0, 0
         for index, (rows, loaded) in enumerate(islice(minibatches, n_batches)):
             rate = schedule.rate(replace(position, step=first_step + index))
-            with hold_interrupts(), checkpoint.restore_on_divergence():
+            with hold_interrupts(), last_good.restore_on_divergence():
                 loss, gradient = loss_and_gradient(executor, loaded, rows, state, objective)
                 if index == 0:
-                    checkpoint.save()
+                    last_good.save()
                 update(executor, gradient, state, objective, rate)
                 state.n_samples_seen += len(rows)
             losses.append(loss)
@@ -96,8 +99,8 @@ def train_epochs(
             limit.measure(time.perf_counter() - start_time, n_seen)
             if limit.ends_training():
                 break
-        with checkpoint.restore_on_divergence():
-            if not has_finite_scores(network, loaded, rows, pool, near=checkpoint.weights):
+        with last_good.restore_on_divergence():
+            if not has_finite_scores(network, loaded, rows, pool, near=last_good.weights):
                 raise DivergenceError(f"the scores are no longer finite at step {state.step}")
             state.epoch += 1
             if averaging and averaging.takes_epoch(state.epoch - first_epoch, objective.n_epochs):
@@ -112,12 +115,15 @@ def train_epochs(
             }
 
 
-def prepare_state(network: Network, state: TrainingState, objective: Objective) -> None:
-    """Create missing slots of the optimizer and the average, and give the network its trained weights."""
+def prepare_state(network: Network, state: TrainingState, objective: Objective, *, goes_on: bool) -> None:
+    """Create missing slots of the optimizer and the average, and give the network its trained weights.
+
+    An average that needs to know the last epoch begins anew, unless training goes on within a fit.
+    """
     optimizer, averaging = objective.optimizer, objective.averaging
     frozen = "".join(f" -{name}" for name in sorted(network.frozen))
     state.change_solver(optimizer.slot_kind + frozen)
-    if averaging is None or averaging.has_horizon:
+    if averaging is None or (averaging.has_horizon and not goes_on):
         state.forget_average()
     for name in (*optimizer.slot_names, *(("average",) if averaging else ())):
         state.slots.setdefault(name, np.zeros_like(network.vector))
@@ -263,7 +269,7 @@ def make_batch(
     )
 
 
-class Checkpoint:
+class LastGood:
     """A copy of the weights and the state, to restore when training diverges.
 
     Parameters

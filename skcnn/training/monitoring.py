@@ -42,17 +42,19 @@ class Progress:
     ----------
     best : float
         Largest value so far.
+    n_stale : int
+        Number of epochs in a row without improvement.
     """
 
     def __init__(self, tol: float, patience: float):
         self.tol = tol
         self.patience = patience
         self.best = -math.inf
-        self._n_stale = 0
+        self.n_stale = 0
 
     def update(self, value: float) -> bool:
         """Take a new value (larger is better), and return whether it is the best so far."""
-        self._n_stale = 0 if value >= self.best + self.tol else self._n_stale + 1
+        self.n_stale = 0 if value >= self.best + self.tol else self.n_stale + 1
         is_best = value > self.best
         if is_best:
             self.best = value
@@ -61,11 +63,11 @@ class Progress:
     @property
     def is_stuck(self) -> bool:
         """Whether more than ``patience`` epochs in a row brought no improvement."""
-        return self._n_stale > self.patience
+        return self.n_stale > self.patience
 
     def reset(self) -> None:
         """Forget the epochs without improvement."""
-        self._n_stale = 0
+        self.n_stale = 0
 
 
 class Monitor:
@@ -106,6 +108,18 @@ class Monitor:
         """Start with the weights of an earlier call as the best so far."""
         self.best = network.snapshot()
         self.best_score = self._progress.best = score
+
+    def memory(self) -> dict:
+        """Return all that the monitor knows of the epochs so far, for :meth:`recall`."""
+        progress = {"best": self._progress.best, "n_stale": self._progress.n_stale}
+        names = ("records", "batch_losses", "best", "best_score")
+        return {name: getattr(self, name) for name in names} | {"progress": progress}
+
+    def recall(self, memory: dict) -> None:
+        """Go on from the epochs that another monitor has seen."""
+        progress = memory["progress"]
+        self._progress.best, self._progress.n_stale = progress["best"], progress["n_stale"]
+        vars(self).update({name: value for name, value in memory.items() if name != "progress"})
 
     def goes_on(self, record: dict, scored: Network | None = None) -> bool:
         """Take the record of an epoch, and return whether another epoch follows.
