@@ -251,7 +251,9 @@ from test_checkpoint import Checkpoint, LAYERS, X, make_classifier, y
 
 options = {"max_iter": 60, "early_stopping": True, "n_iter_no_change": 60}
 checkpoint = Checkpoint(sys.argv[1]) if sys.argv[1] else None
-clf = make_classifier(LAYERS, **options, checkpoint=checkpoint).fit(X, y)
+clf = make_classifier(LAYERS, **options, checkpoint=checkpoint)
+print("begun", flush=True)
+clf.fit(X, y)
 print(clf.network_.vector.tobytes().hex())
 """
 
@@ -265,20 +267,22 @@ def test_fits_that_are_killed_end_in_the_same_bits(tmp_path):
         command = [sys.executable, "-c", KILLED, folder]
         paths = [str(Path(__file__).parent), str(Path(__file__).parent.parent), *filter(None, sys.path)]
         environment = {**os.environ, "PYTHONPATH": ":".join(paths)}
-        return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+        process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+        assert process.stdout.readline() == "begun\n"
+        return process
 
     expected, _ = start("").communicate(timeout=120)
-    draws, n_killed = random.Random(0), 0
+    draws, n_killed, n_left = random.Random(0), 0, 0
     while n_killed < 25:
         process = start(str(tmp_path))
-        while not list(tmp_path.iterdir()) and process.poll() is None:
-            time.sleep(0.01)
-        time.sleep(draws.random() * 0.3)
+        time.sleep(draws.random() * 0.25)
         if process.poll() is None:
             process.kill()
             n_killed += 1
+            n_left += any(path.suffix == module.ENDING for path in tmp_path.iterdir())
         found, _ = process.communicate(timeout=120)
         assert found in ("", expected)
+    assert n_left > 10
     found, _ = start(str(tmp_path)).communicate(timeout=120)
     assert found == expected != ""
     assert list(tmp_path.iterdir()) == []
