@@ -11,6 +11,7 @@ from skcnn.data.samples import Outputs
 from skcnn.data.targets import TargetScaling
 from skcnn.kernels.table import NUMPY, Kernels
 from skcnn.layers.base import Block
+from skcnn.network.cut import sections
 from skcnn.network.executor import Batch, Executor
 from skcnn.network.graph import Graph, compile_graph
 from skcnn.network.losses import LOSSES, BinaryLogLoss, Loss
@@ -117,13 +118,14 @@ class Model:
             If a score is not finite because values of X are too large.
         """
         readers = prediction_readers(ImageSource(X, self.format), changes)
-        scores = np.zeros((len(X), self.network.n_outputs), self.network.dtype)
-        of_view = np.empty_like(scores)
+        scores = np.empty((len(X), self.network.n_outputs), self.network.dtype)
         with worker_pool(n_predicted=len(X), kernels=kernels) as pool:
             executor = Executor(self.network, pool, training=False)
-            for read in readers:
-                executor.predict(Batch(len(X), read), of_view)
-                np.add(scores, of_view, out=scores)
+            first, *others = readers
+            executor.predict(Batch(len(X), first), scores)
+            of_view = np.empty_like(scores) if others else None  # may be larger than all else
+            for read in others:
+                np.add(scores, executor.predict(Batch(len(X), read), of_view), out=scores)
         return finite_rows(np.divide(scores, len(readers), out=scores), "the scores of")
 
     def results(self, X: np.ndarray, index: int, kernels: Kernels = NUMPY) -> np.ndarray:
@@ -188,8 +190,11 @@ def predict(network: Network, read, n_rows: int, kernels: Kernels = NUMPY) -> np
 
 def finite_rows(values: np.ndarray, what: str) -> np.ndarray:
     """Return values of shape (n_samples, n); raise a ValueError that names ``what`` if one is not finite."""
-    finite = np.isfinite(values).all(axis=1)
-    if not finite.all():
-        row = int(np.flatnonzero(~finite)[0])
-        raise ValueError(f"{what} sample {row} are not finite: its values are too large for {values.dtype}")
+    for rows in sections(len(values)):
+        finite = np.isfinite(values[rows]).all(axis=1)
+        if not finite.all():
+            row = rows.start + int(finite.argmin())
+            raise ValueError(
+                f"{what} sample {row} are not finite: its values are too large for {values.dtype}"
+            )
     return values
