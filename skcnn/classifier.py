@@ -428,9 +428,9 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features), (n, h, w), (n, h, w, c) or (n, c, h, w)
-            Images, of any real dtype. Arrays and memory maps are read batch by batch, never converted as a
-            whole. Lists, object arrays, Series and data frames of one column are stacked; their images must
-            have the same shape.
+            Images, of any real dtype. Arrays, memory maps, :class:`ImageFiles`, and datasets of HDF5 or zarr
+            are read batch by batch, never converted as a whole. Lists, object arrays, Series and data frames
+            of one column are stacked; their images must have the same shape.
         y : array-like of shape (n_samples,), or array-like or sparse matrix of shape (n_samples, n_labels)
             Class labels. A matrix of 0 and 1: multilabel classification, with a sigmoid for each label. So
             for one-hot classes, pass ``y.argmax(axis=1)``. Columns are known by their order: those of a data

@@ -311,6 +311,9 @@ def test_accuracy_compares_estimators_and_goes_on_from_a_file(run_here, tmp_path
     assert of_svc["digits, 5-fold"] == "-"
     assert all(0 < float(measure) < 1.5 for measure in of_forest["digits, 5-fold"].split(" / "))
     assert (tmp_path / "accuracy.png").stat().st_size > 10_000
+    shown, _ = read_tables(run_here("accuracy.py", *options, *names[1:], "KNeighborsClassifier", "--show"))
+    assert shown[:2] == rows
+    assert (shown[2]["digits, 5-fold"], shown[2]["s"]) == ("-", "-")
 
 
 def test_accuracy_gives_up_what_takes_too_long(tmp_path):

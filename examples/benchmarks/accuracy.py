@@ -9,7 +9,8 @@ that takes longer than ``--limit`` minutes is given up.
 
 Run it with ``python examples/benchmarks/accuracy.py``, with ``--data-sets digits fashion_10k`` for those that
 take half an hour. With ``--json`` results are kept in a file after each fit, and a run with a file
-that is there goes on from it. ``--plot`` draws accuracy against seconds.
+that is there goes on from it; ``--show`` makes the tables of what it has so far. ``--plot`` draws accuracy
+against seconds.
 """
 
 import argparse
@@ -156,7 +157,8 @@ def measure_all(arguments):
             found = results.setdefault(data_set, {}).setdefault(estimator, [])
             if None in found:
                 continue
-            for seed in seeds_of(data_set, estimator, arguments)[len(found) :]:
+            seeds = [] if arguments.show else seeds_of(data_set, estimator, arguments)
+            for seed in seeds[len(found) :]:
                 found.append(measure(data_set, estimator, seed, arguments))
                 if arguments.json:
                     arguments.json.write_text(json.dumps({"results": results}, indent=1))
@@ -182,7 +184,7 @@ def table_of(results, arguments):
             found = results[data_set][estimator]
             scores, seconds = summary(found, "score"), summary(found, "seconds")
             if scores is None:
-                row += ["-", f"> {figure(60 * arguments.limit)}"]
+                row += ["-", f"> {figure(60 * arguments.limit)}" if found else "-"]
                 continue
             mean, smallest, largest = scores
             spread = "" if smallest == largest else f" ({smallest:.4f} to {largest:.4f})"
@@ -247,6 +249,7 @@ def main():
     parser.add_argument(
         "--json", type=Path, metavar="FILE", help="keep results in this file, and go on from it"
     )
+    parser.add_argument("--show", action="store_true", help="measure nothing, show what the file has")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw accuracy against seconds")
     parser.add_argument(
         "--readme", type=Path, metavar="FILE", nargs="?", const=README, help="write the table to this file"
