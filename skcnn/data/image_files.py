@@ -166,8 +166,12 @@ class ImageFiles(LazyImages):
 
     def _fill_cache(self, folder):
         """Return the file of decoded images, which is written if it is not there."""
-        stats = [(path, stat.st_size, stat.st_mtime_ns) for path in self._paths for stat in [os.stat(path)]]
+        try:
+            found = [(path, os.stat(path)) for path in self._paths]
+        except OSError as error:
+            raise ValueError(f"cannot read the image {error.filename!r}: {error}") from error
         parameters = self._image_shape, self.dtype.str, self._resize, self._background, self._custom_read
+        stats = [(path, stat.st_size, stat.st_mtime_ns) for path, stat in found]
         path = folder / f"{joblib.hash((stats, parameters))}.npy"
         if path.exists():
             return path

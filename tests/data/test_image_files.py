@@ -126,8 +126,9 @@ def test_files_that_are_no_images_are_named(tmp_path, content):
     images = ImageFiles([good, path], (8, 6))
     with pytest.raises(ValueError, match=r"broken\.png"):
         np.asarray(images)
-    with pytest.raises(ValueError, match=r"missing\.png"):
-        read(tmp_path / "missing.png")
+    for options in ({}, {"cache": tmp_path / "cache", "dtype": "uint8"}):
+        with pytest.raises(ValueError, match=r"missing\.png"):
+            read(tmp_path / "missing.png", **options)
     with pytest.raises(ValueError, match=r"broken\.png"):
         ImageFiles([good, path], (8, 6), cache=tmp_path / "cache")
     assert list((tmp_path / "cache").iterdir()) == []

@@ -7,7 +7,10 @@ import pytest
 from extras import package
 from numpy.testing import assert_array_equal
 from seeds import generator
-from sklearn.model_selection import cross_val_predict, train_test_split
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.ensemble import StackingClassifier, VotingClassifier
+from sklearn.model_selection import GridSearchCV, cross_val_predict, train_test_split
+from sklearn.pipeline import make_pipeline
 from small_classifiers import assert_same_weights, make_classifier
 
 from skcnn.data.lazy_images import DatasetImages, LazyImages, is_dataset
@@ -94,6 +97,21 @@ def test_splits_of_views_take_their_rows_alone():
     assert_array_equal(pickle.loads(pickle.dumps(parts[0])), expected[0])
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda clf: CalibratedClassifierCV(clf, cv=2),
+        lambda clf: VotingClassifier([("net", clf)], voting="soft"),
+        lambda clf: StackingClassifier([("net", clf)], cv=2),
+        lambda clf: GridSearchCV(make_pipeline("passthrough", clf), {}, cv=2),
+    ],
+    ids=["calibrated", "voting", "stacking", "search over a pipeline"],
+)
+def test_meta_estimators_pass_views_on(make):
+    fitted = [make(make_classifier(max_iter=1)).fit(images, y) for images in (X, DatasetImages(Dataset(X)))]
+    assert_array_equal(fitted[1].predict_proba(DatasetImages(Dataset(X))), fitted[0].predict_proba(X))
+
+
 def test_values_that_are_not_finite_are_errors_when_they_are_read():
     images = X.astype(np.float32)
     clf = make_classifier(max_iter=1).fit(images, y)
@@ -119,14 +137,16 @@ def test_arrays_in_memory_are_no_datasets():
 
 @pytest.mark.parametrize("chunks", [None, (7, 8, 8)])
 def test_real_datasets_train_and_predict(tmp_path, chunks):
-    """Of HDF5 and zarr. Where they have no chunks, with the bits of an array; else, chunks are shuffled."""
+    """Of HDF5, zarr and dask. Without chunks, with the bits of an array; else, chunks are shuffled."""
     h5py = package("h5py")
     zarr = package("zarr")
+    dask = package("dask.array")
     expected = make_classifier(max_iter=2).fit(X, y)
     with h5py.File(tmp_path / "images.h5", "w") as file:
         datasets = [
             file.create_dataset("X", data=X, chunks=chunks),
             zarr.create_array(tmp_path / "images.zarr", data=X, chunks=chunks or "auto"),
+            dask.from_array(X, chunks=chunks or "auto"),
         ]
         for dataset in datasets:
             clf = make_classifier(max_iter=2).fit(dataset, y)
