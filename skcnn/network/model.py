@@ -123,7 +123,7 @@ class Model:
             executor = Executor(self.network, pool, training=False)
             first, *others = readers
             executor.predict(Batch(len(X), first), scores)
-            of_view = np.empty_like(scores) if others else None  # may be larger than all else
+            of_view = np.empty_like(scores) if others else scores  # as large as all else may be
             for read in others:
                 np.add(scores, executor.predict(Batch(len(X), read), of_view), out=scores)
         return finite_rows(np.divide(scores, len(readers), out=scores), "the scores of")
