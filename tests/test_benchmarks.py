@@ -292,7 +292,7 @@ def test_weights_of_skcnn_have_the_shapes_that_are_counted(name):
 def test_accuracy_compares_estimators_and_goes_on_from_a_file(run_here, tmp_path):
     """A second run of two of them with one more seed keeps what the first has measured."""
     names, path = ["ConvNetClassifier", "RandomForestClassifier", "SVC"], tmp_path / "accuracy.json"
-    options = ["--data-sets", "digits", "--samples", 120, "--json", path, "--estimators"]
+    options = ["--data-sets", "digits", "--samples", 120, "--patience", 0, "--json", path, "--estimators"]
     run_here("accuracy.py", *options, *names, "--seeds", 1)
     before = json.loads(path.read_text())["results"]["digits"]
     plot = ["--plot", tmp_path / "accuracy.png"]
@@ -319,6 +319,7 @@ def test_accuracy_compares_estimators_and_goes_on_from_a_file(run_here, tmp_path
 def test_accuracy_gives_up_what_takes_too_long(tmp_path):
     """And does not try it again with another seed, now or in a second run."""
     options = ["--data-sets", "digits", "--estimators", "SVC", "--samples", 150, "--limit", 1e-4]
+    options += ["--patience", 0]
     for _ in range(2):
         printed = run_benchmark("accuracy.py", *options, "--json", tmp_path / "accuracy.json")
         (row,) = read_tables(printed)[0]
@@ -330,5 +331,6 @@ def test_accuracy_gives_up_what_takes_too_long(tmp_path):
 def test_accuracy_reads_photographs(run_here, tmp_path, monkeypatch):
     write_cifar10_file(40, tmp_path, monkeypatch)
     options = ["--data-sets", "cifar10", "--estimators", "KNeighborsClassifier", "--samples", 30]
+    options += ["--patience", 0]
     (row,) = read_tables(run_here("accuracy.py", *options))[0]
     assert 0 <= float(row["CIFAR-10"]) <= 1
