@@ -147,22 +147,29 @@ class ImageFiles(LazyImages):
         except Exception as error:  # decoders raise errors of all kinds
             raise ValueError(f"cannot read the image {path!r}: {error}") from error
 
-    def _dtype_of(self, dtype):
+    def _dtype_of(self, given):
         """Return the dtype of the images, by default that of the first file."""
-        if isinstance(dtype, str) and dtype == "auto":
-            first = self._paths[0]
-            try:
-                if self._custom_read is not None:
-                    return np.asarray(self._custom_read(first)).dtype
-                with import_pillow().open(first) as image:
-                    return np.dtype(np.uint16 if image.mode in DEEP_MODES else np.uint8)
-            except (OSError, ValueError) as error:
-                raise ValueError(f"cannot read the image {first!r}: {error}") from error
-        dtype = np.dtype(dtype)
+        expected = "uint8 or uint16" if self._custom_read is None else "a dtype of real numbers"
+        try:
+            is_auto = isinstance(given, str) and given == "auto"
+            dtype = self._dtype_of_file(self._paths[0]) if is_auto else np.dtype(given)
+        except TypeError as error:
+            raise ValueError(f"dtype must be 'auto' or {expected}, got {given!r}") from error
         if dtype.kind not in "buif" or self._custom_read is None and dtype not in (np.uint8, np.uint16):
-            expected = "uint8 or uint16" if self._custom_read is None else "a dtype of real numbers"
-            raise ValueError(f"dtype must be 'auto', {expected}, got {dtype}")
+            raise ValueError(f"dtype must be 'auto' or {expected}, got {dtype}")
         return dtype
+
+    def _dtype_of_file(self, path):
+        """Return the dtype of the image in a file."""
+        try:
+            if self._custom_read is not None:
+                return np.asarray(self._custom_read(path)).dtype
+            with import_pillow().open(path) as image:
+                return np.dtype(np.uint16 if image.mode in DEEP_MODES else np.uint8)
+        except ImportError:
+            raise
+        except Exception as error:  # decoders raise errors of all kinds
+            raise ValueError(f"cannot read the image {path!r}: {error}") from error
 
     def _fill_cache(self, folder):
         """Return the file of decoded images, which is written if it is not there."""

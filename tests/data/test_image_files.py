@@ -144,6 +144,22 @@ def test_a_function_of_ones_own_reads_other_formats(tmp_path):
 
 
 @pytest.mark.parametrize(
+    "result", [np.zeros((8, 6), complex), np.full((8, 6), "text")], ids=["complex", "text"]
+)
+def test_a_function_of_ones_own_must_return_real_numbers(tmp_path, result):
+    with pytest.raises(ValueError, match=f"dtype.*{result.dtype}"):
+        ImageFiles([tmp_path / "image"], (8, 6), read=lambda path: result)
+
+
+def test_errors_of_a_function_of_ones_own_name_the_file(tmp_path):
+    def fail(path):
+        raise KeyError("PixelData")
+
+    with pytest.raises(ValueError, match=r"scan\.dcm.*PixelData"):
+        ImageFiles([tmp_path / "scan.dcm"], (8, 6), read=fail)
+
+
+@pytest.mark.parametrize(
     ("parameter", "value"),
     [
         ("paths", []),
@@ -158,6 +174,7 @@ def test_a_function_of_ones_own_reads_other_formats(tmp_path):
         ("background", 255),
         ("background", (0, 0, 256)),
         ("dtype", "float32"),
+        ("dtype", "bytes of any kind"),
     ],
 )
 def test_bad_parameters_are_named(tmp_path, parameter, value):
