@@ -61,7 +61,7 @@ class Checkpoint(BaseEstimator):
     -----
     Of the images, the digest covers shape, dtype and 1,000 rows, evenly spaced; of targets and weights, all.
     ``verbose`` and ``max_time`` may change. A file is about four times as large as the weights, with early
-    stopping five times; networks that ``init`` or a warm start begin with are added. "lbfgs" cannot go on, and
+    stopping five times; those of ``init`` or of a warm start are added. "lbfgs" cannot go on, and
     ``partial_fit`` writes nothing. Networks that are alike but for a ``random_state`` of None, and are fitted
     at the same time, would share a file: give them seeds.
 
